@@ -1,0 +1,18 @@
+//! Stage 1: bytes in; an event, a test ping, an ignored notification, or a rejection out.
+//!
+//! Pure: no I/O, no clock (the time of receipt is an argument), no state. Nothing that is behind
+//! this stage looks at bytes again.
+//!
+//! ```text
+//! secret ── authenticate ──▶ its name
+//! body ──── notification ──▶ Notification | Rejection
+//! ```
+
+mod authenticate;
+mod notification;
+mod object;
+mod rejection;
+
+pub use authenticate::{SecretName, Secrets};
+pub use notification::{Reading, read};
+pub use rejection::Rejection;

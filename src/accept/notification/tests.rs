@@ -1,0 +1,160 @@
+//! Bodies and what they mean, through one `check`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const RECEIVED_AT: i64 = 1_795_300_000;
+
+/// One line that says what was read.
+fn describe(body: &[u8]) -> String {
+    let reading = match read(body, Timestamp::from_seconds(RECEIVED_AT)) {
+        Ok(reading) => reading,
+        Err(rejection) => return format!("rejected: {rejection}"),
+    };
+    let leniently = if reading.lenient { " leniently" } else { "" };
+    match reading.notification {
+        Notification::Test => format!("test{leniently}"),
+        Notification::Ignored(reason) => format!("ignored {}{leniently}", reason.label()),
+        Notification::Event(Event { input_id, kind, updated_at, sent_at, .. }) => {
+            let code = match &kind {
+                EventKind::Errored(detail) => format!(" {:?}", detail.code.as_str()),
+                EventKind::Connected | EventKind::Disconnected => String::new(),
+            };
+            let sent_at = sent_at.map_or(-1, |at| at.as_millis() / 1000);
+            format!("{}{code} {input_id} {updated_at} {sent_at}{leniently}", kind.name())
+        }
+    }
+}
+
+fn check(body: &str, expected: &str) {
+    assert_eq!(describe(body.as_bytes()), expected, "{body}");
+}
+
+const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+
+#[test]
+fn every_fixture_has_its_expected_outcome() {
+    let expected = [
+        ("connected", "connected 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T18:00:02.104233871Z 1795197605"),
+        ("disconnected", "disconnected 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T20:31:40.000000001Z 1795206711"),
+        ("docs-disconnected", "disconnected eb222fcca08eeb1ae84c981ebe8aeeb6 2022-01-13T11:43:41.85571791Z 1642074233"),
+        (
+            "docs-errored-trailing-comma",
+            r#"errored "ERR_GOP_OUT_OF_RANGE" eb222fcca08eeb1ae84c981ebe8aeeb6 2024-07-09T18:07:51.077371662Z 1720548474 leniently"#,
+        ),
+        (
+            "errored-at-top-level",
+            r#"errored "ERR_UNSUPPORTED_AUDIO_CODEC" 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T18:07:00Z 1795198023"#,
+        ),
+        (
+            "errored-unhealthy",
+            r#"errored "ERR_UNHEALTHY" 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T18:05:00.5Z 1795197903"#,
+        ),
+        (
+            "errored-unknown-code",
+            r#"errored "ERR_SOMETHING_NEW" 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T18:06:00Z 1795197963"#,
+        ),
+        ("errored-without-details", r#"errored "" 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T18:08:00Z 1795198083"#),
+        ("other-alert-type", "ignored alert_type"),
+        ("policy-test-fake-input", "ignored input_id"),
+        ("save-and-test-correctly", "test"),
+        ("save-and-test-properly", "test"),
+        ("unknown-event-type", "ignored event_type"),
+        ("video-webhook-by-mistake", "ignored video_webhook"),
+    ];
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/notifications");
+    for (name, outcome) in expected {
+        let body = fs::read(folder.join(format!("{name}.json"))).unwrap();
+        assert_eq!(describe(&body), outcome, "{name}");
+    }
+    let present: BTreeSet<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(present, expected.map(|(name, _)| name.to_owned()).into(), "a fixture without an expected outcome");
+}
+
+#[test]
+fn what_is_not_an_object_is_refused_with_the_position() {
+    check("", "rejected: not a JSON object: line 1, column 0");
+    check("[]", "rejected: not a JSON object: line 1, column 0");
+    check("\"text\"", "rejected: not a JSON object: line 1, column 6");
+    check("{\"text\": \"a\"} {}", "rejected: not a JSON object: line 1, column 15");
+    check("{\n  \"ts\": nope}", "rejected: not a JSON object: line 2, column 10");
+    check("{'text': 'a'}", "rejected: not a JSON object: line 1, column 2");
+    assert_eq!(describe(b"{\"text\": \"\xff\"}"), "rejected: not a JSON object: line 1, column 11");
+}
+
+#[test]
+fn deep_nesting_is_refused_not_followed() {
+    check(&format!("{{\"data\": {}", "[".repeat(60_000)), "rejected: not a JSON object: line 1, column 60009");
+}
+
+#[test]
+fn members_of_any_type_are_no_reason_to_refuse() {
+    check("{}", "ignored no_data");
+    check(r#"{"text": 5}"#, "ignored no_data");
+    check(r#"{"text": "Hello", "data": null}"#, "ignored no_data");
+    check(r#"{"text": "Hello", "data": []}"#, "ignored no_data");
+    check(r#"{"data": [1, 2, 3]}"#, "ignored no_data");
+    check(r#"{"data": {}}"#, "ignored event_type");
+    check(r#"{"data": {"event_type": 1}}"#, "ignored event_type");
+    check(r#"{"alert_type": 7, "data": {"event_type": "live_input.connected"}}"#, "ignored input_id");
+    check(r#"{"uid": "u", "readyToStream": false}"#, "ignored video_webhook");
+}
+
+fn connected(updated_at: &str) -> String {
+    json!({"data": {"input_id": INPUT, "event_type": "live_input.connected", "updated_at": updated_at}}).to_string()
+}
+
+#[test]
+fn an_event_needs_an_instant_that_is_not_in_the_future() {
+    check(&connected("soon"), "ignored updated_at");
+    check(&connected("0001-01-01T00:00:00Z"), "ignored updated_at");
+    check(&connected("9999-01-01T00:00:00Z"), "ignored future");
+    let latest = Timestamp::from_seconds(RECEIVED_AT + 300);
+    check(&connected(&latest.to_string()), &format!("connected {INPUT} {latest} -1"));
+    check(&connected(&latest.plus(Duration::from_nanos(1)).to_string()), "ignored future");
+}
+
+#[test]
+fn of_a_repeated_member_the_last_counts_and_keys_may_be_escaped() {
+    check(
+        &format!(
+            r#"{{"ts": "x", "ts": 7, "d\u0061ta": {{"input_id": "{INPUT}", "event_type": "live_input.connected", "event_type": "live_input.disconnected", "updated_at": "2026-11-20T18:00:00Z"}}}}"#
+        ),
+        &format!("disconnected {INPUT} 2026-11-20T18:00:00Z 7"),
+    );
+}
+
+#[test]
+fn comments_and_trailing_commas_are_read_leniently() {
+    check("{\"text\": \"Hello\", /* pasted */ }", "test leniently");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let _ = read(&body, Timestamp::from_seconds(RECEIVED_AT));
+    }
+
+    #[test]
+    fn whatever_serde_json_takes_for_an_object_is_well_formed(
+        members in proptest::collection::hash_map(
+            prop_oneof!["data", "ts", "text", "uid", "readyToStream", "alert_type", ".{0,8}"],
+            prop_oneof![
+                Just(json!(null)), Just(json!([1])), Just(json!(1.5)), Just(json!({"input_id": 1})), ".{0,8}".prop_map(Value::from)
+            ],
+            0..6,
+        )
+    ) {
+        let body = serde_json::to_vec(&members).unwrap();
+        prop_assert!(!read(&body, Timestamp::from_seconds(RECEIVED_AT)).unwrap().lenient);
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a request was refused.
+
+use thiserror::Error;
+
+/// A refused request. The message is what the sender reads; it repeats nothing of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// The secret is missing or none of ours. Both read the same.
+    #[error("unauthorized")]
+    Secret,
+    /// Not a `POST`.
+    #[error("method not allowed: notifications are sent with POST")]
+    Method,
+    /// The body is compressed; Cloudflare's never are.
+    #[error("unsupported content encoding: send the notification uncompressed")]
+    Encoding,
+    /// The body is larger than allowed.
+    #[error("body larger than {limit} bytes")]
+    TooLarge {
+        /// The configured limit.
+        limit: usize,
+    },
+    /// The body did not arrive in time, or broke off.
+    #[error("the body did not arrive in time")]
+    Timeout,
+    /// The body is not a JSON object; says where reading it ended.
+    #[error("not a JSON object: line {line}, column {column}")]
+    NotJson {
+        /// Counted from 1.
+        line: usize,
+        /// Counted from 1, in bytes.
+        column: usize,
+    },
+    /// The queue to the recorder is full.
+    #[error("overloaded, try again")]
+    Overloaded,
+    /// The notification could not be made durable.
+    #[error("could not be recorded, try again")]
+    Journal,
+}
+
+impl Rejection {
+    /// Every value of [`Rejection::reason`], in the order in which requests are checked.
+    pub const REASONS: [&'static str; 8] =
+        ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"];
+
+    /// The value of the label `reason`.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Method => "method",
+            Self::Encoding => "encoding",
+            Self::TooLarge { .. } => "too_large",
+            Self::Timeout => "timeout",
+            Self::NotJson { .. } => "not_json",
+            Self::Overloaded => "overloaded",
+            Self::Journal => "journal",
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Texts to values, each with an error that says what was expected.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
+
+/// Where to listen: `host:port`, or `:port` for every address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenAddress(String);
+
+impl ListenAddress {
+    /// The addresses that the host has now.
+    ///
+    /// # Errors
+    ///
+    /// The resolver's, when the host is a name that it does not know.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let addresses = match self.0.strip_prefix(':') {
+            Some(port) => format!("0.0.0.0:{port}").to_socket_addrs(),
+            None => self.0.to_socket_addrs(),
+        };
+        addresses.map(Iterator::collect)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The least severity that is logged.
+pub type LogLevel = tracing::level_filters::LevelFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// logfmt on a terminal, JSON elsewhere.
+    Auto,
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A value's parser: the error says what was expected.
+pub(super) type Parsed<T> = Result<T, String>;
+
+pub(super) fn listen_address(text: &str) -> Parsed<ListenAddress> {
+    let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let unbracketed = text.matches(':').count() > 1 && !text.starts_with('[');
+    match port {
+        Some(_) if !unbracketed => Ok(ListenAddress(text.to_owned())),
+        _ => Err(format!("not an address: {text:?} (expected HOST:PORT, [IPV6]:PORT or :PORT)")),
+    }
+}
+
+pub(super) fn url_path(text: &str) -> Parsed<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+    match text {
+        "/-/healthy" => Err("/-/healthy is taken by the health check".into()),
+        _ if text.starts_with('/') && text.chars().all(plain) => Ok(text.to_owned()),
+        _ => Err(format!("not a path: {text:?} (expected a slash, then letters, digits and / - . _ ~)")),
+    }
+}
+
+pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
+    let path = url_path(text)?;
+    match path.as_str() {
+        "/" => Err("/ is taken by the landing page".into()),
+        path if path.starts_with("/-/") || path.starts_with("/api/") => Err(format!("{path:?} is taken by the API")),
+        _ => Ok(path),
+    }
+}
+
+pub(super) fn size(text: &str) -> Parsed<usize> {
+    let expected = || format!("not a size: {text:?} (expected for example 64KiB)");
+    let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| expected())?.as_u64();
+    match usize::try_from(bytes).map_err(|_| expected())? {
+        0 => Err("must be more than 0".into()),
+        bytes => Ok(bytes),
+    }
+}
+
+/// Reads a duration such as `90d` or `1h 30m`.
+///
+/// # Errors
+///
+/// A sentence that says what was expected.
+pub fn parse_duration(text: &str) -> Parsed<Duration> {
+    humantime::parse_duration(text).map_err(|_| format!("not a duration: {text:?} (expected for example 500ms, 60s or 90d)"))
+}
+
+pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("must be more than 0".into()),
+        duration => Ok(duration),
+    }
+}
+
+pub(super) fn count(text: &str) -> Parsed<usize> {
+    match text.parse() {
+        Ok(0) => Err("must be more than 0".into()),
+        Ok(count) => Ok(count),
+        Err(_) => Err(format!("not a whole number: {text:?}")),
+    }
+}
+
+pub(super) fn boolean(text: &str) -> Parsed<bool> {
+    text.parse().map_err(|_| format!("neither true nor false: {text:?}"))
+}
+
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    if text.is_empty() { Err("must not be empty".into()) } else { Ok(PathBuf::from(text)) }
+}
+
+pub(super) fn log_level(text: &str) -> Parsed<LogLevel> {
+    match text {
+        "error" => Ok(LogLevel::ERROR),
+        "warn" => Ok(LogLevel::WARN),
+        "info" => Ok(LogLevel::INFO),
+        "debug" => Ok(LogLevel::DEBUG),
+        "trace" => Ok(LogLevel::TRACE),
+        _ => Err(format!("not a level: {text:?} (expected error, warn, info, debug or trace)")),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "logfmt" => Ok(LogFormat::Logfmt),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("not a format: {text:?} (expected auto, logfmt or json)")),
+    }
+}

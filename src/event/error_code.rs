@@ -1,0 +1,141 @@
+//! The error codes of `live_input.errored`.
+
+use serde::{Deserialize, Serialize};
+
+/// An error code as Cloudflare sent it, which may be one that nobody has documented yet, or none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Option<Box<str>>", into = "Option<Box<str>>")]
+pub enum ErrorCode {
+    /// One of the documented codes.
+    Documented(ErrorClass),
+    /// A code that is not documented, verbatim.
+    Unknown(Box<str>),
+    /// The event named none.
+    #[default]
+    Missing,
+}
+
+/// The closed set of values of the label `code`.
+///
+/// Source: <https://developers.cloudflare.com/stream/stream-live/webhooks/>, which adds to it:
+/// what is not listed here is [`ErrorClass::Other`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// The keyframe interval is outside 2 to 10 seconds.
+    GopOutOfRange,
+    /// The video is not H.264.
+    UnsupportedVideoCodec,
+    /// The audio is not AAC.
+    UnsupportedAudioCodec,
+    /// The account's storage is used up.
+    StorageQuotaExhausted,
+    /// The account has no Stream subscription.
+    MissingSubscription,
+    /// The broadcast cannot be processed, most often because of the encoder's settings.
+    Unhealthy,
+    /// A code that is missing or not listed above.
+    Other,
+}
+
+impl ErrorClass {
+    /// Every class, in the order of [`ErrorClass::index`].
+    pub const ALL: [Self; 7] = [
+        Self::GopOutOfRange,
+        Self::UnsupportedVideoCodec,
+        Self::UnsupportedAudioCodec,
+        Self::StorageQuotaExhausted,
+        Self::MissingSubscription,
+        Self::Unhealthy,
+        Self::Other,
+    ];
+
+    /// The value of the label `code`: Cloudflare's own word, or `other`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::GopOutOfRange => "ERR_GOP_OUT_OF_RANGE",
+            Self::UnsupportedVideoCodec => "ERR_UNSUPPORTED_VIDEO_CODEC",
+            Self::UnsupportedAudioCodec => "ERR_UNSUPPORTED_AUDIO_CODEC",
+            Self::StorageQuotaExhausted => "ERR_STORAGE_QUOTA_EXHAUSTED",
+            Self::MissingSubscription => "ERR_MISSING_SUBSCRIPTION",
+            Self::Unhealthy => "ERR_UNHEALTHY",
+            Self::Other => "other",
+        }
+    }
+
+    /// The position of this class in arrays that hold one value per class.
+    pub fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl ErrorCode {
+    /// The class under which this code is counted.
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Documented(class) => *class,
+            Self::Unknown(_) | Self::Missing => ErrorClass::Other,
+        }
+    }
+
+    /// The code as Cloudflare sent it; empty when it sent none.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Documented(class) => class.label(),
+            Self::Unknown(code) => code,
+            Self::Missing => "",
+        }
+    }
+}
+
+impl From<&str> for ErrorCode {
+    fn from(code: &str) -> Self {
+        let documented = ErrorClass::ALL.into_iter().find(|class| *class != ErrorClass::Other && class.label() == code);
+        match documented {
+            Some(class) => Self::Documented(class),
+            None if code.is_empty() => Self::Missing,
+            None => Self::Unknown(code.into()),
+        }
+    }
+}
+
+impl From<Option<Box<str>>> for ErrorCode {
+    fn from(code: Option<Box<str>>) -> Self {
+        code.as_deref().map_or(Self::Missing, Self::from)
+    }
+}
+
+impl From<ErrorCode> for Option<Box<str>> {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::Documented(class) => Some(class.label().into()),
+            ErrorCode::Unknown(code) => Some(code),
+            ErrorCode::Missing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_is_not_documented_as_other() {
+        for (code, class) in [
+            ("ERR_UNHEALTHY", ErrorClass::Unhealthy),
+            ("ERR_SOMETHING_NEW", ErrorClass::Other),
+            ("err_unhealthy", ErrorClass::Other),
+            ("other", ErrorClass::Other),
+            ("", ErrorClass::Other),
+        ] {
+            assert_eq!(ErrorCode::from(code).class(), class, "{code:?}");
+            assert_eq!(ErrorCode::from(code).as_str(), code);
+        }
+    }
+
+    #[test]
+    fn classes_lie_at_their_index() {
+        for (index, class) in ErrorClass::ALL.into_iter().enumerate() {
+            assert_eq!(class.index(), index);
+        }
+    }
+}

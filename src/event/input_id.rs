@@ -1,0 +1,101 @@
+//! The identifier of a live input.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use thiserror::Error;
+
+/// A live input's identifier: 32 hexadecimal digits, held as 16 bytes.
+///
+/// Either case is read; lower case is written, as Cloudflare does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InputId([u8; 16]);
+
+/// The text is not 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not an input id: expected 32 hexadecimal digits")]
+pub struct InvalidInputId;
+
+impl InputId {
+    /// The identifier with these 16 bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 lower-case digits, as ASCII.
+    pub fn digits(&self) -> [u8; 32] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        digits
+    }
+}
+
+impl FromStr for InputId {
+    type Err = InvalidInputId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidInputId> {
+        let digits: &[u8; 32] = text.as_bytes().try_into().map_err(|_| InvalidInputId)?;
+        let mut bytes = [0; 16];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+fn nibble(digit: u8) -> Result<u8, InvalidInputId> {
+    match digit {
+        b'0'..=b'9' => Ok(digit - b'0'),
+        b'a'..=b'f' => Ok(digit - b'a' + 10),
+        b'A'..=b'F' => Ok(digit - b'A' + 10),
+        _ => Err(InvalidInputId),
+    }
+}
+
+impl fmt::Display for InputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for InputId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for InputId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for InputId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_either_case_and_writes_lower_case() {
+        let id: InputId = "2C28DD2CC444cb77578c4840b51e43a8".parse().unwrap();
+        assert_eq!(id.to_string(), "2c28dd2cc444cb77578c4840b51e43a8");
+        assert_eq!(id.digits(), *b"2c28dd2cc444cb77578c4840b51e43a8");
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in ["", "11111111111", "2c28dd2cc444cb77578c4840b51e43ag", "2c28dd2cc444cb77578c4840b51e43a8 "] {
+            assert_eq!(text.parse::<InputId>(), Err(InvalidInputId), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Instants, to the nanosecond that Cloudflare's documentation shows.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// An instant: whole nanoseconds since the Unix epoch, from 1970 to 2262.
+///
+/// Instants later than that read as the last one. A text is RFC 3339 with any offset and up to nine
+/// fraction digits; it is written in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(i64);
+
+/// The text is not an RFC 3339 instant since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("not an RFC 3339 instant since 1970")]
+pub struct InvalidTimestamp;
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Self = Self(0);
+
+    /// The instant so many nanoseconds after the epoch; before the epoch is the epoch.
+    pub fn from_nanos(nanos: i64) -> Self {
+        Self(nanos.max(0))
+    }
+
+    /// The instant so many seconds after the epoch; before the epoch is the epoch.
+    pub fn from_seconds(seconds: i64) -> Self {
+        Self::from_nanos(seconds.saturating_mul(1_000_000_000))
+    }
+
+    /// Nanoseconds since the epoch, never negative.
+    pub fn as_nanos(self) -> i64 {
+        self.0
+    }
+
+    /// Whole milliseconds since the epoch, never negative.
+    pub fn as_millis(self) -> i64 {
+        self.0 / 1_000_000
+    }
+
+    /// The time from `earlier` to this instant; `None` when this one is the earlier.
+    pub fn since(self, earlier: Self) -> Option<Duration> {
+        u64::try_from(self.0 - earlier.0).ok().map(Duration::from_nanos)
+    }
+
+    /// The instant so much later.
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(clamped_nanos(duration)))
+    }
+
+    /// The instant so much earlier, at the earliest the epoch.
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(clamped_nanos(duration)).max(0))
+    }
+}
+
+fn clamped_nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl FromStr for Timestamp {
+    type Err = InvalidTimestamp;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        let instant: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        match instant.as_nanosecond() {
+            nanos @ 0.. => Ok(Self(i64::try_from(nanos).unwrap_or(i64::MAX))),
+            _ => Err(InvalidTimestamp),
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instant = jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("i64 nanoseconds are within jiff's range");
+        fmt::Display::fmt(&instant, f)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_cloudflare_writes() {
+        for (text, nanos) in [
+            ("2022-01-13T11:43:41.855717910Z", 1_642_074_221_855_717_910),
+            ("2026-11-20T18:06:00Z", 1_795_197_960_000_000_000),
+            ("2026-11-20T20:06:00.5+02:00", 1_795_197_960_500_000_000),
+            ("9999-01-01T00:00:00Z", i64::MAX),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().map(Timestamp::as_nanos), Ok(nanos), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_names_no_instant_since_1970() {
+        for text in ["", "yesterday", "2026-11-20", "2026-11-20T18:06:00", "0001-01-01T00:00:00Z"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn writes_what_it_reads() {
+        let text = "2026-11-20T18:00:02.104233871Z";
+        assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+    }
+}

@@ -1,0 +1,205 @@
+//! One event after the other: is it new, and what does it change?
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::memory::{Identity, Memory, Recall};
+use super::{Deliveries, Identities, Input, State, Totals};
+use crate::event::{Event, IgnoredReason, InputId, Timestamp};
+
+/// What folding depends on beside the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// A connect within this time after a disconnect continues the session.
+    pub reconnect_window: Duration,
+    /// So many inputs are known at the most.
+    pub max_inputs: usize,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// New: it must become durable.
+    Recorded(Note),
+    /// Told before.
+    Duplicate,
+    /// Not used.
+    Ignored(IgnoredReason),
+}
+
+/// What is remarkable about a recorded event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Nothing.
+    Plain,
+    /// It is older than what was known: counted, not believed.
+    OutOfOrder,
+    /// It repeats the state already held: a notification in between was lost.
+    Inconsistent,
+}
+
+/// Everything that the journal's events amount to, and the memory of which they were.
+#[derive(Debug, Default)]
+pub struct Fold {
+    state: State,
+    memory: Memory,
+    max_inputs: usize,
+}
+
+/// A batch of events on top of a [`Fold`], not durable yet.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    fold: &'a Fold,
+    state: State,
+    fresh: HashSet<(InputId, Identity)>,
+    stamp: Timestamp,
+}
+
+/// The outcome of a [`Draft`], to be adopted once it is durable.
+#[derive(Debug)]
+pub struct Changes {
+    state: State,
+    fresh: HashSet<(InputId, Identity)>,
+}
+
+impl Fold {
+    /// The current state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The identities that an input remembers; `None` when it has had no event.
+    pub fn identities(&self, input_id: &InputId) -> Option<&Identities> {
+        self.memory.identities(input_id)
+    }
+
+    /// Begins a batch that will have become durable at `stamp`, which is not before any earlier one.
+    pub fn draft(&self, stamp: Timestamp) -> Draft<'_> {
+        Draft { fold: self, state: self.state.clone(), fresh: HashSet::new(), stamp }
+    }
+
+    /// Makes a durable batch the current state.
+    pub fn adopt(&mut self, changes: Changes) {
+        self.state = changes.state;
+        for (input_id, identity) in changes.fresh {
+            self.memory.remember(input_id, identity);
+        }
+    }
+
+    /// Folds an event that is already in the journal.
+    pub fn replay(&mut self, event: &Event, stamp: Timestamp) {
+        let identity = Identity::of(event);
+        if self.memory.recall(&event.input_id, &identity) == Recall::New {
+            self.state.apply(event, stamp);
+            self.memory.remember(event.input_id, identity);
+        }
+    }
+
+    /// Takes over what a checkpoint kept of all inputs together.
+    pub fn restore_totals(&mut self, totals: Totals, deliveries: Deliveries) {
+        self.state.totals = Arc::new(totals);
+        self.state.deliveries = Arc::new(deliveries);
+    }
+
+    /// Takes over what a checkpoint kept of one input.
+    pub fn restore_input(&mut self, input_id: InputId, input: Input, identities: Identities) {
+        self.state.inputs.insert(input_id, Arc::new(input));
+        self.memory.restore(input_id, identities);
+    }
+
+    /// Changes the rules as of `stamp`. What was shown under the old ones stays counted: returns the
+    /// inputs that this touched.
+    pub fn set_rules(&mut self, rules: Rules, stamp: Timestamp) -> Vec<InputId> {
+        self.max_inputs = rules.max_inputs;
+        if rules.reconnect_window == self.state.reconnect_window {
+            return Vec::new();
+        }
+        let inputs: Vec<InputId> = self.state.inputs.keys().copied().collect();
+        let settled = inputs.into_iter().filter(|input_id| self.settle(input_id, stamp)).collect();
+        self.state.reconnect_window = rules.reconnect_window;
+        settled
+    }
+
+    /// Makes exactly these inputs the named ones. A named input is known before its first event; one
+    /// that is neither named nor had an event is not.
+    pub fn set_names(&mut self, names: BTreeMap<InputId, Arc<str>>) {
+        let unnamed: Vec<InputId> = self.state.names.keys().filter(|id| !names.contains_key(id)).copied().collect();
+        for input_id in unnamed {
+            if self.state.inputs.get(&input_id).is_some_and(|input| input.known_since.is_none()) {
+                self.state.inputs.remove(&input_id);
+            }
+        }
+        for input_id in names.keys() {
+            self.state.inputs.entry(*input_id).or_default();
+        }
+        self.state.names = Arc::new(names);
+    }
+
+    /// Forgets the inputs that are disconnected, not named, and had no event since `horizon`.
+    pub fn forget_silent_since(&mut self, horizon: Timestamp, stamp: Timestamp) -> Vec<InputId> {
+        let silent = |input: &Input| {
+            input.evidence.is_none_or(|evidence| !evidence.connected)
+                && input.newest_event().is_some_and(|newest| newest < horizon)
+        };
+        let inputs = self.state.inputs.iter().filter(|(id, input)| silent(input) && !self.state.names.contains_key(id));
+        let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).collect();
+        for input_id in &forgotten {
+            self.settle(input_id, stamp);
+            self.state.inputs.remove(input_id);
+            self.memory.forget(input_id);
+        }
+        forgotten
+    }
+
+    /// Banks the input's finished session; whether there was one.
+    fn settle(&mut self, input_id: &InputId, stamp: Timestamp) -> bool {
+        let window = self.state.reconnect_window;
+        let Some(input) = self.state.inputs.get_mut(input_id) else { return false };
+        if input.finished_session(stamp, window).is_none() {
+            return false;
+        }
+        let duration = Arc::make_mut(input).settle(stamp, window);
+        Arc::make_mut(&mut self.state.totals).session_duration.observe(duration.unwrap_or_default());
+        true
+    }
+}
+
+impl Draft<'_> {
+    /// Judges an event, and folds it when it is new.
+    pub fn consider(&mut self, event: &Event) -> Verdict {
+        let identity = Identity::of(event);
+        let fresh = (event.input_id, identity);
+        match self.fold.memory.recall(&event.input_id, &identity) {
+            Recall::Known => return Verdict::Duplicate,
+            Recall::TooOld => return Verdict::Ignored(IgnoredReason::TooOld),
+            Recall::New if self.fresh.contains(&fresh) => return Verdict::Duplicate,
+            Recall::New => {}
+        }
+        if !self.state.inputs.contains_key(&event.input_id) && self.state.inputs.len() >= self.fold.max_inputs {
+            return Verdict::Ignored(IgnoredReason::TooManyInputs);
+        }
+        self.fresh.insert(fresh);
+        let effect = self.state.apply(event, self.stamp);
+        Verdict::Recorded(match (effect.out_of_order, effect.inconsistent) {
+            (true, _) => Note::OutOfOrder,
+            (_, true) => Note::Inconsistent,
+            (false, false) => Note::Plain,
+        })
+    }
+
+    /// Notes an authenticated, well-formed delivery, whatever it was.
+    pub fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {
+        self.state.see(received_at, secret, test);
+    }
+
+    /// The input as this batch leaves it.
+    pub fn input(&self, input_id: &InputId) -> Option<&Input> {
+        self.state.inputs.get(input_id).map(AsRef::as_ref)
+    }
+
+    /// Ends the batch.
+    pub fn finish(self) -> Changes {
+        Changes { state: self.state, fresh: self.fresh }
+    }
+}

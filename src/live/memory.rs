@@ -1,0 +1,116 @@
+//! Has this fact been told before?
+//!
+//! Every input remembers the identities of its newest events, by event time. What is older than all
+//! of a full memory cannot be told from a repeat.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::event::{Event, EventKind, InputId};
+
+/// How many identities an input remembers.
+///
+/// Cloudflare repeats a notification within minutes, if at all; an input that flaps every ten
+/// seconds makes so many events in more than five hours.
+pub(super) const REMEMBERED: usize = 4096;
+
+/// What makes an event the same event: its time, its kind and its error code. Never the envelope,
+/// because two policies send one fact in two envelopes. Ordered by time first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Identity {
+    updated_at_nanos: i64,
+    what: u32,
+}
+
+impl Identity {
+    pub(super) fn of(event: &Event) -> Self {
+        let what = match &event.kind {
+            EventKind::Connected => 0,
+            EventKind::Disconnected => 1,
+            EventKind::Errored(detail) => {
+                let digest = Sha256::digest(detail.code.as_str());
+                u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]).max(2)
+            }
+        };
+        Self { updated_at_nanos: event.updated_at.as_nanos(), what }
+    }
+}
+
+/// What the memory says of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recall {
+    New,
+    Known,
+    TooOld,
+}
+
+/// The identities of one input's newest events, ascending.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identities(Vec<Identity>);
+
+impl Identities {
+    const ENCODED_SIZE: usize = 12;
+
+    fn recall(&self, identity: &Identity) -> Recall {
+        match self.0.binary_search(identity) {
+            Ok(_) => Recall::Known,
+            Err(0) if self.0.len() >= REMEMBERED => Recall::TooOld,
+            Err(_) => Recall::New,
+        }
+    }
+
+    fn remember(&mut self, identity: Identity) {
+        if let Err(position) = self.0.binary_search(&identity) {
+            self.0.insert(position, identity);
+            let surplus = self.0.len().saturating_sub(REMEMBERED);
+            self.0.drain(..surplus);
+        }
+    }
+
+    /// As the checkpoint keeps them: per identity eight bytes of time and four of the rest,
+    /// little-endian.
+    pub fn encode(&self) -> Vec<u8> {
+        let parts = self.0.iter().map(|identity| (identity.updated_at_nanos.to_le_bytes(), identity.what.to_le_bytes()));
+        parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
+    }
+
+    /// Reads what [`Identities::encode`] wrote; `None` when it is anything else.
+    pub fn decode(encoded: &[u8]) -> Option<Self> {
+        let (chunks, rest) = encoded.as_chunks::<{ Self::ENCODED_SIZE }>();
+        let identities: Vec<_> = chunks
+            .iter()
+            .map(|[time @ .., a, b, c, d]| Identity {
+                updated_at_nanos: i64::from_le_bytes(*time),
+                what: u32::from_le_bytes([*a, *b, *c, *d]),
+            })
+            .collect();
+        (rest.is_empty() && identities.is_sorted()).then_some(Self(identities))
+    }
+}
+
+/// The identities of all inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Memory(HashMap<InputId, Identities>);
+
+impl Memory {
+    pub(super) fn recall(&self, input_id: &InputId, identity: &Identity) -> Recall {
+        self.0.get(input_id).map_or(Recall::New, |identities| identities.recall(identity))
+    }
+
+    pub(super) fn remember(&mut self, input_id: InputId, identity: Identity) {
+        self.0.entry(input_id).or_default().remember(identity);
+    }
+
+    pub(super) fn identities(&self, input_id: &InputId) -> Option<&Identities> {
+        self.0.get(input_id)
+    }
+
+    pub(super) fn restore(&mut self, input_id: InputId, identities: Identities) {
+        self.0.insert(input_id, identities);
+    }
+
+    pub(super) fn forget(&mut self, input_id: &InputId) {
+        self.0.remove(input_id);
+    }
+}

@@ -1,0 +1,34 @@
+//! Stage 3: fold events into what is true now, per input.
+//!
+//! Pure: no clock, no I/O, no error. The same events in the same order with the same stamps give the
+//! same [`State`], which is why a restart changes nothing. A *stamp* is the time at which an event
+//! was made durable; stamps never decrease.
+//!
+//! What depends on no order, and is equal for every shuffle and repetition of the same events:
+//! `connected`, all timestamps, events and errors. Sessions, reconnects, connected time and
+//! inconsistencies follow the order of arrival, because a counter cannot take anything back.
+//!
+//! ```text
+//!              ┌──────────── Fold ────────────┐
+//! Event ─────▶ │ Memory: seen it before?      │ ─▶ Verdict
+//!              │ State: Inputs, Totals        │ ─▶ snapshot for readers (a pointer copy)
+//!              └──────────────────────────────┘
+//! ```
+//!
+//! A batch is folded into a [`Draft`]. When it has become durable the draft is adopted; when it has
+//! not, the draft is dropped and nothing ever happened.
+
+mod fold;
+mod histogram;
+mod input;
+mod memory;
+mod state;
+
+pub use fold::{Changes, Draft, Fold, Note, Rules, Verdict};
+pub use histogram::Histogram;
+pub use input::{Evidence, Input};
+pub use memory::Identities;
+pub use state::{Deliveries, State, Totals};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The state of all inputs together: what readers see.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use imbl::OrdMap;
+use serde::{Deserialize, Serialize};
+
+use super::input::Effect;
+use super::{Histogram, Input};
+use crate::event::{Event, InputId, Timestamp};
+
+/// A consistent state of everything. Cloning shares all structure.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    pub(super) inputs: OrdMap<InputId, Arc<Input>>,
+    pub(super) names: Arc<BTreeMap<InputId, Arc<str>>>,
+    pub(super) totals: Arc<Totals>,
+    pub(super) deliveries: Arc<Deliveries>,
+    pub(super) reconnect_window: Duration,
+}
+
+/// What is counted over all inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Durations of finished sessions, those that are not banked yet left out.
+    pub(super) session_duration: Histogram,
+    /// From a disconnect to the next connect, up to an hour.
+    pub reconnect_delay: Histogram,
+    /// `ts - updated_at`: the time inside Cloudflare.
+    pub source_delay: Histogram,
+    /// Receipt minus `ts`.
+    pub delivery_delay: Histogram,
+    /// Notifications that were received before their `ts`.
+    pub clock_skew: u64,
+    /// Events older than what was known.
+    pub out_of_order: u64,
+    /// When counting began; `None` before the first event.
+    pub counted_since: Option<Timestamp>,
+}
+
+/// When deliveries of each kind were last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// The last authenticated, well-formed delivery of any kind.
+    pub last: Option<Timestamp>,
+    /// The last "Save and Test".
+    pub last_test: Option<Timestamp>,
+    /// The last use of each secret, by its configured name.
+    pub by_secret: BTreeMap<String, Timestamp>,
+}
+
+const SESSION_BOUNDS: &[u32] = &[10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 604_800];
+const RECONNECT_BOUNDS: &[u32] = &[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+const DELAY_BOUNDS: &[u32] = &[1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 900, 3600];
+
+/// A longer gap is no reconnect delay but a pause between broadcasts.
+const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
+
+impl State {
+    /// All known inputs, by identifier.
+    pub fn inputs(&self) -> &OrdMap<InputId, Arc<Input>> {
+        &self.inputs
+    }
+
+    /// The configured name of an input; empty when it has none.
+    pub fn name(&self, input_id: &InputId) -> &str {
+        self.names.get(input_id).map_or("", |name| name)
+    }
+
+    /// What is counted over all inputs.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// When deliveries were last seen.
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
+    }
+
+    /// Durations of all sessions that have finished by `as_of`.
+    pub fn session_durations(&self, as_of: Timestamp) -> Histogram {
+        let mut durations = self.totals.session_duration.clone();
+        for input in self.inputs.values() {
+            if let Some(duration) = input.finished_session(as_of, self.reconnect_window) {
+                durations.observe(duration);
+            }
+        }
+        durations
+    }
+
+    pub(super) fn apply(&mut self, event: &Event, stamp: Timestamp) -> Effect {
+        let input = Arc::make_mut(self.inputs.entry(event.input_id).or_default());
+        let effect = input.apply(event, stamp, self.reconnect_window);
+        Arc::make_mut(&mut self.totals).count(event, stamp, effect);
+        effect
+    }
+
+    pub(super) fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {
+        let deliveries = Arc::make_mut(&mut self.deliveries);
+        let seen = Some(received_at);
+        deliveries.last = deliveries.last.max(seen);
+        if test {
+            deliveries.last_test = deliveries.last_test.max(seen);
+        }
+        match deliveries.by_secret.get_mut(secret) {
+            Some(last) => *last = received_at.max(*last),
+            None => drop(deliveries.by_secret.insert(secret.to_owned(), received_at)),
+        }
+    }
+}
+
+impl Totals {
+    fn count(&mut self, event: &Event, stamp: Timestamp, effect: Effect) {
+        self.counted_since.get_or_insert(stamp);
+        self.out_of_order += u64::from(effect.out_of_order);
+        if let Some(duration) = effect.finished_session {
+            self.session_duration.observe(duration);
+        }
+        if let Some(delay) = effect.reconnect_delay.filter(|delay| *delay <= LONGEST_RECONNECT_DELAY) {
+            self.reconnect_delay.observe(delay);
+        }
+        let Some(sent_at) = event.sent_at else { return };
+        let delivery_delay = event.received_at.since(sent_at);
+        self.clock_skew += u64::from(delivery_delay.is_none());
+        self.delivery_delay.observe(delivery_delay.unwrap_or_default());
+        self.source_delay.observe(sent_at.since(event.updated_at).unwrap_or_default());
+    }
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            session_duration: Histogram::new(SESSION_BOUNDS),
+            reconnect_delay: Histogram::new(RECONNECT_BOUNDS),
+            source_delay: Histogram::new(DELAY_BOUNDS),
+            delivery_delay: Histogram::new(DELAY_BOUNDS),
+            clock_skew: 0,
+            out_of_order: 0,
+            counted_since: None,
+        }
+    }
+}

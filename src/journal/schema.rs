@@ -1,0 +1,90 @@
+//! The tables, and how an older database becomes a current one.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{JournalError, failed};
+
+/// Marks the file as ours: `SLEx` as a number.
+const APPLICATION_ID: i64 = 0x534c_4578;
+
+/// Migration N leads from version N to version N + 1. What is listed here has been released: it is
+/// never changed, only added to.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE events (
+        seq         INTEGER PRIMARY KEY,
+        recorded_at INTEGER NOT NULL,
+        received_at INTEGER NOT NULL,
+        sent_at     INTEGER,
+        updated_at  INTEGER NOT NULL,
+        input_id    TEXT NOT NULL,
+        event       TEXT NOT NULL,
+        note        TEXT,
+        code        TEXT,
+        message     TEXT,
+        video_codec TEXT,
+        audio_codec TEXT
+    ) STRICT;
+    CREATE TABLE inputs (
+        input_id   TEXT PRIMARY KEY,
+        state      TEXT NOT NULL,
+        identities BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE checkpoint (
+        id       INTEGER PRIMARY KEY CHECK (id = 1),
+        position INTEGER NOT NULL,
+        state    TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE unrecognized (
+        seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+        received_at INTEGER NOT NULL,
+        reason      TEXT NOT NULL,
+        body        BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE probe (count INTEGER NOT NULL) STRICT;
+    INSERT INTO probe VALUES (0);
+"];
+
+/// Brings the database to the current version, or only checks that it has it.
+pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) -> Result<(), JournalError> {
+    let failed = |action| failed(path, action);
+    let pragma = |connection: &Connection, name: &str| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed("cannot be read"))
+    };
+    let known = MIGRATIONS.len() as i64;
+    let found = pragma(connection, "user_version")?;
+    let foreign = match pragma(connection, "application_id")? {
+        APPLICATION_ID => false,
+        0 => found != 0 || !writable || pragma(connection, "page_count")? != 0,
+        _ => true,
+    };
+    if foreign {
+        return Err(JournalError::Foreign { path: path.to_owned() });
+    }
+    if found > known {
+        return Err(JournalError::Newer { path: path.to_owned(), found, known });
+    }
+    if writable {
+        configure(connection).map_err(failed("cannot be prepared"))?;
+        migrate(connection, found, MIGRATIONS).map_err(failed("cannot be migrated"))?;
+    }
+    Ok(())
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The write-ahead log may grow while something reads; afterwards it shrinks to this again.
+    connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
+}
+
+fn migrate(connection: &mut Connection, from: i64, migrations: &[&str]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for (version, migration) in (1..).zip(migrations).skip_while(|(version, _)| *version <= from) {
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", version)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.commit()
+}

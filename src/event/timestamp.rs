@@ -11,7 +11,7 @@ use thiserror::Error;
 ///
 /// Instants later than that read as the last one. A text is RFC 3339 with any offset and up to nine
 /// fraction digits; it is written in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 

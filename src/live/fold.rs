@@ -2,20 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::memory::{Identity, Memory, Recall};
-use super::{Deliveries, Identities, Input, State, Totals};
+use super::{Deliveries, Identities, Input, Rules, State, Totals};
 use crate::event::{Event, IgnoredReason, InputId, Timestamp};
-
-/// What folding depends on beside the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rules {
-    /// A connect within this time after a disconnect continues the session.
-    pub reconnect_window: Duration,
-    /// So many inputs are known at the most.
-    pub max_inputs: usize,
-}
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +30,10 @@ pub enum Note {
 }
 
 /// Everything that the journal's events amount to, and the memory of which they were.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fold {
     state: State,
     memory: Memory,
-    max_inputs: usize,
 }
 
 /// A batch of events on top of a [`Fold`], not durable yet.
@@ -64,6 +53,11 @@ pub struct Changes {
 }
 
 impl Fold {
+    /// Nothing has happened yet.
+    pub fn new(rules: Rules) -> Self {
+        Self { state: State { rules, ..State::default() }, memory: Memory::default() }
+    }
+
     /// The current state.
     pub fn state(&self) -> &State {
         &self.state
@@ -111,13 +105,9 @@ impl Fold {
     /// Changes the rules as of `stamp`. What was shown under the old ones stays counted: returns the
     /// inputs that this touched.
     pub fn set_rules(&mut self, rules: Rules, stamp: Timestamp) -> Vec<InputId> {
-        self.max_inputs = rules.max_inputs;
-        if rules.reconnect_window == self.state.reconnect_window {
-            return Vec::new();
-        }
         let inputs: Vec<InputId> = self.state.inputs.keys().copied().collect();
         let settled = inputs.into_iter().filter(|input_id| self.settle(input_id, stamp)).collect();
-        self.state.reconnect_window = rules.reconnect_window;
+        self.state.rules = rules;
         settled
     }
 
@@ -154,7 +144,7 @@ impl Fold {
 
     /// Banks the input's finished session; whether there was one.
     fn settle(&mut self, input_id: &InputId, stamp: Timestamp) -> bool {
-        let window = self.state.reconnect_window;
+        let window = self.state.rules.reconnect_window;
         let Some(input) = self.state.inputs.get_mut(input_id) else { return false };
         if input.finished_session(stamp, window).is_none() {
             return false;
@@ -176,7 +166,7 @@ impl Draft<'_> {
             Recall::New if self.fresh.contains(&fresh) => return Verdict::Duplicate,
             Recall::New => {}
         }
-        if !self.state.inputs.contains_key(&event.input_id) && self.state.inputs.len() >= self.fold.max_inputs {
+        if !self.state.inputs.contains_key(&event.input_id) && self.state.inputs.len() >= self.state.rules.max_inputs {
             return Verdict::Ignored(IgnoredReason::TooManyInputs);
         }
         self.fresh.insert(fresh);

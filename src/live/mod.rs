@@ -24,11 +24,11 @@ mod input;
 mod memory;
 mod state;
 
-pub use fold::{Changes, Draft, Fold, Note, Rules, Verdict};
+pub use fold::{Changes, Draft, Fold, Note, Verdict};
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};
 pub use memory::Identities;
-pub use state::{Deliveries, State, Totals};
+pub use state::{Deliveries, Rules, State, Totals};
 
 #[cfg(test)]
 mod tests;

@@ -18,7 +18,16 @@ pub struct State {
     pub(super) names: Arc<BTreeMap<InputId, Arc<str>>>,
     pub(super) totals: Arc<Totals>,
     pub(super) deliveries: Arc<Deliveries>,
-    pub(super) reconnect_window: Duration,
+    pub(super) rules: Rules,
+}
+
+/// What folding depends on beside the events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// A connect within this time after a disconnect continues the session.
+    pub reconnect_window: Duration,
+    /// So many inputs are known at the most.
+    pub max_inputs: usize,
 }
 
 /// What is counted over all inputs.
@@ -69,6 +78,11 @@ impl State {
         self.names.get(input_id).map_or("", |name| name)
     }
 
+    /// The rules that events are folded by.
+    pub fn rules(&self) -> Rules {
+        self.rules
+    }
+
     /// What is counted over all inputs.
     pub fn totals(&self) -> &Totals {
         &self.totals
@@ -83,7 +97,7 @@ impl State {
     pub fn session_durations(&self, as_of: Timestamp) -> Histogram {
         let mut durations = self.totals.session_duration.clone();
         for input in self.inputs.values() {
-            if let Some(duration) = input.finished_session(as_of, self.reconnect_window) {
+            if let Some(duration) = input.finished_session(as_of, self.rules.reconnect_window) {
                 durations.observe(duration);
             }
         }
@@ -92,7 +106,7 @@ impl State {
 
     pub(super) fn apply(&mut self, event: &Event, stamp: Timestamp) -> Effect {
         let input = Arc::make_mut(self.inputs.entry(event.input_id).or_default());
-        let effect = input.apply(event, stamp, self.reconnect_window);
+        let effect = input.apply(event, stamp, self.rules.reconnect_window);
         Arc::make_mut(&mut self.totals).count(event, stamp, effect);
         effect
     }

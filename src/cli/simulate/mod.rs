@@ -1,1 +1,195 @@
-//! x
+//! `simulate`: posts realistic notifications to a URL, as Cloudflare would.
+//!
+//! It is how people try the daemon and its dashboards without a Cloudflare account, and how tests
+//! compare what Prometheus says with what was sent: `--truth-file` has the simulator's own account.
+//!
+//! ```text
+//! inputs -> fact -> scenario -> notification -> delivery -> target -> answer -> tally -> truth, report
+//! ```
+//!
+//! Exit codes: 0 when every notification was answered 2xx, 1 when one was not, 130 after Ctrl-C.
+
+mod answer;
+mod delivery;
+mod fact;
+mod inputs;
+mod notification;
+mod report;
+mod scenario;
+mod tally;
+mod target;
+mod truth;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::SignedDuration;
+use ureq::http::Uri;
+
+use self::delivery::{Interrupt, Plan, deliver};
+use self::report::Report;
+use self::scenario::{Scenario, Script};
+use self::tally::Tally;
+use self::target::{Target, parse_url};
+use self::truth::Truth;
+use crate::clock::Stopwatch;
+
+/// What a shell reports of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+/// Post realistic notifications to a URL, as Cloudflare would.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where to post: the webhook of a daemon.
+    #[arg(long, default_value = "http://127.0.0.1:10418/webhook", value_parser = parse_url)]
+    url: Uri,
+
+    /// The file with the secret to present.
+    #[arg(long, value_name = "PATH", default_value = "data/webhook-secret")]
+    secret_file: PathBuf,
+
+    /// What happens to the inputs.
+    #[arg(long, value_enum, default_value_t = Scenario::Steady)]
+    scenario: Scenario,
+
+    /// How many live inputs to simulate.
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    inputs: u32,
+
+    /// How many notifications to post in a second.
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 5.0, value_parser = parse_rate)]
+    rate: f64,
+
+    /// For how long, such as 60s, 5m or 1h30m.
+    #[arg(long, default_value = "60s", value_parser = parse_duration)]
+    duration: Duration,
+
+    /// What chance starts from: the same seed gives the same inputs and the same sequence.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    seed: u64,
+
+    /// How many connections to post over.
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    connections: u16,
+
+    /// Write here, as JSON, what Prometheus should say of the inputs afterwards.
+    #[arg(long, value_name = "PATH")]
+    truth_file: Option<PathBuf>,
+}
+
+/// Posts until the duration is over or Ctrl-C, then prints the summary.
+///
+/// # Errors
+///
+/// When the secret cannot be read or the truth file not be written, before anything is posted, and
+/// when the results cannot be written. Refused notifications are not an error but an exit code.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let target = Target::new(arguments.url.clone(), &arguments.secret_file)?;
+    let truth_file = arguments.truth_file.as_deref().map(create).transpose()?;
+    let interrupt = Interrupt::on_ctrl_c().context("cannot listen for Ctrl-C")?;
+
+    let stopwatch = Stopwatch::start();
+    let tally = simulate(arguments, &target, &interrupt);
+    let (elapsed, interrupted) = (stopwatch.elapsed(), interrupt.is_raised());
+
+    if let Some((file, path)) = truth_file {
+        write_truth(&tally, file).with_context(|| format!("cannot write the truth file {}", path.display()))?;
+    }
+    let report = Report {
+        arguments,
+        elapsed,
+        interrupted,
+        tally: &tally,
+    };
+    write!(io::stdout(), "{report}").context("cannot write the summary")?;
+    Ok(exit_code(&tally, interrupted))
+}
+
+fn simulate(arguments: &Arguments, target: &Target, interrupt: &Interrupt) -> Tally {
+    let plan = arguments.plan();
+    let script = Script::new(arguments.scenario, arguments.seed, arguments.inputs);
+    let progress = ProgressBar::new(plan.notifications()).with_style(style());
+    progress.enable_steady_tick(Duration::from_millis(250));
+    let tally = deliver(&plan, script, target, interrupt, &progress);
+    progress.finish_and_clear();
+    tally
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{bar:30} {pos} of {len} posted in {elapsed}  {msg}")
+        .expect("the template is well-formed")
+}
+
+fn create(path: &Path) -> anyhow::Result<(File, &Path)> {
+    let file = File::create(path).with_context(|| format!("cannot create the truth file {}", path.display()))?;
+    Ok((file, path))
+}
+
+fn write_truth(tally: &Tally, file: File) -> io::Result<()> {
+    let mut writer = BufWriter::new(file);
+    serde_json::to_writer_pretty(&mut writer, &Truth::of(tally))?;
+    writeln!(writer)?;
+    writer.flush()
+}
+
+fn exit_code(tally: &Tally, interrupted: bool) -> ExitCode {
+    match interrupted {
+        true => ExitCode::from(INTERRUPTED),
+        false if tally.accepted() == tally.posted() => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+impl Arguments {
+    fn plan(&self) -> Plan {
+        Plan {
+            rate: self.rate,
+            duration: self.duration,
+            connections: self.connections,
+        }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("expected a number greater than 0".to_owned()),
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration: SignedDuration = text.parse().map_err(|error| format!("{error}"))?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected a duration greater than 0".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_people_do() {
+        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5400), ("2 min", 120), ("PT1M", 60)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "60", "0s", "-5m", "soon"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_greater_than_zero() {
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for text in ["", "0", "-1", "inf", "NaN", "fast"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Tells the build what it is: the commit and the compiler, for `--version` and `build_info`.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=.git/HEAD");
+    println!("cargo::rerun-if-env-changed=BUILD_REVISION");
+    let given = std::env::var("BUILD_REVISION").ok();
+    let revision = given.or_else(|| first_line("git", &["rev-parse", "--short=12", "HEAD"]));
+    let rustc = std::env::var("RUSTC").ok().and_then(|rustc| first_line(&rustc, &["--version"]));
+    println!("cargo::rustc-env=BUILD_REVISION={}", revision.as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=BUILD_RUSTC={}", rustc.as_deref().and_then(version).unwrap_or("unknown"));
+}
+
+/// `rustc 1.95.0 (59807616e 2026-04-14)` is version 1.95.0.
+fn version(line: &str) -> Option<&str> {
+    line.split_whitespace().nth(1)
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok()?.lines().next().map(str::to_owned)
+}

@@ -1,0 +1,168 @@
+//! Where notifications go, and with which secret.
+
+use std::fs;
+use std::net::ToSocketAddrs;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+use ureq::Agent;
+use ureq::http::header::{CONTENT_TYPE, HeaderValue};
+use ureq::http::{Response, Uri};
+
+use super::answer::Answer;
+use super::notification::Notification;
+
+/// How long each step towards an answer may take. It bounds how long an interrupted run waits for
+/// what is under way.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shorter than servers keep an idle connection: a request must not meet the end of its connection.
+const LONGEST_IDLE: Duration = Duration::from_secs(3);
+
+/// More than any answer of the daemon.
+const LONGEST_ANSWER_BYTES: u64 = 64 * 1024;
+
+pub(super) struct Target {
+    url: Uri,
+    secret: HeaderValue,
+}
+
+/// One kept-alive connection to the target.
+pub(super) struct Connection<'a> {
+    target: &'a Target,
+    agent: Agent,
+}
+
+impl Target {
+    /// Reads the secret, without the newline that ends the file, and looks the host up.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or holds no secret, and when there is no such host: a mistyped
+    /// name is told at once, not once for every notification.
+    pub(super) fn new(url: Uri, secret_file: &Path) -> anyhow::Result<Self> {
+        let file = secret_file.display();
+        let secret = fs::read_to_string(secret_file).with_context(|| format!("cannot read the secret file {file}"))?;
+        let secret = secret.trim_end_matches(['\r', '\n']);
+        ensure!(!secret.is_empty(), "the secret file {file} is empty");
+        let mut secret = HeaderValue::from_str(secret)
+            .map_err(|_| anyhow!("the secret file {file} holds characters that no header can carry"))?;
+        secret.set_sensitive(true);
+        look_up(&url)?;
+        Ok(Self { url, secret })
+    }
+
+    pub(super) fn connect(&self) -> Connection<'_> {
+        let config = Agent::config_builder()
+            .user_agent("Go-http-client/2.0")
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_idle_connections_per_host(1)
+            .max_idle_age(LONGEST_IDLE)
+            // Not for the whole, else each request would look the host up in a thread of its own.
+            .timeout_connect(Some(TIMEOUT))
+            .timeout_send_body(Some(TIMEOUT))
+            .timeout_recv_response(Some(TIMEOUT))
+            .timeout_recv_body(Some(TIMEOUT))
+            // Straight to the target: what is measured is the daemon.
+            .proxy(None);
+        Connection {
+            target: self,
+            agent: config.build().new_agent(),
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// Posts the notification once, and never again: an event may come twice only where the
+    /// scenario says so.
+    pub(super) fn post(&self, notification: &Notification) -> Answer {
+        let request = self
+            .agent
+            .post(&self.target.url)
+            .header(CONTENT_TYPE, "application/json");
+        let request = request.header("cf-webhook-auth", &self.target.secret);
+        request.send(notification.body()).map_or_else(Answer::from, read)
+    }
+}
+
+fn look_up(url: &Uri) -> anyhow::Result<()> {
+    let host = url.host().unwrap_or_default();
+    let port = url.port_u16().unwrap_or(443);
+    format!("{host}:{port}")
+        .to_socket_addrs()
+        .with_context(|| format!("cannot find the host {host}"))?;
+    Ok(())
+}
+
+/// A status without its body is an answer still.
+fn read(mut response: Response<ureq::Body>) -> Answer {
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(LONGEST_ANSWER_BYTES)
+        .read_to_vec();
+    Answer::new(response.status().as_u16(), &body.unwrap_or_default())
+}
+
+/// An absolute URL to which a request can be sent.
+pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
+    let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
+    match (url.scheme_str(), url.host()) {
+        (Some("http" | "https"), Some(_)) => Ok(url),
+        _ => Err("expected http:// or https://, a host, and the path of the webhook".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_absolute_urls_only() {
+        for url in [
+            "http://127.0.0.1:10418/webhook",
+            "https://live.example.com/webhook",
+            "http://[::1]:10418/webhook",
+        ] {
+            assert_eq!(parse_url(url).map(|url| url.to_string()).as_deref(), Ok(url));
+        }
+        for url in [
+            "",
+            "127.0.0.1:10418",
+            "/webhook",
+            "ftp://example.com/webhook",
+            "http://",
+            "http://a b/",
+        ] {
+            assert!(parse_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_without_its_trailing_newline() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "s3cret\n").unwrap();
+        assert_eq!(
+            Target::new(Uri::from_static("http://127.0.0.1/"), file.path())
+                .unwrap()
+                .secret,
+            "s3cret"
+        );
+    }
+
+    #[test]
+    fn says_which_secret_file_is_of_no_use() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for content in ["", "\n", "two\nlines"] {
+            fs::write(file.path(), content).unwrap();
+            let error = Target::new(Uri::from_static("http://127.0.0.1/"), file.path())
+                .err()
+                .unwrap();
+            assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
+            assert!(!error.to_string().contains("lines"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The only place that knows HTTP: two listeners that share nothing but the recorder.
+//!
+//! | listener | serves | for |
+//! |---|---|---|
+//! | public | the webhook, a health check | the internet |
+//! | private | metrics, readiness, reload, status, API | us |
+//!
+//! They are two servers, the private one with a single worker: a scrape never holds up a webhook,
+//! nor a flood of webhooks a scrape.
+
+mod health;
+mod landing;
+mod scrape;
+mod status;
+mod webhook;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::middleware::Compress;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpResponse, HttpServer};
+
+pub use webhook::{Door, Webhook};
+
+use crate::metrics::Exporter;
+use crate::recorder::Watch;
+
+/// A kept-alive connection may idle for so long; proxies in front keep theirs for about as much.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A shutdown waits for so long until the requests under way are answered, in seconds.
+const DRAIN_SECONDS: u64 = 20;
+
+/// Loads the configuration anew; the error says what is wrong with it, for people.
+pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// What the private listener serves from.
+#[derive(Clone)]
+pub struct Private {
+    /// The path of the metrics.
+    pub telemetry_path: String,
+    /// What the recorder has published.
+    pub watch: Watch,
+    /// How the exporter itself is doing.
+    pub metrics: Arc<Exporter>,
+    /// What `POST /-/reload` does.
+    pub reload: Reload,
+}
+
+/// Listens on all of the addresses.
+///
+/// # Errors
+///
+/// The first address on which it is not possible, and why.
+pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let listen = |address: &SocketAddr| {
+        TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    };
+    addresses.iter().map(listen).collect()
+}
+
+/// Serves the webhook on these sockets, until the server is stopped.
+///
+/// # Errors
+///
+/// A socket cannot be used.
+pub fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::Result<Server> {
+    let webhook = Data::from(webhook);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(webhook.clone())
+            .service(web::resource("/-/healthy").route(web::get().to(health::healthy)).default_service(web::to(unknown)))
+            .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
+            .default_service(web::to(unknown))
+    });
+    listeners
+        .into_iter()
+        .try_fold(server, HttpServer::listen)
+        .map(|server| server.keep_alive(KEEP_ALIVE).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+}
+
+/// Serves metrics, status and API on these sockets, until the server is stopped.
+///
+/// # Errors
+///
+/// A socket cannot be used.
+pub fn serve_private(listeners: Vec<TcpListener>, private: Private) -> io::Result<Server> {
+    let telemetry_path = private.telemetry_path.clone();
+    let private = Data::new(private);
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(private.clone())
+            .wrap(Compress::default())
+            .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
+            .service(web::resource("/-/healthy").route(web::get().to(health::healthy)))
+            .service(web::resource("/-/ready").route(web::get().to(health::ready)))
+            .service(web::resource("/-/reload").route(web::post().to(status::reload)))
+            .service(web::resource("/api/v1/inputs").route(web::get().to(status::inputs)))
+            .service(web::resource("/api/v1/events").route(web::get().to(status::events)))
+            .service(web::resource("/").route(web::get().to(landing::page)))
+            .default_service(web::to(unknown))
+    });
+    listeners
+        .into_iter()
+        .try_fold(server, HttpServer::listen)
+        .map(|server| server.workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+}
+
+async fn unknown() -> HttpResponse {
+    HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n")
+}

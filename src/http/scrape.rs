@@ -1,0 +1,65 @@
+//! `/metrics`.
+
+use std::convert::Infallible;
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{Data, Header};
+
+use super::Private;
+use crate::metrics::{Exposition, Format, Snapshot};
+
+/// Everything, in the format that the scraper likes best, chunk by chunk.
+pub(super) async fn metrics(private: Data<Private>, accept: Option<Header<header::Accept>>) -> HttpResponse {
+    let view = private.watch.view();
+    let snapshot = Snapshot {
+        state: view.state,
+        as_of: view.as_of,
+        journal_events: view.journal_events,
+        journal_size_bytes: private.watch.journal_size_bytes(),
+        restored_inputs: view.restored_inputs,
+    };
+    let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));
+    let chunks = Exposition::new(snapshot, &private.metrics, format);
+    let chunks = futures_util::stream::iter(chunks.map(Ok::<_, Infallible>));
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, format.content_type())).streaming(chunks)
+}
+
+/// The first of the accepted formats that we speak; text when there is none.
+fn preferred(accept: &header::Accept) -> Format {
+    let known = accept.ranked().into_iter().find_map(|mime| match (mime.type_().as_str(), mime.subtype().as_str()) {
+        ("application", "openmetrics-text") => {
+            let version = mime.get_param("version");
+            version.is_none_or(|version| version == "1.0.0").then_some(Format::OpenMetrics)
+        }
+        ("text", "plain" | "*") | ("*", "*") => Some(Format::Text),
+        _ => None,
+    });
+    known.unwrap_or(Format::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::Header;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn the_scraper_chooses_the_format() {
+        let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                          text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        for (accept, format) in [
+            (prometheus, Format::OpenMetrics),
+            ("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;q=0.2", Format::Text),
+            ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily,text/plain;q=0.5", Format::Text),
+            ("application/openmetrics-text;version=2.0.0,*/*;q=0.1", Format::Text),
+            ("application/openmetrics-text", Format::OpenMetrics),
+            ("text/html", Format::Text),
+            ("*/*", Format::Text),
+        ] {
+            let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
+            assert_eq!(preferred(&header::Accept::parse(&request).unwrap()), format, "{accept}");
+        }
+    }
+}

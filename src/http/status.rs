@@ -1,0 +1,152 @@
+//! What is true now, for people and scripts: the API, and `POST /-/reload`.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, Data, Query};
+use serde::{Deserialize, Serialize};
+
+use super::Private;
+use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Timestamp};
+use crate::live::Input;
+use crate::recorder::{Delivered, Outcome};
+
+#[derive(Serialize)]
+struct Inputs<'a> {
+    as_of: String,
+    inputs: Vec<InputStatus<'a>>,
+}
+
+#[derive(Serialize)]
+struct InputStatus<'a> {
+    id: InputId,
+    name: &'a str,
+    state: &'static str,
+    since: Option<String>,
+    connected_seconds: f64,
+    sessions: u64,
+    reconnects: u64,
+    events: BTreeMap<&'static str, u64>,
+    errors: BTreeMap<&'static str, u64>,
+    last_event_at: Option<String>,
+    last_error: Option<LastError>,
+}
+
+#[derive(Serialize)]
+struct LastError {
+    code: Option<String>,
+    at: String,
+}
+
+/// `GET /api/v1/inputs`.
+pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
+    let view = private.watch.view();
+    let status = |(id, input): (&InputId, &std::sync::Arc<Input>)| input_status(*id, view.state.name(id), input, view.as_of);
+    let inputs = view.state.inputs().iter().map(status).collect();
+    HttpResponse::Ok().json(Inputs { as_of: view.as_of.to_string(), inputs })
+}
+
+fn input_status<'a>(id: InputId, name: &'a str, input: &Input, as_of: Timestamp) -> InputStatus<'a> {
+    let text = |at: Timestamp| at.to_string();
+    let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
+    let errors = ErrorClass::ALL.into_iter().map(ErrorClass::label).zip(input.errors);
+    InputStatus {
+        id,
+        name,
+        state: match input.evidence.map(|evidence| evidence.connected) {
+            Some(true) => "connected",
+            Some(false) => "disconnected",
+            None => "unknown",
+        },
+        since: input.evidence.map(|evidence| text(evidence.since)),
+        connected_seconds: input.connected_time(as_of).as_secs_f64(),
+        sessions: input.sessions,
+        reconnects: input.reconnects,
+        events: EventKind::NAMES.into_iter().zip(input.events).collect(),
+        errors: errors.filter_map(nonzero).collect(),
+        last_event_at: input.newest_event().map(text),
+        last_error: input.newest_error().map(|(at, code)| LastError {
+            code: Some(code.as_str().to_owned()).filter(|code| !code.is_empty()),
+            at: text(at),
+        }),
+    }
+}
+
+/// The query of `GET /api/v1/events`.
+#[derive(Deserialize)]
+pub(super) struct Limit {
+    #[serde(default = "Limit::default_limit")]
+    limit: usize,
+}
+
+impl Limit {
+    fn default_limit() -> usize {
+        100
+    }
+}
+
+#[derive(Serialize)]
+struct DeliveryStatus {
+    received_at: String,
+    outcome: &'static str,
+    /// Why it was ignored, or what was remarkable about it.
+    reason: Option<String>,
+    #[serde(flatten)]
+    event: Option<EventStatus>,
+}
+
+#[derive(Serialize)]
+struct EventStatus {
+    input_id: InputId,
+    event: &'static str,
+    updated_at: String,
+    sent_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<crate::event::ErrorDetail>,
+}
+
+/// `GET /api/v1/events`: the newest deliveries, newest first.
+pub(super) async fn events(private: Data<Private>, Query(Limit { limit }): Query<Limit>) -> HttpResponse {
+    let deliveries = private.watch.newest_deliveries(limit);
+    let events: Vec<_> = deliveries.into_iter().map(delivery_status).collect();
+    HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
+}
+
+fn delivery_status(delivered: Delivered) -> DeliveryStatus {
+    let ignored = match delivered.outcome {
+        Outcome::Ignored(reason) => Some(IgnoredReason::label(reason).to_owned()),
+        Outcome::Recorded | Outcome::Duplicate | Outcome::Test => None,
+    };
+    DeliveryStatus {
+        received_at: delivered.received_at.to_string(),
+        outcome: delivered.outcome.name(),
+        reason: ignored.or(delivered.note.map(String::from)),
+        event: delivered.event.map(event_status),
+    }
+}
+
+fn event_status(event: Event) -> EventStatus {
+    EventStatus {
+        input_id: event.input_id,
+        event: event.kind.name(),
+        updated_at: event.updated_at.to_string(),
+        sent_at: event.sent_at.map(|at| at.to_string()),
+        error: match event.kind {
+            EventKind::Errored(detail) => Some(*detail),
+            EventKind::Connected | EventKind::Disconnected => None,
+        },
+    }
+}
+
+/// `POST /-/reload`.
+pub(super) async fn reload(private: Data<Private>) -> HttpResponse {
+    let reload = private.reload.clone();
+    let reloaded = web::block(move || reload()).await.unwrap_or_else(|_| Err("the reload was cut off".to_owned()));
+    match reloaded {
+        Ok(()) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("reloaded\n"),
+        Err(problems) => {
+            let body = format!("the configuration was not reloaded; the one before stays in force\n{problems}\n");
+            HttpResponse::InternalServerError().content_type("text/plain; charset=utf-8").body(body)
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! `POST /webhook`: where the internet is let in, as far as this and no further.
+//!
+//! Checked in this order, and answered at the first that fails:
+//!
+//! | check | answer |
+//! |---|---|
+//! | secret | 401, the same for a missing and a wrong one, before the body is read |
+//! | method | 405 with `Allow` |
+//! | content encoding | 415 |
+//! | size, by header and while reading | 413 |
+//! | time that the body takes | 408 |
+//! | a JSON object | 400 with the position |
+//! | room in the queue, durable | 503 with `Retry-After` |
+//!
+//! Everything well-formed is answered 200 with its outcome: also what is not used, because Cloudflare
+//! takes anything else for a failure. Any content type will do: people use curl.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use actix_web::http::{Method, StatusCode, header};
+use actix_web::web::{self, Bytes, BytesMut, Data};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
+
+use crate::accept::{self, Rejection, SecretName, Secrets};
+use crate::clock::{self, Stopwatch};
+use crate::metrics::Exporter;
+use crate::recorder::{Delivery, Handle, Outcome};
+
+/// The header in which Cloudflare repeats the destination's secret.
+const SECRET_HEADER: &str = "cf-webhook-auth";
+/// A sender who was told to try again should wait so long, in seconds.
+const RETRY_AFTER: (header::HeaderName, &str) = (header::RETRY_AFTER, "5");
+
+/// What a request must satisfy; replaced as a whole by a reload.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// The valid secrets.
+    pub secrets: Secrets,
+    /// The largest body that is read, in bytes.
+    pub max_body_size: usize,
+    /// The longest time that a body may take.
+    pub body_timeout: Duration,
+}
+
+/// The webhook.
+pub struct Webhook {
+    path: String,
+    door: RwLock<Arc<Door>>,
+    recorder: Handle,
+    metrics: Arc<Exporter>,
+}
+
+impl Webhook {
+    /// A webhook at this path of the public listener.
+    pub fn new(path: String, door: Door, recorder: Handle, metrics: Arc<Exporter>) -> Self {
+        Self { path, door: RwLock::new(Arc::new(door)), recorder, metrics }
+    }
+
+    /// Replaces the door; requests under way keep the one that they came through.
+    pub fn set_door(&self, door: Door) {
+        *self.door.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(door);
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    fn door(&self) -> Arc<Door> {
+        self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn outcome(&self, request: &HttpRequest, payload: web::Payload) -> Result<Outcome, Rejection> {
+        let door = self.door();
+        let secret = door.check_head(request)?;
+        let body = door.read_body(request, payload).await?;
+        let received_at = clock::now();
+        let reading = accept::read(&body, received_at)?;
+        if reading.lenient {
+            self.metrics.read_leniently();
+        }
+        let delivery = Delivery { received_at, secret, notification: reading.notification, body };
+        let recorded = self.recorder.submit(delivery).map_err(|_| Rejection::Overloaded)?;
+        // The sender is dropped without an answer only when the recorder is gone.
+        recorded.await.ok().flatten().ok_or(Rejection::Journal)
+    }
+}
+
+impl Door {
+    /// Checks what can be known before the body: who sends it, and how.
+    fn check_head(&self, request: &HttpRequest) -> Result<SecretName, Rejection> {
+        let mut presented = request.headers().get_all(SECRET_HEADER);
+        let secret = match (presented.next(), presented.next()) {
+            (Some(secret), None) => self.secrets.identify(secret.as_bytes()),
+            _ => None,
+        };
+        let secret = secret.ok_or(Rejection::Secret)?;
+        if request.method() != Method::POST {
+            return Err(Rejection::Method);
+        }
+        let encoded = |encoding: &header::HeaderValue| !encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if request.headers().get_all(header::CONTENT_ENCODING).any(encoded) {
+            return Err(Rejection::Encoding);
+        }
+        Ok(secret.clone())
+    }
+
+    async fn read_body(&self, request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Rejection> {
+        let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let announced = announced.and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|announced| announced > self.max_body_size as u64) {
+            return Err(Rejection::TooLarge { limit: self.max_body_size });
+        }
+        let body = collect(payload, self.max_body_size);
+        tokio::time::timeout(self.body_timeout, body).await.unwrap_or(Err(Rejection::Timeout))
+    }
+}
+
+async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Rejection> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_| Rejection::Timeout)?;
+        if body.len() + chunk.len() > limit {
+            return Err(Rejection::TooLarge { limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// Receives a notification.
+pub(super) async fn receive(request: HttpRequest, payload: web::Payload, webhook: Data<Webhook>) -> HttpResponse {
+    let stopwatch = Stopwatch::start();
+    let answer = match webhook.outcome(&request, payload).await {
+        Ok(outcome) => accepted(outcome, webhook.recorder.watch().readiness().draining()),
+        Err(rejection) => {
+            webhook.metrics.rejected(rejection.reason());
+            refused(&rejection)
+        }
+    };
+    webhook.metrics.answered(stopwatch.elapsed());
+    answer
+}
+
+/// 200 with the outcome; the last one on its connection when the daemon is shutting down.
+fn accepted(outcome: Outcome, last: bool) -> HttpResponse {
+    let body = match outcome {
+        Outcome::Recorded => r#"{"outcome":"recorded"}"#,
+        Outcome::Duplicate => r#"{"outcome":"duplicate"}"#,
+        Outcome::Test => r#"{"outcome":"test"}"#,
+        Outcome::Ignored(_) => r#"{"outcome":"ignored"}"#,
+    };
+    let mut response = HttpResponse::Ok();
+    if last {
+        response.force_close();
+    }
+    response.content_type(header::ContentType::json()).body(body)
+}
+
+fn refused(rejection: &Rejection) -> HttpResponse {
+    let status = match rejection {
+        Rejection::Secret => StatusCode::UNAUTHORIZED,
+        Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
+        Rejection::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Rejection::Timeout => StatusCode::REQUEST_TIMEOUT,
+        Rejection::NotJson { .. } => StatusCode::BAD_REQUEST,
+        Rejection::Overloaded | Rejection::Journal => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut response = HttpResponse::build(status);
+    match rejection {
+        Rejection::Secret => response.insert_header((header::WWW_AUTHENTICATE, SECRET_HEADER)),
+        Rejection::Method => response.insert_header((header::ALLOW, "POST")),
+        Rejection::Overloaded | Rejection::Journal => response.insert_header(RETRY_AFTER),
+        Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout | Rejection::NotJson { .. } => &mut response,
+    };
+    match rejection {
+        Rejection::NotJson { .. } | Rejection::Overloaded | Rejection::Journal => {}
+        // The body was not read to its end: nothing sensible can follow on this connection.
+        Rejection::Secret | Rejection::Method | Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout => {
+            response.force_close();
+        }
+    }
+    response.json(std::collections::BTreeMap::from([("error", rejection.to_string())]))
+}

@@ -1,0 +1,180 @@
+//! Everything that Prometheus sees, in chunks.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+
+use bytes::Bytes;
+use prometheus::proto::MetricFamily;
+
+use super::catalogue::exporter::{
+    INPUTS, INPUTS_LIMIT, JOURNAL_EVENTS, JOURNAL_SIZE, LAST_NOTIFICATION, LAST_TEST, OUT_OF_ORDER, RESTORED_INPUTS,
+    SECRET_LAST_USED,
+};
+use super::catalogue::Family;
+use super::catalogue::inputs::{CLOCK_SKEW, DELIVERY_DELAY, RECONNECT_DELAY, SESSION_DURATION, SOURCE_DELAY};
+use super::encode::{Encoder, Format, Value};
+use super::inputs::{FAMILIES, InputView};
+use super::Exporter;
+use crate::event::{InputId, Timestamp};
+use crate::live::State;
+
+/// A chunk is handed out when it has grown to this size, in bytes.
+const CHUNK: usize = 128 << 10;
+/// So many inputs are written before the chunk's size is looked at.
+const INPUTS_AT_ONCE: usize = 128;
+
+/// What is exposed, at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The state of all live inputs.
+    pub state: State,
+    /// The time up to which running connections count.
+    pub as_of: Timestamp,
+    /// How many events the journal keeps.
+    pub journal_events: u64,
+    /// The journal's size on disk, in bytes.
+    pub journal_size_bytes: u64,
+    /// How many inputs were known from the journal at start.
+    pub restored_inputs: usize,
+}
+
+/// One answer to one scrape: an iterator over its chunks.
+#[derive(Debug)]
+pub struct Exposition {
+    snapshot: Snapshot,
+    own: VecDeque<MetricFamily>,
+    started_at: Timestamp,
+    encoder: Encoder,
+    step: Step,
+}
+
+/// What is written next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The family of inputs with this index, the inputs after this one.
+    Inputs(usize, Bound<InputId>),
+    Overall,
+    /// The exporter's own families that are left.
+    Own,
+    Done,
+}
+
+impl Exposition {
+    /// Begins to write the snapshot and the exporter's own metrics as they are now.
+    pub fn new(snapshot: Snapshot, exporter: &Exporter, format: Format) -> Self {
+        Self {
+            snapshot,
+            own: exporter.gather().into(),
+            started_at: exporter.started_at(),
+            encoder: Encoder::new(format, exporter.created_samples()),
+            step: Step::Inputs(0, Bound::Unbounded),
+        }
+    }
+
+    fn advance(&mut self) {
+        self.step = match self.step {
+            Step::Inputs(family, after) => self.write_inputs(family, after),
+            Step::Overall => {
+                self.write_overall();
+                Step::Own
+            }
+            Step::Own => match self.own.pop_front() {
+                Some(family) => {
+                    self.encoder.gathered(&family, self.started_at);
+                    Step::Own
+                }
+                None => {
+                    self.encoder.finish();
+                    Step::Done
+                }
+            },
+            Step::Done => Step::Done,
+        }
+    }
+
+    fn write_inputs(&mut self, index: usize, after: Bound<InputId>) -> Step {
+        let Some((family, write)) = FAMILIES.get(index) else { return Step::Overall };
+        if after == Bound::Unbounded {
+            self.encoder.begin(family);
+        }
+        let state = &self.snapshot.state;
+        let mut last = None;
+        for (input_id, input) in state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE) {
+            let digits = input_id.digits();
+            let view = InputView {
+                input_id: std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"),
+                name: state.name(input_id),
+                input,
+                as_of: self.snapshot.as_of,
+                created: input.known_since.unwrap_or(self.started_at),
+            };
+            write(&mut self.encoder, &view);
+            last = Some(*input_id);
+        }
+        match last {
+            Some(last) => Step::Inputs(index, Bound::Excluded(last)),
+            None => Step::Inputs(index + 1, Bound::Unbounded),
+        }
+    }
+
+    fn write_overall(&mut self) {
+        let Snapshot { state, as_of, .. } = &self.snapshot;
+        let totals = state.totals();
+        let created = totals.counted_since.unwrap_or(self.started_at);
+        let histograms = [
+            (&SESSION_DURATION, &state.session_durations(*as_of)),
+            (&RECONNECT_DELAY, &totals.reconnect_delay),
+            (&SOURCE_DELAY, &totals.source_delay),
+            (&DELIVERY_DELAY, &totals.delivery_delay),
+        ];
+        for (family, histogram) in histograms {
+            self.encoder.begin(family);
+            self.encoder.histogram(family, histogram, created);
+        }
+        for (family, count) in [(&CLOCK_SKEW, totals.clock_skew), (&OUT_OF_ORDER, totals.out_of_order)] {
+            self.encoder.begin(family);
+            self.encoder.counter(family, &[], Value::Integer(count), created);
+        }
+        self.write_gauges();
+    }
+
+    fn write_gauges(&mut self) {
+        let Snapshot { state, journal_events, journal_size_bytes, restored_inputs, .. } = &self.snapshot;
+        let deliveries = state.deliveries();
+        let last_used = deliveries.by_secret.iter().map(|(secret, last)| (Some(secret.as_str()), *last)).collect();
+        let times: [(&Family, Vec<(Option<&str>, Timestamp)>); 3] = [
+            (&LAST_NOTIFICATION, deliveries.last.map(|last| (None, last)).into_iter().collect()),
+            (&LAST_TEST, deliveries.last_test.map(|last| (None, last)).into_iter().collect()),
+            (&SECRET_LAST_USED, last_used),
+        ];
+        for (family, series) in times {
+            self.encoder.begin(family);
+            for (secret, last) in series {
+                let labels: Vec<_> = secret.map(|secret| ("secret", secret)).into_iter().collect();
+                self.encoder.gauge(family, &labels, last);
+            }
+        }
+        for (family, value) in [
+            (&JOURNAL_SIZE, *journal_size_bytes),
+            (&JOURNAL_EVENTS, *journal_events),
+            (&RESTORED_INPUTS, *restored_inputs as u64),
+            (&INPUTS, state.inputs().len() as u64),
+            (&INPUTS_LIMIT, state.rules().max_inputs as u64),
+        ] {
+            self.encoder.begin(family);
+            self.encoder.gauge(family, &[], Value::Integer(value));
+        }
+    }
+}
+
+impl Iterator for Exposition {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        while self.step != Step::Done && self.encoder.len() < CHUNK {
+            self.advance();
+        }
+        let chunk = self.encoder.take();
+        (!chunk.is_empty()).then(|| chunk.into())
+    }
+}

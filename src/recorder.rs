@@ -1,0 +1,227 @@
+//! The shell around the pure stages: one thread owns the journal.
+//!
+//! ```text
+//! submit ─▶ bounded queue ─▶ take all that waits ─▶ draft ─▶ append, one sync ─▶ publish ─▶ answer all
+//! ```
+//!
+//! Whoever is answered [`Outcome::Recorded`] knows the event to be durable; nothing is visible in a
+//! [`View`] before it is. When a batch cannot be made durable its draft is dropped, everybody in it
+//! is told so, and until the journal can be written again [`Readiness`] names it.
+//!
+//! Between batches the thread moves the checkpoint on, deletes events past their retention and
+//! forgets silent inputs. [`Handle::finish`] lets it work off the queue, write a last checkpoint and
+//! end.
+
+mod batch;
+mod duties;
+mod published;
+mod restore;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::{io, thread};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+pub use published::{Delivered, Readiness, View};
+pub use restore::{Restored, restore};
+
+use crate::clock::{self, Stopwatch};
+use crate::event::{IgnoredReason, InputId, Notification, Timestamp};
+use crate::journal::{self, Journal, JournalError};
+use crate::live::{Fold, Rules};
+use crate::metrics::Exporter;
+use published::Published;
+
+/// An authenticated, well-formed delivery.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// When it had been read.
+    pub received_at: Timestamp,
+    /// The configured name of the secret that it came with.
+    pub secret: Arc<str>,
+    /// What it says.
+    pub notification: Notification,
+    /// Its body, kept when it is ignored.
+    pub body: Bytes,
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is a new event, and durable.
+    Recorded,
+    /// The event was told before.
+    Duplicate,
+    /// "Save and Test".
+    Test,
+    /// Understood and not used.
+    Ignored(IgnoredReason),
+}
+
+impl Outcome {
+    /// Every name that [`Outcome::name`] gives.
+    pub const NAMES: [&'static str; 4] = ["recorded", "duplicate", "test", "ignored"];
+
+    /// The value of the label `outcome`, and of the answer's member of that name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Duplicate => "duplicate",
+            Self::Test => "test",
+            Self::Ignored(_) => "ignored",
+        }
+    }
+}
+
+/// What a reload changes about recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The rules of the fold.
+    pub rules: Rules,
+    /// Events are kept for so long.
+    pub retention: Duration,
+    /// A disconnected input that is silent for so long is forgotten; zero means never.
+    pub forget_after: Duration,
+    /// The configured inputs with their names.
+    pub names: BTreeMap<InputId, Arc<str>>,
+}
+
+/// The queue is full, or nobody works it off any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overloaded;
+
+enum Message {
+    Deliver(Delivery, oneshot::Sender<Option<Outcome>>),
+    Adopt(Limits),
+    Finish,
+}
+
+/// Access to the recorder.
+#[derive(Clone)]
+pub struct Handle {
+    queue: SyncSender<Message>,
+    watch: Watch,
+}
+
+/// Read access to what the recorder has published.
+#[derive(Clone)]
+pub struct Watch {
+    published: Arc<Published>,
+    readiness: Arc<Readiness>,
+    folder: PathBuf,
+}
+
+impl Handle {
+    /// Queues a delivery. The answer is `None` when it could not be made durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] when the queue is full; the delivery was not taken.
+    pub fn submit(&self, delivery: Delivery) -> Result<oneshot::Receiver<Option<Outcome>>, Overloaded> {
+        let (answer, answered) = oneshot::channel();
+        match self.queue.try_send(Message::Deliver(delivery, answer)) {
+            Ok(()) => Ok(answered),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Overloaded),
+        }
+    }
+
+    /// Changes the limits, after everything that is queued already.
+    pub fn adopt(&self, limits: Limits) {
+        // Without a recorder nobody is left whom the limits could concern.
+        let _ = self.queue.send(Message::Adopt(limits));
+    }
+
+    /// Ends the recorder after everything that is queued already.
+    pub fn finish(&self) {
+        // Without a recorder there is nothing to end.
+        let _ = self.queue.send(Message::Finish);
+    }
+
+    /// Read access.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+}
+
+impl Watch {
+    /// The state now. Nothing in it is ever taken back by a later view.
+    pub fn view(&self) -> View {
+        self.published.view(clock::now())
+    }
+
+    /// The newest deliveries, newest first, at the most `limit`.
+    pub fn newest_deliveries(&self, limit: usize) -> Vec<Delivered> {
+        self.published.newest_deliveries(limit)
+    }
+
+    /// Whether notifications can be recorded.
+    pub fn readiness(&self) -> &Readiness {
+        &self.readiness
+    }
+
+    /// The size of the journal on disk, in bytes.
+    pub fn journal_size_bytes(&self) -> u64 {
+        journal::size_bytes(&self.folder)
+    }
+}
+
+/// A running recorder: how to reach it, when it has restored its state, and how it ended.
+pub struct Running {
+    /// Access to it.
+    pub handle: Handle,
+    /// Fires when the state is restored, or is dropped when that failed.
+    pub restored: oneshot::Receiver<()>,
+    /// Is dropped when the thread ends, however it ends.
+    pub ended: oneshot::Receiver<()>,
+    /// The thread.
+    pub thread: JoinHandle<Result<(), JournalError>>,
+}
+
+/// Starts the recorder on a journal that nobody else writes.
+///
+/// # Errors
+///
+/// The thread could not be started.
+pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
+    let (sender, queue) = sync_channel(queue_size);
+    let (tell_restored, restored) = oneshot::channel();
+    let (tell_ended, ended) = oneshot::channel::<()>();
+    let folder = journal.path().parent().map(PathBuf::from).unwrap_or_default();
+    let watch = Watch { published: Arc::default(), readiness: Arc::default(), folder };
+    let shared = watch.clone();
+    let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
+        let _told_at_the_end = tell_ended;
+        let recorder = Recorder::restored(journal, limits, queue, shared, metrics)?;
+        // Whoever waits may have given up.
+        let _ = tell_restored.send(());
+        recorder.run()
+    })?;
+    Ok(Running { handle: Handle { queue: sender, watch }, restored, ended, thread })
+}
+
+struct Recorder {
+    journal: Journal,
+    fold: Fold,
+    limits: Limits,
+    queue: Receiver<Message>,
+    watch: Watch,
+    metrics: Arc<Exporter>,
+    /// Inputs that differ from the checkpoint.
+    changed: HashSet<InputId>,
+    /// Inputs that the checkpoint still has and the fold no longer.
+    forgotten: Vec<InputId>,
+    /// Something else differs from the checkpoint.
+    stale: bool,
+    since_checkpoint: Stopwatch,
+    since_expiry: Stopwatch,
+    finished: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! One batch: draft, append, publish, answer.
+
+use tokio::sync::oneshot;
+
+use super::{Delivered, Delivery, Message, Outcome, Recorder};
+use crate::clock::{self, Stopwatch};
+use crate::event::{EventKind, IgnoredReason, Notification, Timestamp};
+use crate::journal::{Entry, JournalError, Unrecognized};
+use crate::live::{Changes, Draft, Note, Verdict};
+
+/// So many deliveries share a sync at the most; the rest waits for the next one.
+const LARGEST_BATCH: usize = 1024;
+
+type Answer = oneshot::Sender<Option<Outcome>>;
+
+/// Deliveries on their way to becoming durable.
+#[derive(Default)]
+struct Batch {
+    waiting: Vec<(Delivered, Answer)>,
+    entries: Vec<Entry>,
+    unrecognized: Vec<Unrecognized>,
+}
+
+impl Recorder {
+    /// Takes this message and all that wait behind it.
+    pub(super) fn take(&mut self, first: Message) {
+        let mut deliveries = Vec::new();
+        let mut message = Some(first);
+        while let Some(next) = message {
+            match next {
+                Message::Deliver(delivery, answer) => deliveries.push((delivery, answer)),
+                Message::Adopt(limits) => {
+                    // What was queued before is folded before.
+                    self.record(std::mem::take(&mut deliveries));
+                    self.adopt(limits);
+                }
+                Message::Finish => self.finished = true,
+            }
+            message = if deliveries.len() < LARGEST_BATCH { self.queue.try_recv().ok() } else { None };
+        }
+        self.record(deliveries);
+    }
+
+    fn record(&mut self, deliveries: Vec<(Delivery, Answer)>) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let stamp = self.watch.published.freeze(clock::now());
+        let mut draft = self.fold.draft(stamp);
+        let mut batch = Batch::default();
+        for (delivery, answer) in deliveries {
+            batch.add(&mut draft, stamp, delivery, answer);
+        }
+        let changes = draft.finish();
+        match self.append(&mut batch) {
+            Ok(()) => self.publish(batch, changes),
+            Err(error) => self.abandon(batch, &error),
+        }
+    }
+
+    fn append(&mut self, batch: &mut Batch) -> Result<(), JournalError> {
+        if batch.entries.is_empty() && batch.unrecognized.is_empty() {
+            return Ok(());
+        }
+        let stopwatch = Stopwatch::start();
+        self.journal.append(&mut batch.entries, &batch.unrecognized)?;
+        self.metrics.committed(batch.entries.len(), stopwatch.elapsed());
+        Ok(())
+    }
+
+    fn publish(&mut self, batch: Batch, changes: Changes) {
+        self.fold.adopt(changes);
+        self.changed.extend(batch.entries.iter().map(|entry| entry.event.input_id));
+        self.stale = true;
+        self.journal_failing(None);
+        let (deliveries, answers): (Vec<_>, Vec<_>) = batch.waiting.into_iter().unzip();
+        let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
+        deliveries.iter().for_each(log);
+        self.watch.published.publish(self.fold.state().clone(), self.journal.events(), deliveries.into_iter());
+        for (outcome, answer) in outcomes.into_iter().zip(answers) {
+            self.metrics.notified(outcome.name(), ignored(outcome));
+            // The sender may be gone; its delivery stays recorded.
+            let _ = answer.send(Some(outcome));
+        }
+    }
+
+    fn abandon(&mut self, batch: Batch, error: &JournalError) {
+        self.metrics.append_failed();
+        self.journal_failing(Some(error));
+        self.watch.published.abandon();
+        for (_, answer) in batch.waiting {
+            let _ = answer.send(None);
+        }
+    }
+}
+
+impl Batch {
+    fn add(&mut self, draft: &mut Draft<'_>, stamp: Timestamp, delivery: Delivery, answer: Answer) {
+        let Delivery { received_at, secret, notification, body } = delivery;
+        draft.see(received_at, &secret, notification == Notification::Test);
+        let delivered = match notification {
+            Notification::Test => Delivered { received_at, outcome: Outcome::Test, note: None, event: None },
+            Notification::Ignored(reason) => {
+                self.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
+                Delivered { received_at, outcome: Outcome::Ignored(reason), note: None, event: None }
+            }
+            Notification::Event(event) => {
+                let (outcome, note) = match draft.consider(&event) {
+                    Verdict::Recorded(note) => (Outcome::Recorded, name(note).map(Box::from)),
+                    Verdict::Duplicate => (Outcome::Duplicate, None),
+                    Verdict::Ignored(reason) => (Outcome::Ignored(reason), None),
+                };
+                if outcome == Outcome::Recorded {
+                    let (note, event) = (note.clone(), event.clone());
+                    self.entries.push(Entry { seq: 0, recorded_at: stamp, note, event });
+                }
+                Delivered { received_at, outcome, note, event: Some(event) }
+            }
+        };
+        self.waiting.push((delivered, answer));
+    }
+}
+
+fn name(note: Note) -> Option<&'static str> {
+    match note {
+        Note::Plain => None,
+        Note::OutOfOrder => Some("out_of_order"),
+        Note::Inconsistent => Some("inconsistent"),
+    }
+}
+
+/// Says what a delivery was: loudly when an input changed, and when nobody could know of it.
+fn log(delivered: &Delivered) {
+    let outcome = delivered.outcome.name();
+    let note = delivered.note.as_deref();
+    let reason = ignored(delivered.outcome).map(IgnoredReason::label);
+    match (&delivered.event, delivered.outcome) {
+        (Some(event), Outcome::Recorded) => {
+            let (input_id, updated_at) = (event.input_id, event.updated_at);
+            match &event.kind {
+                EventKind::Errored(detail) => {
+                    let code = detail.code.as_str();
+                    tracing::info!(%input_id, event = "errored", code, %updated_at, outcome, note, "input errored");
+                }
+                kind @ (EventKind::Connected | EventKind::Disconnected) => {
+                    tracing::info!(%input_id, event = kind.name(), %updated_at, outcome, note, "input changed");
+                }
+            }
+        }
+        (Some(event), _) => {
+            let (input_id, updated_at) = (event.input_id, event.updated_at);
+            
+            tracing::debug!(%input_id, event = event.kind.name(), %updated_at, outcome, reason, "event not recorded");
+        }
+        (None, _) => tracing::debug!(outcome, reason, "notification without event"),
+    }
+}
+
+fn ignored(outcome: Outcome) -> Option<IgnoredReason> {
+    match outcome {
+        Outcome::Ignored(reason) => Some(reason),
+        Outcome::Recorded | Outcome::Duplicate | Outcome::Test => None,
+    }
+}

@@ -1,0 +1,196 @@
+//! The thread's life: restore, record, and between batches keep house.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use super::published::REMEMBERED_DELIVERIES;
+use super::restore::{Restored, checkpoint, input_row, restore};
+use super::{Delivered, Limits, Message, Outcome, Recorder, Watch};
+use crate::clock::{self, Stopwatch};
+use crate::event::Timestamp;
+use crate::journal::{Entry, Journal, JournalError};
+use crate::metrics::Exporter;
+
+/// How much of the log a restart may have to replay.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a journal that could not be written is tried again without a notification.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How often old events and silent inputs are looked for.
+const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
+/// A clock that has gone back further than this since the last run is believed anew.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// So many events are deleted at once: a notification waits no longer than that takes.
+const EXPIRED_AT_ONCE: u64 = 1000;
+
+impl Recorder {
+    pub(super) fn restored(
+        journal: Journal,
+        limits: Limits,
+        queue: Receiver<Message>,
+        watch: Watch,
+        metrics: Arc<Exporter>,
+    ) -> Result<Self, JournalError> {
+        let stopwatch = Stopwatch::start();
+        let Restored { fold, stamp, replayed, changed } = restore(&journal, limits.rules)?;
+        let newest = journal.newest(REMEMBERED_DELIVERIES as u64)?.into_iter().map(delivered);
+        let (events, inputs) = (journal.events(), fold.state().inputs().len());
+        let seconds = stopwatch.elapsed().as_secs_f64();
+        tracing::info!(events, inputs, replayed, seconds, "journal restored");
+        watch.published.restored(inputs, plausible(stamp));
+        let mut recorder = Self {
+            changed,
+            forgotten: Vec::new(),
+            // The first checkpoint of all keeps the rules that the first events are folded by.
+            stale: events == 0,
+            since_checkpoint: Stopwatch::start(),
+            since_expiry: Stopwatch::start(),
+            finished: false,
+            journal,
+            fold,
+            limits: limits.clone(),
+            queue,
+            watch,
+            metrics,
+        };
+        recorder.watch.published.publish(recorder.fold.state().clone(), events, newest);
+        recorder.adopt(limits);
+        recorder.watch.readiness.set_restored();
+        Ok(recorder)
+    }
+
+    pub(super) fn run(mut self) -> Result<(), JournalError> {
+        while !self.finished {
+            match self.queue.recv_timeout(self.until_next_duty()) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.do_duties();
+        }
+        self.save_checkpoint()
+    }
+
+    fn until_next_duty(&self) -> Duration {
+        let checkpoint = self.is_ahead_of_checkpoint().then_some((CHECKPOINT_INTERVAL, &self.since_checkpoint));
+        let probe = self.watch.readiness.journal_failing().then_some((PROBE_INTERVAL, &self.since_checkpoint));
+        let duties = [Some((EXPIRY_INTERVAL, &self.since_expiry)), checkpoint, probe];
+        let waits = duties.into_iter().flatten().map(|(interval, since)| interval.saturating_sub(since.elapsed()));
+        waits.min().unwrap_or(EXPIRY_INTERVAL)
+    }
+
+    fn do_duties(&mut self) {
+        if self.watch.readiness.journal_failing() && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
+            self.since_checkpoint = Stopwatch::start();
+            let probed = self.journal.probe();
+            self.journal_failing(probed.err().as_ref());
+        } else if self.is_ahead_of_checkpoint() && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+            let saved = self.save_checkpoint();
+            self.journal_failing(saved.err().as_ref());
+        }
+        if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
+            match self.expire() {
+                // There may be more: next time round, after what waits by then.
+                Ok(EXPIRED_AT_ONCE) => return,
+                Ok(_) => self.forget_silent_inputs(),
+                Err(error) => self.journal_failing(Some(&error)),
+            }
+            self.since_expiry = Stopwatch::start();
+        }
+    }
+
+    fn is_ahead_of_checkpoint(&self) -> bool {
+        self.stale || !self.changed.is_empty() || !self.forgotten.is_empty()
+    }
+
+    fn save_checkpoint(&mut self) -> Result<(), JournalError> {
+        self.since_checkpoint = Stopwatch::start();
+        if !self.is_ahead_of_checkpoint() {
+            return Ok(());
+        }
+        let stamp = self.watch.published.view(clock::now()).as_of;
+        let checkpoint = checkpoint(&self.fold, self.journal.last_seq(), stamp);
+        let rows = self.changed.iter().filter_map(|input_id| input_row(&self.fold, *input_id));
+        self.journal.save_checkpoint(&checkpoint, rows, &self.forgotten)?;
+        self.changed.clear();
+        self.forgotten.clear();
+        self.stale = false;
+        Ok(())
+    }
+
+    /// Deletes some of the events past their retention; returns how many.
+    fn expire(&mut self) -> Result<u64, JournalError> {
+        let expired = self.journal.expire(clock::now().minus(self.limits.retention), EXPIRED_AT_ONCE)?;
+        if expired > 0 {
+            tracing::debug!(expired, "old events deleted");
+            self.republish();
+        }
+        Ok(expired)
+    }
+
+    fn forget_silent_inputs(&mut self) {
+        if self.limits.forget_after.is_zero() {
+            return;
+        }
+        let stamp = self.watch.published.freeze(clock::now());
+        let forgotten = self.fold.forget_silent_since(stamp.minus(self.limits.forget_after), stamp);
+        for input_id in &forgotten {
+            tracing::info!(%input_id, "input forgotten");
+            self.changed.remove(input_id);
+        }
+        self.metrics.inputs_expired(forgotten.len());
+        self.forgotten.extend(forgotten);
+        self.republish();
+    }
+
+    pub(super) fn adopt(&mut self, limits: Limits) {
+        let stamp = self.watch.published.freeze(clock::now());
+        if limits.rules != self.fold.state().rules() {
+            let settled = self.fold.set_rules(limits.rules, stamp);
+            self.changed.extend(settled);
+            self.stale = true;
+        }
+        self.fold.set_names(limits.names.clone());
+        self.limits = limits;
+        self.republish();
+        if self.stale {
+            // A restart must fold what follows by the new rules, and what came before by the old.
+            let saved = self.save_checkpoint();
+            self.journal_failing(saved.err().as_ref());
+        }
+    }
+
+    fn republish(&self) {
+        self.watch.published.publish(self.fold.state().clone(), self.journal.events(), std::iter::empty());
+    }
+
+    /// Notes whether the journal could be written, and says so when that changed.
+    pub(super) fn journal_failing(&self, error: Option<&JournalError>) {
+        let readiness = &self.watch.readiness;
+        match (readiness.journal_failing(), error) {
+            (false, Some(error)) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::error!(%error, cause, "the journal cannot be written; notifications are refused until it can");
+            }
+            (true, None) => tracing::warn!("the journal can be written again"),
+            (false, None) | (true, Some(_)) => {}
+        }
+        readiness.set_journal_failing(error.is_some());
+    }
+}
+
+/// The newest event's stamp, from where time goes on; unless the clock was far ahead then.
+fn plausible(stamp: Timestamp) -> Timestamp {
+    let now = clock::now();
+    if stamp <= now.plus(CLOCK_TOLERANCE) {
+        return stamp;
+    }
+    tracing::warn!(newest_event = %stamp, %now, "the clock has gone back since the newest event was recorded");
+    now
+}
+
+fn delivered(entry: Entry) -> Delivered {
+    let Entry { note, event, .. } = entry;
+    Delivered { received_at: event.received_at, outcome: Outcome::Recorded, note, event: Some(event) }
+}

@@ -1,0 +1,147 @@
+//! What the recorder lets others see.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::Outcome;
+use crate::event::{Event, Timestamp};
+use crate::live::State;
+
+/// So many of the newest deliveries are remembered for people to look at.
+pub(super) const REMEMBERED_DELIVERIES: usize = 1000;
+
+/// A consistent state, and the time that it is of.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The state.
+    pub state: State,
+    /// The time up to which running connections count. Never before that of an earlier view.
+    pub as_of: Timestamp,
+    /// How many events the journal keeps.
+    pub journal_events: u64,
+    /// How many inputs were known when the journal had been read.
+    pub restored_inputs: usize,
+}
+
+/// A delivery and what became of it.
+#[derive(Debug, Clone)]
+pub struct Delivered {
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What was remarkable about it.
+    pub note: Option<Box<str>>,
+    /// The event, when it was one.
+    pub event: Option<Event>,
+}
+
+/// The published state. Its lock is held for a few pointer copies at a time.
+#[derive(Debug, Default)]
+pub(super) struct Published(Mutex<Current>);
+
+#[derive(Debug, Default)]
+struct Current {
+    state: State,
+    journal_events: u64,
+    restored_inputs: usize,
+    latest: Timestamp,
+    /// While a batch is being made durable, time stands still for views: what they show must be
+    /// what the batch's events will have been folded against.
+    frozen: bool,
+    deliveries: VecDeque<Delivered>,
+}
+
+impl Published {
+    pub(super) fn view(&self, now: Timestamp) -> View {
+        let mut current = self.lock();
+        if !current.frozen {
+            current.latest = current.latest.max(now);
+        }
+        let Current { journal_events, restored_inputs, latest, .. } = *current;
+        View { state: current.state.clone(), as_of: latest, journal_events, restored_inputs }
+    }
+
+    /// Begins a batch: returns its stamp, up to which views have shown the state so far, and beyond
+    /// which they show nothing until the batch is published or abandoned.
+    pub(super) fn freeze(&self, now: Timestamp) -> Timestamp {
+        let mut current = self.lock();
+        current.latest = current.latest.max(now);
+        current.frozen = true;
+        current.latest
+    }
+
+    pub(super) fn publish(&self, state: State, journal_events: u64, deliveries: impl Iterator<Item = Delivered>) {
+        let mut current = self.lock();
+        current.state = state;
+        current.journal_events = journal_events;
+        current.frozen = false;
+        current.deliveries.extend(deliveries);
+        let surplus = current.deliveries.len().saturating_sub(REMEMBERED_DELIVERIES);
+        current.deliveries.drain(..surplus);
+    }
+
+    pub(super) fn restored(&self, inputs: usize, latest: Timestamp) {
+        let mut current = self.lock();
+        current.restored_inputs = inputs;
+        current.latest = latest;
+    }
+
+    pub(super) fn abandon(&self) {
+        self.lock().frozen = false;
+    }
+
+    pub(super) fn newest_deliveries(&self, limit: usize) -> Vec<Delivered> {
+        self.lock().deliveries.iter().rev().take(limit).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why notifications cannot be recorded at the moment, if so.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    restored: AtomicBool,
+    draining: AtomicBool,
+    journal_failing: AtomicBool,
+}
+
+impl Readiness {
+    /// The check that fails; `None` when the daemon is ready.
+    pub fn failing(&self) -> Option<&'static str> {
+        if self.draining() {
+            Some("draining: the daemon is shutting down")
+        } else if !self.restored.load(Ordering::Acquire) {
+            Some("restoring: the journal is being read")
+        } else if self.journal_failing() {
+            Some("journal: notifications cannot be made durable")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the daemon is shutting down.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Says that the daemon is shutting down.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub(super) fn set_restored(&self) {
+        self.restored.store(true, Ordering::Release);
+    }
+
+    pub(super) fn journal_failing(&self) -> bool {
+        self.journal_failing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_journal_failing(&self, failing: bool) {
+        self.journal_failing.store(failing, Ordering::Release);
+    }
+}

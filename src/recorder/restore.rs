@@ -1,0 +1,100 @@
+//! From a journal to the fold of all its events: the checkpoint, then what came after it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{InputId, Timestamp};
+use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
+use crate::live::{Deliveries, Fold, Identities, Rules, Totals};
+
+/// What the checkpoint keeps of all inputs together.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// The rules of its time: what came after it was folded by the same ones.
+    reconnect_window: Duration,
+    /// The stamp of its newest event.
+    stamp: Timestamp,
+    totals: Totals,
+    deliveries: Deliveries,
+}
+
+/// A fold that was read from a journal.
+#[derive(Debug)]
+pub struct Restored {
+    /// The fold.
+    pub fold: Fold,
+    /// The stamp of the newest event.
+    pub stamp: Timestamp,
+    /// How many events came after the checkpoint.
+    pub replayed: u64,
+    /// The inputs that they were about.
+    pub changed: HashSet<InputId>,
+}
+
+/// Reads the journal's state. What came after the checkpoint is folded by the checkpoint's rules,
+/// without any by the given ones.
+///
+/// # Errors
+///
+/// The first part of the journal that cannot be read, and what is wrong with it.
+pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
+    let (mut fold, mut stamp, position) = match journal.checkpoint()? {
+        Some(checkpoint) => restore_checkpoint(journal, &checkpoint, rules)?,
+        None => (Fold::new(rules), Timestamp::EPOCH, 0),
+    };
+    let (mut replayed, mut changed) = (0, HashSet::new());
+    journal.replay(position, |entry| {
+        stamp = stamp.max(entry.recorded_at);
+        fold.replay(&entry.event, stamp);
+        replayed += 1;
+        changed.insert(entry.event.input_id);
+    })?;
+    Ok(Restored { fold, stamp, replayed, changed })
+}
+
+fn restore_checkpoint(
+    journal: &Journal,
+    checkpoint: &Checkpoint,
+    rules: Rules,
+) -> Result<(Fold, Timestamp, u64), JournalError> {
+    let kept: Kept = serde_json::from_str(&checkpoint.state).map_err(|_| JournalError::Damaged {
+        path: journal.path().to_owned(),
+        row: "the checkpoint".into(),
+        problem: "its state cannot be read",
+    })?;
+    let mut fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
+    fold.restore_totals(kept.totals, kept.deliveries);
+    journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
+    Ok((fold, kept.stamp, checkpoint.position))
+}
+
+fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
+    let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
+    let identities = Identities::decode(&row.identities).ok_or("its identities cannot be read")?;
+    fold.restore_input(row.input_id, input, identities);
+    Ok(())
+}
+
+/// The checkpoint that [`restore`] reads.
+pub(super) fn checkpoint(fold: &Fold, position: u64, stamp: Timestamp) -> Checkpoint {
+    let state = fold.state();
+    let kept = Kept {
+        reconnect_window: state.rules().reconnect_window,
+        stamp,
+        totals: state.totals().clone(),
+        deliveries: state.deliveries().clone(),
+    };
+    Checkpoint { position, state: serde_json::to_string(&kept).expect("plain data serializes") }
+}
+
+/// An input's row of the checkpoint; `None` when the fold does not know the input.
+pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
+    let input = fold.state().inputs().get(&input_id)?;
+    Some(InputRow {
+        input_id,
+        state: serde_json::to_string(input.as_ref()).expect("plain data serializes"),
+        identities: fold.identities(&input_id).map(Identities::encode).unwrap_or_default(),
+    })
+}

@@ -1,13 +1,14 @@
 //! Tells the build what it is: the commit and the compiler, for `--version` and `build_info`.
 
+use std::env;
 use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-env-changed=BUILD_REVISION");
-    let given = std::env::var("BUILD_REVISION").ok();
+    let given = env::var_os("BUILD_REVISION").and_then(|revision| revision.into_string().ok());
     let revision = given.or_else(|| first_line("git", &["rev-parse", "--short=12", "HEAD"]));
-    let rustc = std::env::var("RUSTC").ok().and_then(|rustc| first_line(&rustc, &["--version"]));
+    let rustc = env::var_os("RUSTC").and_then(|rustc| first_line(rustc, &["--version"]));
     println!("cargo::rustc-env=BUILD_REVISION={}", revision.as_deref().unwrap_or("unknown"));
     println!("cargo::rustc-env=BUILD_RUSTC={}", rustc.as_deref().and_then(version).unwrap_or("unknown"));
 }
@@ -17,7 +18,7 @@ fn version(line: &str) -> Option<&str> {
     line.split_whitespace().nth(1)
 }
 
-fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+fn first_line(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok()?.lines().next().map(str::to_owned)
 }

@@ -149,7 +149,8 @@ impl Settings {
             effective: Vec::new(),
         };
         if settings.inputs.names.len() > settings.inputs.max {
-            let message = format!("lists {} inputs, but inputs.max is {}", settings.inputs.names.len(), settings.inputs.max);
+            let message =
+                format!("lists {} inputs, but inputs.max is {}", settings.inputs.names.len(), settings.inputs.max);
             reader.problem("inputs.list", message);
         }
         settings.effective = reader.finish()?;

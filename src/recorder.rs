@@ -220,6 +220,8 @@ struct Recorder {
     stale: bool,
     since_checkpoint: Stopwatch,
     since_expiry: Stopwatch,
+    /// The newest event's `recorded_at`.
+    recorded_until: Timestamp,
     finished: bool,
 }
 

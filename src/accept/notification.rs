@@ -38,7 +38,9 @@ pub struct Reading {
 /// [`Rejection::NotJson`] when the body is not a JSON object, even leniently.
 pub fn read(body: &[u8], received_at: Timestamp) -> Result<Reading, Rejection> {
     let refusal = match serde_json::from_slice(body) {
-        Ok(envelope) => return Ok(Reading { notification: interpret(&envelope, received_at), lenient: false }),
+        Ok(envelope) => {
+            return Ok(Reading { notification: interpret(&envelope, received_at), lenient: false });
+        }
         Err(refusal) => refusal,
     };
     let repaired = repair(body).ok_or(Rejection::NotJson { line: refusal.line(), column: refusal.column() })?;

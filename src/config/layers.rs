@@ -1,7 +1,7 @@
 //! The layers of a configuration, and what a key is called in each.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use config::{ConfigError, Environment, File, FileFormat, Map, Source, Value, ValueKind};
 
@@ -34,7 +34,6 @@ pub struct Flag {
 
 impl Sources {
     /// The named file and flags, and this process's environment.
-    #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     pub fn of_this_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
         Self { file, environment: std::env::vars_os().collect(), flags }
     }
@@ -47,9 +46,10 @@ impl Sources {
     /// All layers, the later over the earlier.
     pub(super) fn merged(&self) -> Result<Value, Vec<Problem>> {
         let mut problems = Vec::new();
-        let defaults = Layer::parse("default", File::from_str(DEFAULT, FileFormat::Toml)).expect("the defaults are TOML");
+        let defaults =
+            Layer::parse("default", &File::from_str(DEFAULT, FileFormat::Toml)).expect("the defaults are TOML");
         let mut layers = vec![defaults];
-        match self.file().map(Layer::from_file).transpose() {
+        match self.file().as_deref().map(Layer::from_file).transpose() {
             Ok(layer) => layers.extend(layer),
             Err(problem) => problems.push(problem),
         }
@@ -57,7 +57,8 @@ impl Sources {
             Ok(layer) => layers.push(layer),
             Err(problem) => problems.push(problem),
         }
-        let flags = self.flags.iter().map(|flag| (flag.key.clone(), Value::new(Some(&"flag".into()), flag.value.clone())));
+        let flags =
+            self.flags.iter().map(|flag| (flag.key.clone(), Value::new(Some(&"flag".into()), flag.value.clone())));
         layers.push(Layer(flags.collect()));
         if !problems.is_empty() {
             return Err(problems);
@@ -73,14 +74,15 @@ impl Sources {
         let prefix = format!("{ENVIRONMENT_PREFIX}__");
         let mut variables = Map::new();
         for (name, value) in &self.environment {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(&prefix) && *name != CONFIG_FILE_VARIABLE) else {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(&prefix) && *name != CONFIG_FILE_VARIABLE)
+            else {
                 continue;
             };
             let value = value.to_str().ok_or_else(|| Problem::new(name, None, "is not UTF-8"))?;
             variables.insert(name.to_owned(), value.to_owned());
         }
         let environment = Environment::with_prefix(ENVIRONMENT_PREFIX).separator("__").source(Some(variables));
-        Ok(Layer::parse("environment", environment).expect("the variables are UTF-8"))
+        Ok(Layer::parse("environment", &environment).expect("the variables are UTF-8"))
     }
 }
 
@@ -102,7 +104,7 @@ pub fn flag_name(key: &str) -> String {
 struct Layer(Map<String, Value>);
 
 impl Layer {
-    fn parse(origin: &str, source: impl Source) -> Result<Self, ConfigError> {
+    fn parse(origin: &str, source: &impl Source) -> Result<Self, ConfigError> {
         let mut values = source.collect()?;
         for value in values.values_mut() {
             set_origin(value, origin);
@@ -110,17 +112,19 @@ impl Layer {
         Ok(Self(values))
     }
 
-    fn from_file(path: PathBuf) -> Result<Self, Problem> {
+    fn from_file(path: &Path) -> Result<Self, Problem> {
         let origin = path.display().to_string();
         let problem = |message: String| Problem::new(&origin, None, message);
         let format = match path.extension().and_then(|extension| extension.to_str()) {
             Some("toml") => FileFormat::Toml,
             Some("yaml" | "yml") => FileFormat::Yaml,
-            _ => return Err(problem("not a configuration file: expected .toml, .yaml or .yml".into())),
+            _ => {
+                return Err(problem("not a configuration file: expected .toml, .yaml or .yml".into()));
+            }
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| problem(format!("cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
         let mut layer =
-            Self::parse(&origin, File::from_str(&text, format)).map_err(|error| problem(without_excerpt(&error)))?;
+            Self::parse(&origin, &File::from_str(&text, format)).map_err(|error| problem(without_excerpt(&error)))?;
         layer.expand_inputs();
         Ok(layer)
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use config::{Map, Value, ValueKind};
 
+use super::InvalidConfig;
 use super::layers::{Sources, environment_name, flag_name};
 use super::values::Parsed;
-use super::InvalidConfig;
 use crate::event::InputId;
 
 /// What is wrong, where, with which key.
@@ -102,7 +102,9 @@ impl Reader {
     /// Takes the list of inputs.
     pub(super) fn inputs(&mut self, key: &str) -> BTreeMap<InputId, Arc<str>> {
         let mut names = BTreeMap::new();
-        let Some(list) = self.leaves.remove(key) else { return names };
+        let Some(list) = self.leaves.remove(key) else {
+            return names;
+        };
         let origin = origin(key, &list);
         let ValueKind::Array(entries) = list.kind else {
             self.problems.push(Problem::new(origin, Some(key), "must be a list of tables with id and name"));
@@ -119,7 +121,11 @@ impl Reader {
                 self.problems.push(Problem::new(&origin, Some(&format!("{key}.{unknown}")), "unknown key"));
             }
             let (Some(id), Some(name)) = (id, name) else { continue };
-            self.effective.push(Effective { key: format!("inputs.{id}"), value: name.to_string(), origin: origin.clone() });
+            self.effective.push(Effective {
+                key: format!("inputs.{id}"),
+                value: name.to_string(),
+                origin: origin.clone(),
+            });
             if names.insert(id, name).is_some() {
                 self.problems.push(Problem::new(&origin, Some(&format!("{key}.id")), format!("{id} is listed twice")));
             }
@@ -140,7 +146,13 @@ impl Reader {
             Some(Err(_)) => Err("must be a single value".to_owned()),
             Some(Ok(text)) => parse(&text),
         };
-        parsed.map_err(|message| self.problems.push(Problem::new(origin, Some(&format!("{entry}.{field}")), message))).ok()
+        match parsed {
+            Ok(parsed) => Some(parsed),
+            Err(message) => {
+                self.problems.push(Problem::new(origin, Some(&format!("{entry}.{field}")), message));
+                None
+            }
+        }
     }
 
     /// Notes a problem with a key as a whole.
@@ -191,12 +203,21 @@ fn leaves(root: Value) -> impl Iterator<Item = (String, Value)> {
     while let Some((path, value)) = pending.pop() {
         match value.kind {
             ValueKind::Table(table) => {
-                let join = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+                let join = |key: &str| {
+                    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+                };
                 pending.extend(table.into_iter().map(|(key, value)| (join(&key), value)));
             }
-            // An empty list in the file's place of a table, or a key without a value, says nothing.
+            // A key without a value says nothing.
             ValueKind::Nil => {}
-            _ => found.push((path, value)),
+            ValueKind::Boolean(_)
+            | ValueKind::I64(_)
+            | ValueKind::I128(_)
+            | ValueKind::U64(_)
+            | ValueKind::U128(_)
+            | ValueKind::Float(_)
+            | ValueKind::String(_)
+            | ValueKind::Array(_) => found.push((path, value)),
         }
     }
     found.into_iter()

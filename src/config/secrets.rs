@@ -144,7 +144,9 @@ fn own_secret(file: &Path) -> Result<Secret, Problem> {
     match make(file) {
         Ok(()) => read(file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(file),
-        Err(error) => Err(Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}"))),
+        Err(error) => {
+            Err(Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}")))
+        }
     }
 }
 

@@ -89,7 +89,8 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
 ///
 /// A sentence that says what was expected.
 pub fn parse_duration(text: &str) -> Parsed<Duration> {
-    humantime::parse_duration(text).map_err(|_| format!("not a duration: {text:?} (expected for example 500ms, 60s or 90d)"))
+    humantime::parse_duration(text)
+        .map_err(|_| format!("not a duration: {text:?} (expected for example 500ms, 60s or 90d)"))
 }
 
 pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {

@@ -78,7 +78,8 @@ impl FromStr for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("i64 nanoseconds are within jiff's range");
+        let instant =
+            jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("i64 nanoseconds are within jiff's range");
         fmt::Display::fmt(&instant, f)
     }
 }

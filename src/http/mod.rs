@@ -22,7 +22,7 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::middleware::Compress;
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpResponse, HttpServer, guard};
 
 pub use webhook::{Door, Webhook};
 
@@ -72,7 +72,11 @@ pub fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::R
     let server = HttpServer::new(move || {
         App::new()
             .app_data(webhook.clone())
-            .service(web::resource("/-/healthy").route(web::get().to(health::healthy)).default_service(web::to(unknown)))
+            .service(
+                web::resource("/-/healthy")
+                    .route(web::route().guard(readable()).to(health::healthy))
+                    .default_service(web::to(unknown)),
+            )
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
             .default_service(web::to(unknown))
     });
@@ -95,8 +99,8 @@ pub fn serve_private(listeners: Vec<TcpListener>, private: Private) -> io::Resul
             .app_data(private.clone())
             .wrap(Compress::default())
             .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
-            .service(web::resource("/-/healthy").route(web::get().to(health::healthy)))
-            .service(web::resource("/-/ready").route(web::get().to(health::ready)))
+            .service(web::resource("/-/healthy").route(web::route().guard(readable()).to(health::healthy)))
+            .service(web::resource("/-/ready").route(web::route().guard(readable()).to(health::ready)))
             .service(web::resource("/-/reload").route(web::post().to(status::reload)))
             .service(web::resource("/api/v1/inputs").route(web::get().to(status::inputs)))
             .service(web::resource("/api/v1/events").route(web::get().to(status::events)))
@@ -107,6 +111,11 @@ pub fn serve_private(listeners: Vec<TcpListener>, private: Private) -> io::Resul
         .into_iter()
         .try_fold(server, HttpServer::listen)
         .map(|server| server.workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+}
+
+/// Health checks ask with either.
+fn readable() -> impl guard::Guard {
+    guard::Any(guard::Get()).or(guard::Head())
 }
 
 async fn unknown() -> HttpResponse {

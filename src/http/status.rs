@@ -41,7 +41,8 @@ struct LastError {
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
     let view = private.watch.view();
-    let status = |(id, input): (&InputId, &std::sync::Arc<Input>)| input_status(*id, view.state.name(id), input, view.as_of);
+    let status =
+        |(id, input): (&InputId, &std::sync::Arc<Input>)| input_status(*id, view.state.name(id), input, view.as_of);
     let inputs = view.state.inputs().iter().map(status).collect();
     HttpResponse::Ok().json(Inputs { as_of: view.as_of.to_string(), inputs })
 }

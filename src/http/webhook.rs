@@ -173,12 +173,18 @@ fn refused(rejection: &Rejection) -> HttpResponse {
         Rejection::Secret => response.insert_header((header::WWW_AUTHENTICATE, SECRET_HEADER)),
         Rejection::Method => response.insert_header((header::ALLOW, "POST")),
         Rejection::Overloaded | Rejection::Journal => response.insert_header(RETRY_AFTER),
-        Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout | Rejection::NotJson { .. } => &mut response,
+        Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout | Rejection::NotJson { .. } => {
+            &mut response
+        }
     };
     match rejection {
         Rejection::NotJson { .. } | Rejection::Overloaded | Rejection::Journal => {}
         // The body was not read to its end: nothing sensible can follow on this connection.
-        Rejection::Secret | Rejection::Method | Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout => {
+        Rejection::Secret
+        | Rejection::Method
+        | Rejection::Encoding
+        | Rejection::TooLarge { .. }
+        | Rejection::Timeout => {
             response.force_close();
         }
     }

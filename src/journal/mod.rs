@@ -136,7 +136,9 @@ impl Journal {
     fn prepare(mut connection: Connection, path: PathBuf, lock: Option<Lock>) -> Result<Self, JournalError> {
         schema::prepare(&mut connection, &path, lock.is_some())?;
         let (first, last): (Option<u64>, Option<u64>) = connection
-            .query_one("SELECT (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_one("SELECT (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .map_err(failed(&path, "cannot be read"))?;
         let mut journal = Self { connection, path, first: 0, next: 0, _lock: lock };
         let position = journal.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
@@ -203,10 +205,8 @@ impl Journal {
         let position = self.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
         let last = position.min((self.first + limit).saturating_sub(1));
         let expired = self.transaction("cannot be expired", |transaction| {
-            transaction.execute(
-                "DELETE FROM events WHERE seq <= ?1 AND recorded_at < ?2",
-                params![last, horizon.as_nanos()],
-            )
+            transaction
+                .execute("DELETE FROM events WHERE seq <= ?1 AND recorded_at < ?2", params![last, horizon.as_nanos()])
         })?;
         self.first += expired as u64;
         Ok(expired as u64)
@@ -270,7 +270,8 @@ impl Journal {
 
 /// The size of the journal in a data folder: database and write-ahead log, in bytes.
 pub fn size_bytes(folder: &Path) -> u64 {
-    let size = |suffix: &str| fs::metadata(folder.join(format!("{DATABASE_FILE}{suffix}"))).map_or(0, |file| file.len());
+    let size =
+        |suffix: &str| fs::metadata(folder.join(format!("{DATABASE_FILE}{suffix}"))).map_or(0, |file| file.len());
     size("") + size("-wal")
 }
 

@@ -11,6 +11,8 @@ pub struct Entry {
     pub seq: u64,
     /// When it was made durable; never before the entry before it.
     pub recorded_at: Timestamp,
+    /// No view later than this had been shown when it was folded.
+    pub shown_until: Timestamp,
     /// What was remarkable about it when it was recorded.
     pub note: Option<Box<str>>,
     /// The event.
@@ -29,11 +31,11 @@ pub struct Unrecognized {
 }
 
 pub(super) const INSERT_EVENT: &str = "INSERT INTO events \
-    (seq, recorded_at, received_at, sent_at, updated_at, input_id, event, note, code, message, video_codec, audio_codec) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    (seq, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, event, note, code, message, video_codec, audio_codec) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
 pub(super) const SELECT_EVENTS_AFTER: &str = "SELECT \
-    seq, recorded_at, received_at, sent_at, updated_at, input_id, event, note, code, message, video_codec, audio_codec \
+    seq, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, event, note, code, message, video_codec, audio_codec \
     FROM events WHERE seq > ?1 ORDER BY seq";
 
 pub(super) fn insert_event(insert: &mut CachedStatement<'_>, entry: &Entry) -> rusqlite::Result<()> {
@@ -46,6 +48,7 @@ pub(super) fn insert_event(insert: &mut CachedStatement<'_>, entry: &Entry) -> r
     let inserted = insert.execute(params![
         entry.seq,
         entry.recorded_at.as_nanos(),
+        entry.shown_until.as_nanos(),
         event.received_at.as_nanos(),
         event.sent_at.map(Timestamp::as_nanos),
         event.updated_at.as_nanos(),
@@ -62,30 +65,32 @@ pub(super) fn insert_event(insert: &mut CachedStatement<'_>, entry: &Entry) -> r
 
 /// Reads a row of [`SELECT_EVENTS_AFTER`]; the error says what is wrong with it.
 pub(super) fn read_event(row: &Row<'_>) -> Result<Entry, &'static str> {
-    let time = |column: usize| row.get::<_, i64>(column).map(Timestamp::from_nanos).map_err(|_| "a time is not a number");
+    let time =
+        |column: usize| row.get::<_, i64>(column).map(Timestamp::from_nanos).map_err(|_| "a time is not a number");
     let text = |column: usize| row.get::<_, Option<Box<str>>>(column).map_err(|_| "a text is not a text");
-    let input_id = row.get_ref(5).ok().and_then(|id| id.as_str().ok()).and_then(|id| id.parse().ok());
-    let kind = match row.get_ref(6).ok().and_then(|event| event.as_str().ok()) {
+    let input_id = row.get_ref(6).ok().and_then(|id| id.as_str().ok()).and_then(|id| id.parse().ok());
+    let kind = match row.get_ref(7).ok().and_then(|event| event.as_str().ok()) {
         Some("connected") => EventKind::Connected,
         Some("disconnected") => EventKind::Disconnected,
         Some("errored") => EventKind::Errored(Box::new(ErrorDetail {
-            code: ErrorCode::from(text(8)?),
-            message: text(9)?,
-            video_codec: text(10)?,
-            audio_codec: text(11)?,
+            code: ErrorCode::from(text(9)?),
+            message: text(10)?,
+            video_codec: text(11)?,
+            audio_codec: text(12)?,
         })),
         _ => return Err("the event is none that is known"),
     };
     Ok(Entry {
         seq: row.get(0).map_err(|_| "the number is not a number")?,
         recorded_at: time(1)?,
-        note: text(7)?,
+        shown_until: time(2)?,
+        note: text(8)?,
         event: Event {
             input_id: input_id.ok_or("the input id is not 32 hexadecimal digits")?,
             kind,
-            updated_at: time(4)?,
-            sent_at: row.get::<_, Option<i64>>(3).map_err(|_| "a time is not a number")?.map(Timestamp::from_nanos),
-            received_at: time(2)?,
+            updated_at: time(5)?,
+            sent_at: row.get::<_, Option<i64>>(4).map_err(|_| "a time is not a number")?.map(Timestamp::from_nanos),
+            received_at: time(3)?,
         },
     })
 }
@@ -100,7 +105,7 @@ pub(super) fn insert_unrecognized(
     for delivery in unrecognized {
         insert.execute(params![delivery.received_at.as_nanos(), delivery.reason.label(), delivery.body])?;
     }
-    let mut trim = transaction
-        .prepare_cached("DELETE FROM unrecognized WHERE seq <= (SELECT max(seq) FROM unrecognized) - ?1")?;
+    let mut trim =
+        transaction.prepare_cached("DELETE FROM unrecognized WHERE seq <= (SELECT max(seq) FROM unrecognized) - ?1")?;
     trim.execute(params![kept]).map(drop)
 }

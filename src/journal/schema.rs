@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE events (
         seq         INTEGER PRIMARY KEY,
         recorded_at INTEGER NOT NULL,
+        shown_until INTEGER NOT NULL,
         received_at INTEGER NOT NULL,
         sent_at     INTEGER,
         updated_at  INTEGER NOT NULL,

@@ -42,7 +42,7 @@ pub struct Draft<'a> {
     fold: &'a Fold,
     state: State,
     fresh: HashSet<(InputId, Identity)>,
-    stamp: Timestamp,
+    shown_until: Timestamp,
 }
 
 /// The outcome of a [`Draft`], to be adopted once it is durable.
@@ -68,9 +68,9 @@ impl Fold {
         self.memory.identities(input_id)
     }
 
-    /// Begins a batch that will have become durable at `stamp`, which is not before any earlier one.
-    pub fn draft(&self, stamp: Timestamp) -> Draft<'_> {
-        Draft { fold: self, state: self.state.clone(), fresh: HashSet::new(), stamp }
+    /// Begins a batch, before whose adoption no view later than `shown_until` is shown.
+    pub fn draft(&self, shown_until: Timestamp) -> Draft<'_> {
+        Draft { fold: self, state: self.state.clone(), fresh: HashSet::new(), shown_until }
     }
 
     /// Makes a durable batch the current state.
@@ -81,11 +81,11 @@ impl Fold {
         }
     }
 
-    /// Folds an event that is already in the journal.
-    pub fn replay(&mut self, event: &Event, stamp: Timestamp) {
+    /// Folds an event that is already in the journal, as it was folded when it was recorded.
+    pub fn replay(&mut self, event: &Event, shown_until: Timestamp) {
         let identity = Identity::of(event);
         if self.memory.recall(&event.input_id, &identity) == Recall::New {
-            self.state.apply(event, stamp);
+            self.state.apply(event, shown_until);
             self.memory.remember(event.input_id, identity);
         }
     }
@@ -102,11 +102,11 @@ impl Fold {
         self.memory.restore(input_id, identities);
     }
 
-    /// Changes the rules as of `stamp`. What was shown under the old ones stays counted: returns the
-    /// inputs that this touched.
-    pub fn set_rules(&mut self, rules: Rules, stamp: Timestamp) -> Vec<InputId> {
+    /// Changes the rules, when views up to `shown_until` may have been shown. What they showed stays
+    /// counted: returns the inputs that this touched.
+    pub fn set_rules(&mut self, rules: Rules, shown_until: Timestamp) -> Vec<InputId> {
         let inputs: Vec<InputId> = self.state.inputs.keys().copied().collect();
-        let settled = inputs.into_iter().filter(|input_id| self.settle(input_id, stamp)).collect();
+        let settled = inputs.into_iter().filter(|input_id| self.settle(input_id, shown_until)).collect();
         self.state.rules = rules;
         settled
     }
@@ -126,8 +126,9 @@ impl Fold {
         self.state.names = Arc::new(names);
     }
 
-    /// Forgets the inputs that are disconnected, not named, and had no event since `horizon`.
-    pub fn forget_silent_since(&mut self, horizon: Timestamp, stamp: Timestamp) -> Vec<InputId> {
+    /// Forgets the inputs that are disconnected, not named, and had no event since `horizon`, when
+    /// views up to `shown_until` may have been shown. Returns them.
+    pub fn forget_silent_since(&mut self, horizon: Timestamp, shown_until: Timestamp) -> Vec<InputId> {
         let silent = |input: &Input| {
             input.evidence.is_none_or(|evidence| !evidence.connected)
                 && input.newest_event().is_some_and(|newest| newest < horizon)
@@ -135,7 +136,7 @@ impl Fold {
         let inputs = self.state.inputs.iter().filter(|(id, input)| silent(input) && !self.state.names.contains_key(id));
         let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).collect();
         for input_id in &forgotten {
-            self.settle(input_id, stamp);
+            self.settle(input_id, shown_until);
             self.state.inputs.remove(input_id);
             self.memory.forget(input_id);
         }
@@ -143,13 +144,15 @@ impl Fold {
     }
 
     /// Banks the input's finished session; whether there was one.
-    fn settle(&mut self, input_id: &InputId, stamp: Timestamp) -> bool {
+    fn settle(&mut self, input_id: &InputId, shown_until: Timestamp) -> bool {
         let window = self.state.rules.reconnect_window;
-        let Some(input) = self.state.inputs.get_mut(input_id) else { return false };
-        if input.finished_session(stamp, window).is_none() {
+        let Some(input) = self.state.inputs.get_mut(input_id) else {
+            return false;
+        };
+        if input.finished_session(shown_until, window).is_none() {
             return false;
         }
-        let duration = Arc::make_mut(input).settle(stamp, window);
+        let duration = Arc::make_mut(input).settle(shown_until, window);
         Arc::make_mut(&mut self.state.totals).session_duration.observe(duration.unwrap_or_default());
         true
     }
@@ -170,7 +173,7 @@ impl Draft<'_> {
             return Verdict::Ignored(IgnoredReason::TooManyInputs);
         }
         self.fresh.insert(fresh);
-        let effect = self.state.apply(event, self.stamp);
+        let effect = self.state.apply(event, self.shown_until);
         Verdict::Recorded(match (effect.out_of_order, effect.inconsistent) {
             (true, _) => Note::OutOfOrder,
             (_, true) => Note::Inconsistent,

@@ -4,6 +4,10 @@
 //! `disconnected`. An older one is counted and changes nothing else. `errored` never says anything
 //! about the connection.
 //!
+//! A counter cannot take anything back, so what was shown counts: `shown_until` is the time of the
+//! newest view that anybody may have been shown when an event is applied. Evidence that came after
+//! that view is visible in later views only; see [`Input::connected_time`].
+//!
 //! A *session* runs from a connect to the disconnect after which no reconnect came within the
 //! reconnect window; short gaps are part of it. A session is therefore finished by the passing of
 //! time, and its end is banked when the next session begins.
@@ -17,7 +21,7 @@ use crate::event::{ErrorClass, ErrorCode, Event, EventKind, Timestamp};
 /// The state of one live input.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Input {
-    /// When the first event was made durable; `None` before it.
+    /// When the first event was received; `None` before it.
     pub known_since: Option<Timestamp>,
     /// What is believed about the connection; `None` without any evidence.
     pub evidence: Option<Evidence>,
@@ -53,6 +57,8 @@ pub struct Evidence {
     pub updated_at: Timestamp,
     /// Event time of the first event that said so without contradiction since.
     pub since: Timestamp,
+    /// Views up to this time were shown before it was known.
+    unseen_until: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,15 +80,15 @@ pub(super) struct Effect {
 }
 
 impl Input {
-    /// Folds an event that was made durable at `stamp`.
-    pub(super) fn apply(&mut self, event: &Event, stamp: Timestamp, reconnect_window: Duration) -> Effect {
-        self.known_since.get_or_insert(stamp);
+    /// Folds an event, when views up to `shown_until` may have been shown.
+    pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp, reconnect_window: Duration) -> Effect {
+        self.known_since.get_or_insert(event.received_at);
         let kind = event.kind.index();
         self.events[kind] += 1;
         self.last_event[kind] = self.last_event[kind].max(Some(event.updated_at));
         match &event.kind {
-            EventKind::Connected => self.believe(true, event.updated_at, stamp, reconnect_window),
-            EventKind::Disconnected => self.believe(false, event.updated_at, stamp, reconnect_window),
+            EventKind::Connected => self.believe(true, event.updated_at, shown_until, reconnect_window),
+            EventKind::Disconnected => self.believe(false, event.updated_at, shown_until, reconnect_window),
             EventKind::Errored(detail) => {
                 self.count_error(&detail.code, event.updated_at);
                 Effect::default()
@@ -101,9 +107,10 @@ impl Input {
         *last = (*last).max(Some(updated_at));
     }
 
-    fn believe(&mut self, connected: bool, at: Timestamp, stamp: Timestamp, window: Duration) -> Effect {
+    fn believe(&mut self, connected: bool, at: Timestamp, shown_until: Timestamp, window: Duration) -> Effect {
+        let evidence = Evidence { connected, updated_at: at, since: at, unseen_until: shown_until };
         let Some(held) = self.evidence else {
-            self.evidence = Some(Evidence { connected, updated_at: at, since: at });
+            self.evidence = Some(evidence);
             if connected {
                 self.sessions += 1;
                 self.begin_session(at);
@@ -119,28 +126,31 @@ impl Input {
             self.inconsistent[usize::from(!connected)] += 1;
             return Effect { inconsistent: true, ..Effect::default() };
         }
-        // Whatever a scrape has shown up to now must not be taken back.
-        self.shown = self.connected_time(stamp);
-        self.evidence = Some(Evidence { connected, updated_at: at, since: at });
-        if connected {
-            self.connect_again(at, at.since(held.updated_at).unwrap_or_default(), stamp, window)
+        self.shown = self.connected_time(shown_until);
+        let effect = if connected {
+            let delay = at.since(held.updated_at).unwrap_or_default();
+            self.connect_again(at, delay, shown_until, window)
         } else {
             self.banked += at.since(held.since).unwrap_or_default();
             self.session = self.session.map(|session| Session { ended_at: Some(at), ..session });
             Effect::default()
-        }
+        };
+        self.evidence = Some(evidence);
+        effect
     }
 
-    fn connect_again(&mut self, at: Timestamp, delay: Duration, stamp: Timestamp, window: Duration) -> Effect {
+    /// Folds a connect after a disconnect, whose evidence is still held.
+    fn connect_again(&mut self, at: Timestamp, delay: Duration, shown_until: Timestamp, window: Duration) -> Effect {
         let reconnected = delay <= window;
         if reconnected {
             self.reconnects += 1;
         } else {
             self.sessions += 1;
         }
+        // A session that was shown as finished stays finished, however late this word.
+        let resumes = reconnected && self.finished_session(shown_until, window).is_none();
         let finished_session = match &mut self.session {
-            // A session that a scrape has shown as finished stays finished, however late this word.
-            Some(session) if reconnected && !session.finished(stamp, window) => {
+            Some(session) if resumes => {
                 session.ended_at = None;
                 None
             }
@@ -154,9 +164,15 @@ impl Input {
         self.session.replace(Session { started_at, ended_at: None }).and_then(Session::duration)
     }
 
-    /// The session that has finished by `as_of` and is not banked yet.
+    /// The session that a view as of this time shows as finished and that is not banked yet.
     pub(super) fn finished_session(&self, as_of: Timestamp, reconnect_window: Duration) -> Option<Duration> {
-        self.session.filter(|session| session.finished(as_of, reconnect_window)).and_then(Session::duration)
+        let session = self.session.filter(|_| self.visible_evidence(as_of).is_some())?;
+        if session.finished(as_of, reconnect_window) { session.duration() } else { None }
+    }
+
+    /// The evidence, unless it came after everything that was shown as of this time.
+    fn visible_evidence(&self, as_of: Timestamp) -> Option<Evidence> {
+        self.evidence.filter(|evidence| as_of > evidence.unseen_until)
     }
 
     /// Takes the finished session out, to be banked.
@@ -166,21 +182,21 @@ impl Input {
         Some(finished)
     }
 
-    /// Time known to be connected up to `as_of`, the running connection included. Never less than
-    /// for any earlier `as_of`, also when a late disconnect shortens the connection: then it holds
-    /// until the truth has caught up.
+    /// Time known to be connected up to `as_of`, the running connection included. Never less than in
+    /// an earlier view: when a late disconnect shortens what was shown already, it holds until the
+    /// truth has caught up.
     pub fn connected_time(&self, as_of: Timestamp) -> Duration {
-        let running = self.evidence.filter(|evidence| evidence.connected).and_then(|evidence| as_of.since(evidence.since));
+        let connection = self.visible_evidence(as_of).filter(|evidence| evidence.connected);
+        let running = connection.and_then(|connection| as_of.since(connection.since));
         (self.banked + running.unwrap_or_default()).max(self.shown)
     }
 
     /// The newest error: its event time and its code as Cloudflare sent it.
     pub fn newest_error(&self) -> Option<(Timestamp, ErrorCode)> {
         let newest = ErrorClass::ALL.into_iter().filter_map(|class| Some((self.last_error[class.index()]?, class)));
-        newest.max_by_key(|(at, class)| (*at, class.index())).map(|(at, class)| match class {
-            ErrorClass::Other => (at, self.last_other_code.clone()),
-            class => (at, ErrorCode::Documented(class)),
-        })
+        let (at, class) = newest.max_by_key(|(at, class)| (*at, class.index()))?;
+        let is_other = class == ErrorClass::Other;
+        Some((at, if is_other { self.last_other_code.clone() } else { ErrorCode::Documented(class) }))
     }
 
     /// Event time of the newest event of any kind.

@@ -71,7 +71,8 @@ impl Identities {
     /// As the checkpoint keeps them: per identity eight bytes of time and four of the rest,
     /// little-endian.
     pub fn encode(&self) -> Vec<u8> {
-        let parts = self.0.iter().map(|identity| (identity.updated_at_nanos.to_le_bytes(), identity.what.to_le_bytes()));
+        let parts =
+            self.0.iter().map(|identity| (identity.updated_at_nanos.to_le_bytes(), identity.what.to_le_bytes()));
         parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
     }
 

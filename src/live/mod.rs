@@ -1,8 +1,9 @@
 //! Stage 3: fold events into what is true now, per input.
 //!
-//! Pure: no clock, no I/O, no error. The same events in the same order with the same stamps give the
-//! same [`State`], which is why a restart changes nothing. A *stamp* is the time at which an event
-//! was made durable; stamps never decrease.
+//! Pure: no clock, no I/O, no error. The same events in the same order give the same [`State`], which
+//! is why a restart changes nothing. The only other thing that matters is how late a view somebody
+//! may have seen when an event came (`shown_until`), because what was shown cannot be taken back; it
+//! is kept with every event.
 //!
 //! What depends on no order, and is equal for every shuffle and repetition of the same events:
 //! `connected`, all timestamps, events and errors. Sessions, reconnects, connected time and

@@ -104,10 +104,10 @@ impl State {
         durations
     }
 
-    pub(super) fn apply(&mut self, event: &Event, stamp: Timestamp) -> Effect {
+    pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp) -> Effect {
         let input = Arc::make_mut(self.inputs.entry(event.input_id).or_default());
-        let effect = input.apply(event, stamp, self.rules.reconnect_window);
-        Arc::make_mut(&mut self.totals).count(event, stamp, effect);
+        let effect = input.apply(event, shown_until, self.rules.reconnect_window);
+        Arc::make_mut(&mut self.totals).count(event, effect);
         effect
     }
 
@@ -126,8 +126,8 @@ impl State {
 }
 
 impl Totals {
-    fn count(&mut self, event: &Event, stamp: Timestamp, effect: Effect) {
-        self.counted_since.get_or_insert(stamp);
+    fn count(&mut self, event: &Event, effect: Effect) {
+        self.counted_since.get_or_insert(event.received_at);
         self.out_of_order += u64::from(effect.out_of_order);
         if let Some(duration) = effect.finished_session {
             self.session_duration.observe(duration);

@@ -121,9 +121,12 @@ impl Encoder {
         };
         self.header(family.name(), kind, family.help());
         for metric in family.get_metric() {
-            let labels: Vec<(&str, &str)> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+            let labels: Vec<(&str, &str)> =
+                metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
             match kind {
-                Kind::Gauge => self.sample(family.name(), "", &labels, None, Value::Float(metric.get_gauge().get_value())),
+                Kind::Gauge => {
+                    self.sample(family.name(), "", &labels, None, Value::Float(metric.get_gauge().get_value()))
+                }
                 Kind::Counter => {
                     self.sample(family.name(), "", &labels, None, Value::Float(metric.get_counter().get_value()));
                     self.created(family.name(), &labels, created);

@@ -6,15 +6,14 @@ use std::ops::Bound;
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
+use super::Exporter;
 use super::catalogue::exporter::{
     INPUTS, INPUTS_LIMIT, JOURNAL_EVENTS, JOURNAL_SIZE, LAST_NOTIFICATION, LAST_TEST, OUT_OF_ORDER, RESTORED_INPUTS,
     SECRET_LAST_USED,
 };
-use super::catalogue::Family;
 use super::catalogue::inputs::{CLOCK_SKEW, DELIVERY_DELAY, RECONNECT_DELAY, SESSION_DURATION, SOURCE_DELAY};
 use super::encode::{Encoder, Format, Value};
 use super::inputs::{FAMILIES, InputView};
-use super::Exporter;
 use crate::event::{InputId, Timestamp};
 use crate::live::State;
 
@@ -93,7 +92,9 @@ impl Exposition {
     }
 
     fn write_inputs(&mut self, index: usize, after: Bound<InputId>) -> Step {
-        let Some((family, write)) = FAMILIES.get(index) else { return Step::Overall };
+        let Some((family, write)) = FAMILIES.get(index) else {
+            return Step::Overall;
+        };
         if after == Bound::Unbounded {
             self.encoder.begin(family);
         }
@@ -141,18 +142,15 @@ impl Exposition {
     fn write_gauges(&mut self) {
         let Snapshot { state, journal_events, journal_size_bytes, restored_inputs, .. } = &self.snapshot;
         let deliveries = state.deliveries();
-        let last_used = deliveries.by_secret.iter().map(|(secret, last)| (Some(secret.as_str()), *last)).collect();
-        let times: [(&Family, Vec<(Option<&str>, Timestamp)>); 3] = [
-            (&LAST_NOTIFICATION, deliveries.last.map(|last| (None, last)).into_iter().collect()),
-            (&LAST_TEST, deliveries.last_test.map(|last| (None, last)).into_iter().collect()),
-            (&SECRET_LAST_USED, last_used),
-        ];
-        for (family, series) in times {
+        for (family, time) in [(&LAST_NOTIFICATION, deliveries.last), (&LAST_TEST, deliveries.last_test)] {
             self.encoder.begin(family);
-            for (secret, last) in series {
-                let labels: Vec<_> = secret.map(|secret| ("secret", secret)).into_iter().collect();
-                self.encoder.gauge(family, &labels, last);
+            if let Some(time) = time {
+                self.encoder.gauge(family, &[], time);
             }
+        }
+        self.encoder.begin(&SECRET_LAST_USED);
+        for (secret, time) in &deliveries.by_secret {
+            self.encoder.gauge(&SECRET_LAST_USED, &[("secret", secret)], *time);
         }
         for (family, value) in [
             (&JOURNAL_SIZE, *journal_size_bytes),

@@ -74,7 +74,9 @@ pub(super) const FAMILIES: [(&Family, Write); 11] = [
             encoder.counter(&INCONSISTENT_EVENTS, &[view.id(), ("event", event)], Value::Integer(count), view.created);
         }
     }),
-    (&INFO, |encoder, view| encoder.gauge(&INFO, &[view.id(), ("name", view.name)], Value::Integer(1))),
+    (&INFO, |encoder, view| {
+        encoder.gauge(&INFO, &[view.id(), ("name", view.name)], Value::Integer(1));
+    }),
 ];
 
 impl<'a> InputView<'a> {

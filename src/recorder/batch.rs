@@ -1,5 +1,7 @@
 //! One batch: draft, append, publish, answer.
 
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
 use super::{Delivered, Delivery, Message, Outcome, Recorder};
@@ -11,11 +13,16 @@ use crate::live::{Changes, Draft, Note, Verdict};
 /// So many deliveries share a sync at the most; the rest waits for the next one.
 const LARGEST_BATCH: usize = 1024;
 
+/// An event that is older than this when it arrives may contradict what was shown for long.
+const LATE: Duration = Duration::from_secs(60);
+
 type Answer = oneshot::Sender<Option<Outcome>>;
 
 /// Deliveries on their way to becoming durable.
 #[derive(Default)]
 struct Batch {
+    recorded_at: Timestamp,
+    shown_until: Timestamp,
     waiting: Vec<(Delivered, Answer)>,
     entries: Vec<Entry>,
     unrecognized: Vec<Unrecognized>,
@@ -45,11 +52,13 @@ impl Recorder {
         if deliveries.is_empty() {
             return;
         }
-        let stamp = self.watch.published.freeze(clock::now());
-        let mut draft = self.fold.draft(stamp);
-        let mut batch = Batch::default();
+        let now = clock::now();
+        let shown_until = self.watch.published.freeze(now, !deliveries.iter().any(|(delivery, _)| is_late(delivery)));
+        self.recorded_until = self.recorded_until.max(now);
+        let mut batch = Batch { recorded_at: self.recorded_until, shown_until, ..Batch::default() };
+        let mut draft = self.fold.draft(shown_until);
         for (delivery, answer) in deliveries {
-            batch.add(&mut draft, stamp, delivery, answer);
+            batch.add(&mut draft, delivery, answer);
         }
         let changes = draft.finish();
         match self.append(&mut batch) {
@@ -95,7 +104,7 @@ impl Recorder {
 }
 
 impl Batch {
-    fn add(&mut self, draft: &mut Draft<'_>, stamp: Timestamp, delivery: Delivery, answer: Answer) {
+    fn add(&mut self, draft: &mut Draft<'_>, delivery: Delivery, answer: Answer) {
         let Delivery { received_at, secret, notification, body } = delivery;
         draft.see(received_at, &secret, notification == Notification::Test);
         let delivered = match notification {
@@ -111,13 +120,23 @@ impl Batch {
                     Verdict::Ignored(reason) => (Outcome::Ignored(reason), None),
                 };
                 if outcome == Outcome::Recorded {
+                    let Self { recorded_at, shown_until, .. } = *self;
                     let (note, event) = (note.clone(), event.clone());
-                    self.entries.push(Entry { seq: 0, recorded_at: stamp, note, event });
+                    self.entries.push(Entry { seq: 0, recorded_at, shown_until, note, event });
                 }
                 Delivered { received_at, outcome, note, event: Some(event) }
             }
         };
         self.waiting.push((delivered, answer));
+    }
+}
+
+/// Whether it matters to this delivery what was shown lately: a late disconnect should take as little
+/// as possible for shown, but for one that is on time that is a matter of seconds.
+fn is_late(delivery: &Delivery) -> bool {
+    match &delivery.notification {
+        Notification::Event(event) => event.received_at > event.updated_at.plus(LATE),
+        Notification::Test | Notification::Ignored(_) => false,
     }
 }
 
@@ -149,7 +168,7 @@ fn log(delivered: &Delivered) {
         }
         (Some(event), _) => {
             let (input_id, updated_at) = (event.input_id, event.updated_at);
-            
+
             tracing::debug!(%input_id, event = event.kind.name(), %updated_at, outcome, reason, "event not recorded");
         }
         (None, _) => tracing::debug!(outcome, reason, "notification without event"),

@@ -33,12 +33,12 @@ impl Recorder {
         metrics: Arc<Exporter>,
     ) -> Result<Self, JournalError> {
         let stopwatch = Stopwatch::start();
-        let Restored { fold, stamp, replayed, changed } = restore(&journal, limits.rules)?;
+        let Restored { fold, recorded_until, replayed, changed } = restore(&journal, limits.rules)?;
         let newest = journal.newest(REMEMBERED_DELIVERIES as u64)?.into_iter().map(delivered);
         let (events, inputs) = (journal.events(), fold.state().inputs().len());
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
-        watch.published.restored(inputs, plausible(stamp));
+        watch.published.restored(inputs, plausible(recorded_until));
         let mut recorder = Self {
             changed,
             forgotten: Vec::new(),
@@ -46,6 +46,7 @@ impl Recorder {
             stale: events == 0,
             since_checkpoint: Stopwatch::start(),
             since_expiry: Stopwatch::start(),
+            recorded_until,
             finished: false,
             journal,
             fold,
@@ -109,8 +110,8 @@ impl Recorder {
         if !self.is_ahead_of_checkpoint() {
             return Ok(());
         }
-        let stamp = self.watch.published.view(clock::now()).as_of;
-        let checkpoint = checkpoint(&self.fold, self.journal.last_seq(), stamp);
+        let recorded_until = self.watch.published.view(clock::now()).as_of;
+        let checkpoint = checkpoint(&self.fold, self.journal.last_seq(), recorded_until);
         let rows = self.changed.iter().filter_map(|input_id| input_row(&self.fold, *input_id));
         self.journal.save_checkpoint(&checkpoint, rows, &self.forgotten)?;
         self.changed.clear();
@@ -133,8 +134,9 @@ impl Recorder {
         if self.limits.forget_after.is_zero() {
             return;
         }
-        let stamp = self.watch.published.freeze(clock::now());
-        let forgotten = self.fold.forget_silent_since(stamp.minus(self.limits.forget_after), stamp);
+        let now = clock::now();
+        let shown_until = self.watch.published.freeze(now, true);
+        let forgotten = self.fold.forget_silent_since(now.minus(self.limits.forget_after), shown_until);
         for input_id in &forgotten {
             tracing::info!(%input_id, "input forgotten");
             self.changed.remove(input_id);
@@ -145,9 +147,9 @@ impl Recorder {
     }
 
     pub(super) fn adopt(&mut self, limits: Limits) {
-        let stamp = self.watch.published.freeze(clock::now());
+        let shown_until = self.watch.published.freeze(clock::now(), true);
         if limits.rules != self.fold.state().rules() {
-            let settled = self.fold.set_rules(limits.rules, stamp);
+            let settled = self.fold.set_rules(limits.rules, shown_until);
             self.changed.extend(settled);
             self.stale = true;
         }
@@ -180,14 +182,15 @@ impl Recorder {
     }
 }
 
-/// The newest event's stamp, from where time goes on; unless the clock was far ahead then.
-fn plausible(stamp: Timestamp) -> Timestamp {
+/// From where time goes on: not before anything that an earlier run may have shown, unless the clock
+/// was far ahead then.
+fn plausible(recorded_until: Timestamp) -> Timestamp {
     let now = clock::now();
-    if stamp <= now.plus(CLOCK_TOLERANCE) {
-        return stamp;
+    if recorded_until > now.plus(CLOCK_TOLERANCE) {
+        tracing::warn!(%recorded_until, %now, "the clock has gone back since the journal was written");
+        return now;
     }
-    tracing::warn!(newest_event = %stamp, %now, "the clock has gone back since the newest event was recorded");
-    now
+    recorded_until.max(now)
 }
 
 fn delivered(entry: Entry) -> Delivered {

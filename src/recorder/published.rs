@@ -46,29 +46,38 @@ struct Current {
     state: State,
     journal_events: u64,
     restored_inputs: usize,
+    /// The time of the newest view.
     latest: Timestamp,
-    /// While a batch is being made durable, time stands still for views: what they show must be
-    /// what the batch's events will have been folded against.
+    /// While a batch is being made durable, time stands still for views: its events are folded
+    /// against what has been shown until then.
     frozen: bool,
+    /// A view would have liked time to go on.
+    held_up: bool,
     deliveries: VecDeque<Delivered>,
 }
 
 impl Published {
     pub(super) fn view(&self, now: Timestamp) -> View {
         let mut current = self.lock();
-        if !current.frozen {
+        if current.frozen {
+            current.held_up = true;
+        } else {
             current.latest = current.latest.max(now);
         }
         let Current { journal_events, restored_inputs, latest, .. } = *current;
         View { state: current.state.clone(), as_of: latest, journal_events, restored_inputs }
     }
 
-    /// Begins a batch: returns its stamp, up to which views have shown the state so far, and beyond
-    /// which they show nothing until the batch is published or abandoned.
-    pub(super) fn freeze(&self, now: Timestamp) -> Timestamp {
+    /// Begins a change: returns the time up to which views have shown the state so far, and beyond
+    /// which they show nothing until the change is published or abandoned. When the change does not
+    /// care what was shown lately, this lets time go on to `now` first.
+    pub(super) fn freeze(&self, now: Timestamp, indifferent: bool) -> Timestamp {
         let mut current = self.lock();
-        current.latest = current.latest.max(now);
+        if indifferent || current.held_up {
+            current.latest = current.latest.max(now);
+        }
         current.frozen = true;
+        current.held_up = false;
         current.latest
     }
 

@@ -14,8 +14,8 @@ use crate::live::{Deliveries, Fold, Identities, Rules, Totals};
 struct Kept {
     /// The rules of its time: what came after it was folded by the same ones.
     reconnect_window: Duration,
-    /// The stamp of its newest event.
-    stamp: Timestamp,
+    /// When it was written.
+    recorded_until: Timestamp,
     totals: Totals,
     deliveries: Deliveries,
 }
@@ -25,8 +25,8 @@ struct Kept {
 pub struct Restored {
     /// The fold.
     pub fold: Fold,
-    /// The stamp of the newest event.
-    pub stamp: Timestamp,
+    /// When the journal was last written, as far as it tells.
+    pub recorded_until: Timestamp,
     /// How many events came after the checkpoint.
     pub replayed: u64,
     /// The inputs that they were about.
@@ -40,18 +40,18 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, and what is wrong with it.
 pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
-    let (mut fold, mut stamp, position) = match journal.checkpoint()? {
+    let (mut fold, mut recorded_until, position) = match journal.checkpoint()? {
         Some(checkpoint) => restore_checkpoint(journal, &checkpoint, rules)?,
         None => (Fold::new(rules), Timestamp::EPOCH, 0),
     };
     let (mut replayed, mut changed) = (0, HashSet::new());
     journal.replay(position, |entry| {
-        stamp = stamp.max(entry.recorded_at);
-        fold.replay(&entry.event, stamp);
+        recorded_until = recorded_until.max(entry.recorded_at);
+        fold.replay(&entry.event, entry.shown_until);
         replayed += 1;
         changed.insert(entry.event.input_id);
     })?;
-    Ok(Restored { fold, stamp, replayed, changed })
+    Ok(Restored { fold, recorded_until, replayed, changed })
 }
 
 fn restore_checkpoint(
@@ -67,7 +67,7 @@ fn restore_checkpoint(
     let mut fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
     fold.restore_totals(kept.totals, kept.deliveries);
     journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
-    Ok((fold, kept.stamp, checkpoint.position))
+    Ok((fold, kept.recorded_until, checkpoint.position))
 }
 
 fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
@@ -78,11 +78,11 @@ fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
 }
 
 /// The checkpoint that [`restore`] reads.
-pub(super) fn checkpoint(fold: &Fold, position: u64, stamp: Timestamp) -> Checkpoint {
+pub(super) fn checkpoint(fold: &Fold, position: u64, recorded_until: Timestamp) -> Checkpoint {
     let state = fold.state();
     let kept = Kept {
         reconnect_window: state.rules().reconnect_window,
-        stamp,
+        recorded_until,
         totals: state.totals().clone(),
         deliveries: state.deliveries().clone(),
     };

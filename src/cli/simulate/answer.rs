@@ -51,10 +51,7 @@ impl Answer {
 
     /// Whether the fact is now known to the daemon.
     pub(super) fn acknowledges(&self) -> bool {
-        matches!(
-            self,
-            Self::Accepted(Outcome::Recorded | Outcome::Duplicate | Outcome::Unstated)
-        )
+        matches!(self, Self::Accepted(Outcome::Recorded | Outcome::Duplicate | Outcome::Unstated))
     }
 
     /// Whether the daemon may have recorded the fact all the same. A gateway's 502 and 504 say that
@@ -69,10 +66,7 @@ impl Answer {
             Self::Accepted(Outcome::Unstated) => "not as stream-live-exporter answers: is the URL right?",
             Self::Accepted(Outcome::Ignored) => "stream_live_exporter_notifications_ignored_total has the reason",
             Self::Refused(401) => {
-                return Some(format!(
-                    "the secret in {} is not one that the daemon knows",
-                    secret_file.display()
-                ));
+                return Some(format!("the secret in {} is not one that the daemon knows", secret_file.display()));
             }
             Self::Refused(404 | 405) => "the daemon receives no webhooks under this URL",
             Self::Refused(503) => "the daemon could not make it durable: its log says why",
@@ -140,11 +134,7 @@ mod tests {
     fn reads_the_outcome_of_what_was_accepted() {
         for (status, body, answer) in [
             (200, r#"{"outcome":"recorded"}"#, Answer::Accepted(Outcome::Recorded)),
-            (
-                200,
-                r#"{"outcome":"ignored","reason":"too_old"}"#,
-                Answer::Accepted(Outcome::Ignored),
-            ),
+            (200, r#"{"outcome":"ignored","reason":"too_old"}"#, Answer::Accepted(Outcome::Ignored)),
             (204, "", Answer::Accepted(Outcome::Unstated)),
             (200, r#"{"outcome":"unstated"}"#, Answer::Accepted(Outcome::Unstated)),
             (401, r#"{"error":"unknown secret"}"#, Answer::Refused(401)),
@@ -171,20 +161,13 @@ mod tests {
             (refused, false, false),
             (unconnected, false, false),
         ] {
-            assert_eq!(
-                (answer.acknowledges(), answer.is_uncertain()),
-                (acknowledges, uncertain),
-                "{answer}"
-            );
+            assert_eq!((answer.acknowledges(), answer.is_uncertain()), (acknowledges, uncertain), "{answer}");
         }
     }
 
     #[test]
     fn a_wrong_secret_is_called_one_by_its_file() {
         let explanation = Answer::Refused(401).explanation(Path::new("data/webhook-secret"));
-        assert_eq!(
-            explanation.as_deref(),
-            Some("the secret in data/webhook-secret is not one that the daemon knows")
-        );
+        assert_eq!(explanation.as_deref(), Some("the secret in data/webhook-secret is not one that the daemon knows"));
     }
 }

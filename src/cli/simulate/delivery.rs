@@ -56,20 +56,15 @@ pub(super) fn deliver(
         let (queues, workers): (Vec<_>, Vec<_>) = (0..plan.connections)
             .map(|_| {
                 let (queue, waiting) = mpsc::sync_channel(QUEUE_LENGTH);
-                let deadline = Deadline {
-                    stopwatch,
-                    at: plan.duration + GRACE,
-                    interrupted: interrupt.raised.clone(),
-                };
+                let deadline = Deadline { stopwatch, at: plan.duration + GRACE, interrupted: interrupt.raised.clone() };
                 (queue, scope.spawn(move || work(waiting, target, &deadline, progress)))
             })
             .unzip();
         keep_schedule(plan, script, &queues, stopwatch, interrupt);
         // A worker ends when its queue has closed and is empty.
         drop(queues);
-        let tallies = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
+        let tallies =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
         tallies.fold(Tally::default(), Tally::plus)
     })
 }
@@ -167,10 +162,7 @@ impl Interrupt {
     pub(super) fn on_ctrl_c() -> Result<Self, ctrlc::Error> {
         let raised = Arc::new(AtomicBool::new(false));
         let (ring, bell) = mpsc::channel();
-        let interrupt = Self {
-            raised: raised.clone(),
-            bell,
-        };
+        let interrupt = Self { raised: raised.clone(), bell };
         ctrlc::set_handler(move || {
             raised.store(true, Ordering::Relaxed);
             // Nobody hears it once the run is over.
@@ -199,25 +191,14 @@ mod tests {
 
     #[test]
     fn notifications_are_due_at_an_even_pace() {
-        let plan = Plan {
-            rate: 4.0,
-            duration: Duration::from_secs(60),
-            connections: 1,
-        };
-        assert_eq!(
-            [0, 1, 6].map(|position| plan.due(position)),
-            [0, 250, 1500].map(Duration::from_millis)
-        );
+        let plan = Plan { rate: 4.0, duration: Duration::from_secs(60), connections: 1 };
+        assert_eq!([0, 1, 6].map(|position| plan.due(position)), [0, 250, 1500].map(Duration::from_millis));
         assert_eq!(plan.notifications(), 240);
     }
 
     #[test]
     fn the_slowest_rate_is_due_at_the_end_of_time() {
-        let plan = Plan {
-            rate: f64::MIN_POSITIVE,
-            duration: Duration::from_secs(1),
-            connections: 1,
-        };
+        let plan = Plan { rate: f64::MIN_POSITIVE, duration: Duration::from_secs(1), connections: 1 };
         assert_eq!(plan.due(1), Duration::MAX);
         assert_eq!(plan.notifications(), 1);
     }
@@ -225,10 +206,7 @@ mod tests {
     #[test]
     fn an_interrupt_ends_the_wait() {
         let (ring, bell) = mpsc::channel();
-        let interrupt = Interrupt {
-            raised: Arc::new(AtomicBool::new(false)),
-            bell,
-        };
+        let interrupt = Interrupt { raised: Arc::new(AtomicBool::new(false)), bell };
         assert!(!interrupt.within(Duration::from_millis(1)));
         let raised = interrupt.raised.clone();
         let caller = thread::spawn(move || {

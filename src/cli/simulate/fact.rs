@@ -56,36 +56,11 @@ pub(super) struct Details {
 ///
 /// Source: <https://developers.cloudflare.com/stream/stream-live/webhooks/>.
 pub(super) static COMPLAINTS: [Complaint; 8] = [
-    documented(
-        "ERR_GOP_OUT_OF_RANGE",
-        "Input GOP size or keyframe interval is out of range.",
-        "",
-        "",
-    ),
-    documented(
-        "ERR_UNSUPPORTED_VIDEO_CODEC",
-        "Video codec is unsupported.",
-        "hevc",
-        "aac",
-    ),
-    documented(
-        "ERR_UNSUPPORTED_AUDIO_CODEC",
-        "Audio codec is unsupported.",
-        "h264",
-        "opus",
-    ),
-    documented(
-        "ERR_STORAGE_QUOTA_EXHAUSTED",
-        "The account's storage quota has been exceeded.",
-        "",
-        "",
-    ),
-    documented(
-        "ERR_MISSING_SUBSCRIPTION",
-        "Unauthorized to start a live stream.",
-        "",
-        "",
-    ),
+    documented("ERR_GOP_OUT_OF_RANGE", "Input GOP size or keyframe interval is out of range.", "", ""),
+    documented("ERR_UNSUPPORTED_VIDEO_CODEC", "Video codec is unsupported.", "hevc", "aac"),
+    documented("ERR_UNSUPPORTED_AUDIO_CODEC", "Audio codec is unsupported.", "h264", "opus"),
+    documented("ERR_STORAGE_QUOTA_EXHAUSTED", "The account's storage quota has been exceeded.", "", ""),
+    documented("ERR_MISSING_SUBSCRIPTION", "Unauthorized to start a live stream.", "", ""),
     documented("ERR_UNHEALTHY", "The active broadcast cannot be processed.", "", ""),
     Complaint {
         label: "other",
@@ -96,10 +71,7 @@ pub(super) static COMPLAINTS: [Complaint; 8] = [
             audio_codec: "",
         }),
     },
-    Complaint {
-        label: "other",
-        details: None,
-    },
+    Complaint { label: "other", details: None },
 ];
 
 const fn documented(
@@ -108,13 +80,5 @@ const fn documented(
     video_codec: &'static str,
     audio_codec: &'static str,
 ) -> Complaint {
-    Complaint {
-        label: code,
-        details: Some(Details {
-            code,
-            message,
-            video_codec,
-            audio_codec,
-        }),
-    }
+    Complaint { label: code, details: Some(Details { code, message, video_codec, audio_codec }) }
 }

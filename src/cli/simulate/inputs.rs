@@ -40,19 +40,8 @@ struct Input {
 impl Inputs {
     /// These inputs, none of them live.
     pub(super) fn new(ids: impl IntoIterator<Item = InputId>, rng: Rng) -> Self {
-        let offline = ids
-            .into_iter()
-            .map(|id| Input {
-                id,
-                newest: Timestamp::EPOCH,
-            })
-            .collect();
-        Self {
-            rng,
-            live: Vec::new(),
-            offline,
-            complaints: Vec::new(),
-        }
+        let offline = ids.into_iter().map(|id| Input { id, newest: Timestamp::EPOCH }).collect();
+        Self { rng, live: Vec::new(), offline, complaints: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -63,11 +52,7 @@ impl Inputs {
     /// come, about nine in ten stay live.
     pub(super) fn go_on(&mut self, error_share: f64, now: Timestamp) -> Fact {
         let inputs = self.live.len() + self.offline.len();
-        let error = if self.rng.f64() < error_share {
-            self.complain(now)
-        } else {
-            None
-        };
+        let error = if self.rng.f64() < error_share { self.complain(now) } else { None };
         error.unwrap_or_else(|| self.come_or_go(inputs / 10, now))
     }
 
@@ -134,10 +119,6 @@ impl Input {
         let earliest = now.minus(LONGEST_DELAY).max(self.newest.plus(Duration::from_nanos(1)));
         let leeway = now.minus(SHORTEST_DELAY).since(earliest).unwrap_or_default();
         self.newest = earliest.plus(leeway.mul_f64(rng.f64()));
-        Fact {
-            input_id: self.id,
-            happening,
-            updated_at: self.newest,
-        }
+        Fact { input_id: self.id, happening, updated_at: self.newest }
     }
 }

@@ -101,12 +101,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some((file, path)) = truth_file {
         write_truth(&tally, file).with_context(|| format!("cannot write the truth file {}", path.display()))?;
     }
-    let report = Report {
-        arguments,
-        elapsed,
-        interrupted,
-        tally: &tally,
-    };
+    let report = Report { arguments, elapsed, interrupted, tally: &tally };
     write!(io::stdout(), "{report}").context("cannot write the summary")?;
     Ok(exit_code(&tally, interrupted))
 }
@@ -148,11 +143,7 @@ fn exit_code(tally: &Tally, interrupted: bool) -> ExitCode {
 
 impl Arguments {
     fn plan(&self) -> Plan {
-        Plan {
-            rate: self.rate,
-            duration: self.duration,
-            connections: self.connections,
-        }
+        Plan { rate: self.rate, duration: self.duration, connections: self.connections }
     }
 }
 

@@ -14,18 +14,9 @@ const NOTIFICATION_NAME: &str = "Stream Live Input";
 /// The notification policies of the simulated account. All match every input, so each may send the
 /// same fact in an envelope of its own.
 pub(super) static POLICIES: [Policy; 3] = [
-    Policy {
-        id: "0da2b59ef118439d8097bdfb215203c9",
-        name: "Stream live",
-    },
-    Policy {
-        id: "6d1f4c0b8a5e4f7792d3e1c05b9a4486",
-        name: "Stream live, standby",
-    },
-    Policy {
-        id: "b47e9d25c3f14a0e8c6a7f50d9132be8",
-        name: "Everything that happens",
-    },
+    Policy { id: "0da2b59ef118439d8097bdfb215203c9", name: "Stream live" },
+    Policy { id: "6d1f4c0b8a5e4f7792d3e1c05b9a4486", name: "Stream live, standby" },
+    Policy { id: "b47e9d25c3f14a0e8c6a7f50d9132be8", name: "Everything that happens" },
 ];
 
 #[derive(Debug, PartialEq, Eq)]
@@ -81,13 +72,7 @@ fn text(fact: &Fact, event_type: &str, updated_at: &str) -> String {
         "Notification type: {NOTIFICATION_NAME}\nInput ID: {}\nEvent type: {event_type}\nUpdated at: {updated_at}",
         fact.input_id,
     );
-    if let Some(Details {
-        code,
-        message,
-        video_codec,
-        audio_codec,
-    }) = details(fact)
-    {
+    if let Some(Details { code, message, video_codec, audio_codec }) = details(fact) {
         text += &format!(
             "\nError Code: {code}\nError Message: {message}\nVideo Codec: {video_codec}\nAudio Codec: {audio_codec}"
         );
@@ -142,10 +127,7 @@ struct CodeAndMessage {
 impl From<&Details> for Errored {
     fn from(details: &Details) -> Self {
         Self {
-            error: CodeAndMessage {
-                code: details.code,
-                message: details.message,
-            },
+            error: CodeAndMessage { code: details.code, message: details.message },
             video_codec: details.video_codec,
             audio_codec: details.audio_codec,
         }
@@ -164,12 +146,7 @@ mod tests {
             updated_at: "2026-11-20T18:00:02.5Z".parse().unwrap(),
         };
         let sent_at = "2026-11-20T18:00:05Z".parse().unwrap();
-        let notification = Notification {
-            fact,
-            policy: &POLICIES[0],
-            correlation_id: 0xea0f,
-            sent_at,
-        };
+        let notification = Notification { fact, policy: &POLICIES[0], correlation_id: 0xea0f, sent_at };
         String::from_utf8(notification.body()).unwrap()
     }
 
@@ -200,12 +177,7 @@ mod tests {
                 "audio_codec": "opus",
             }),
         );
-        assert!(
-            body["text"]
-                .as_str()
-                .unwrap()
-                .ends_with("\nVideo Codec: h264\nAudio Codec: opus")
-        );
+        assert!(body["text"].as_str().unwrap().ends_with("\nVideo Codec: h264\nAudio Codec: opus"));
     }
 
     #[test]

@@ -20,19 +20,10 @@ pub(super) struct Report<'a> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Arguments {
-            scenario,
-            seed,
-            inputs,
-            url,
-            ..
-        } = self.arguments;
+        let Arguments { scenario, seed, inputs, url, .. } = self.arguments;
         let (posted, seconds) = (self.tally.posted(), self.elapsed.as_secs_f64());
         let interrupted = if self.interrupted { ", then was interrupted" } else { "" };
-        writeln!(
-            f,
-            "The scenario {scenario} with seed {seed} posted {posted} notifications about {inputs} inputs"
-        )?;
+        writeln!(f, "The scenario {scenario} with seed {seed} posted {posted} notifications about {inputs} inputs")?;
         writeln!(f, "to {url} in {seconds:.1} s{interrupted}.\n")?;
         self.write_rate(f)?;
         self.write_answers(f)?;
@@ -46,11 +37,7 @@ impl Report<'_> {
         let achieved = self.tally.posted() as f64 / self.elapsed.as_secs_f64();
         write!(f, "  rate     {achieved:.1} per second")?;
         if achieved < self.arguments.rate * AS_ASKED {
-            write!(
-                f,
-                ", of {} asked for: the target was slower than the schedule",
-                self.arguments.rate
-            )?;
+            write!(f, ", of {} asked for: the target was slower than the schedule", self.arguments.rate)?;
         }
         writeln!(f)?;
         match self.tally.unposted {
@@ -80,25 +67,16 @@ impl Report<'_> {
         let millis = |micros: u64| micros as f64 / 1000.0;
         let [p50, p90, p99] = [0.5, 0.9, 0.99].map(|quantile| millis(latency.value_at_quantile(quantile)));
         let (min, max) = (millis(latency.min()), millis(latency.max()));
-        writeln!(
-            f,
-            "  latency  min {min:.2}  p50 {p50:.2}  p90 {p90:.2}  p99 {p99:.2}  max {max:.2} ms"
-        )
+        writeln!(f, "  latency  min {min:.2}  p50 {p50:.2}  p90 {p90:.2}  p99 {p99:.2}  max {max:.2} ms")
     }
 
     fn write_verdict(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (posted, accepted) = (self.tally.posted(), self.tally.accepted());
         if accepted < posted {
             let refused = posted - accepted;
-            return writeln!(
-                f,
-                "\n{refused} of {posted} were not accepted: the daemon's log and /metrics say more."
-            );
+            return writeln!(f, "\n{refused} of {posted} were not accepted: the daemon's log and /metrics say more.");
         }
-        writeln!(
-            f,
-            "\nAll were accepted: see the daemon's dashboards, or its /metrics, for what became of them."
-        )
+        writeln!(f, "\nAll were accepted: see the daemon's dashboards, or its /metrics, for what became of them.")
     }
 }
 

@@ -69,23 +69,11 @@ impl Script {
     /// The script for so many inputs, of which there must be one at least.
     pub(super) fn new(scenario: Scenario, seed: u64, inputs: u32) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let mut ids: Vec<_> = (0..inputs)
-            .map(|_| InputId::from_bytes(rng.u128(..).to_be_bytes()))
-            .collect();
-        let flapping = if scenario == Scenario::Flapping {
-            (ids.len() / 10).max(1)
-        } else {
-            0
-        };
+        let mut ids: Vec<_> = (0..inputs).map(|_| InputId::from_bytes(rng.u128(..).to_be_bytes())).collect();
+        let flapping = if scenario == Scenario::Flapping { (ids.len() / 10).max(1) } else { 0 };
         let flappers = Inputs::new(ids.drain(..flapping), rng.fork());
         let inputs = Inputs::new(ids, rng.fork());
-        Self {
-            scenario,
-            rng,
-            inputs,
-            flappers,
-            held: Vec::new(),
-        }
+        Self { scenario, rng, inputs, flappers, held: Vec::new() }
     }
 
     /// What is due together at `now`: a burst in a storm, otherwise one notification; never none.
@@ -132,17 +120,9 @@ impl Script {
     }
 
     fn next_fact(&mut self, now: Timestamp) -> Fact {
-        let error_share = if self.scenario == Scenario::Errors {
-            MANY_ERRORS
-        } else {
-            FEW_ERRORS
-        };
+        let error_share = if self.scenario == Scenario::Errors { MANY_ERRORS } else { FEW_ERRORS };
         let flaps = !self.flappers.is_empty() && (self.inputs.is_empty() || self.rng.f64() < FLAPPING_SHARE);
-        if flaps {
-            self.flappers.come_or_go(0, now)
-        } else {
-            self.inputs.go_on(error_share, now)
-        }
+        if flaps { self.flappers.come_or_go(0, now) } else { self.inputs.go_on(error_share, now) }
     }
 
     /// Puts a fact into a policy's envelope, stamped with a whole second between fact and `now`.
@@ -150,12 +130,7 @@ impl Script {
         let earliest = fact.updated_at.plus(SHORTEST_DELAY);
         let leeway = now.since(earliest).unwrap_or_default();
         let sent_at = whole_second(earliest.plus(leeway.mul_f64(self.rng.f64())));
-        Notification {
-            fact,
-            policy: &POLICIES[policy],
-            correlation_id: self.rng.u128(..),
-            sent_at,
-        }
+        Notification { fact, policy: &POLICIES[policy], correlation_id: self.rng.u128(..), sent_at }
     }
 }
 

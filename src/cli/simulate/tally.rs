@@ -41,8 +41,7 @@ impl Default for Tally {
 impl Tally {
     pub(super) fn count(&mut self, fact: Fact, answer: Answer, latency: Duration) {
         if matches!(answer, Answer::Accepted(_) | Answer::Refused(_)) {
-            self.latency_micros
-                .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+            self.latency_micros.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         }
         if answer.acknowledges() {
             self.acknowledged.push(fact);
@@ -71,18 +70,11 @@ impl Tally {
 
     /// Notifications that were answered 2xx.
     pub(super) fn accepted(&self) -> u64 {
-        self.answers
-            .iter()
-            .filter(|(answer, _)| answer.is_accepted())
-            .map(|(_, count)| count)
-            .sum()
+        self.answers.iter().filter(|(answer, _)| answer.is_accepted()).map(|(_, count)| count).sum()
     }
 
     pub(super) fn outcomes(&self, outcome: Outcome) -> u64 {
-        self.answers
-            .get(&Answer::Accepted(outcome))
-            .copied()
-            .unwrap_or_default()
+        self.answers.get(&Answer::Accepted(outcome)).copied().unwrap_or_default()
     }
 }
 
@@ -116,10 +108,7 @@ mod tests {
             tally(&recorded, &[500]),
         ];
         let total = tallies.into_iter().fold(Tally::default(), Tally::plus);
-        assert_eq!(
-            (total.posted(), total.accepted(), total.outcomes(Outcome::Recorded)),
-            (5, 3, 3)
-        );
+        assert_eq!((total.posted(), total.accepted(), total.outcomes(Outcome::Recorded)), (5, 3, 3));
         assert_eq!((total.acknowledged.len(), total.uncertain.len()), (3, 1));
         let latency = &total.latency_micros;
         assert_eq!((latency.len(), latency.min(), latency.max()), (4, 500, 900_095));

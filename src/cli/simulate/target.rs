@@ -68,10 +68,7 @@ impl Target {
             .timeout_recv_body(Some(TIMEOUT))
             // Straight to the target: what is measured is the daemon.
             .proxy(None);
-        Connection {
-            target: self,
-            agent: config.build().new_agent(),
-        }
+        Connection { target: self, agent: config.build().new_agent() }
     }
 }
 
@@ -79,10 +76,7 @@ impl Connection<'_> {
     /// Posts the notification once, and never again: an event may come twice only where the
     /// scenario says so.
     pub(super) fn post(&self, notification: &Notification) -> Answer {
-        let request = self
-            .agent
-            .post(&self.target.url)
-            .header(CONTENT_TYPE, "application/json");
+        let request = self.agent.post(&self.target.url).header(CONTENT_TYPE, "application/json");
         let request = request.header("cf-webhook-auth", &self.target.secret);
         request.send(notification.body()).map_or_else(Answer::from, read)
     }
@@ -91,19 +85,13 @@ impl Connection<'_> {
 fn look_up(url: &Uri) -> anyhow::Result<()> {
     let host = url.host().unwrap_or_default();
     let port = url.port_u16().unwrap_or(443);
-    format!("{host}:{port}")
-        .to_socket_addrs()
-        .with_context(|| format!("cannot find the host {host}"))?;
+    format!("{host}:{port}").to_socket_addrs().with_context(|| format!("cannot find the host {host}"))?;
     Ok(())
 }
 
 /// A status without its body is an answer still.
 fn read(mut response: Response<ureq::Body>) -> Answer {
-    let body = response
-        .body_mut()
-        .with_config()
-        .limit(LONGEST_ANSWER_BYTES)
-        .read_to_vec();
+    let body = response.body_mut().with_config().limit(LONGEST_ANSWER_BYTES).read_to_vec();
     Answer::new(response.status().as_u16(), &body.unwrap_or_default())
 }
 
@@ -122,21 +110,11 @@ mod tests {
 
     #[test]
     fn takes_absolute_urls_only() {
-        for url in [
-            "http://127.0.0.1:10418/webhook",
-            "https://live.example.com/webhook",
-            "http://[::1]:10418/webhook",
-        ] {
+        for url in ["http://127.0.0.1:10418/webhook", "https://live.example.com/webhook", "http://[::1]:10418/webhook"]
+        {
             assert_eq!(parse_url(url).map(|url| url.to_string()).as_deref(), Ok(url));
         }
-        for url in [
-            "",
-            "127.0.0.1:10418",
-            "/webhook",
-            "ftp://example.com/webhook",
-            "http://",
-            "http://a b/",
-        ] {
+        for url in ["", "127.0.0.1:10418", "/webhook", "ftp://example.com/webhook", "http://", "http://a b/"] {
             assert!(parse_url(url).is_err(), "{url}");
         }
     }
@@ -145,12 +123,7 @@ mod tests {
     fn a_secret_is_read_without_its_trailing_newline() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "s3cret\n").unwrap();
-        assert_eq!(
-            Target::new(Uri::from_static("http://127.0.0.1/"), file.path())
-                .unwrap()
-                .secret,
-            "s3cret"
-        );
+        assert_eq!(Target::new(Uri::from_static("http://127.0.0.1/"), file.path()).unwrap().secret, "s3cret");
     }
 
     #[test]
@@ -158,9 +131,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         for content in ["", "\n", "two\nlines"] {
             fs::write(file.path(), content).unwrap();
-            let error = Target::new(Uri::from_static("http://127.0.0.1/"), file.path())
-                .err()
-                .unwrap();
+            let error = Target::new(Uri::from_static("http://127.0.0.1/"), file.path()).err().unwrap();
             assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
             assert!(!error.to_string().contains("lines"), "{error}");
         }

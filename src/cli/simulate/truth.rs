@@ -51,15 +51,9 @@ impl Truth {
         }
         Self {
             inputs,
-            outcomes: Outcome::ALL
-                .into_iter()
-                .map(|outcome| (outcome.name(), tally.outcomes(outcome)))
-                .collect(),
+            outcomes: Outcome::ALL.into_iter().map(|outcome| (outcome.name(), tally.outcomes(outcome))).collect(),
             posted: tally.posted(),
-            uncertain: uncertain
-                .iter()
-                .filter(|identity| !facts.contains_key(identity))
-                .count() as u64,
+            uncertain: uncertain.iter().filter(|identity| !facts.contains_key(identity)).count() as u64,
         }
     }
 }

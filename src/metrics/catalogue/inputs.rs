@@ -222,5 +222,4 @@ pub const PER_INPUT: [&Family; 11] = [
 ];
 
 /// The families over all inputs.
-pub const OVERALL: [&Family; 5] =
-    [&SESSION_DURATION, &RECONNECT_DELAY, &SOURCE_DELAY, &DELIVERY_DELAY, &CLOCK_SKEW];
+pub const OVERALL: [&Family; 5] = [&SESSION_DURATION, &RECONNECT_DELAY, &SOURCE_DELAY, &DELIVERY_DELAY, &CLOCK_SKEW];

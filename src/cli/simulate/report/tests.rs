@@ -7,11 +7,8 @@ use super::*;
 use crate::event::{InputId, Timestamp};
 
 fn report(answers: &[(Answer, u64)], rate: f64, interrupted: bool) -> String {
-    let fact = Fact {
-        input_id: InputId::from_bytes([1; 16]),
-        happening: Happening::Connected,
-        updated_at: Timestamp::EPOCH,
-    };
+    let fact =
+        Fact { input_id: InputId::from_bytes([1; 16]), happening: Happening::Connected, updated_at: Timestamp::EPOCH };
     let mut tally = Tally::default();
     for (answer, count) in answers {
         (0..*count).for_each(|_| tally.count(fact, answer.clone(), Duration::from_micros(1500)));
@@ -27,21 +24,12 @@ fn report(answers: &[(Answer, u64)], rate: f64, interrupted: bool) -> String {
         connections: 8,
         truth_file: None,
     };
-    Report {
-        arguments: &arguments,
-        elapsed: arguments.duration,
-        interrupted,
-        tally: &tally,
-    }
-    .to_string()
+    Report { arguments: &arguments, elapsed: arguments.duration, interrupted, tally: &tally }.to_string()
 }
 
 #[test]
 fn says_what_was_done_and_where_to_look_next() {
-    let answers = [
-        (Answer::Accepted(Outcome::Recorded), 290),
-        (Answer::Accepted(Outcome::Duplicate), 10),
-    ];
+    let answers = [(Answer::Accepted(Outcome::Recorded), 290), (Answer::Accepted(Outcome::Duplicate), 10)];
     let expected = "\
 The scenario steady with seed 1 posted 300 notifications about 20 inputs
 to http://127.0.0.1:10418/webhook in 60.0 s.
@@ -61,10 +49,7 @@ fn makes_the_causes_of_failure_plain() {
     let answers = [
         (Answer::Refused(401), 25),
         (Answer::Lost("timeout: receive response".to_owned()), 4),
-        (
-            Answer::Unreachable("io: Connection refused (os error 111)".to_owned()),
-            1,
-        ),
+        (Answer::Unreachable("io: Connection refused (os error 111)".to_owned()), 1),
     ];
     let expected = "\
 The scenario steady with seed 1 posted 30 notifications about 20 inputs

@@ -12,9 +12,7 @@ fn start() -> Timestamp {
 /// The first bursts of a script, so far apart.
 fn bursts(scenario: Scenario, seed: u64, count: u32, interval: Duration) -> Vec<Vec<Notification>> {
     let mut script = Script::new(scenario, seed, INPUTS);
-    (0..count)
-        .map(|position| script.next_burst(start().plus(interval * position)))
-        .collect()
+    (0..count).map(|position| script.next_burst(start().plus(interval * position))).collect()
 }
 
 fn notifications(scenario: Scenario) -> Vec<Notification> {
@@ -23,10 +21,7 @@ fn notifications(scenario: Scenario) -> Vec<Notification> {
 
 fn happenings(scenario: Scenario, seed: u64, interval: Duration) -> Vec<(InputId, Happening)> {
     let notifications = bursts(scenario, seed, 500, interval).concat();
-    notifications
-        .into_iter()
-        .map(|notification| (notification.fact.input_id, notification.fact.happening))
-        .collect()
+    notifications.into_iter().map(|notification| (notification.fact.input_id, notification.fact.happening)).collect()
 }
 
 /// What happened to each input, in the order of delivery.
@@ -39,26 +34,15 @@ fn by_input(notifications: &[Notification]) -> BTreeMap<InputId, Vec<Fact>> {
 }
 
 fn errors(facts: &[Fact]) -> usize {
-    facts
-        .iter()
-        .filter(|fact| matches!(fact.happening, Happening::Errored(_)))
-        .count()
+    facts.iter().filter(|fact| matches!(fact.happening, Happening::Errored(_))).count()
 }
 
 #[test]
 fn the_same_seed_says_the_same() {
     let interval = Duration::from_millis(200);
     for scenario in Scenario::value_variants() {
-        assert_eq!(
-            bursts(*scenario, 1, 500, interval),
-            bursts(*scenario, 1, 500, interval),
-            "{scenario:?}"
-        );
-        assert_ne!(
-            happenings(*scenario, 1, interval),
-            happenings(*scenario, 2, interval),
-            "{scenario:?}"
-        );
+        assert_eq!(bursts(*scenario, 1, 500, interval), bursts(*scenario, 1, 500, interval), "{scenario:?}");
+        assert_ne!(happenings(*scenario, 1, interval), happenings(*scenario, 2, interval), "{scenario:?}");
     }
 }
 
@@ -66,22 +50,14 @@ fn the_same_seed_says_the_same() {
 fn what_happens_does_not_depend_on_the_time() {
     for scenario in Scenario::value_variants() {
         let [slow, fast] = [Duration::from_secs(10), Duration::from_millis(1)];
-        assert_eq!(
-            happenings(*scenario, 7, slow),
-            happenings(*scenario, 7, fast),
-            "{scenario:?}"
-        );
+        assert_eq!(happenings(*scenario, 7, slow), happenings(*scenario, 7, fast), "{scenario:?}");
     }
 }
 
 #[test]
 fn every_scenario_reaches_every_input() {
     for scenario in Scenario::value_variants() {
-        assert_eq!(
-            by_input(&notifications(*scenario)).len(),
-            INPUTS as usize,
-            "{scenario:?}"
-        );
+        assert_eq!(by_input(&notifications(*scenario)).len(), INPUTS as usize, "{scenario:?}");
     }
 }
 
@@ -93,10 +69,7 @@ fn facts_of_an_input_differ_in_their_time() {
             let mut facts = BTreeMap::new();
             for Notification { fact, .. } in &notifications {
                 let known = facts.insert((fact.input_id, fact.updated_at), fact);
-                assert!(
-                    known.is_none_or(|known| known == fact),
-                    "{scenario:?}: {fact:?} and {known:?}"
-                );
+                assert!(known.is_none_or(|known| known == fact), "{scenario:?}: {fact:?} and {known:?}");
             }
         }
     }
@@ -108,14 +81,8 @@ fn an_envelope_is_stamped_after_the_fact_and_before_its_delivery() {
         for (position, burst) in (0..).zip(bursts(*scenario, 1, 500, Duration::from_secs(1))) {
             for notification in burst {
                 let sent_at = notification.sent_at;
-                assert!(
-                    notification.fact.updated_at <= sent_at,
-                    "{scenario:?}: {notification:?}"
-                );
-                assert!(
-                    sent_at <= start().plus(Duration::from_secs(position)),
-                    "{scenario:?}: {notification:?}"
-                );
+                assert!(notification.fact.updated_at <= sent_at, "{scenario:?}: {notification:?}");
+                assert!(sent_at <= start().plus(Duration::from_secs(position)), "{scenario:?}: {notification:?}");
                 assert_eq!(sent_at, whole_second(sent_at));
             }
         }
@@ -126,19 +93,10 @@ fn an_envelope_is_stamped_after_the_fact_and_before_its_delivery() {
 fn inputs_connect_and_disconnect_by_turns() {
     for scenario in [Scenario::Steady, Scenario::Flapping, Scenario::Errors, Scenario::Storm] {
         for (input_id, facts) in by_input(&notifications(scenario)) {
-            assert!(
-                facts.is_sorted_by_key(|fact| fact.updated_at),
-                "{scenario:?} {input_id}"
-            );
-            let turns = facts
-                .iter()
-                .filter(|fact| !matches!(fact.happening, Happening::Errored(_)));
+            assert!(facts.is_sorted_by_key(|fact| fact.updated_at), "{scenario:?} {input_id}");
+            let turns = facts.iter().filter(|fact| !matches!(fact.happening, Happening::Errored(_)));
             for (turn, fact) in turns.enumerate() {
-                assert_eq!(
-                    fact.happening == Happening::Connected,
-                    turn % 2 == 0,
-                    "{scenario:?} {input_id} {turn}"
-                );
+                assert_eq!(fact.happening == Happening::Connected, turn % 2 == 0, "{scenario:?} {input_id} {turn}");
             }
         }
     }
@@ -149,12 +107,8 @@ fn steady_keeps_most_inputs_live_and_errors_rare() {
     let notifications = notifications(Scenario::Steady);
     let facts = by_input(&notifications);
     let live = facts.values().filter(|facts| {
-        let mut turns = facts
-            .iter()
-            .filter(|fact| !matches!(fact.happening, Happening::Errored(_)));
-        turns
-            .next_back()
-            .is_some_and(|fact| fact.happening == Happening::Connected)
+        let mut turns = facts.iter().filter(|fact| !matches!(fact.happening, Happening::Errored(_)));
+        turns.next_back().is_some_and(|fact| fact.happening == Happening::Connected)
     });
     assert!(live.count() >= 17);
     let errors: usize = facts.values().map(|facts| errors(facts)).sum();
@@ -163,10 +117,7 @@ fn steady_keeps_most_inputs_live_and_errors_rare() {
 
 #[test]
 fn flapping_concentrates_on_a_tenth_of_the_inputs() {
-    let mut counts: Vec<_> = by_input(&notifications(Scenario::Flapping))
-        .values()
-        .map(Vec::len)
-        .collect();
+    let mut counts: Vec<_> = by_input(&notifications(Scenario::Flapping)).values().map(Vec::len).collect();
     counts.sort_unstable_by(|a, b| b.cmp(a));
     let (flapping, steady) = counts.split_at(2);
     assert!(flapping.iter().all(|count| *count > 600), "{counts:?}");
@@ -185,10 +136,7 @@ fn a_single_input_flaps() {
 fn errors_names_every_code_and_strikes_live_inputs_only() {
     let notifications = notifications(Scenario::Errors);
     for complaint in &COMPLAINTS {
-        let complaints = notifications
-            .iter()
-            .filter(|it| it.fact.happening == Happening::Errored(complaint))
-            .count();
+        let complaints = notifications.iter().filter(|it| it.fact.happening == Happening::Errored(complaint)).count();
         assert!(complaints > 100, "{complaint:?}");
     }
     for facts in by_input(&notifications).values() {
@@ -206,11 +154,7 @@ fn errors_names_every_code_and_strikes_live_inputs_only() {
 #[test]
 fn a_storm_takes_all_inputs_at_once() {
     for (turn, burst) in bursts(Scenario::Storm, 1, 5, Duration::from_secs(4)).iter().enumerate() {
-        let expected = if turn % 2 == 0 {
-            Happening::Connected
-        } else {
-            Happening::Disconnected
-        };
+        let expected = if turn % 2 == 0 { Happening::Connected } else { Happening::Disconnected };
         assert!(burst.iter().all(|notification| notification.fact.happening == expected));
         assert_eq!((burst.len(), by_input(burst).len()), (INPUTS as usize, INPUTS as usize));
     }
@@ -221,10 +165,7 @@ fn out_of_order_overtakes_within_an_input_and_repeats_nothing() {
     let notifications = notifications(Scenario::OutOfOrder);
     let late = |facts: &Vec<Fact>| !facts.is_sorted_by_key(|fact| fact.updated_at);
     assert!(by_input(&notifications).values().filter(|facts| late(facts)).count() > 10);
-    let distinct: BTreeSet<_> = notifications
-        .iter()
-        .map(|it| (it.fact.input_id, it.fact.updated_at))
-        .collect();
+    let distinct: BTreeSet<_> = notifications.iter().map(|it| (it.fact.input_id, it.fact.updated_at)).collect();
     assert_eq!(distinct.len(), notifications.len());
 }
 
@@ -233,19 +174,13 @@ fn duplicates_come_from_one_to_three_policies() {
     let notifications = notifications(Scenario::Duplicates);
     let mut copies = BTreeMap::<_, Vec<_>>::new();
     for it in &notifications {
-        copies
-            .entry((it.fact.input_id, it.fact.updated_at))
-            .or_default()
-            .push(it);
+        copies.entry((it.fact.input_id, it.fact.updated_at)).or_default().push(it);
     }
     for copies in copies.values() {
         let same_policy = |other: &&&Notification| other.policy == copies[0].policy;
         assert_eq!(copies.iter().filter(same_policy).count(), 1, "{copies:?}");
     }
     for count in 1..=3 {
-        assert!(
-            copies.values().filter(|copies| copies.len() == count).count() > 100,
-            "{count}"
-        );
+        assert!(copies.values().filter(|copies| copies.len() == count).count() > 100, "{count}");
     }
 }

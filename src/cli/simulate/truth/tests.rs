@@ -7,11 +7,7 @@ use super::*;
 
 fn fact(input: u8, millis: u64, happening: Happening) -> Fact {
     let updated_at = Timestamp::from_seconds(1_800_000_000).plus(Duration::from_millis(millis));
-    Fact {
-        input_id: InputId::from_bytes([input; 16]),
-        happening,
-        updated_at,
-    }
+    Fact { input_id: InputId::from_bytes([input; 16]), happening, updated_at }
 }
 
 fn truth(answers: &[(Fact, Answer)]) -> serde_json::Value {
@@ -68,18 +64,9 @@ fn without_evidence_nothing_is_said_of_the_connection() {
 #[test]
 fn a_fact_counts_once_however_often_it_was_acknowledged() {
     let connected = fact(1, 0, Happening::Connected);
-    let truth = truth(&[
-        (connected, recorded()),
-        (connected, Answer::Accepted(Outcome::Duplicate)),
-    ]);
-    assert_eq!(
-        truth["inputs"]["01010101010101010101010101010101"]["events"]["connected"],
-        1
-    );
-    assert_eq!(
-        truth["outcomes"],
-        json!({ "recorded": 1, "duplicate": 1, "test": 0, "ignored": 0 })
-    );
+    let truth = truth(&[(connected, recorded()), (connected, Answer::Accepted(Outcome::Duplicate))]);
+    assert_eq!(truth["inputs"]["01010101010101010101010101010101"]["events"]["connected"], 1);
+    assert_eq!(truth["outcomes"], json!({ "recorded": 1, "duplicate": 1, "test": 0, "ignored": 0 }));
     assert_eq!(truth["posted"], 2);
 }
 
@@ -88,26 +75,15 @@ fn only_what_was_acknowledged_counts() {
     let truth = truth(&[
         (fact(1, 0, Happening::Connected), Answer::Refused(503)),
         (fact(2, 0, Happening::Connected), Answer::Accepted(Outcome::Ignored)),
-        (
-            fact(3, 0, Happening::Connected),
-            Answer::Lost("timeout: receive response".to_owned()),
-        ),
+        (fact(3, 0, Happening::Connected), Answer::Lost("timeout: receive response".to_owned())),
     ]);
-    assert_eq!(
-        (&truth["inputs"], &truth["posted"], &truth["uncertain"]),
-        (&json!({}), &json!(3), &json!(1))
-    );
+    assert_eq!((&truth["inputs"], &truth["posted"], &truth["uncertain"]), (&json!({}), &json!(3), &json!(1)));
 }
 
 #[test]
 fn a_lost_answer_is_forgotten_once_the_fact_is_acknowledged() {
     let lost = Answer::Lost("timeout: receive response".to_owned());
     let [certain, uncertain] = [1, 2].map(|input| fact(input, 0, Happening::Connected));
-    let truth = truth(&[
-        (certain, lost.clone()),
-        (certain, recorded()),
-        (uncertain, lost.clone()),
-        (uncertain, lost),
-    ]);
+    let truth = truth(&[(certain, lost.clone()), (certain, recorded()), (uncertain, lost.clone()), (uncertain, lost)]);
     assert_eq!(truth["uncertain"], 1);
 }

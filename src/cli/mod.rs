@@ -1,0 +1,88 @@
+//! One file per command; the only place that prints.
+
+mod flags;
+mod serve;
+mod reload;
+mod check_config;
+mod simulate;
+mod journal;
+mod healthcheck;
+mod completions;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Sources;
+use flags::Flags;
+
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
+
+/// Prometheus exporter for Cloudflare Stream Live: receives its notifications, keeps them, and
+/// exposes the truth about every live input.
+#[derive(Debug, Parser)]
+#[command(name = env!("CARGO_PKG_NAME"), version = VERSION, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon; also what happens without a command
+    Serve,
+    /// Print the effective configuration with secrets masked, or every problem of it
+    CheckConfig,
+    /// Post realistic notifications to a URL, as Cloudflare would
+    Simulate(simulate::Arguments),
+    /// Read the journal, also while a daemon is writing it
+    #[command(subcommand)]
+    Journal(journal::Command),
+    /// Ask a running daemon whether it is ready; exit code 0 when it is
+    Healthcheck,
+    /// Print a shell's completions
+    Completions(completions::Arguments),
+}
+
+/// Does what the command line says; errors are printed.
+pub fn run() -> ExitCode {
+    let Arguments { command, flags } = Arguments::parse();
+    let sources = flags.into_sources();
+    match dispatch(command.unwrap_or(Command::Serve), &sources) {
+        Ok(code) => code,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command, sources: &Sources) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve => serve::run(sources),
+        Command::CheckConfig => check_config::run(sources),
+        Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Journal(command) => journal::run(&command, sources),
+        Command::Healthcheck => healthcheck::run(sources),
+        Command::Completions(arguments) => Ok(completions::run(&arguments)),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is how a command says why it failed")]
+fn print_error(error: &anyhow::Error) {
+    for line in format!("{error:#}").lines() {
+        eprintln!("{}: {line}", env!("CARGO_PKG_NAME"));
+    }
+}
+
+/// Prints to standard output. A reader that has gone away is no error.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}

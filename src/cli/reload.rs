@@ -1,0 +1,98 @@
+//! What a reload takes over: names, secrets, log level and limits.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::accept;
+use crate::clock;
+use crate::config::{InvalidConfig, Secrets, Settings, Sources};
+use crate::http::{Door, Private, Webhook};
+use crate::live::Rules;
+use crate::metrics::Exporter;
+use crate::recorder::{Handle, Limits};
+use crate::telemetry::Level;
+
+/// Loads the configuration anew and hands it to everyone concerned; a bad one changes nothing.
+pub(super) struct Reloader {
+    sources: Sources,
+    /// The configuration in force. Locked for the whole of a reload: one at a time.
+    settings: Mutex<Settings>,
+    level: Level,
+    webhook: Arc<Webhook>,
+    recorder: Handle,
+    metrics: Arc<Exporter>,
+}
+
+impl Reloader {
+    pub(super) fn new(
+        sources: Sources,
+        settings: Settings,
+        level: Level,
+        webhook: Arc<Webhook>,
+        recorder: Handle,
+        metrics: Arc<Exporter>,
+    ) -> Self {
+        Self { sources, settings: Mutex::new(settings), level, webhook, recorder, metrics }
+    }
+
+    /// Reloads, and says in the log and in the metrics how it went.
+    pub(super) fn reload(&self) -> Result<(), InvalidConfig> {
+        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = Settings::load(&self.sources).and_then(|new| Secrets::load(&new).map(|secrets| (new, secrets)));
+        self.metrics.reloaded(clock::now(), loaded.is_ok());
+        match loaded {
+            Ok((new, secrets)) => {
+                self.apply(&new, &secrets);
+                let needs_restart = settings.needs_restart(&new);
+                if !needs_restart.is_empty() {
+                    tracing::warn!(keys = needs_restart.join(", "), "some changes take effect on restart only");
+                }
+                tracing::info!("configuration reloaded");
+                *settings = new;
+                Ok(())
+            }
+            Err(invalid) => {
+                tracing::error!(problems = %invalid, "the configuration was not reloaded; the one before stays in force");
+                Err(invalid)
+            }
+        }
+    }
+
+    fn apply(&self, settings: &Settings, secrets: &Secrets) {
+        self.level.set(settings.log.level);
+        self.webhook.set_door(door(settings, secrets));
+        self.recorder.adopt(limits(settings));
+    }
+
+    /// What the private listener serves from.
+    pub(super) fn private(self: &Arc<Self>) -> Private {
+        let reloader = self.clone();
+        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        Private {
+            telemetry_path: settings.web.telemetry_path.clone(),
+            watch: self.recorder.watch().clone(),
+            metrics: self.metrics.clone(),
+            reload: Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string())),
+        }
+    }
+}
+
+/// The webhook's door as configured.
+pub(super) fn door(settings: &Settings, secrets: &Secrets) -> Door {
+    let named = secrets.named.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+    Door {
+        secrets: accept::Secrets::new(named),
+        max_body_size: settings.webhook.max_body_size,
+        body_timeout: settings.webhook.body_timeout,
+    }
+}
+
+/// The recorder's limits as configured.
+pub(super) fn limits(settings: &Settings) -> Limits {
+    let inputs = &settings.inputs;
+    Limits {
+        rules: Rules { reconnect_window: inputs.reconnect_window, max_inputs: inputs.max },
+        retention: settings.storage.retention,
+        forget_after: inputs.forget_after,
+        names: inputs.names.clone(),
+    }
+}

@@ -1,0 +1,176 @@
+//! `serve`: the daemon, from the configuration to the last checkpoint.
+//!
+//! ```text
+//! configuration ─▶ sockets ─▶ journal ─▶ private listener ─▶ restored ─▶ public listener
+//!                    SIGTERM ─▶ not ready ─▶ public listener ends ─▶ recorder ends ─▶ private listener ends
+//! ```
+
+use std::io::{self, IsTerminal};
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use actix_web::dev::ServerHandle;
+use actix_web::rt;
+use anyhow::{Context, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::reload::{Reloader, door, limits};
+use crate::accept::Rejection;
+use crate::clock;
+use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
+use crate::http::{self, Webhook};
+use crate::journal::Journal;
+use crate::metrics::{Exporter, LabelValues};
+use crate::recorder::{self, Outcome, Running};
+use crate::telemetry;
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(sources)?;
+    let json = match settings.log.format {
+        LogFormat::Auto => None,
+        LogFormat::Logfmt => Some(false),
+        LogFormat::Json => Some(true),
+    };
+    let level = telemetry::init(settings.log.level, json);
+    let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
+    let private = listen("web.listen_address", &settings.web.listen_address)?;
+    let journal = Journal::open(&settings.storage.path)?;
+    let secrets = Secrets::load(&settings)?;
+
+    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
+    let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));
+    metrics.reloaded(clock::now(), true);
+    let recorder = recorder::start(journal, limits(&settings), settings.webhook.queue_size, metrics.clone())
+        .context("the recorder's thread cannot be started")?;
+    let path = settings.webhook.path.clone();
+    let webhook = Arc::new(Webhook::new(path, door(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
+    announce(&settings, &secrets, &public, &private)?;
+
+    let reloader = Reloader::new(sources.clone(), settings, level, webhook.clone(), recorder.handle.clone(), metrics);
+    let daemon = Daemon { recorder, webhook, reloader: Arc::new(reloader) };
+    rt::System::new().block_on(daemon.run(public, private))
+}
+
+struct Daemon {
+    recorder: Running,
+    webhook: Arc<Webhook>,
+    reloader: Arc<Reloader>,
+}
+
+impl Daemon {
+    async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
+        let Self { recorder: Running { handle, restored, mut ended, thread }, webhook, reloader } = self;
+        let mut signals = Signals::new().context("signals cannot be received")?;
+        let private = serve_private(private, &reloader).context("the private listener cannot be served")?;
+        let public = tokio::select! {
+            restored = restored => match restored {
+                Ok(()) => Some(serve_public(public, webhook).context("the webhook cannot be served")?),
+                Err(_) => None,
+            },
+            () = signals.terminated(&reloader) => None,
+        };
+        if let Some(public) = public {
+            tracing::info!("ready");
+            tokio::select! {
+                () = signals.terminated(&reloader) => {}
+                _ = &mut ended => {}
+            }
+            handle.watch().readiness().begin_draining();
+            tracing::info!("shutting down: answering what is under way");
+            public.stop(true).await;
+        }
+        handle.watch().readiness().begin_draining();
+        handle.finish();
+        let recorded =
+            rt::task::spawn_blocking(move || thread.join()).await.context("the recorder cannot be waited for")?;
+        private.stop(false).await;
+        recorded.map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
+        tracing::info!("stopped");
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::Result<ServerHandle> {
+    let server = http::serve_public(listeners, webhook)?;
+    let handle = server.handle();
+    rt::spawn(server);
+    Ok(handle)
+}
+
+fn serve_private(listeners: Vec<TcpListener>, reloader: &Arc<Reloader>) -> io::Result<ServerHandle> {
+    let server = http::serve_private(listeners, reloader.private())?;
+    let handle = server.handle();
+    rt::spawn(server);
+    Ok(handle)
+}
+
+/// The signals that a daemon obeys.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until the daemon is to end, and reloads on SIGHUP until then.
+    async fn terminated(&mut self, reloader: &Arc<Reloader>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    let reloader = reloader.clone();
+                    // The outcome is logged and exposed where it happens.
+                    let _ = rt::task::spawn_blocking(move || reloader.reload()).await;
+                }
+            }
+        }
+    }
+}
+
+fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
+    let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
+    http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+/// Says where everything is: to a person in a few lines, to a machine in the log.
+fn announce(
+    settings: &Settings,
+    secrets: &Secrets,
+    public: &[TcpListener],
+    private: &[TcpListener],
+) -> anyhow::Result<()> {
+    let webhook = format!("http://{}{}", local_address(public)?, settings.webhook.path);
+    let metrics = format!("http://{}{}", local_address(private)?, settings.web.telemetry_path);
+    let secret = match &secrets.own_file {
+        Some(file) => file.display().to_string(),
+        None => format!(
+            "configured: {}",
+            secrets.named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    tracing::info!(version = super::VERSION, %webhook, %metrics, %secret, "listening");
+    if io::stderr().is_terminal() {
+        super::print(&format!(
+            "\nCloudflare's webhook   {webhook}, reachable from the internet on port 80 or 443\n\
+             its secret             {secret}\n\
+             Prometheus' target     {metrics}\n\n"
+        ))?;
+    }
+    Ok(())
+}
+
+fn local_address(listeners: &[TcpListener]) -> anyhow::Result<SocketAddr> {
+    let first = listeners.first().ok_or_else(|| anyhow!("the address resolves to nothing"))?;
+    Ok(first.local_addr()?)
+}

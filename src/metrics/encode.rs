@@ -125,7 +125,7 @@ impl Encoder {
                 metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
             match kind {
                 Kind::Gauge => {
-                    self.sample(family.name(), "", &labels, None, Value::Float(metric.get_gauge().get_value()))
+                    self.sample(family.name(), "", &labels, None, Value::Float(metric.get_gauge().get_value()));
                 }
                 Kind::Counter => {
                     self.sample(family.name(), "", &labels, None, Value::Float(metric.get_counter().get_value()));

@@ -1,0 +1,210 @@
+//! A running daemon and what can be done to it from outside.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Longer than anything takes that is going to happen.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The real binary in a data folder of its own. Killed when dropped.
+pub struct Daemon {
+    child: Child,
+    /// The webhook's URL.
+    pub webhook: String,
+    /// The private listener's URL, without a path.
+    pub private: String,
+    secret: String,
+    log: Log,
+}
+
+/// The daemon's log as it grows.
+struct Log {
+    lines: Arc<Mutex<Vec<Value>>>,
+    arrived: Receiver<()>,
+}
+
+/// An answer: status, headers of interest, body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+}
+
+/// The command that runs the binary in this folder, with ports of its own choosing.
+pub fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    command.current_dir(folder).args([
+        "--webhook.listen-address=127.0.0.1:0",
+        "--web.listen-address=127.0.0.1:0",
+        "--log.format=json",
+    ]);
+    command
+}
+
+impl Daemon {
+    /// Starts in this folder and waits until it is ready.
+    pub fn start(folder: &Path) -> Self {
+        Self::start_with(folder, [""; 0])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with<A: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = A>) -> Self {
+        let mut command = command(folder);
+        command.args(arguments);
+        Self::spawn(command, folder)
+    }
+
+    /// Runs the command and waits until it is ready.
+    pub fn spawn(mut command: Command, folder: &Path) -> Self {
+        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary runs");
+        let log = Log::follow(child.stderr.take().expect("standard error is piped"));
+        let listening = log.wait_for("listening");
+        log.wait_for("ready");
+        let url = |key: &str| listening[key].as_str().expect("the line has the URL").to_owned();
+        let private = url("metrics").strip_suffix("/metrics").map(str::to_owned).unwrap_or_else(|| url("metrics"));
+        let secret = std::fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned();
+        Self { child, webhook: url("webhook"), private, secret, log }
+    }
+
+    /// Posts a body with the daemon's own secret.
+    pub fn post(&self, body: &str) -> Answer {
+        self.post_with(&self.secret, body)
+    }
+
+    /// Posts a body with this secret.
+    pub fn post_with(&self, secret: &str, body: &str) -> Answer {
+        let request = agent().post(&self.webhook).header("cf-webhook-auth", secret);
+        answer(request.send(body))
+    }
+
+    /// Gets a path of the private listener.
+    pub fn get(&self, path: &str) -> Answer {
+        answer(agent().get(format!("{}{path}", self.private)).call())
+    }
+
+    /// Posts nothing to a path of the private listener.
+    pub fn post_private(&self, path: &str) -> Answer {
+        answer(agent().post(format!("{}{path}", self.private)).send_empty())
+    }
+
+    /// The value of one series of the metrics, named as it is written there; `None` when absent.
+    pub fn metric(&self, series: &str) -> Option<f64> {
+        let text = self.get("/metrics").body;
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        Some(line.parse().expect("a sample's value is a number"))
+    }
+
+    /// The secret in the data folder.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
+    pub fn process_id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill runs").success(), "SIG{name} was sent");
+    }
+
+    /// Waits for a line of the log with this message, from the beginning of the log on.
+    pub fn wait_for(&self, message: &str) -> Value {
+        self.log.wait_for(message)
+    }
+
+    /// All lines logged so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lines.lock().expect("no reader panicked").clone()
+    }
+
+    /// Ends it with SIGTERM and waits.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.child.wait().expect("the daemon can be waited for")
+    }
+
+    /// Ends it with SIGKILL, at once.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the daemon runs");
+        self.child.wait().expect("the daemon can be waited for");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Log {
+    fn follow(stderr: impl std::io::Read + Send + 'static) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let (tell, arrived) = channel();
+        let followed = lines.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                // What is no JSON is an error before the log begins, or a panic: shown with the test.
+                match serde_json::from_str(&line) {
+                    Ok(line) => followed.lock().expect("no reader panicked").push(line),
+                    Err(_) => eprintln!("{line}"),
+                }
+                if tell.send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { lines, arrived }
+    }
+
+    fn wait_for(&self, message: &str) -> Value {
+        loop {
+            let found = {
+                let lines = self.lines.lock().expect("no reader panicked");
+                lines.iter().find(|line| line["message"] == message).cloned()
+            };
+            match found {
+                Some(line) => return line,
+                None => self.arrived.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the log never says {message:?}")),
+            }
+        }
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).proxy(None).build().into()
+}
+
+fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    let mut response = response.expect("the daemon answers");
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_string().expect("the answer is text");
+    Answer { status: response.status().as_u16(), body }
+}
+
+/// A notification as Cloudflare would send it.
+pub fn notification(input_id: &str, event: &str, updated_at: &str) -> String {
+    let data = serde_json::json!({
+        "notification_name": "Stream Live Input",
+        "input_id": input_id,
+        "event_type": format!("live_input.{event}"),
+        "updated_at": updated_at,
+    });
+    serde_json::json!({"name": "Test", "text": "", "data": data, "ts": 1_795_197_605}).to_string()
+}
+
+/// A fixture's body.
+pub fn fixture(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/notifications/{name}.json"));
+    std::fs::read_to_string(path).expect("the fixture exists")
+}

@@ -1,1 +1,402 @@
+//! Scenarios in a small language, through one `check`; properties against any sequence of events.
+//!
+//! A scenario is a list of steps: `10s connected` happens at 10 s and arrives at once, `10s
+//! disconnected @25s` arrives late, `20s view` is a scrape.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+
+const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 3 };
+const START: u64 = 1_795_000_000;
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::EPOCH.plus(Duration::from_secs(START + seconds))
+}
+
+fn input_id(number: u8) -> InputId {
+    InputId::from_bytes([number; 16])
+}
+
+fn event(input: u8, name: &str, updated_at: Timestamp, received_at: Timestamp) -> Event {
+    let kind = match name {
+        "connected" => EventKind::Connected,
+        "disconnected" => EventKind::Disconnected,
+        code => EventKind::Errored(Box::new(ErrorDetail { code: ErrorCode::from(code), ..ErrorDetail::default() })),
+    };
+    Event { input_id: input_id(input), kind, updated_at, sent_at: Some(updated_at), received_at }
+}
+
+/// A fold, and the newest view that somebody has seen of it.
+struct World {
+    fold: Fold,
+    shown_until: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { fold: Fold::new(RULES), shown_until: at(0) }
+    }
+
+    fn apply(&mut self, event: &Event) -> Verdict {
+        let mut draft = self.fold.draft(self.shown_until);
+        let verdict = draft.consider(event);
+        let changes = draft.finish();
+        self.fold.adopt(changes);
+        verdict
+    }
+
+    fn input(&self) -> Input {
+        self.fold.state().inputs().get(&input_id(1)).map(|input| input.as_ref().clone()).unwrap_or_default()
+    }
+}
+
+fn seconds(text: &str) -> u64 {
+    text.strip_suffix('s').and_then(|text| text.parse().ok()).expect("a step begins with a time such as 10s")
+}
+
+fn play(scenario: &str) -> World {
+    let mut world = World::new();
+    for step in scenario.split(';') {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        match words[..] {
+            [time, "view"] => world.shown_until = at(seconds(time)),
+            [time, name] => drop(world.apply(&event(1, name, at(seconds(time)), at(seconds(time))))),
+            [time, name, received] => {
+                let received = seconds(received.strip_prefix('@').expect("a receipt is written @20s"));
+                world.apply(&event(1, name, at(seconds(time)), at(received)));
+            }
+            _ => panic!("not a step: {step:?}"),
+        }
+    }
+    world
+}
+
+/// Plays a scenario and compares what is true at 1000 s.
+fn check(scenario: &str, expected: &str) {
+    let world = play(scenario);
+    let input = world.input();
+    let state = match input.evidence {
+        None => "unknown".to_owned(),
+        Some(evidence) => {
+            let since = evidence.since.since(at(0)).unwrap().as_secs();
+            format!("{} since {since}s", if evidence.connected { "connected" } else { "disconnected" })
+        }
+    };
+    let durations = world.fold.state().session_durations(at(1000));
+    let described = format!(
+        "{state}; sessions {}, reconnects {}, connected {}s; finished {} in {}s; inconsistent {:?}, late {}",
+        input.sessions,
+        input.reconnects,
+        input.connected_time(at(1000)).as_secs(),
+        durations.count(),
+        durations.sum_micros() / 1_000_000,
+        input.inconsistent,
+        world.fold.state().totals().out_of_order,
+    );
+    assert_eq!(described, expected, "{scenario}");
+}
+
+#[test]
+fn without_evidence_the_state_is_unknown() {
+    check(
+        "0s ERR_UNHEALTHY",
+        "unknown; sessions 0, reconnects 0, connected 0s; finished 0 in 0s; inconsistent [0, 0], late 0",
+    );
+}
+
+#[test]
+fn the_newest_evidence_is_believed() {
+    check(
+        "0s connected",
+        "connected since 0s; sessions 1, reconnects 0, connected 1000s; finished 0 in 0s; inconsistent [0, 0], late 0",
+    );
+    check(
+        "0s connected; 100s disconnected",
+        "disconnected since 100s; sessions 1, reconnects 0, connected 100s; finished 1 in 100s; inconsistent [0, 0], late 0",
+    );
+    check(
+        "100s disconnected; 0s connected @101s",
+        "disconnected since 100s; sessions 0, reconnects 0, connected 0s; finished 0 in 0s; inconsistent [0, 0], late 1",
+    );
+    check(
+        "0s connected; 50s ERR_UNHEALTHY",
+        "connected since 0s; sessions 1, reconnects 0, connected 1000s; finished 0 in 0s; inconsistent [0, 0], late 0",
+    );
+}
+
+#[test]
+fn at_an_exact_tie_disconnected_wins_in_either_order() {
+    check(
+        "5s connected; 5s disconnected",
+        "disconnected since 5s; sessions 1, reconnects 0, connected 0s; finished 1 in 0s; inconsistent [0, 0], late 0",
+    );
+    check(
+        "5s disconnected; 5s connected",
+        "disconnected since 5s; sessions 0, reconnects 0, connected 0s; finished 0 in 0s; inconsistent [0, 0], late 1",
+    );
+}
+
+#[test]
+fn a_reconnect_within_the_window_continues_the_session() {
+    check(
+        "0s connected; 10s disconnected; 70s connected; 100s disconnected",
+        "disconnected since 100s; sessions 1, reconnects 1, connected 40s; finished 1 in 100s; inconsistent [0, 0], late 0",
+    );
+    check(
+        "0s connected; 10s disconnected; 71s connected; 100s disconnected",
+        "disconnected since 100s; sessions 2, reconnects 0, connected 39s; finished 2 in 39s; inconsistent [0, 0], late 0",
+    );
+}
+
+#[test]
+fn a_repeated_state_is_a_measured_loss() {
+    check(
+        "0s connected; 500s connected",
+        "connected since 0s; sessions 1, reconnects 0, connected 1000s; finished 0 in 0s; inconsistent [1, 0], late 0",
+    );
+    check(
+        "0s connected; 10s disconnected; 500s disconnected",
+        "disconnected since 10s; sessions 1, reconnects 0, connected 10s; finished 1 in 10s; inconsistent [0, 1], late 0",
+    );
+}
+
+#[test]
+fn what_was_shown_is_not_taken_back() {
+    // Nobody looked in between: the late word is the truth.
+    check(
+        "0s connected; 100s disconnected @900s",
+        "disconnected since 100s; sessions 1, reconnects 0, connected 100s; finished 1 in 100s; inconsistent [0, 0], late 0",
+    );
+    // A view before a late pair has shown nothing of it.
+    check(
+        "500s view; 0s connected @501s; 100s disconnected @502s",
+        "disconnected since 100s; sessions 1, reconnects 0, connected 100s; finished 1 in 100s; inconsistent [0, 0], late 0",
+    );
+    // A view at 800 s showed 800 s of connection.
+    check(
+        "0s connected; 800s view; 100s disconnected @900s",
+        "disconnected since 100s; sessions 1, reconnects 0, connected 800s; finished 1 in 100s; inconsistent [0, 0], late 0",
+    );
+    // The next connection counts again once the truth has caught up.
+    check(
+        "0s connected; 800s view; 100s disconnected @801s; 810s connected; 990s view",
+        "connected since 810s; sessions 2, reconnects 0, connected 800s; finished 1 in 100s; inconsistent [0, 0], late 0",
+    );
+    // A view at 80 s had shown the session as finished: a reconnect that is told later begins another.
+    check(
+        "0s connected; 10s disconnected; 80s view; 65s connected @90s; 100s disconnected",
+        "disconnected since 100s; sessions 1, reconnects 1, connected 45s; finished 2 in 45s; inconsistent [0, 0], late 0",
+    );
+}
+
+#[test]
+fn errors_are_counted_by_class_and_the_newest_unknown_code_is_kept() {
+    let input = play("1s ERR_NEW; 3s ERR_NEWER; 2s ERR_OLD; 2s ERR_UNHEALTHY").input();
+    assert_eq!(input.errors, [0, 0, 0, 0, 0, 1, 3]);
+    assert_eq!(input.newest_error(), Some((at(3), ErrorCode::from("ERR_NEWER"))));
+}
+
+#[test]
+fn a_repeat_is_known_within_a_batch_and_across_batches() {
+    let mut world = World::new();
+    let connected = event(1, "connected", at(5), at(6));
+    let mut draft = world.fold.draft(at(0));
+    assert_eq!(draft.consider(&connected), Verdict::Recorded(Note::Plain));
+    assert_eq!(draft.consider(&connected), Verdict::Duplicate);
+    let changes = draft.finish();
+    world.fold.adopt(changes);
+    let in_another_envelope = Event { sent_at: None, received_at: at(99), ..connected };
+    assert_eq!(world.apply(&in_another_envelope), Verdict::Duplicate);
+    assert_eq!(world.input().events, [1, 0, 0]);
+}
+
+#[test]
+fn a_draft_that_is_dropped_never_happened() {
+    let mut world = World::new();
+    let connected = event(1, "connected", at(5), at(6));
+    assert_eq!(world.fold.draft(at(0)).consider(&connected), Verdict::Recorded(Note::Plain));
+    assert_eq!(world.input(), Input::default());
+    assert_eq!(world.apply(&connected), Verdict::Recorded(Note::Plain));
+}
+
+#[test]
+fn inputs_beyond_the_limit_are_ignored() {
+    let mut world = World::new();
+    let verdicts: Vec<_> = (0..4).map(|input| world.apply(&event(input, "connected", at(1), at(1)))).collect();
+    let plain = Verdict::Recorded(Note::Plain);
+    assert_eq!(verdicts, [plain, plain, plain, Verdict::Ignored(crate::event::IgnoredReason::TooManyInputs)]);
+}
+
+#[test]
+fn what_is_older_than_a_full_memory_is_too_old() {
+    let mut world = World::new();
+    let remembered = memory::REMEMBERED as u64;
+    for second in 1..=remembered + 1 {
+        world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(second)));
+    }
+    let verdict = |world: &mut World, second| world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(9999)));
+    assert_eq!(verdict(&mut world, 1), Verdict::Ignored(crate::event::IgnoredReason::TooOld));
+    assert_eq!(verdict(&mut world, 2), Verdict::Duplicate);
+    assert_eq!(world.apply(&event(2, "connected", at(1), at(9999))), Verdict::Recorded(Note::Plain));
+}
+
+#[test]
+fn a_named_input_is_known_before_its_first_event_and_after_its_name_only_with_one() {
+    let mut fold = Fold::new(RULES);
+    let names =
+        |inputs: &[u8]| inputs.iter().map(|input| (input_id(*input), "name".into())).collect::<BTreeMap<_, _>>();
+    let known = |fold: &Fold| fold.state().inputs().keys().copied().collect::<Vec<_>>();
+    fold.set_names(names(&[1, 2]));
+    fold.replay(&event(2, "connected", at(1), at(1)), at(0));
+    assert_eq!(known(&fold), [input_id(1), input_id(2)]);
+    fold.set_names(names(&[3]));
+    assert_eq!(known(&fold), [input_id(2), input_id(3)]);
+    assert_eq!(fold.state().name(&input_id(2)), "");
+}
+
+#[test]
+fn only_disconnected_silent_unnamed_inputs_are_forgotten() {
+    let mut fold = Fold::new(RULES);
+    fold.set_names([(input_id(3), "kept".into())].into());
+    for (input, name) in [(1, "disconnected"), (2, "connected"), (3, "disconnected")] {
+        fold.replay(&event(input, name, at(10), at(10)), at(0));
+    }
+    assert_eq!(fold.forget_silent_since(at(10), at(500)), []);
+    assert_eq!(fold.forget_silent_since(at(11), at(500)), [input_id(1)]);
+    assert_eq!(fold.identities(&input_id(1)), None);
+}
+
+#[test]
+fn other_rules_and_forgetting_take_no_finished_session_back() {
+    let mut world = play("0s connected; 10s disconnected");
+    let finished = |fold: &Fold| fold.state().session_durations(at(100)).count();
+    assert_eq!(finished(&world.fold), 1);
+    let settled = world.fold.set_rules(Rules { reconnect_window: Duration::from_secs(3600), ..RULES }, at(100));
+    assert_eq!((settled, finished(&world.fold)), (vec![input_id(1)], 1));
+    let mut world = play("0s connected; 10s disconnected");
+    world.fold.forget_silent_since(at(99), at(100));
+    assert_eq!(finished(&world.fold), 1);
+}
+
+/// Something that happens: an event with its delay, or a view.
+#[derive(Debug, Clone)]
+enum Happening {
+    Event { input: u8, name: &'static str, updated_at: u64, delay: u64 },
+    View,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let names = prop_oneof!["connected", "disconnected", "ERR_UNHEALTHY", "ERR_NEW", "ERR_NEWER"]
+        .prop_map(|name: String| -> &'static str { name.leak() });
+    let event = (1u8..3, names, 0u64..40, prop_oneof![4 => 0u64..3, 1 => 0u64..400])
+        .prop_map(|(input, name, step, delay)| Happening::Event { input, name, updated_at: step * 15, delay });
+    prop_oneof![4 => event, 1 => Just(Happening::View)]
+}
+
+/// The happenings as a fold sees them: arriving one second after the other.
+fn fold_all(world: &mut World, happenings: &[Happening], mut after: impl FnMut(&mut World)) {
+    for (second, happening) in (600..).step_by(7).zip(happenings) {
+        match happening {
+            Happening::View => world.shown_until = world.shown_until.max(at(second)),
+            Happening::Event { input, name, updated_at, delay } => {
+                world.apply(&event(*input, name, at(updated_at + delay), at(second)));
+            }
+        }
+        after(world);
+    }
+}
+
+/// What must not depend on the order of arrival.
+fn order_free(fold: &Fold) -> Vec<String> {
+    let inputs = fold.state().inputs().iter();
+    let parts = inputs.map(|(id, input)| {
+        let evidence = input.evidence.map(|evidence| (evidence.connected, evidence.updated_at));
+        let Input { events, last_event, errors, last_error, last_other_code, .. } = input.as_ref();
+        format!("{id} {evidence:?} {events:?} {last_event:?} {errors:?} {last_error:?} {last_other_code:?}")
+    });
+    parts.collect()
+}
+
+/// Everything that is exposed as a counter, at this time.
+fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
+    let mut counters = Vec::new();
+    for input in [1, 2].map(|input| fold.state().inputs().get(&input_id(input)).cloned().unwrap_or_default()) {
+        let connected = u64::try_from(input.connected_time(as_of).as_nanos()).unwrap();
+        counters.extend([connected, input.sessions, input.reconnects]);
+        counters.extend(input.events.into_iter().chain(input.errors).chain(input.inconsistent));
+    }
+    let state = fold.state();
+    let totals = state.totals();
+    let durations = state.session_durations(as_of);
+    for histogram in [&durations, &totals.reconnect_delay, &totals.source_delay, &totals.delivery_delay] {
+        counters.extend(histogram.buckets().map(|(_, count)| count));
+        counters.extend([histogram.count(), histogram.sum_micros()]);
+    }
+    counters.extend([totals.out_of_order, totals.clock_skew]);
+    counters
+}
+
+/// The fold as a restart finds it: through its serialized parts.
+fn restarted(fold: &Fold) -> Fold {
+    let mut copy = Fold::new(fold.state().rules());
+    let through_json = |value: serde_json::Value| value.to_string();
+    let totals = through_json(serde_json::to_value(fold.state().totals()).unwrap());
+    let deliveries = through_json(serde_json::to_value(fold.state().deliveries()).unwrap());
+    copy.restore_totals(serde_json::from_str(&totals).unwrap(), serde_json::from_str(&deliveries).unwrap());
+    for (id, input) in fold.state().inputs() {
+        let input = serde_json::from_str(&serde_json::to_string(input.as_ref()).unwrap()).unwrap();
+        let identities = fold.identities(id).map(Identities::encode).unwrap_or_default();
+        copy.restore_input(*id, input, Identities::decode(&identities).unwrap());
+    }
+    copy
+}
+
+proptest! {
+    #[test]
+    fn any_shuffle_and_repetition_gives_the_same_order_free_part(
+        (happenings, shuffled) in proptest::collection::vec(happening(), 1..60).prop_flat_map(|happenings| {
+            let repeated = happenings.iter().chain(&happenings).cloned().collect::<Vec<_>>();
+            (Just(happenings), Just(repeated).prop_shuffle())
+        })
+    ) {
+        let (mut world, mut other) = (World::new(), World::new());
+        fold_all(&mut world, &happenings, |_| {});
+        fold_all(&mut other, &shuffled, |_| {});
+        prop_assert_eq!(order_free(&world.fold), order_free(&other.fold));
+    }
+
+    #[test]
+    fn no_counter_ever_falls_between_views(happenings in proptest::collection::vec(happening(), 1..80)) {
+        let mut world = World::new();
+        let mut before = counters(&world.fold, world.shown_until);
+        fold_all(&mut world, &happenings, |world| {
+            let now = counters(&world.fold, world.shown_until);
+            assert!(now.iter().zip(&before).all(|(now, before)| now >= before), "{before:?} then {now:?}");
+            before = now;
+        });
+    }
+
+    #[test]
+    fn a_restart_anywhere_changes_nothing(
+        happenings in proptest::collection::vec(happening(), 1..60),
+        split in any::<prop::sample::Index>(),
+    ) {
+        let split = split.index(happenings.len());
+        let (mut whole, mut parts, mut steps) = (World::new(), World::new(), 0);
+        fold_all(&mut whole, &happenings, |_| {});
+        fold_all(&mut parts, &happenings, |world| {
+            if steps == split {
+                world.fold = restarted(&world.fold);
+            }
+            steps += 1;
+        });
+        prop_assert_eq!(parts.fold.state().inputs(), whole.fold.state().inputs());
+        prop_assert_eq!(parts.fold.state().totals(), whole.fold.state().totals());
+        prop_assert_eq!(order_free(&parts.fold), order_free(&whole.fold));
+    }
+}

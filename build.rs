@@ -1,10 +1,16 @@
 //! Tells the build what it is: the commit and the compiler, for `--version` and `build_info`.
 
 use std::env;
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
+    // Grows with every commit; outside a checkout there is none, and nothing to follow.
+    let history = Path::new(".git/logs/HEAD");
+    if history.exists() {
+        println!("cargo::rerun-if-changed={}", history.display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=BUILD_REVISION");
     let given = env::var_os("BUILD_REVISION").and_then(|revision| revision.into_string().ok());
     let revision = given.or_else(|| first_line("git", &["rev-parse", "--short=12", "HEAD"]));

@@ -141,20 +141,16 @@ fn read(path: &Path) -> Result<Secret, Problem> {
 }
 
 fn own_secret(file: &Path) -> Result<Secret, Problem> {
-    match make(file) {
-        Ok(()) => read(file),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read(file),
-        Err(error) => {
-            Err(Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}")))
-        }
+    if !file.exists() {
+        make(file).map_err(|error| {
+            Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}"))
+        })?;
     }
+    read(file)
 }
 
-/// Makes a secret, whole or not at all; fails when the file exists.
+/// Makes a secret, whole or not at all.
 fn make(file: &Path) -> io::Result<()> {
-    if file.exists() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
     let mut random = [0u8; 32];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -24,9 +24,9 @@ fn entry(second: u64) -> Entry {
         _ => EventKind::Errored(Box::new(detail)),
     };
     let input_id = InputId::from_bytes([u8::try_from(second % 256).unwrap(); 16]);
-    let sent_at = (second % 2 == 0).then_some(at(second + 1));
+    let sent_at = second.is_multiple_of(2).then_some(at(second + 1));
     let event = Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2) };
-    let note = (second % 5 == 0).then(|| "out_of_order".into());
+    let note = second.is_multiple_of(5).then(|| "out_of_order".into());
     Entry { seq: 0, recorded_at: at(second), shown_until: at(second / 2), note, event }
 }
 
@@ -82,7 +82,7 @@ proptest! {
                     let expired = journal.expire(at(horizon), 10).unwrap();
                     let first = model.first().map_or(next, |entry| entry.seq);
                     let gone = |entry: &Entry| entry.seq <= position.min(first + 9) && entry.recorded_at < at(horizon);
-                    prop_assert_eq!(expired as usize, model.iter().filter(|entry| gone(entry)).count());
+                    prop_assert_eq!(expired, model.iter().filter(|entry| gone(entry)).count() as u64);
                     model.retain(|entry| !gone(entry));
                 }
             }

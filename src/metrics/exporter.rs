@@ -159,11 +159,11 @@ fn histogram(registry: &Registry, family: &Family, bounds: &[f64]) -> Histogram 
     register(registry, new(Histogram::with_opts(opts)))
 }
 
-pub(super) fn opts(family: &Family) -> Opts {
+fn opts(family: &Family) -> Opts {
     Opts::new(family.name, family.help)
 }
 
-pub(super) fn new<T>(metric: prometheus::Result<T>) -> T {
+fn new<T>(metric: prometheus::Result<T>) -> T {
     metric.expect("the catalogue's names are valid")
 }
 

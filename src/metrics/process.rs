@@ -7,10 +7,10 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge};
 
+use super::catalogue::Family;
 use super::catalogue::exporter::{
     CPU_SECONDS, MAX_FDS, OPEN_FDS, RESIDENT_MEMORY, START_TIME, THREADS, VIRTUAL_MEMORY,
 };
-use super::exporter::{new, opts};
 
 /// Reads `/proc/self` when it is gathered. Without it there are no series.
 #[derive(Debug, Clone)]
@@ -26,9 +26,10 @@ pub(super) struct Process {
 
 impl Process {
     pub(super) fn new() -> Self {
-        let gauge = |family| new(Gauge::with_opts(opts(family)));
+        const VALID: &str = "the catalogue's names are valid";
+        let gauge = |family: &Family| Gauge::new(family.name, family.help).expect(VALID);
         Self {
-            cpu_seconds: new(Counter::with_opts(opts(&CPU_SECONDS))),
+            cpu_seconds: Counter::new(CPU_SECONDS.name, CPU_SECONDS.help).expect(VALID),
             open_fds: gauge(&OPEN_FDS),
             max_fds: gauge(&MAX_FDS),
             virtual_memory: gauge(&VIRTUAL_MEMORY),

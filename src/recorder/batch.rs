@@ -74,6 +74,7 @@ impl Recorder {
         let stopwatch = Stopwatch::start();
         self.journal.append(&mut batch.entries, &batch.unrecognized)?;
         self.metrics.committed(batch.entries.len(), stopwatch.elapsed());
+        self.journal_failing(None);
         Ok(())
     }
 
@@ -81,7 +82,6 @@ impl Recorder {
         self.fold.adopt(changes);
         self.changed.extend(batch.entries.iter().map(|entry| entry.event.input_id));
         self.stale = true;
-        self.journal_failing(None);
         let (deliveries, answers): (Vec<_>, Vec<_>) = batch.waiting.into_iter().unzip();
         let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
         deliveries.iter().for_each(log);

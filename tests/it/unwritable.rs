@@ -17,6 +17,9 @@ fn an_unwritable_journal_refuses_notifications_is_not_ready_and_recovers_by_itse
     let ready = daemon.get("/-/ready");
     assert_eq!((ready.status, ready.body.as_str()), (503, "journal: notifications cannot be made durable\n"));
     assert_eq!(daemon.get("/-/healthy").status, 200);
+    // What needs no disk is answered, and proves nothing about the disk.
+    assert_eq!(daemon.post(&fixture("save-and-test-properly")).status, 200);
+    assert_eq!(daemon.get("/-/ready").status, 503);
     assert_eq!(daemon.metric("stream_live_exporter_journal_append_failures_total"), Some(1.0));
     assert_eq!(daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="journal"}"#), Some(1.0));
     assert_eq!(daemon.metric("stream_live_exporter_inputs"), Some(0.0));

@@ -34,7 +34,12 @@ pub fn init(level: LevelFilter, json: Option<bool>) -> Level {
     Level(handle)
 }
 
-/// Ours at the level; of what we build on, only what goes wrong.
+/// Ours at the level; of what we build on, only what goes wrong. What strangers send that is no HTTP
+/// is no error of ours, although the HTTP library logs it as one.
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(level.min(LevelFilter::WARN)).with_target(env!("CARGO_CRATE_NAME"), level)
+    let strangers = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("actix_http", strangers)
+        .with_target(env!("CARGO_CRATE_NAME"), level)
 }

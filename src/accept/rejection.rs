@@ -26,9 +26,9 @@ pub enum Rejection {
     /// The body is not a JSON object; says where reading it ended.
     #[error("not a JSON object: line {line}, column {column}")]
     NotJson {
-        /// Counted from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// Counted from 1, in bytes.
+        /// How many bytes of the line were read.
         column: usize,
     },
     /// The queue to the recorder is full.

@@ -14,8 +14,10 @@ use crate::telemetry::Level;
 /// Loads the configuration anew and hands it to everyone concerned; a bad one changes nothing.
 pub(super) struct Reloader {
     sources: Sources,
-    /// The configuration in force. Locked for the whole of a reload: one at a time.
-    settings: Mutex<Settings>,
+    /// What the daemon started with, which stays in force where only a restart changes it.
+    started_with: Settings,
+    /// One reload at a time.
+    reloading: Mutex<()>,
     level: Level,
     webhook: Arc<Webhook>,
     recorder: Handle,
@@ -31,23 +33,22 @@ impl Reloader {
         recorder: Handle,
         metrics: Arc<Exporter>,
     ) -> Self {
-        Self { sources, settings: Mutex::new(settings), level, webhook, recorder, metrics }
+        Self { sources, started_with: settings, reloading: Mutex::new(()), level, webhook, recorder, metrics }
     }
 
     /// Reloads, and says in the log and in the metrics how it went.
     pub(super) fn reload(&self) -> Result<(), InvalidConfig> {
-        let mut settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = Settings::load(&self.sources).and_then(|new| Secrets::load(&new).map(|secrets| (new, secrets)));
+        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let loaded = self.load();
         self.metrics.reloaded(clock::now(), loaded.is_ok());
         match loaded {
             Ok((new, secrets)) => {
                 self.apply(&new, &secrets);
-                let needs_restart = settings.needs_restart(&new);
+                let needs_restart = self.started_with.needs_restart(&new);
                 if !needs_restart.is_empty() {
                     tracing::warn!(keys = needs_restart.join(", "), "some changes take effect on restart only");
                 }
                 tracing::info!("configuration reloaded");
-                *settings = new;
                 Ok(())
             }
             Err(invalid) => {
@@ -55,6 +56,12 @@ impl Reloader {
                 Err(invalid)
             }
         }
+    }
+
+    fn load(&self) -> Result<(Settings, Secrets), InvalidConfig> {
+        let settings = Settings::load(&self.sources)?;
+        let secrets = Secrets::load(&settings.webhook.secrets, &self.started_with.storage.path)?;
+        Ok((settings, secrets))
     }
 
     fn apply(&self, settings: &Settings, secrets: &Secrets) {
@@ -66,9 +73,8 @@ impl Reloader {
     /// What the private listener serves from.
     pub(super) fn private(self: &Arc<Self>) -> Private {
         let reloader = self.clone();
-        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         Private {
-            telemetry_path: settings.web.telemetry_path.clone(),
+            telemetry_path: self.started_with.web.telemetry_path.clone(),
             watch: self.recorder.watch().clone(),
             metrics: self.metrics.clone(),
             reload: Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string())),

@@ -37,7 +37,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
     let private = listen("web.listen_address", &settings.web.listen_address)?;
     let journal = Journal::open(&settings.storage.path)?;
-    let secrets = Secrets::load(&settings)?;
+    let secrets = Secrets::load(&settings.webhook.secrets, &settings.storage.path)?;
 
     let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
     let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, str};
 
 use super::reader::{Problem, Reader};
-use super::{InvalidConfig, Settings, environment_name};
+use super::{InvalidConfig, environment_name};
 
 /// The name of the secret that the daemon makes for itself.
 const OWN_SECRET_NAME: &str = "default";
@@ -55,20 +55,20 @@ pub struct Secrets {
 }
 
 impl Secrets {
-    /// Reads the configured secrets; with none configured, the daemon's own, made when it is not
-    /// there yet: 256 bits, readable by its owner alone.
+    /// Reads the configured secrets; with none configured, the daemon's own in the data folder, made
+    /// when it is not there yet: 256 bits, readable by its owner alone.
     ///
     /// # Errors
     ///
     /// Every file that cannot be read or holds no secret.
-    pub fn load(settings: &Settings) -> Result<Self, InvalidConfig> {
-        if settings.webhook.secrets.is_empty() {
-            let file = settings.storage.path.join(OWN_SECRET_FILE);
+    pub fn load(configured: &[SecretOrigin], data_folder: &Path) -> Result<Self, InvalidConfig> {
+        if configured.is_empty() {
+            let file = data_folder.join(OWN_SECRET_FILE);
             let secret = own_secret(&file).map_err(|problem| InvalidConfig(vec![problem]))?;
             return Ok(Self { named: vec![(OWN_SECRET_NAME.to_owned(), secret)], own_file: Some(file) });
         }
         let (mut named, mut problems) = (Vec::new(), Vec::new());
-        for origin in &settings.webhook.secrets {
+        for origin in configured {
             match origin.read() {
                 Ok(secret) => named.push((origin.name.clone(), secret)),
                 Err(problem) => problems.push(problem),

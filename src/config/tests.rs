@@ -26,6 +26,10 @@ fn load(file: &str, text: &str, variables: &[(&str, &str)], flags: &[(&str, &str
     loaded.map_err(|invalid| invalid.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
 
+fn load_secrets(settings: &Settings) -> Result<Secrets, InvalidConfig> {
+    Secrets::load(&settings.webhook.secrets, &settings.storage.path)
+}
+
 /// A bad file, and exactly what is said about it, line by line.
 fn check(text: &str, expected: &str) {
     assert_eq!(load("site.toml", text, &[], &[]).unwrap_err(), expected, "{text}");
@@ -192,7 +196,7 @@ fn inputs_in_a_file_and_limits_elsewhere_go_together() {
 fn secrets_stay_what_they_are_and_are_never_shown() {
     let variables = [("WEBHOOK__SECRETS__CLOUDFLARE", "0012e5")];
     let settings = load("site.toml", "", &variables, &[]).unwrap();
-    let secrets = Secrets::load(&settings).unwrap();
+    let secrets = load_secrets(&settings).unwrap();
     assert_eq!(secrets.named[0].1.expose(), "0012e5");
     assert!(!format!("{settings:?} {secrets:?}").contains("0012e5"));
 }
@@ -204,7 +208,7 @@ fn secret_files_hold_one_line() {
         let file = folder.path().join("secret");
         fs::write(&file, content).unwrap();
         let flag = ("webhook.secret_files.a", file.to_str().unwrap());
-        let secrets = Secrets::load(&load("site.toml", "", &[], &[flag]).unwrap());
+        let secrets = load_secrets(&load("site.toml", "", &[], &[flag]).unwrap());
         let secrets = secrets.map(|secrets| secrets.named[0].1.expose().to_owned());
         secrets.map_err(|invalid| invalid.to_string().replace(&format!("{}: ", file.display()), ""))
     };
@@ -219,12 +223,12 @@ fn secret_files_hold_one_line() {
 fn without_a_secret_one_is_made_for_its_owner_alone_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let settings = load("site.toml", "", &[], &[("storage.path", folder.path().to_str().unwrap())]).unwrap();
-    let made = Secrets::load(&settings).unwrap();
+    let made = load_secrets(&settings).unwrap();
     let file = folder.path().join("webhook-secret");
     assert_eq!((made.named[0].0.as_str(), made.named[0].1.expose().len()), ("default", 64));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(made.own_file.as_deref(), Some(file.as_path()));
-    assert_eq!(Secrets::load(&settings).unwrap(), made);
+    assert_eq!(load_secrets(&settings).unwrap(), made);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod health;
 mod landing;
 mod scrape;
 mod status;
+mod unread;
 mod webhook;
 
 use std::io;
@@ -25,6 +26,8 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer, guard};
 
 pub use webhook::{Door, Webhook};
+
+use unread::Unread;
 
 use crate::metrics::Exporter;
 use crate::recorder::Watch;
@@ -118,6 +121,6 @@ fn readable() -> impl guard::Guard {
     guard::Any(guard::Get()).or(guard::Head())
 }
 
-async fn unknown() -> HttpResponse {
-    HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body("not found\n")
+async fn unknown(payload: web::Payload) -> HttpResponse {
+    HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body(Unread::new("not found\n", payload))
 }

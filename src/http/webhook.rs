@@ -23,6 +23,7 @@ use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
+use super::unread::Unread;
 use crate::accept::{self, Rejection, SecretName, Secrets};
 use crate::clock::{self, Stopwatch};
 use crate::metrics::Exporter;
@@ -71,7 +72,7 @@ impl Webhook {
         self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn outcome(&self, request: &HttpRequest, payload: web::Payload) -> Result<Outcome, Rejection> {
+    async fn outcome(&self, request: &HttpRequest, payload: &mut web::Payload) -> Result<Outcome, Rejection> {
         let door = self.door();
         let secret = door.check_head(request)?;
         let body = door.read_body(request, payload).await?;
@@ -106,7 +107,7 @@ impl Door {
         Ok(secret.clone())
     }
 
-    async fn read_body(&self, request: &HttpRequest, payload: web::Payload) -> Result<Bytes, Rejection> {
+    async fn read_body(&self, request: &HttpRequest, payload: &mut web::Payload) -> Result<Bytes, Rejection> {
         let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let announced = announced.and_then(|length| length.parse::<u64>().ok());
         if announced.is_some_and(|announced| announced > self.max_body_size as u64) {
@@ -117,7 +118,7 @@ impl Door {
     }
 }
 
-async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Rejection> {
+async fn collect(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Rejection> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Rejection::Timeout)?;
@@ -130,13 +131,13 @@ async fn collect(mut payload: web::Payload, limit: usize) -> Result<Bytes, Rejec
 }
 
 /// Receives a notification.
-pub(super) async fn receive(request: HttpRequest, payload: web::Payload, webhook: Data<Webhook>) -> HttpResponse {
+pub(super) async fn receive(request: HttpRequest, mut payload: web::Payload, webhook: Data<Webhook>) -> HttpResponse {
     let stopwatch = Stopwatch::start();
-    let answer = match webhook.outcome(&request, payload).await {
+    let answer = match webhook.outcome(&request, &mut payload).await {
         Ok(outcome) => accepted(outcome, webhook.recorder.watch().readiness().draining()),
         Err(rejection) => {
             webhook.metrics.rejected(rejection.reason());
-            refused(&rejection)
+            refused(&rejection, payload)
         }
     };
     webhook.metrics.answered(stopwatch.elapsed());
@@ -158,7 +159,7 @@ fn accepted(outcome: Outcome, last: bool) -> HttpResponse {
     response.content_type(header::ContentType::json()).body(body)
 }
 
-fn refused(rejection: &Rejection) -> HttpResponse {
+fn refused(rejection: &Rejection, payload: web::Payload) -> HttpResponse {
     let status = match rejection {
         Rejection::Secret => StatusCode::UNAUTHORIZED,
         Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -169,24 +170,19 @@ fn refused(rejection: &Rejection) -> HttpResponse {
         Rejection::Overloaded | Rejection::Journal => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = HttpResponse::build(status);
+    // What was not read to its end leaves nothing sensible to follow on the connection.
     match rejection {
-        Rejection::Secret => response.insert_header((header::WWW_AUTHENTICATE, SECRET_HEADER)),
-        Rejection::Method => response.insert_header((header::ALLOW, "POST")),
-        Rejection::Overloaded | Rejection::Journal => response.insert_header(RETRY_AFTER),
-        Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout | Rejection::NotJson { .. } => {
-            &mut response
-        }
-    };
-    match rejection {
-        Rejection::NotJson { .. } | Rejection::Overloaded | Rejection::Journal => {}
-        // The body was not read to its end: nothing sensible can follow on this connection.
-        Rejection::Secret
-        | Rejection::Method
-        | Rejection::Encoding
-        | Rejection::TooLarge { .. }
-        | Rejection::Timeout => {
+        Rejection::Secret | Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout => {
             response.force_close();
         }
+        Rejection::Method => {
+            response.force_close().insert_header((header::ALLOW, "POST"));
+        }
+        Rejection::Overloaded | Rejection::Journal => {
+            response.insert_header(RETRY_AFTER);
+        }
+        Rejection::NotJson { .. } => {}
     }
-    response.json(std::collections::BTreeMap::from([("error", rejection.to_string())]))
+    let text = serde_json::json!({ "error": rejection.to_string() }).to_string();
+    response.content_type(header::ContentType::json()).body(Unread::new(text, payload))
 }

@@ -1,5 +1,6 @@
 //! A running daemon and what can be done to it from outside.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ pub struct Answer {
 /// The command that runs the binary in this folder, with ports of its own choosing.
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
-    command.current_dir(folder).args([
+    command.current_dir(folder).stdout(Stdio::null()).args([
         "--webhook.listen-address=127.0.0.1:0",
         "--web.listen-address=127.0.0.1:0",
         "--log.format=json",
@@ -64,12 +65,12 @@ impl Daemon {
 
     /// Runs the command and waits until it is ready.
     pub fn spawn(mut command: Command, folder: &Path) -> Self {
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary runs");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Log::follow(child.stderr.take().expect("standard error is piped"));
         let listening = log.wait_for("listening");
         log.wait_for("ready");
         let url = |key: &str| listening[key].as_str().expect("the line has the URL").to_owned();
-        let private = url("metrics").strip_suffix("/metrics").map(str::to_owned).unwrap_or_else(|| url("metrics"));
+        let private = url("metrics").split('/').take(3).collect::<Vec<_>>().join("/");
         let secret = std::fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned();
         Self { child, webhook: url("webhook"), private, secret, log }
     }
@@ -102,13 +103,27 @@ impl Daemon {
         Some(line.parse().expect("a sample's value is a number"))
     }
 
+    /// Every sample of a family, by the series as it is written in the metrics.
+    pub fn samples(&self, family: &str) -> BTreeMap<String, f64> {
+        let text = self.get("/metrics").body;
+        let of_family = |line: &&str| line.strip_prefix(family).is_some_and(|rest| rest.starts_with([' ', '{']));
+        let samples = text.lines().filter(of_family).map(|line| line.rsplit_once(' ').expect("a sample has a value"));
+        samples.map(|(series, value)| (series.to_owned(), value.parse().expect("a value is a number"))).collect()
+    }
+
+    /// The public listener's `host:port`.
+    pub fn public_address(&self) -> &str {
+        self.webhook.trim_start_matches("http://").split('/').next().unwrap_or_default()
+    }
+
+    /// The private listener's `host:port`.
+    pub fn private_address(&self) -> &str {
+        self.private.trim_start_matches("http://")
+    }
+
     /// The secret in the data folder.
     pub fn secret(&self) -> &str {
         &self.secret
-    }
-
-    pub fn process_id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Sends a signal by its name, such as `TERM`.
@@ -122,14 +137,24 @@ impl Daemon {
         self.log.wait_for(message)
     }
 
+    /// Waits until the log has so many lines with this message; the last of them.
+    pub fn wait_for_count(&self, message: &str, count: usize) -> Value {
+        self.log.wait_for_count(message, count)
+    }
+
     /// All lines logged so far.
     pub fn log(&self) -> Vec<Value> {
         self.log.lines.lock().expect("no reader panicked").clone()
     }
 
     /// Ends it with SIGTERM and waits.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(self) -> ExitStatus {
         self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
         self.child.wait().expect("the daemon can be waited for")
     }
 
@@ -169,14 +194,20 @@ impl Log {
     }
 
     fn wait_for(&self, message: &str) -> Value {
+        self.wait_for_count(message, 1)
+    }
+
+    fn wait_for_count(&self, message: &str, count: usize) -> Value {
         loop {
             let found = {
                 let lines = self.lines.lock().expect("no reader panicked");
-                lines.iter().find(|line| line["message"] == message).cloned()
+                lines.iter().filter(|line| line["message"] == message).nth(count - 1).cloned()
             };
             match found {
                 Some(line) => return line,
-                None => self.arrived.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the log never says {message:?}")),
+                None => {
+                    self.arrived.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the log never says {message:?}"));
+                }
             }
         }
     }
@@ -190,6 +221,45 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
     let mut response = response.expect("the daemon answers");
     let body = response.body_mut().with_config().limit(1 << 30).read_to_string().expect("the answer is text");
     Answer { status: response.status().as_u16(), body }
+}
+
+/// Waits until a condition holds.
+///
+/// # Panics
+///
+/// When it never does.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    const LOOKS: u32 = 6000;
+    // Nobody sends: receiving from here is how to wait between two looks.
+    let (_nobody, pace) = channel::<()>();
+    for _ in 0..LOOKS {
+        if condition() {
+            return;
+        }
+        let _ = pace.recv_timeout(PATIENCE / LOOKS);
+    }
+    panic!("never: {what}");
+}
+
+/// What a command that ends by itself did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the binary in this folder with these arguments, and nothing else, to its end.
+pub fn run(folder: &Path, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    ran(command.current_dir(folder).args(arguments))
+}
+
+/// Runs a command to its end.
+pub fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("the command runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is text");
+    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// A notification as Cloudflare would send it.

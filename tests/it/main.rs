@@ -1,5 +1,20 @@
 //! The whole program through its ports: the real binary, on ports of its own choosing, on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::print_stderr, reason = "shown with the test that fails")]
+
 mod daemon;
+mod connection;
 mod smoke;
+mod webhook;
+mod private;
+mod reload;
+mod durability;
+mod commands;
+mod exposition;
+mod prometheus;
 mod unwritable;
+mod structure;
+mod source;
+mod documents;
+mod tools;

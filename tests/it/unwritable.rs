@@ -1,8 +1,11 @@
 //! When the journal cannot be written: refuse, say so, and recover without help.
 
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
-use crate::daemon::{Daemon, fixture};
+use crate::connection::exchange;
+use crate::daemon::{Daemon, PATIENCE, command, fixture, notification};
 
 #[test]
 fn an_unwritable_journal_refuses_notifications_is_not_ready_and_recovers_by_itself() {
@@ -29,4 +32,34 @@ fn an_unwritable_journal_refuses_notifications_is_not_ready_and_recovers_by_itse
     daemon.wait_for("the journal can be written again");
     assert_eq!(daemon.get("/-/ready").status, 200);
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_loses_nothing_that_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__QUEUE_SIZE", "1");
+    let daemon = Daemon::spawn(command, folder.path());
+    let blocker = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let (tell, answered) = channel();
+    for second in 10..50 {
+        let (tell, address) = (tell.clone(), daemon.public_address().to_owned());
+        let body = notification(&"a".repeat(32), "errored", &format!("2026-11-20T18:00:{second}Z"));
+        let head = format!("POST /webhook | cf-webhook-auth: {} | content-length: {}", daemon.secret(), body.len());
+        thread::spawn(move || tell.send(exchange(&address, &head, body.as_bytes())));
+    }
+    let overloaded = "503 Service Unavailable | content-length: 33 | content-type: application/json | retry-after: 5 | \
+                      {\"error\":\"overloaded, try again\"}";
+    // Whoever is in the queue waits for the disk; the first to be answered is one who is not.
+    assert_eq!(answered.recv_timeout(PATIENCE).unwrap().to_string(), overloaded);
+    blocker.execute_batch("ROLLBACK").unwrap();
+    let answers: Vec<String> = (1..40).map(|_| answered.recv_timeout(PATIENCE).unwrap().to_string()).collect();
+    let recorded = answers.iter().filter(|answer| answer.ends_with("{\"outcome\":\"recorded\"}")).count();
+    let refused = answers.iter().filter(|answer| *answer == overloaded).count();
+    assert_eq!((recorded + refused, recorded > 0), (39, true), "{answers:?}");
+    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(recorded as f64));
+    let rejected = r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#;
+    assert_eq!(daemon.metric(rejected), Some((refused + 1) as f64));
 }

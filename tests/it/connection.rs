@@ -1,0 +1,135 @@
+//! HTTP by hand: a connection on which every byte is chosen and seen.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
+use crate::daemon::PATIENCE;
+
+/// A connection to one of the daemon's listeners.
+pub struct Connection(BufReader<TcpStream>);
+
+/// An answer as it arrived; what was chunked is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawAnswer {
+    /// Such as `200 OK`.
+    pub status: String,
+    /// By lower-case name, in the order of the names: the server's own order is chance.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to `host:port`.
+    pub fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.get_mut().write_all(bytes)
+    }
+
+    /// Reads an answer with its body.
+    pub fn read_answer(&mut self) -> io::Result<RawAnswer> {
+        let mut answer = self.read_head()?;
+        answer.body = match answer.header("content-length") {
+            "" if answer.header("transfer-encoding") == "chunked" => self.read_chunks()?,
+            length => self.read_exactly(length.parse().map_err(io::Error::other)?)?,
+        };
+        Ok(answer)
+    }
+
+    /// Reads an answer that has no body: to `HEAD`, or `100 Continue`.
+    pub fn read_head(&mut self) -> io::Result<RawAnswer> {
+        let status = self.read_line()?;
+        let status = status.strip_prefix("HTTP/1.1 ").ok_or_else(|| io::Error::other(format!("not HTTP: {status}")))?;
+        let mut headers = BTreeMap::new();
+        loop {
+            let line = self.read_line()?;
+            let Some((name, value)) = line.split_once(": ") else {
+                return Ok(RawAnswer { status: status.to_owned(), headers, body: Vec::new() });
+            };
+            headers.insert(name.to_lowercase(), value.to_owned());
+        }
+    }
+
+    /// Waits for the end of the connection; what came before it.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            // It is closed while bytes of ours were unread: an end like any other.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(rest),
+            read => read.map(|_| rest),
+        }
+    }
+
+    fn read_line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        match self.0.read_line(&mut line)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line.trim_end_matches("\r\n").to_owned()),
+        }
+    }
+
+    fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let size = usize::from_str_radix(&self.read_line()?, 16).map_err(io::Error::other)?;
+            let chunk = self.read_exactly(size + 2)?;
+            if size == 0 {
+                return Ok(body);
+            }
+            body.extend_from_slice(&chunk[..size]);
+        }
+    }
+
+    fn read_exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl RawAnswer {
+    /// The value of a header; empty when there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is text")
+    }
+}
+
+/// All of it on a line, but for the date: `status | header: value | ... | body`.
+impl fmt::Display for RawAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.status)?;
+        for (name, value) in self.headers.iter().filter(|(name, _)| *name != "date") {
+            write!(f, " | {name}: {value}")?;
+        }
+        if self.body.is_empty() { Ok(()) } else { write!(f, " | {}", String::from_utf8_lossy(&self.body)) }
+    }
+}
+
+/// A request, with its head written as `POST /webhook | name: value | ...`.
+pub fn request(head: &str, body: &[u8]) -> Vec<u8> {
+    let (line, headers) = head.split_once(" | ").unwrap_or((head, ""));
+    let headers = headers.split(" | ").filter(|header| !header.is_empty());
+    let headers: String = headers.map(|header| format!("{header}\r\n")).collect();
+    let mut request = format!("{line} HTTP/1.1\r\nhost: stream.example.com\r\n{headers}\r\n").into_bytes();
+    request.extend_from_slice(body);
+    request
+}
+
+/// Sends a request on a connection of its own and reads the answer.
+pub fn exchange(address: &str, head: &str, body: &[u8]) -> RawAnswer {
+    let mut connection = Connection::open(address).expect("the daemon listens");
+    connection.send(&request(head, body)).expect("the daemon reads");
+    let read = if head.starts_with("HEAD ") { Connection::read_head } else { Connection::read_answer };
+    read(&mut connection).unwrap_or_else(|error| panic!("{head}: no answer: {error}"))
+}

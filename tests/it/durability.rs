@@ -1,0 +1,359 @@
+//! What is answered 2xx is durable: through kills, stops and restarts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use serde_json::Value;
+
+use crate::connection::{Connection, exchange, request};
+use crate::daemon::{Daemon, PATIENCE, command, eventually, fixture, notification, ran, run};
+
+/// So many threads post at a time, each about an input of its own.
+const POSTERS: u64 = 4;
+
+/// An event that is sent, and read back from an export.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Fact {
+    input_id: String,
+    event: String,
+    updated_at: String,
+}
+
+impl Fact {
+    /// The event with this number of a poster: one a second, connected and disconnected by turns.
+    fn new(poster: u64, number: u64) -> Self {
+        let (minutes, seconds) = (number / 60, number % 60);
+        let (hours, minutes) = (minutes / 60, minutes % 60);
+        Self {
+            input_id: format!("{poster:032x}"),
+            event: if number.is_multiple_of(2) { "connected" } else { "disconnected" }.to_owned(),
+            updated_at: format!("2026-11-20T{hours:02}:{minutes:02}:{seconds:02}Z"),
+        }
+    }
+
+    fn body(&self) -> String {
+        notification(&self.input_id, &self.event, &self.updated_at)
+    }
+}
+
+/// What is in the journal, oldest first, after checking that it is whole.
+fn journaled(folder: &Path) -> Vec<Fact> {
+    let verified = run(folder, &["journal", "verify"]);
+    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
+    let exported = run(folder, &["journal", "export"]);
+    assert_eq!((exported.code, exported.stderr.as_str()), (Some(0), ""));
+    let fact = |line: &str| {
+        let line: Value = serde_json::from_str(line).expect("a line is JSON");
+        let [input_id, event, updated_at] =
+            ["input_id", "event", "updated_at"].map(|key| line[key].as_str().expect("a text").to_owned());
+        Fact { input_id, event, updated_at }
+    };
+    exported.stdout.lines().map(fact).collect()
+}
+
+/// One thread that posts fact after fact until its connection ends, and what became of them.
+struct Poster {
+    address: String,
+    secret: String,
+    poster: u64,
+    /// The number of the next fact.
+    next: u64,
+    /// Hears of every 2xx.
+    answered: Sender<()>,
+    accepted: BTreeSet<Fact>,
+    /// Sent, at least in part, and never answered.
+    unanswered: BTreeSet<Fact>,
+}
+
+impl Poster {
+    fn of(daemon: &Daemon, poster: u64, next: u64, answered: &Sender<()>) -> Self {
+        let (address, secret) = (daemon.public_address().to_owned(), daemon.secret().to_owned());
+        let answered = answered.clone();
+        Self { address, secret, poster, next, answered, accepted: BTreeSet::new(), unanswered: BTreeSet::new() }
+    }
+
+    fn next_fact(&mut self) -> Fact {
+        self.next += 1;
+        Fact::new(self.poster, self.next - 1)
+    }
+
+    fn accept(&mut self, fact: Fact) {
+        self.accepted.insert(fact);
+        // Whoever counts may have heard enough.
+        let _ = self.answered.send(());
+    }
+
+    /// Posts on one kept-alive connection until it breaks; every third fact twice.
+    fn post_until_killed(mut self) -> Self {
+        let Ok(mut connection) = Connection::open(&self.address) else { return self };
+        loop {
+            let fact = self.next_fact();
+            let outcomes = if self.next.is_multiple_of(3) { &["recorded", "duplicate"][..] } else { &["recorded"] };
+            for outcome in outcomes {
+                let body = fact.body();
+                let head = format!("POST /webhook | cf-webhook-auth: {} | content-length: {}", self.secret, body.len());
+                let sent = connection.send(&request(&head, body.as_bytes()));
+                let Ok(answer) = sent.and_then(|()| connection.read_answer()) else {
+                    if !self.accepted.contains(&fact) {
+                        self.unanswered.insert(fact);
+                    }
+                    return self;
+                };
+                assert_eq!(
+                    (answer.status.as_str(), answer.text()),
+                    ("200 OK", &*format!("{{\"outcome\":\"{outcome}\"}}"))
+                );
+                self.accept(fact.clone());
+            }
+        }
+    }
+
+    /// Posts on connections that are kept alive until the daemon closes them after an answer. A request
+    /// whose head was answered with `100 Continue` is accepted, and must be answered.
+    fn post_until_stopped(mut self) -> Self {
+        while let Ok(mut connection) = Connection::open(&self.address) {
+            let mut open = true;
+            while open {
+                let fact = self.next_fact();
+                let body = fact.body();
+                let head = format!(
+                    "POST /webhook | cf-webhook-auth: {} | expect: 100-continue | content-length: {}",
+                    self.secret,
+                    body.len()
+                );
+                if connection.send(&request(&head, b"")).and_then(|()| connection.read_head()).is_err() {
+                    return self;
+                }
+                let answer = connection.send(body.as_bytes()).and_then(|()| connection.read_answer());
+                let answer = answer.expect("a request that was accepted is answered");
+                assert_eq!((answer.status.as_str(), answer.text()), ("200 OK", "{\"outcome\":\"recorded\"}"));
+                open = answer.header("connection") != "close";
+                self.accept(fact);
+            }
+        }
+        self
+    }
+}
+
+/// Kills the daemon while it holds what it cannot make durable: somebody else writes to its journal.
+fn kill_while_it_cannot_write(folder: &Path, daemon: Daemon) {
+    let mut blocker = rusqlite::Connection::open(folder.join("data/journal.db")).unwrap();
+    blocker.busy_timeout(PATIENCE).unwrap();
+    let lock = blocker.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let durable: f64 = lock.query_one("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    eventually("all that is durable is shown, and no more", || {
+        daemon.metric("stream_live_exporter_journal_events") == Some(durable)
+    });
+    daemon.kill();
+}
+
+/// Lets all posters post, ends the daemon after so many answers, and returns the posters.
+fn post_until(
+    daemon: Daemon,
+    next: u64,
+    answers: u32,
+    post: fn(Poster) -> Poster,
+    end: impl FnOnce(Daemon),
+) -> Vec<Poster> {
+    let (tell, answered) = channel();
+    let posters: Vec<JoinHandle<Poster>> = (0..POSTERS)
+        .map(|poster| Poster::of(&daemon, poster, next, &tell))
+        .map(|poster| thread::spawn(move || post(poster)))
+        .collect();
+    for _ in 0..answers {
+        answered.recv_timeout(PATIENCE).expect("the daemon answers");
+    }
+    end(daemon);
+    posters.into_iter().map(|poster| poster.join().expect("the poster saw nothing unexpected")).collect()
+}
+
+/// The counters of every input are the distinct events in the journal.
+fn check_counters(daemon: &Daemon, journaled: &[Fact]) {
+    let mut counted = BTreeMap::new();
+    for poster in journaled.iter().map(|fact| &fact.input_id) {
+        for event in ["connected", "disconnected", "errored"] {
+            let series =
+                format!("cloudflare_stream_live_input_events_total{{input_id=\"{poster}\",event=\"{event}\"}}");
+            let of_series = |fact: &&Fact| fact.input_id == *poster && fact.event == event;
+            counted.entry(series).or_insert_with(|| journaled.iter().filter(of_series).count() as f64);
+        }
+    }
+    assert_eq!(daemon.samples("cloudflare_stream_live_input_events_total"), counted);
+}
+
+#[test]
+fn what_was_answered_survives_a_kill_at_any_moment_once_and_nothing_else_appears() {
+    const ROUNDS: u32 = 25;
+    let folder = tempfile::tempdir().unwrap();
+    let mut chance = fastrand::Rng::with_seed(2026);
+    let (mut accepted, mut known) = (BTreeSet::new(), Vec::new());
+    let (mut unanswered, mut next) = (BTreeSet::new(), 0);
+    for round in 0..ROUNDS {
+        let daemon = Daemon::start(folder.path());
+        check_counters(&daemon, &known);
+        // Who was not answered tries again, and is told whether it was too late for that.
+        for fact in std::mem::take(&mut unanswered) {
+            let outcome = if known.contains(&fact) { "duplicate" } else { "recorded" };
+            assert_eq!(daemon.post(&fact.body()).body, format!("{{\"outcome\":\"{outcome}\"}}"), "{fact:?}");
+            accepted.insert(fact);
+        }
+        let end = |daemon: Daemon| match round % 2 {
+            0 => daemon.kill(),
+            _ => kill_while_it_cannot_write(folder.path(), daemon),
+        };
+        let posters = post_until(daemon, next, chance.u32(0..150), Poster::post_until_killed, end);
+        for poster in posters {
+            next = next.max(poster.next);
+            accepted.extend(poster.accepted);
+            unanswered.extend(poster.unanswered);
+        }
+        known = journaled(folder.path());
+        let distinct: BTreeSet<Fact> = known.iter().cloned().collect();
+        assert_eq!(distinct.len(), known.len(), "round {round}: nothing is there twice");
+        let lost: Vec<_> = accepted.difference(&distinct).collect();
+        assert!(lost.is_empty(), "round {round}: answered and lost: {lost:?}");
+        let unsent: Vec<_> =
+            distinct.iter().filter(|fact| !accepted.contains(fact) && !unanswered.contains(fact)).collect();
+        assert!(unsent.is_empty(), "round {round}: never sent: {unsent:?}");
+    }
+    assert!(accepted.len() > ROUNDS as usize, "there was load");
+    check_counters(&Daemon::start(folder.path()), &known);
+}
+
+#[test]
+fn a_stop_under_load_answers_what_was_accepted_and_keeps_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut chance = fastrand::Rng::with_seed(2027);
+    let (mut accepted, mut next) = (BTreeSet::new(), 0);
+    for _ in 0..5 {
+        let stop = |daemon: Daemon| assert_eq!(daemon.stop().code(), Some(0));
+        let daemon = Daemon::start(folder.path());
+        let posters = post_until(daemon, next, chance.u32(20..120), Poster::post_until_stopped, stop);
+        for poster in posters {
+            next = next.max(poster.next);
+            accepted.extend(poster.accepted);
+        }
+        // Whose head was not accepted never sent a body: the journal has the accepted ones alone.
+        let known = journaled(folder.path());
+        assert_eq!(known.len(), accepted.len());
+        assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), accepted);
+        let verified = run(folder.path(), &["journal", "verify"]).stdout;
+        assert!(verified.ends_with(", 0 events after the checkpoint\n"), "{verified}");
+    }
+}
+
+#[test]
+fn a_second_daemon_keeps_off_the_data_folder_of_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let second = ran(&mut command(folder.path()));
+    assert_eq!(second.code, Some(1));
+    let refusal = "stream-live-exporter: data: in use by another stream-live-exporter; \
+                   stop it or choose another --storage.path\n";
+    assert_eq!(second.stderr, refusal);
+    assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
+    daemon.kill();
+    // However it ended, the folder is free.
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"duplicate"}"#);
+}
+
+/// All that the metrics tell of the inputs: the lines that stand still, and the seconds that run.
+fn told(daemon: &Daemon) -> (Vec<String>, BTreeMap<String, f64>) {
+    const RUNNING: &str = "cloudflare_stream_live_input_connected_seconds_total";
+    let (mut still, mut running) = (Vec::new(), BTreeMap::new());
+    let text = daemon.get("/metrics").body;
+    for line in text.lines().filter(|line| line.contains("cloudflare_stream_live_")) {
+        let labels = line.strip_prefix(RUNNING).and_then(|rest| rest.rsplit_once(' '));
+        match labels {
+            Some((labels, value)) if text.contains(&format!("cloudflare_stream_live_input_connected{labels} 1\n")) => {
+                running.insert(labels.to_owned(), value.parse().expect("a number"));
+            }
+            _ => still.push(line.to_owned()),
+        }
+    }
+    (still, running)
+}
+
+#[test]
+fn a_restart_between_any_two_notifications_changes_nothing() {
+    const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+    const YARD: &str = "0123456789abcdef0123456789abcdef";
+    let folder = tempfile::tempdir().unwrap();
+    let names = format!("[[inputs]]\nid = \"{YARD}\"\nname = \"Yard\"\n");
+    fs::write(folder.path().join("exporter.toml"), names).unwrap();
+    let start = || Daemon::start_with(folder.path(), ["--config.file=exporter.toml"]);
+    let at = |id: &str, event: &str, time: &str| notification(id, event, &format!("2026-11-20T{time}Z"));
+    let mut daemon = start();
+    let bodies = [
+        at(MAIN, "disconnected", "18:00:00"),
+        at(MAIN, "connected", "18:00:10"),
+        at(YARD, "connected", "18:00:00"),
+        at(MAIN, "connected", "18:00:10"),
+        fixture("errored-at-top-level"),
+        // Long after all of it was shown as running.
+        at(MAIN, "disconnected", "18:02:00"),
+        at(MAIN, "connected", "18:02:30"),
+        at(MAIN, "connected", "18:01:00"),
+        at(YARD, "connected", "18:30:00"),
+        at(MAIN, "disconnected", "19:00:00"),
+        fixture("docs-errored-trailing-comma"),
+        at(MAIN, "connected", "20:00:00"),
+        fixture("save-and-test-properly"),
+        at(YARD, "disconnected", "21:00:00"),
+    ];
+    for (number, body) in bodies.iter().enumerate() {
+        assert_eq!(daemon.post(body).status, 200);
+        let (still, running) = told(&daemon);
+        if number % 2 == 0 {
+            daemon.kill();
+        } else {
+            assert!(daemon.stop().success());
+        }
+        daemon = start();
+        let (still_after, running_after) = told(&daemon);
+        assert_eq!(still_after, still, "after {body}");
+        assert_eq!(running_after.keys().collect::<Vec<_>>(), running.keys().collect::<Vec<_>>(), "after {body}");
+        for (labels, seconds) in running {
+            assert!(running_after[&labels] >= seconds, "{labels} after {body}");
+        }
+    }
+    assert_eq!(told(&daemon).1.len(), 1, "one input is connected at the end");
+}
+
+#[test]
+fn the_daemons_own_secret_is_for_its_owner_alone_and_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut loud = command(folder.path());
+    loud.arg("--log.level=trace").stdout(File::create(folder.path().join("stdout")).unwrap());
+    let daemon = Daemon::spawn(loud, folder.path());
+    let file = folder.path().join("data/webhook-secret");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&file), mode(&folder.path().join("data"))), (0o600, 0o700));
+    let written = fs::read_to_string(&file).unwrap();
+    let secret = daemon.secret().to_owned();
+    assert_eq!(written, format!("{secret}\n"));
+    assert!(secret.len() == 64 && secret.bytes().all(|digit| digit.is_ascii_hexdigit()), "256 bits");
+
+    assert_eq!(daemon.post(&fixture("connected")).status, 200);
+    assert_eq!(daemon.post_with(&format!("{secret}0"), &fixture("connected")).status, 401);
+    assert_eq!(daemon.post_private("/-/reload").status, 200);
+    for path in ["/", "/metrics", "/api/v1/inputs", "/api/v1/events", "/-/ready"] {
+        assert!(!daemon.get(path).body.contains(&secret), "{path}");
+    }
+    let unknown = exchange(daemon.public_address(), &format!("GET /x | cf-webhook-auth: {secret}"), b"");
+    assert!(!unknown.to_string().contains(&secret), "{unknown}");
+    daemon.wait_for("configuration reloaded");
+    assert_eq!(daemon.wait_for("listening")["secret"], "data/webhook-secret");
+    assert!(!daemon.log().iter().any(|line| line.to_string().contains(&secret)));
+    assert!(daemon.stop().success());
+    assert!(!fs::read_to_string(folder.path().join("stdout")).unwrap().contains(&secret));
+
+    assert_eq!(Daemon::start(folder.path()).secret(), secret, "it stays the same");
+    let elsewhere = tempfile::tempdir().unwrap();
+    assert_ne!(Daemon::start(elsewhere.path()).secret(), secret, "another daemon has another");
+}

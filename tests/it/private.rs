@@ -1,0 +1,238 @@
+//! The private listener: what people, scripts and Prometheus see.
+
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::connection::{Connection, exchange, request};
+use crate::daemon::{Answer, Daemon, command, eventually, fixture, notification};
+
+const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+const CHAPEL: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
+const YARD: &str = "0123456789abcdef0123456789abcdef";
+
+/// A daemon that knows the names of two inputs, one of them silent as yet.
+fn start(folder: &std::path::Path) -> Daemon {
+    let names =
+        format!("[[inputs]]\nid = \"{MAIN}\"\nname = \"Main stage\"\n\n[[inputs]]\nid = \"{YARD}\"\nname = \"Yard\"\n");
+    fs::write(folder.join("exporter.toml"), names).unwrap();
+    Daemon::start_with(folder, ["--config.file=exporter.toml"])
+}
+
+fn get_json(daemon: &Daemon, path: &str) -> Value {
+    let Answer { status, body } = daemon.get(path);
+    assert_eq!(status, 200, "{body}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Posts in this order, and says what each must be answered.
+fn tell(daemon: &Daemon) {
+    let at = |input: &str, event: &str, time: &str| notification(input, event, &format!("2026-11-20T{time}Z"));
+    for (body, outcome) in [
+        (at(MAIN, "connected", "18:00:00"), "recorded"),
+        (at(MAIN, "connected", "18:00:00"), "duplicate"),
+        (at(MAIN, "disconnected", "18:01:30.5"), "recorded"),
+        (at(MAIN, "connected", "18:01:00"), "recorded"),
+        (fixture("errored-unknown-code"), "recorded"),
+        (at(CHAPEL, "connected", "18:00:00"), "recorded"),
+        (at(CHAPEL, "disconnected", "18:00:10"), "recorded"),
+        (at(CHAPEL, "connected", "18:00:20"), "recorded"),
+        (at("11111111111", "connected", "18:00:00"), "ignored"),
+        (notification(MAIN, "connected", "2126-01-01T00:00:00Z"), "ignored"),
+        (fixture("save-and-test-properly"), "test"),
+    ] {
+        assert_eq!(daemon.post(&body).body, format!("{{\"outcome\":\"{outcome}\"}}"), "{body}");
+    }
+}
+
+#[test]
+fn the_landing_page_leads_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--web.telemetry-path=/prometheus"]);
+    let page = daemon.get("/");
+    assert_eq!(page.status, 200);
+    let links: Vec<_> = page.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    assert_eq!(links, ["/prometheus", "/api/v1/inputs", "/api/v1/events", "/-/ready", "/-/healthy"]);
+    for link in links {
+        assert_eq!(daemon.get(link).status, 200, "{link}");
+    }
+    for elsewhere in ["/metrics", "/webhook", "/api/v1", "/favicon.ico"] {
+        assert_eq!(daemon.get(elsewhere), Answer { status: 404, body: "not found\n".into() }, "{elsewhere}");
+    }
+}
+
+#[test]
+fn the_inputs_are_told_with_all_that_is_known_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    tell(&daemon);
+    let mut told = get_json(&daemon, "/api/v1/inputs");
+    assert!(told["as_of"].as_str().unwrap().ends_with('Z'), "{told}");
+    // It runs: three days since it connected, and counting.
+    let running = told["inputs"][2]["connected_seconds"].take();
+    assert!(running.as_f64().unwrap() > 10.0, "{running}");
+    assert_eq!(
+        told["inputs"],
+        json!([
+            {
+                "id": YARD, "name": "Yard", "state": "unknown", "since": null, "connected_seconds": 0.0,
+                "sessions": 0, "reconnects": 0, "events": {"connected": 0, "disconnected": 0, "errored": 0},
+                "errors": {}, "last_event_at": null, "last_error": null,
+            },
+            {
+                "id": MAIN, "name": "Main stage", "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
+                "connected_seconds": 90.5, "sessions": 1, "reconnects": 0,
+                "events": {"connected": 2, "disconnected": 1, "errored": 1}, "errors": {"other": 1},
+                "last_event_at": "2026-11-20T18:06:00Z",
+                "last_error": {"code": "ERR_SOMETHING_NEW", "at": "2026-11-20T18:06:00Z"},
+            },
+            {
+                "id": CHAPEL, "name": "", "state": "connected", "since": "2026-11-20T18:00:20Z",
+                "connected_seconds": null, "sessions": 1, "reconnects": 1,
+                "events": {"connected": 2, "disconnected": 1, "errored": 0}, "errors": {},
+                "last_event_at": "2026-11-20T18:00:20Z", "last_error": null,
+            },
+        ])
+    );
+}
+
+/// What the API tells of the newest deliveries: outcome, reason, input, event, time.
+fn verdicts(events: &Value) -> Vec<[String; 5]> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let keys = ["outcome", "reason", "input_id", "event", "updated_at"];
+    let events = events["events"].as_array().expect("the events are a list");
+    events.iter().map(|event| keys.map(|key| text(&event[key]))).collect()
+}
+
+#[test]
+fn the_newest_deliveries_are_told_with_their_verdict_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    tell(&daemon);
+    let told = get_json(&daemon, "/api/v1/events");
+    let newest = [
+        ["test", "", "", "", ""],
+        ["ignored", "future", "", "", ""],
+        ["ignored", "input_id", "", "", ""],
+        ["recorded", "", CHAPEL, "connected", "2026-11-20T18:00:20Z"],
+        ["recorded", "", CHAPEL, "disconnected", "2026-11-20T18:00:10Z"],
+        ["recorded", "", CHAPEL, "connected", "2026-11-20T18:00:00Z"],
+        ["recorded", "", MAIN, "errored", "2026-11-20T18:06:00Z"],
+        ["recorded", "out_of_order", MAIN, "connected", "2026-11-20T18:01:00Z"],
+        ["recorded", "", MAIN, "disconnected", "2026-11-20T18:01:30.5Z"],
+        ["duplicate", "", MAIN, "connected", "2026-11-20T18:00:00Z"],
+        ["recorded", "", MAIN, "connected", "2026-11-20T18:00:00Z"],
+    ];
+    assert_eq!(verdicts(&told), newest);
+    assert_eq!(
+        told["events"][6]["error"],
+        json!({
+            "code": "ERR_SOMETHING_NEW", "message": "A code that this daemon has never heard of.",
+            "video_codec": null, "audio_codec": null,
+        })
+    );
+    assert_eq!(told["events"][6]["sent_at"], "2026-11-20T18:06:03Z");
+    assert_eq!(verdicts(&get_json(&daemon, "/api/v1/events?limit=2")), newest[..2]);
+    assert_eq!(daemon.get("/api/v1/events?limit=many").status, 400);
+
+    assert!(daemon.stop().success());
+    let daemon = start(folder.path());
+    // What is in the journal is still there, to the last detail.
+    let recorded: Vec<_> =
+        told["events"].as_array().unwrap().iter().filter(|event| event["outcome"] == "recorded").cloned().collect();
+    assert_eq!(get_json(&daemon, "/api/v1/events")["events"], Value::Array(recorded));
+}
+
+#[test]
+fn a_daemon_that_drains_says_so_and_answers_what_is_under_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(daemon.get("/-/ready"), Answer { status: 200, body: "ready\n".into() });
+    let body = fixture("connected");
+    let secret = daemon.secret();
+    let head =
+        format!("POST /webhook | cf-webhook-auth: {secret} | expect: 100-continue | content-length: {}", body.len());
+    let mut connection = Connection::open(daemon.public_address()).unwrap();
+    connection.send(&request(&head, b"")).unwrap();
+    assert_eq!(connection.read_head().unwrap().status, "100 Continue");
+
+    daemon.signal("TERM");
+    daemon.wait_for("shutting down: answering what is under way");
+    let draining = Answer { status: 503, body: "draining: the daemon is shutting down\n".into() };
+    assert_eq!(daemon.get("/-/ready"), draining);
+    assert_eq!(daemon.get("/-/healthy").status, 200);
+    assert_eq!(daemon.get("/metrics").status, 200);
+
+    connection.send(body.as_bytes()).unwrap();
+    let answer = connection.read_answer().unwrap();
+    assert_eq!((answer.status.as_str(), answer.text()), ("200 OK", r#"{"outcome":"recorded"}"#));
+    assert_eq!(answer.header("connection"), "close");
+    assert!(daemon.wait().success());
+}
+
+/// The lines of an exposition without their values: every series and every word about it.
+fn without_values(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| match line.rsplit_once(' ') {
+        Some((series, _)) if !line.starts_with('#') => series.to_owned(),
+        _ => line.to_owned(),
+    });
+    lines.collect()
+}
+
+#[test]
+fn metrics_come_compressed_when_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    tell(&daemon);
+    let plain = exchange(daemon.private_address(), "GET /metrics | connection: close", b"");
+    assert_eq!(plain.header("content-encoding"), "");
+    let answer = exchange(daemon.private_address(), "GET /metrics | accept-encoding: gzip | connection: close", b"");
+    assert_eq!((answer.status.as_str(), answer.header("content-encoding")), ("200 OK", "gzip"));
+    assert_eq!(answer.body[..2], [0x1f, 0x8b]);
+    assert!(answer.body.len() * 3 < plain.body.len(), "{} of {} bytes", answer.body.len(), plain.body.len());
+    let mut gzip = Command::new("gzip").arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    gzip.stdin.take().unwrap().write_all(&answer.body).unwrap();
+    let output = gzip.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(without_values(std::str::from_utf8(&output.stdout).unwrap()), without_values(plain.text()));
+}
+
+#[test]
+fn the_scraper_chooses_between_two_formats() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    tell(&daemon);
+    let (text, open) =
+        ("text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let connected = format!("cloudflare_stream_live_input_connected{{input_id=\"{CHAPEL}\"}} 1\n");
+    for (accept, format) in [
+        ("text/plain", text),
+        ("*/*", text),
+        ("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5", open),
+        ("text/plain;q=0.9,application/openmetrics-text;version=1.0.0;q=0.5", text),
+    ] {
+        let answer = exchange(daemon.private_address(), &format!("GET /metrics | accept: {accept}"), b"");
+        assert_eq!((answer.status.as_str(), answer.header("content-type")), ("200 OK", format), "{accept}");
+        assert_eq!(answer.text().ends_with("\n# EOF\n"), format == open, "{accept}");
+        assert_eq!(answer.text().matches("# EOF").count(), usize::from(format == open), "{accept}");
+        assert!(answer.text().contains(&connected), "{accept}");
+    }
+}
+
+#[test]
+fn the_daemon_is_ready_again_after_its_restart_and_knows_its_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    tell(&daemon);
+    daemon.kill();
+    let mut quiet = command(folder.path());
+    quiet.arg("--inputs.max=1");
+    let daemon = Daemon::spawn(quiet, folder.path());
+    eventually("the daemon is ready", || daemon.get("/-/ready").status == 200);
+    // The limit is for what is new: what is known stays known.
+    assert_eq!(daemon.metric("stream_live_exporter_restored_inputs"), Some(2.0));
+    assert_eq!(daemon.post(&notification(MAIN, "connected", "2026-11-20T19:00:00Z")).body, r#"{"outcome":"recorded"}"#);
+    assert_eq!(daemon.post(&notification(YARD, "connected", "2026-11-20T19:00:00Z")).body, r#"{"outcome":"ignored"}"#);
+}

@@ -1,0 +1,238 @@
+//! A real Prometheus scrapes the real binary while its simulator posts; what Prometheus says then is
+//! the simulator's own truth.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use stream_live_exporter::clock::now;
+use stream_live_exporter::event::Timestamp;
+use stream_live_exporter::metrics::catalogue::{CHAPTERS, Kind, exporter};
+use tempfile::TempDir;
+
+use crate::daemon::{Daemon, PATIENCE, eventually};
+use crate::tools::tool;
+
+const JOB: &str = "stream-live-exporter";
+const PREFIX: &str = "cloudflare_stream_live_input_";
+
+/// A Prometheus of its own, scraping every second what [`Prometheus::scrape`] says. Killed when dropped.
+struct Prometheus {
+    child: Child,
+    url: String,
+    folder: TempDir,
+}
+
+impl Prometheus {
+    /// Starts it on a port that is free, and waits until it is ready.
+    fn start(program: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        // The targets come from a file: a daemon that was started again has another port and is yet
+        // the same instance.
+        let config = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs:\n- job_name: {JOB}\n  file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]\n"
+        );
+        fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
+        fs::write(folder.path().join("targets.json"), "[]").expect("the folder can be written");
+        // Between letting a port go and Prometheus taking it, somebody else may have.
+        let started = (0..10).find_map(|_| Self::start_on(program, folder.path(), free_port()));
+        let (child, url) = started.expect("prometheus starts; its messages are above");
+        Self { child, url, folder }
+    }
+
+    fn start_on(program: &Path, folder: &Path, port: u16) -> Option<(Child, String)> {
+        let mut child = Command::new(program)
+            .current_dir(folder)
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("prometheus runs");
+        let url = format!("http://127.0.0.1:{port}");
+        let mut ended = false;
+        eventually("prometheus is ready", || {
+            ended = child.try_wait().expect("prometheus can be waited for").is_some();
+            ended || agent().get(format!("{url}/-/ready")).call().is_ok_and(|answer| answer.status() == 200)
+        });
+        // Who answers may be the one who was faster.
+        ended |= child.try_wait().expect("prometheus can be waited for").is_some();
+        (!ended).then_some((child, url))
+    }
+
+    /// From now on it scrapes this daemon.
+    fn scrape(&self, daemon: &Daemon) {
+        let address = daemon.private.trim_start_matches("http://");
+        let targets = serde_json::json!([{"targets": [address], "labels": {"instance": "under test"}}]);
+        let (new, file) = (self.folder.path().join("targets.new"), self.folder.path().join("targets.json"));
+        fs::write(&new, targets.to_string()).expect("the folder can be written");
+        fs::rename(new, file).expect("the folder can be written");
+    }
+
+    /// The value of the one series that the expression gives; `None` when it gives none.
+    fn value(&self, expression: &str) -> Option<f64> {
+        let series = self.query(expression);
+        assert!(series.len() < 2, "{expression} gives more than one series: {series:?}");
+        Some(number(&series.first()?["value"][1]))
+    }
+
+    /// All series that the expression gives now.
+    fn query(&self, expression: &str) -> Vec<Value> {
+        let request = agent().get(format!("{}/api/v1/query", self.url)).query("query", expression);
+        let mut answer = request.call().expect("prometheus answers");
+        let body = answer.body_mut().read_to_string().expect("the answer is text");
+        let body: Value = serde_json::from_str(&body).expect("the answer is JSON");
+        assert_eq!(body["status"], "success", "{expression}: {body}");
+        body["data"]["result"].as_array().expect("the result is a vector").clone()
+    }
+
+    /// Waits until a scrape that began after this moment is in.
+    fn wait_for_scrape_after(&self, moment: Timestamp) {
+        let up = format!("up{{job=\"{JOB}\"}}");
+        let scraped = || self.value(&format!("timestamp({up}) and {up} == 1"));
+        // Prometheus may align the time of a scrape by some milliseconds.
+        let moment = seconds(moment) + 0.01;
+        eventually("prometheus has scraped", || scraped().is_some_and(|scraped| scraped > moment));
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("the socket is bound").port()
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).proxy(None).build().into()
+}
+
+/// Prometheus writes numbers as texts.
+fn number(value: &Value) -> f64 {
+    value.as_str().expect("a value is a text").parse().expect("a value is a number")
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+/// Posts with the binary's own simulator; the truth that it tells afterwards.
+fn simulate(daemon: &Daemon, folder: &Path, scenario: &str, seed: u32) -> Value {
+    let truth = folder.join("truth.json");
+    let output = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"))
+        .current_dir(folder)
+        .args(["simulate", "--inputs=5", "--rate=200", "--duration=2s", "--secret-file=data/webhook-secret"])
+        .args([format!("--url={}", daemon.webhook), format!("--scenario={scenario}"), format!("--seed={seed}")])
+        .arg(format!("--truth-file={}", truth.display()))
+        .output()
+        .expect("the simulator runs");
+    assert!(output.status.success(), "{scenario}: {}", String::from_utf8_lossy(&output.stdout));
+    let truth: Value =
+        serde_json::from_str(&fs::read_to_string(truth).expect("the truth was told")).expect("the truth is JSON");
+    assert_eq!(truth["uncertain"], 0, "{scenario}: every notification was answered");
+    assert!(truth["posted"].as_u64() > Some(50), "{scenario}: {truth}");
+    truth
+}
+
+/// Every series that Prometheus should have of these inputs, each with its value.
+fn expected_series(truths: &[Value]) -> Vec<(String, f64)> {
+    let mut expected = Vec::new();
+    let inputs = truths.iter().flat_map(|truth| truth["inputs"].as_object().expect("inputs by id"));
+    for (id, truth) in inputs {
+        let mut tell = |metric: &str, label: Option<(&str, &str)>, value: f64| {
+            let label = label.map(|(name, value)| format!(",{name}=\"{value}\"")).unwrap_or_default();
+            expected.push((format!("{PREFIX}{metric}{{job=\"{JOB}\",input_id=\"{id}\"{label}}}"), value));
+        };
+        if let Some(connected) = truth["connected"].as_f64() {
+            tell("connected", None, connected);
+        }
+        if let Some(since) = truth["state_timestamp_ms"].as_f64() {
+            tell("state_timestamp_seconds", None, since / 1000.0);
+        }
+        for (key, metric, label, unit) in [
+            ("events", "events_total", "event", 1.0),
+            ("errors", "errors_total", "code", 1.0),
+            ("last_event_ms", "last_event_timestamp_seconds", "event", 1000.0),
+        ] {
+            for (name, value) in truth[key].as_object().expect("values by name") {
+                tell(metric, Some((label, name)), value.as_f64().expect("a number") / unit);
+            }
+        }
+    }
+    expected
+}
+
+/// Compares all that Prometheus has of the families that the truth knows with the truth.
+fn check(prometheus: &Prometheus, truths: &[Value]) {
+    let expected = expected_series(truths);
+    assert!(expected.len() > 100, "{expected:?}");
+    for (series, value) in &expected {
+        assert_eq!(prometheus.value(series), Some(*value), "{series}");
+    }
+    let families = "connected|state_timestamp_seconds|events_total|errors_total|last_event_timestamp_seconds";
+    let all = format!("count({{__name__=~\"{PREFIX}({families})\"}})");
+    assert_eq!(prometheus.value(&all), Some(expected.len() as f64), "Prometheus has series that are not true");
+}
+
+#[test]
+fn what_prometheus_says_is_what_was_simulated() {
+    let Some(program) = tool("PROMETHEUS", Path::new("prometheus")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let prometheus = Prometheus::start(&program);
+    let daemon = Daemon::start(folder.path());
+    prometheus.scrape(&daemon);
+    let began = now();
+    prometheus.wait_for_scrape_after(began);
+
+    let mut truths = vec![
+        simulate(&daemon, folder.path(), "steady", 1),
+        simulate(&daemon, folder.path(), "errors", 2),
+        simulate(&daemon, folder.path(), "out-of-order", 3),
+    ];
+    prometheus.wait_for_scrape_after(now());
+    assert_eq!(prometheus.value(&format!("up{{job=\"{JOB}\"}}")), Some(1.0));
+    check(&prometheus, &truths);
+
+    daemon.kill();
+    let daemon = Daemon::start(folder.path());
+    prometheus.scrape(&daemon);
+    prometheus.wait_for_scrape_after(now());
+    check(&prometheus, &truths);
+
+    truths.push(simulate(&daemon, folder.path(), "duplicates", 4));
+    truths.push(simulate(&daemon, folder.path(), "storm", 5));
+    truths.push(simulate(&daemon, folder.path(), "flapping", 6));
+    prometheus.wait_for_scrape_after(now());
+    check(&prometheus, &truths);
+    check_counters_never_fell(&prometheus, began);
+}
+
+/// No counter that survives restarts fell since then, although the daemon was killed in between.
+fn check_counters_never_fell(prometheus: &Prometheus, began: Timestamp) {
+    let range = now().since(began).expect("time goes on").as_secs() + 5;
+    let surviving = CHAPTERS.iter().flat_map(|(_, families)| *families).filter(|family| {
+        family.kind != Kind::Gauge && (family.name.starts_with("cloudflare_") || **family == &exporter::OUT_OF_ORDER)
+    });
+    for family in surviving {
+        let suffixes: &[&str] = if family.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
+        for name in suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)) {
+            let resets = prometheus.query(&format!("resets({name}[{range}s])"));
+            assert!(!resets.is_empty(), "{name} was scraped");
+            let fallen: Vec<_> = resets.iter().filter(|series| number(&series["value"][1]) > 0.0).collect();
+            assert!(fallen.is_empty(), "{name} fell: {fallen:?}");
+        }
+    }
+    // The exporter's own counters do begin anew: the restart is within what was looked at.
+    let own = format!("resets(stream_live_exporter_notifications_total{{outcome=\"recorded\"}}[{range}s])");
+    assert_eq!(prometheus.value(&own), Some(1.0), "the restart is seen");
+    let scrapes = prometheus.value(&format!("min(count_over_time({PREFIX}connected_seconds_total[{range}s]))"));
+    assert!(scrapes > Some(1.0), "every input was scraped more than once: {scrapes:?}");
+}

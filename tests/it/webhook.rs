@@ -1,0 +1,295 @@
+//! The public listener, byte by byte: what the internet sends, and all that it gets.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::connection::{Connection, exchange, request};
+use crate::daemon::{Daemon, command, fixture, notification};
+
+const UNAUTHORIZED: &str = "401 Unauthorized | connection: close | content-length: 24 | content-type: application/json | \
+                            {\"error\":\"unauthorized\"}";
+const NOT_FOUND: &str = "404 Not Found | content-length: 10 | content-type: text/plain; charset=utf-8 | not found\n";
+const RECORDED: &str = "200 OK | content-length: 22 | content-type: application/json | {\"outcome\":\"recorded\"}";
+const DUPLICATE: &str = "200 OK | content-length: 23 | content-type: application/json | {\"outcome\":\"duplicate\"}";
+const TEST: &str = "200 OK | content-length: 18 | content-type: application/json | {\"outcome\":\"test\"}";
+const IGNORED: &str = "200 OK | content-length: 21 | content-type: application/json | {\"outcome\":\"ignored\"}";
+const INPUT: &str = "0123456789abcdef0123456789abcdef";
+
+/// One request, with `AUTH` for the header with the valid secret: the whole answer but for its date,
+/// and the reason under which it is counted as refused, if any.
+fn check(daemon: &Daemon, head: &str, body: impl AsRef<[u8]>, answer: &str, refused: Option<&str>) {
+    let head = head.replace("AUTH", &format!("cf-webhook-auth: {}", daemon.secret()));
+    let mut rejected = rejections(daemon);
+    assert_eq!(exchange(daemon.public_address(), &head, body.as_ref()).to_string(), answer, "{head}");
+    if let Some(reason) = refused {
+        let series = format!("stream_live_exporter_requests_rejected_total{{reason=\"{reason}\"}}");
+        *rejected.get_mut(&series).expect("the reason is one of the label's values") += 1.0;
+    }
+    assert_eq!(rejections(daemon), rejected, "{head}");
+}
+
+fn rejections(daemon: &Daemon) -> BTreeMap<String, f64> {
+    daemon.samples("stream_live_exporter_requests_rejected_total")
+}
+
+/// A request with its whole body, in the valid way.
+fn post(body: &[u8]) -> String {
+    format!("POST /webhook | AUTH | content-length: {}", body.len())
+}
+
+#[test]
+fn a_stranger_is_told_nothing_but_401_and_before_his_body_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let secret = daemon.secret().to_owned();
+    let (start, wrong) = (&secret[..63], "0".repeat(64));
+    for head in [
+        "POST /webhook | content-length: 5",
+        "POST /webhook | cf-webhook-auth:  | content-length: 5",
+        &format!("POST /webhook | cf-webhook-auth: {wrong} | content-length: 5"),
+        &format!("POST /webhook | cf-webhook-auth: {start} | content-length: 5"),
+        &format!("POST /webhook | cf-webhook-auth: {secret}0 | content-length: 5"),
+        &format!("POST /webhook | cf-webhook-auth: {} | content-length: 5", secret.to_uppercase()),
+        "POST /webhook | AUTH | AUTH | content-length: 5",
+        &format!("POST /webhook | AUTH | cf-webhook-auth: {wrong} | content-length: 5"),
+        "POST /webhook?cf-webhook-auth=1 | content-length: 5",
+        &format!("POST /webhook | authorization: Bearer {secret} | content-length: 5"),
+        "POST /webhook | transfer-encoding: chunked",
+        // Whatever else is wrong with it.
+        "POST /webhook | content-length: 999999999999",
+        "POST /webhook | content-encoding: gzip | content-length: 5",
+        "GET /webhook",
+        "DELETE /webhook",
+    ] {
+        // None of the bodies that the heads promise is ever sent.
+        check(&daemon, head, "", UNAUTHORIZED, Some("secret"));
+    }
+}
+
+#[test]
+fn what_cannot_be_a_notification_is_refused_with_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--webhook.max-body-size=1KiB"]);
+    let refused = |status: &str, extra: &str, error: &str| {
+        let length = error.len() + r#"{"error":""}"#.len();
+        let (before, after) = if extra.starts_with("allow") { (extra, "") } else { ("", extra) };
+        format!(
+            "{status} | {before}{after}content-length: {length} | content-type: application/json | {{\"error\":\"{error}\"}}"
+        )
+    };
+    let close = "connection: close | ";
+    let method = refused(
+        "405 Method Not Allowed",
+        "allow: POST | connection: close | ",
+        "method not allowed: notifications are sent with POST",
+    );
+    for verb in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
+        check(&daemon, &format!("{verb} /webhook | AUTH"), "", &method, Some("method"));
+    }
+    let without_body = method.rsplit_once(" | ").unwrap().0;
+    check(&daemon, "HEAD /webhook | AUTH", "", without_body, Some("method"));
+
+    let encoding = refused(
+        "415 Unsupported Media Type",
+        close,
+        "unsupported content encoding: send the notification uncompressed",
+    );
+    for name in ["gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip"] {
+        let head = format!("POST /webhook | AUTH | content-encoding: {name} | content-length: 2");
+        check(&daemon, &head, "", &encoding, Some("encoding"));
+    }
+
+    let too_large = refused("413 Payload Too Large", close, "body larger than 1024 bytes");
+    check(&daemon, "POST /webhook | AUTH | content-length: 1025", "", &too_large, Some("too_large"));
+    let unfinished = format!("400\r\n{}\r\n1\r\n \r\n", " ".repeat(0x400));
+    check(&daemon, "POST /webhook | AUTH | transfer-encoding: chunked", unfinished, &too_large, Some("too_large"));
+
+    for (body, position) in [
+        (&b"not json"[..], "line 1, column 2"),
+        (br#"{"a": }"#, "line 1, column 7"),
+        (b"{\n\"secret-looking\": nope}", "line 2, column 20"),
+        (br#"{"data": {"input_id": "2c28"#, "line 1, column 27"),
+        (b"{} {}", "line 1, column 4"),
+        (b" 17", "line 1, column 3"),
+    ] {
+        let answer = refused("400 Bad Request", "", &format!("not a JSON object: {position}"));
+        check(&daemon, &post(body), body, &answer, Some("not_json"));
+    }
+}
+
+#[test]
+fn a_body_that_dawdles_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut slow = command(folder.path());
+    slow.env("STREAM_LIVE_EXPORTER__WEBHOOK__BODY_TIMEOUT", "200ms");
+    let daemon = Daemon::spawn(slow, folder.path());
+    let answer = "408 Request Timeout | connection: close | content-length: 43 | content-type: application/json | \
+                  {\"error\":\"the body did not arrive in time\"}";
+    for (head, beginning) in [
+        ("POST /webhook | AUTH | content-length: 2", ""),
+        ("POST /webhook | AUTH | content-length: 2", "{"),
+        ("POST /webhook | AUTH | transfer-encoding: chunked", "2\r\n{}\r\n"),
+    ] {
+        check(&daemon, head, beginning, answer, Some("timeout"));
+    }
+}
+
+#[test]
+fn whoever_asks_for_something_else_finds_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for head in [
+        "GET /",
+        "GET /metrics",
+        "GET /-/ready",
+        "POST /-/reload",
+        "POST /-/healthy",
+        "DELETE /-/healthy",
+        "GET /api/v1/inputs",
+        "POST /webhook/ | AUTH",
+        "POST /webhook2 | AUTH",
+        "POST /WEBHOOK | AUTH",
+        "POST //webhook | AUTH",
+        "GET /data/webhook-secret",
+    ] {
+        check(&daemon, head, "", NOT_FOUND, None);
+    }
+    let healthy = "200 OK | content-length: 8 | content-type: text/plain; charset=utf-8";
+    check(&daemon, "GET /-/healthy", "", &format!("{healthy} | healthy\n"), None);
+    check(&daemon, "HEAD /-/healthy", "", healthy, None);
+}
+
+#[test]
+fn a_notification_may_come_in_any_wrapping() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--webhook.max-body-size=1KiB"]);
+    let body = notification(INPUT, "connected", "2026-11-20T18:00:00Z");
+    check(&daemon, &post(body.as_bytes()), &body, RECORDED, None);
+    let length = body.len();
+    for headers in [
+        format!("content-length: {length} | content-type: application/json"),
+        format!("content-length: {length} | content-type: text/plain"),
+        format!("content-length: {length} | content-type: application/x-www-form-urlencoded"),
+        format!("content-length: {length} | content-type: none of this"),
+        format!("content-length: {length} | content-encoding: identity"),
+    ] {
+        check(&daemon, &format!("POST /webhook | AUTH | {headers}"), &body, DUPLICATE, None);
+    }
+    let (head, tail) = body.split_at(100);
+    let chunked = format!("64\r\n{head}\r\n{:x}\r\n{tail}\r\n0\r\n\r\n", tail.len());
+    check(&daemon, "POST /webhook | AUTH | transfer-encoding: chunked", chunked, DUPLICATE, None);
+    check(&daemon, &post(body.as_bytes()).replace("/webhook", "/webhook?from=cloudflare"), &body, DUPLICATE, None);
+    let just_fits = format!("{body}{}", " ".repeat(1024 - length));
+    check(&daemon, &post(just_fits.as_bytes()), &just_fits, DUPLICATE, None);
+}
+
+#[test]
+fn every_known_notification_has_its_outcome() {
+    let outcomes = [
+        ("connected", RECORDED),
+        ("disconnected", RECORDED),
+        ("docs-disconnected", RECORDED),
+        ("docs-errored-trailing-comma", RECORDED),
+        ("errored-at-top-level", RECORDED),
+        ("errored-unhealthy", RECORDED),
+        ("errored-unknown-code", RECORDED),
+        ("errored-without-details", RECORDED),
+        ("other-alert-type", IGNORED),
+        ("policy-test-fake-input", IGNORED),
+        ("save-and-test-correctly", TEST),
+        ("save-and-test-properly", TEST),
+        ("unknown-event-type", IGNORED),
+        ("video-webhook-by-mistake", IGNORED),
+    ];
+    let fixtures = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/notifications")).unwrap();
+    assert_eq!(fixtures.count(), outcomes.len(), "every fixture is listed");
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for (name, outcome) in outcomes {
+        let body = fixture(name);
+        check(&daemon, &post(body.as_bytes()), &body, outcome, None);
+        let again = if outcome == RECORDED { DUPLICATE } else { outcome };
+        check(&daemon, &post(body.as_bytes()), &body, again, None);
+    }
+    let outcomes = daemon.samples("stream_live_exporter_notifications_total");
+    let outcomes: Vec<_> = outcomes.iter().map(|(series, count)| (series.split('"').nth(1).unwrap(), *count)).collect();
+    assert_eq!(outcomes, [("duplicate", 8.0), ("ignored", 8.0), ("recorded", 8.0), ("test", 4.0)]);
+    assert_eq!(daemon.metric("stream_live_exporter_notifications_lenient_total"), Some(2.0));
+}
+
+#[test]
+fn the_log_says_what_happened_and_repeats_nothing_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--log.level=trace"]);
+    let (private, guess) = ("confidential-8d1f", "guessed-secret-51c0");
+    let told = serde_json::json!({
+        "name": private, "text": private, "policy_name": private, "account_id": private, private: private,
+        "data": {
+            "notification_name": private, "input_id": INPUT, "event_type": "live_input.errored",
+            "updated_at": "2026-11-20T18:00:00Z",
+            "live_input_errored": {
+                "error": {"code": "ERR_UNHEALTHY", "message": private}, "video_codec": private, "audio_codec": private,
+            },
+        },
+    });
+    let unusable = [
+        format!("{{\"data\": {{\"input_id\": \"{private}\", \"event_type\": \"live_input.connected\"}}}}"),
+        format!("{{\"data\": {{\"event_type\": \"{private}\"}}}}"),
+        format!("{{\"alert_type\": \"{private}\", \"data\": \"{private}\"}}"),
+        format!("{{\"{private}\": nothing"),
+        private.to_owned(),
+    ];
+    for body in unusable.iter().chain([&told.to_string()]) {
+        let answer = daemon.post(body);
+        assert!(!answer.body.contains(private), "{answer:?}");
+    }
+    for head in [
+        format!("POST /webhook?{private} | cf-webhook-auth: {guess} | x-{private}: {private} | content-length: 0"),
+        format!("GET /{private}?{private} | user-agent: {private}"),
+        format!("{private} /webhook | cf-webhook-auth: {guess}"),
+    ] {
+        let answer = exchange(daemon.public_address(), &head, b"").to_string();
+        assert!(!answer.contains(private) && !answer.contains(guess), "{answer}");
+    }
+    daemon.wait_for("input errored");
+    let secret = daemon.secret().to_owned();
+    let lines: String = daemon.log().iter().map(|line| format!("{line}\n")).collect();
+    assert!(lines.contains(INPUT) && lines.contains("ERR_UNHEALTHY"), "{lines}");
+    for unmentionable in [private, guess, &secret] {
+        assert!(!lines.contains(unmentionable), "{unmentionable} in\n{lines}");
+    }
+}
+
+#[test]
+fn what_is_no_http_is_nothing_that_a_person_must_act_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for garbage in [&b"garbage\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"] {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(garbage).unwrap();
+        let answer = connection.read_to_end().unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 400 Bad Request\r\n"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(daemon.post(&fixture("connected")).status, 200);
+    daemon.wait_for("input changed");
+    let loud: Vec<_> = daemon.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
+    assert!(loud.is_empty(), "{loud:?}");
+}
+
+#[test]
+fn a_refused_request_ends_its_connection_even_when_its_body_does_not_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let elsewhere = "POST /elsewhere | transfer-encoding: chunked";
+    for (head, status) in [
+        ("POST /webhook | content-length: 5", "401 Unauthorized"),
+        ("POST /webhook | transfer-encoding: chunked", "401 Unauthorized"),
+        (elsewhere, "404 Not Found"),
+    ] {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(&request(head, b"")).unwrap();
+        assert_eq!(connection.read_answer().unwrap().status, status, "{head}");
+        let end = connection.read_to_end();
+        assert!(end.as_ref().is_ok_and(Vec::is_empty), "{head}: still open: {end:?}");
+    }
+}

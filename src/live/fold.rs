@@ -83,10 +83,8 @@ impl Fold {
 
     /// Folds an event that is already in the journal, as it was folded when it was recorded.
     pub fn replay(&mut self, event: &Event, shown_until: Timestamp) {
-        let identity = Identity::of(event);
-        if self.memory.recall(&event.input_id, &identity) == Recall::New {
+        if self.memory.learn(event.input_id, Identity::of(event)) == Recall::New {
             self.state.apply(event, shown_until);
-            self.memory.remember(event.input_id, identity);
         }
     }
 

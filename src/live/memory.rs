@@ -53,7 +53,7 @@ impl Identities {
     const ENCODED_SIZE: usize = 12;
 
     fn recall(&self, identity: &Identity) -> Recall {
-        match self.0.binary_search(identity) {
+        match self.search(identity) {
             Ok(_) => Recall::Known,
             Err(0) if self.0.len() >= REMEMBERED => Recall::TooOld,
             Err(_) => Recall::New,
@@ -61,10 +61,19 @@ impl Identities {
     }
 
     fn remember(&mut self, identity: Identity) {
-        if let Err(position) = self.0.binary_search(&identity) {
+        if let Err(position) = self.search(&identity) {
             self.0.insert(position, identity);
             let surplus = self.0.len().saturating_sub(REMEMBERED);
             self.0.drain(..surplus);
+        }
+    }
+
+    /// Where the identity is, or belongs. Most are the newest: looking there first saves a replay a
+    /// sixth of its time.
+    fn search(&self, identity: &Identity) -> Result<usize, usize> {
+        match self.0.last() {
+            Some(newest) if newest >= identity => self.0.binary_search(identity),
+            _ => Err(self.0.len()),
         }
     }
 
@@ -101,6 +110,16 @@ impl Memory {
 
     pub(super) fn remember(&mut self, input_id: InputId, identity: Identity) {
         self.0.entry(input_id).or_default().remember(identity);
+    }
+
+    /// Remembers the identity if it is new; says what it was before.
+    pub(super) fn learn(&mut self, input_id: InputId, identity: Identity) -> Recall {
+        let identities = self.0.entry(input_id).or_default();
+        let recall = identities.recall(&identity);
+        if recall == Recall::New {
+            identities.remember(identity);
+        }
+        recall
     }
 
     pub(super) fn identities(&self, input_id: &InputId) -> Option<&Identities> {

@@ -162,9 +162,10 @@ fn announce(
     tracing::info!(version = super::VERSION, %webhook, %metrics, %secret, "listening");
     if io::stderr().is_terminal() {
         super::print(&format!(
-            "\nCloudflare's webhook   {webhook}, reachable from the internet on port 80 or 443\n\
-             its secret             {secret}\n\
-             Prometheus' target     {metrics}\n\n"
+            "\npoint Cloudflare at   https://YOUR.NAME{path}, forwarded to {webhook}\n\
+             with the secret in    {secret}\n\
+             and Prometheus at     {metrics}\n\n",
+            path = settings.webhook.path,
         ))?;
     }
     Ok(())

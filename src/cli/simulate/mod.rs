@@ -1,6 +1,6 @@
 //! `simulate`: posts realistic notifications to a URL, as Cloudflare would.
 //!
-//! It is how people try the daemon and its dashboards without a Cloudflare account, and how tests
+//! It is how people try the daemon without a Cloudflare account, and how tests
 //! compare what Prometheus says with what was sent: `--truth-file` has the simulator's own account.
 //!
 //! ```text

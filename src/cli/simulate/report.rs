@@ -76,7 +76,7 @@ impl Report<'_> {
             let refused = posted - accepted;
             return writeln!(f, "\n{refused} of {posted} were not accepted: the daemon's log and /metrics say more.");
         }
-        writeln!(f, "\nAll were accepted: see the daemon's dashboards, or its /metrics, for what became of them.")
+        writeln!(f, "\nAll were accepted: the daemon's /metrics and /api/v1/inputs say what became of them.")
     }
 }
 

@@ -39,7 +39,7 @@ to http://127.0.0.1:10418/webhook in 60.0 s.
             10 duplicate
   latency  min 1.50  p50 1.50  p90 1.50  p99 1.50  max 1.50 ms
 
-All were accepted: see the daemon's dashboards, or its /metrics, for what became of them.
+All were accepted: the daemon's /metrics and /api/v1/inputs say what became of them.
 ";
     assert_eq!(report(&answers, 5.0, false), expected);
 }

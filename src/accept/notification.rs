@@ -22,6 +22,9 @@ use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, Noti
 /// A single event from a clock that is far ahead would otherwise be the newest for ever.
 const FUTURE_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
+/// So much is kept of an error's texts, in characters. Cloudflare's are a sentence.
+const LONGEST_TEXT: usize = 1000;
+
 /// A notification, and whether it took leniency to read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
@@ -141,16 +144,18 @@ fn error_detail(errored: Option<&serde_json::value::RawValue>) -> ErrorDetail {
     let errored: Errored<'_> = object_in(errored).unwrap_or_default();
     let error: Error<'_> = object_in(errored.error).unwrap_or_default();
     ErrorDetail {
-        code: text_in(error.code).as_deref().map_or(ErrorCode::Missing, ErrorCode::from),
+        code: kept(text_in(error.code)).as_deref().map_or(ErrorCode::Missing, ErrorCode::from),
         message: kept(text_in(error.message)),
         video_codec: kept(text_in(errored.video_codec)),
         audio_codec: kept(text_in(errored.audio_codec)),
     }
 }
 
-/// The text, unless it says nothing.
+/// The text, unless it says nothing, cut where nobody reads any more.
 fn kept(text: Option<Cow<'_, str>>) -> Option<Box<str>> {
-    text.filter(|text| !text.is_empty()).map(Box::from)
+    let text = text.filter(|text| !text.is_empty())?;
+    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
+    Some(text[..end].into())
 }
 
 fn parse<T: std::str::FromStr>(text: Option<Cow<'_, str>>) -> Option<T> {

@@ -110,7 +110,7 @@ impl Recorder {
         if !self.is_ahead_of_checkpoint() {
             return Ok(());
         }
-        let recorded_until = self.watch.published.view(clock::now()).as_of;
+        let recorded_until = self.recorded_until.max(self.watch.published.latest());
         let checkpoint = checkpoint(&self.fold, self.journal.last_seq(), recorded_until);
         let rows = self.changed.iter().filter_map(|input_id| input_row(&self.fold, *input_id));
         self.journal.save_checkpoint(&checkpoint, rows, &self.forgotten)?;

@@ -97,6 +97,11 @@ impl Published {
         current.latest = latest;
     }
 
+    /// The time of the newest view.
+    pub(super) fn latest(&self) -> Timestamp {
+        self.lock().latest
+    }
+
     pub(super) fn abandon(&self) {
         self.lock().frozen = false;
     }

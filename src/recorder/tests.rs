@@ -101,6 +101,24 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
 }
 
 #[test]
+fn a_backlog_counts_as_it_was_unless_somebody_has_seen_more_of_it_meanwhile() {
+    let connected_seconds = |looked: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let running = recorder(folder.path());
+        submit(&running, event(1, EventKind::Connected, 5000)).unwrap();
+        if looked {
+            running.handle.watch().view();
+        }
+        submit(&running, event(1, EventKind::Disconnected, 4000)).unwrap();
+        let view = running.handle.watch().view();
+        finish(running);
+        view.state.inputs().values().map(|input| input.connected_time(view.as_of).as_secs()).sum::<u64>()
+    };
+    assert!((1000..1060).contains(&connected_seconds(false)));
+    assert!((5000..5060).contains(&connected_seconds(true)));
+}
+
+#[test]
 fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());

@@ -134,6 +134,22 @@ fn of_a_repeated_member_the_last_counts_and_keys_may_be_escaped() {
 }
 
 #[test]
+fn of_an_endless_text_the_beginning_is_kept() {
+    let endless = "ü".repeat(5000);
+    let errored = json!({"error": {"code": endless, "message": endless}, "video_codec": "hevc", "audio_codec": ""});
+    let data = json!({"input_id": INPUT, "event_type": "live_input.errored", "updated_at": "2026-11-20T18:00:00Z"});
+    let body = json!({"data": data, "live_input_errored": errored}).to_string();
+    let notification = read(body.as_bytes(), Timestamp::from_seconds(RECEIVED_AT)).unwrap().notification;
+    let Notification::Event(Event { kind: EventKind::Errored(detail), .. }) = notification else {
+        panic!("not an error: {notification:?}");
+    };
+    let kept = "ü".repeat(LONGEST_TEXT);
+    assert_eq!(detail.code.as_str(), kept);
+    assert_eq!(detail.message.as_deref(), Some(kept.as_str()));
+    assert_eq!((detail.video_codec.as_deref(), detail.audio_codec), (Some("hevc"), None));
+}
+
+#[test]
 fn comments_and_trailing_commas_are_read_leniently() {
     check("{\"text\": \"Hello\", /* pasted */ }", "test leniently");
 }

@@ -13,7 +13,6 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -23,7 +22,7 @@ pub use reader::{Effective, Problem};
 pub use secrets::{Secret, SecretOrigin, Secrets};
 pub use values::{ListenAddress, LogFormat, LogLevel, parse_duration};
 
-use crate::event::InputId;
+use crate::event::{Configured, InputId};
 use reader::Reader;
 
 /// The defaults, which also document every key.
@@ -92,8 +91,8 @@ pub struct Inputs {
     pub reconnect_window: Duration,
     /// A disconnected input that is silent for so long is forgotten; zero means never.
     pub forget_after: Duration,
-    /// The configured inputs with their names.
-    pub names: BTreeMap<InputId, Arc<str>>,
+    /// The configured inputs.
+    pub configured: BTreeMap<InputId, Configured>,
 }
 
 /// What is logged, and how.
@@ -140,7 +139,7 @@ impl Settings {
                 max: reader.scalar("inputs.max", values::count),
                 reconnect_window: reader.scalar("inputs.reconnect_window", parse_duration),
                 forget_after: reader.scalar("inputs.forget_after", parse_duration),
-                names: reader.inputs("inputs.list"),
+                configured: reader.inputs("inputs.list"),
             },
             log: Log {
                 level: reader.scalar("log.level", values::log_level),
@@ -148,9 +147,9 @@ impl Settings {
             },
             effective: Vec::new(),
         };
-        if settings.inputs.names.len() > settings.inputs.max {
+        if settings.inputs.configured.len() > settings.inputs.max {
             let message =
-                format!("lists {} inputs, but inputs.max is {}", settings.inputs.names.len(), settings.inputs.max);
+                format!("lists {} inputs, but inputs.max is {}", settings.inputs.configured.len(), settings.inputs.max);
             reader.problem("inputs.list", message);
         }
         settings.effective = reader.finish()?;

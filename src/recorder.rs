@@ -32,7 +32,7 @@ pub use published::{Delivered, Readiness, View};
 pub use restore::{Restored, restore};
 
 use crate::clock::{self, Stopwatch};
-use crate::event::{IgnoredReason, InputId, Notification, Timestamp};
+use crate::event::{Configured, IgnoredReason, InputId, Notification, Timestamp};
 use crate::journal::{self, Journal, JournalError};
 use crate::live::{Fold, Rules};
 use crate::metrics::Exporter;
@@ -88,8 +88,8 @@ pub struct Limits {
     pub retention: Duration,
     /// A disconnected input that is silent for so long is forgotten; zero means never.
     pub forget_after: Duration,
-    /// The configured inputs with their names.
-    pub names: BTreeMap<InputId, Arc<str>>,
+    /// The configured inputs.
+    pub configured: BTreeMap<InputId, Configured>,
 }
 
 /// The queue is full, or nobody works it off any more.

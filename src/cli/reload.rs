@@ -1,4 +1,4 @@
-//! What a reload takes over: names, secrets, log level and limits.
+//! What a reload takes over: inputs, secrets, log level and limits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -99,6 +99,6 @@ pub(super) fn limits(settings: &Settings) -> Limits {
         rules: Rules { reconnect_window: inputs.reconnect_window, max_inputs: inputs.max },
         retention: settings.storage.retention,
         forget_after: inputs.forget_after,
-        names: inputs.names.clone(),
+        configured: inputs.configured.clone(),
     }
 }

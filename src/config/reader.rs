@@ -10,8 +10,8 @@ use config::{Map, Value, ValueKind};
 
 use super::InvalidConfig;
 use super::layers::{Sources, environment_name, flag_name};
-use super::values::Parsed;
-use crate::event::InputId;
+use super::values::{Parsed, expectation};
+use crate::event::{Configured, Expectation, InputId};
 
 /// What is wrong, where, with which key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,37 +100,41 @@ impl Reader {
     }
 
     /// Takes the list of inputs.
-    pub(super) fn inputs(&mut self, key: &str) -> BTreeMap<InputId, Arc<str>> {
-        let mut names = BTreeMap::new();
-        let Some(list) = self.leaves.remove(key) else {
-            return names;
-        };
+    pub(super) fn inputs(&mut self, key: &str) -> BTreeMap<InputId, Configured> {
+        let mut inputs = BTreeMap::new();
+        let Some(list) = self.leaves.remove(key) else { return inputs };
         let origin = origin(key, &list);
         let ValueKind::Array(entries) = list.kind else {
             self.problems.push(Problem::new(origin, Some(key), "must be a list of tables with id and name"));
-            return names;
+            return inputs;
         };
         for (index, entry) in entries.into_iter().enumerate() {
             let key = format!("inputs[{index}]");
-            let mut fields = entry.into_table().unwrap_or_default();
-            let id = self.field(&mut fields, &origin, &key, "id", |text| {
-                text.parse::<InputId>().map_err(|error| format!("{error}, not {text:?}"))
-            });
-            let name = self.field(&mut fields, &origin, &key, "name", input_name);
-            for unknown in fields.keys() {
-                self.problems.push(Problem::new(&origin, Some(&format!("{key}.{unknown}")), "unknown key"));
-            }
-            let (Some(id), Some(name)) = (id, name) else { continue };
-            self.effective.push(Effective {
-                key: format!("inputs.{id}"),
-                value: name.to_string(),
-                origin: origin.clone(),
-            });
-            if names.insert(id, name).is_some() {
+            let Some((id, configured)) = self.input(entry, &origin, &key) else { continue };
+            self.show(&format!("inputs.{id}.name"), &origin, &configured.name);
+            self.show(&format!("inputs.{id}.expected"), &origin, configured.expectation.name());
+            if inputs.insert(id, configured).is_some() {
                 self.problems.push(Problem::new(&origin, Some(&format!("{key}.id")), format!("{id} is listed twice")));
             }
         }
-        names
+        inputs
+    }
+
+    fn input(&mut self, entry: Value, origin: &str, key: &str) -> Option<(InputId, Configured)> {
+        let mut fields = entry.into_table().unwrap_or_default();
+        let id = self.field(&mut fields, origin, key, "id", |text| {
+            text.parse::<InputId>().map_err(|error| format!("{error}, not {text:?}"))
+        });
+        let name = self.field(&mut fields, origin, key, "name", input_name);
+        let expectation = if fields.contains_key("expected") {
+            self.field(&mut fields, origin, key, "expected", expectation)
+        } else {
+            Some(Expectation::default())
+        };
+        for unknown in fields.keys() {
+            self.problems.push(Problem::new(origin, Some(&format!("{key}.{unknown}")), "unknown key"));
+        }
+        Some((id?, Configured { name: name?, expectation: expectation? }))
     }
 
     fn field<T>(
@@ -165,8 +169,8 @@ impl Reader {
         self.problems.push(problem);
     }
 
-    /// Notes a secret's place without its value.
-    pub(super) fn masked(&mut self, key: &str, origin: &str, shown: &str) {
+    /// Notes what is in force, as it may be shown.
+    pub(super) fn show(&mut self, key: &str, origin: &str, shown: &str) {
         self.effective.push(Effective { key: key.to_owned(), value: shown.to_owned(), origin: origin.to_owned() });
     }
 

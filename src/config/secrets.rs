@@ -96,7 +96,7 @@ pub(super) fn origins(reader: &mut Reader) -> Vec<SecretOrigin> {
             Ok(()) => origins.push(SecretOrigin { name, place: Place::File(PathBuf::from(&path)) }),
             Err(message) => reader.report(Problem::new(&origin, Some(&key), message)),
         }
-        reader.masked(&key, &origin, &path);
+        reader.show(&key, &origin, &path);
     }
     for (name, text, origin) in reader.table("webhook.secrets") {
         let key = format!("webhook.secrets.{name}");
@@ -113,7 +113,7 @@ pub(super) fn origins(reader: &mut Reader) -> Vec<SecretOrigin> {
             Ok(()) => origins.push(SecretOrigin { name, place: Place::Environment(Secret(text)) }),
             Err(message) => reader.report(Problem::new(&origin, Some(&key), message)),
         }
-        reader.masked(&key, &origin, "<secret>");
+        reader.show(&key, &origin, "<secret>");
     }
     origins
 }

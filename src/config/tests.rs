@@ -92,6 +92,10 @@ fn inputs_are_checked_one_by_one() {
          site.toml: inputs[1].name: is missing\n\
          site.toml: inputs[1].nmae: unknown key",
     );
+    check(
+        "[[inputs]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"a\"\nexpected = \"sometimes\"",
+        "site.toml: inputs[0].expected: not an expectation: \"sometimes\" (expected always or never)",
+    );
     let twice = "[[inputs]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"a\"\n".repeat(2);
     check(&twice, "site.toml: inputs[1].id: 2c28dd2cc444cb77578c4840b51e43a8 is listed twice");
     check(
@@ -189,7 +193,10 @@ fn inputs_in_a_file_and_limits_elsewhere_go_together() {
     let text = "[[inputs]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"Main stage\"";
     let settings = load("site.toml", text, &[("INPUTS__MAX", "7")], &[("inputs.reconnect_window", "1m 30s")]).unwrap();
     assert_eq!((settings.inputs.max, settings.inputs.reconnect_window), (7, Duration::from_secs(90)));
-    assert_eq!(settings.inputs.names.values().map(AsRef::as_ref).collect::<Vec<_>>(), ["Main stage"]);
+    assert_eq!(
+        settings.inputs.configured.values().map(|input| input.name.as_ref()).collect::<Vec<_>>(),
+        ["Main stage"]
+    );
 }
 
 #[test]

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Private;
 use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Timestamp};
-use crate::live::Input;
-use crate::recorder::{Delivered, Outcome};
+use crate::live::{Input, State};
+use crate::recorder::{Delivered, Outcome, View};
 
 #[derive(Serialize)]
 struct Inputs<'a> {
@@ -22,6 +22,7 @@ struct InputStatus<'a> {
     id: InputId,
     name: &'a str,
     state: &'static str,
+    expected: bool,
     since: Option<String>,
     connected_seconds: f64,
     sessions: u64,
@@ -40,20 +41,19 @@ struct LastError {
 
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
-    let view = private.watch.view();
-    let status =
-        |(id, input): (&InputId, &std::sync::Arc<Input>)| input_status(*id, view.state.name(id), input, view.as_of);
-    let inputs = view.state.inputs().iter().map(status).collect();
-    HttpResponse::Ok().json(Inputs { as_of: view.as_of.to_string(), inputs })
+    let View { state, as_of, .. } = private.watch.view();
+    let inputs = state.inputs().iter().map(|(id, input)| input_status(*id, input, &state, as_of)).collect();
+    HttpResponse::Ok().json(Inputs { as_of: as_of.to_string(), inputs })
 }
 
-fn input_status<'a>(id: InputId, name: &'a str, input: &Input, as_of: Timestamp) -> InputStatus<'a> {
+fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timestamp) -> InputStatus<'a> {
     let text = |at: Timestamp| at.to_string();
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
     let errors = ErrorClass::ALL.into_iter().map(ErrorClass::label).zip(input.errors);
     InputStatus {
         id,
-        name,
+        name: state.name(&id),
+        expected: state.expected(&id, as_of),
         state: match input.evidence.map(|evidence| evidence.connected) {
             Some(true) => "connected",
             Some(false) => "disconnected",

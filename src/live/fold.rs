@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::memory::{Identity, Memory, Recall};
 use super::{Deliveries, Identities, Input, Rules, State, Totals};
-use crate::event::{Event, IgnoredReason, InputId, Timestamp};
+use crate::event::{Configured, Event, IgnoredReason, InputId, Timestamp};
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,29 +109,31 @@ impl Fold {
         settled
     }
 
-    /// Makes exactly these inputs the named ones. A named input is known before its first event; one
-    /// that is neither named nor had an event is not.
-    pub fn set_names(&mut self, names: BTreeMap<InputId, Arc<str>>) {
-        let unnamed: Vec<InputId> = self.state.names.keys().filter(|id| !names.contains_key(id)).copied().collect();
-        for input_id in unnamed {
+    /// Makes exactly these inputs the configured ones. A configured input is known before its first
+    /// event; one that is neither configured nor had an event is not.
+    pub fn configure(&mut self, configured: BTreeMap<InputId, Configured>) {
+        let dropped: Vec<InputId> =
+            self.state.configured.keys().filter(|id| !configured.contains_key(id)).copied().collect();
+        for input_id in dropped {
             if self.state.inputs.get(&input_id).is_some_and(|input| input.known_since.is_none()) {
                 self.state.inputs.remove(&input_id);
             }
         }
-        for input_id in names.keys() {
+        for input_id in configured.keys() {
             self.state.inputs.entry(*input_id).or_default();
         }
-        self.state.names = Arc::new(names);
+        self.state.configured = Arc::new(configured);
     }
 
-    /// Forgets the inputs that are disconnected, not named, and had no event since `horizon`, when
+    /// Forgets the inputs that are disconnected, not configured, and had no event since `horizon`, when
     /// views up to `shown_until` may have been shown. Returns them.
     pub fn forget_silent_since(&mut self, horizon: Timestamp, shown_until: Timestamp) -> Vec<InputId> {
         let silent = |input: &Input| {
             input.evidence.is_none_or(|evidence| !evidence.connected)
                 && input.newest_event().is_some_and(|newest| newest < horizon)
         };
-        let inputs = self.state.inputs.iter().filter(|(id, input)| silent(input) && !self.state.names.contains_key(id));
+        let inputs =
+            self.state.inputs.iter().filter(|(id, input)| silent(input) && !self.state.configured.contains_key(id));
         let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).collect();
         for input_id in &forgotten {
             self.settle(input_id, shown_until);

@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::input::Effect;
 use super::{Histogram, Input};
-use crate::event::{Event, InputId, Timestamp};
+use crate::event::{Configured, Event, InputId, Timestamp};
 
 /// A consistent state of everything. Cloning shares all structure.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub(super) inputs: OrdMap<InputId, Arc<Input>>,
-    pub(super) names: Arc<BTreeMap<InputId, Arc<str>>>,
+    pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
     pub(super) totals: Arc<Totals>,
     pub(super) deliveries: Arc<Deliveries>,
     pub(super) rules: Rules,
@@ -75,7 +75,12 @@ impl State {
 
     /// The configured name of an input; empty when it has none.
     pub fn name(&self, input_id: &InputId) -> &str {
-        self.names.get(input_id).map_or("", |name| name)
+        self.configured.get(input_id).map_or("", |configured| &configured.name)
+    }
+
+    /// Whether the configuration says that the input should be live at this time.
+    pub fn expected(&self, input_id: &InputId, at: Timestamp) -> bool {
+        self.configured.get(input_id).is_some_and(|configured| configured.expectation.at(at))
     }
 
     /// The rules that events are folded by.

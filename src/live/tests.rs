@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+use crate::event::{Configured, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Timestamp};
 
 const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 3 };
 const START: u64 = 1_795_000_000;
@@ -29,6 +29,11 @@ fn event(input: u8, name: &str, updated_at: Timestamp, received_at: Timestamp) -
         code => EventKind::Errored(Box::new(ErrorDetail { code: ErrorCode::from(code), ..ErrorDetail::default() })),
     };
     Event { input_id: input_id(input), kind, updated_at, sent_at: Some(updated_at), received_at }
+}
+
+fn configured(inputs: &[u8]) -> BTreeMap<InputId, Configured> {
+    let configured = Configured { name: "name".into(), expectation: Expectation::Always };
+    inputs.iter().map(|input| (input_id(*input), configured.clone())).collect()
 }
 
 /// A fold, and the newest view that somebody has seen of it.
@@ -246,23 +251,22 @@ fn what_is_older_than_a_full_memory_is_too_old() {
 }
 
 #[test]
-fn a_named_input_is_known_before_its_first_event_and_after_its_name_only_with_one() {
+fn a_configured_input_is_known_before_its_first_event_and_afterwards_only_with_one() {
     let mut fold = Fold::new(RULES);
-    let names =
-        |inputs: &[u8]| inputs.iter().map(|input| (input_id(*input), "name".into())).collect::<BTreeMap<_, _>>();
     let known = |fold: &Fold| fold.state().inputs().keys().copied().collect::<Vec<_>>();
-    fold.set_names(names(&[1, 2]));
+    fold.configure(configured(&[1, 2]));
     fold.replay(&event(2, "connected", at(1), at(1)), at(0));
     assert_eq!(known(&fold), [input_id(1), input_id(2)]);
-    fold.set_names(names(&[3]));
+    fold.configure(configured(&[3]));
     assert_eq!(known(&fold), [input_id(2), input_id(3)]);
-    assert_eq!(fold.state().name(&input_id(2)), "");
+    assert_eq!((fold.state().name(&input_id(3)), fold.state().name(&input_id(2))), ("name", ""));
+    assert_eq!((fold.state().expected(&input_id(3), at(0)), fold.state().expected(&input_id(2), at(0))), (true, false));
 }
 
 #[test]
-fn only_disconnected_silent_unnamed_inputs_are_forgotten() {
+fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
     let mut fold = Fold::new(RULES);
-    fold.set_names([(input_id(3), "kept".into())].into());
+    fold.configure(configured(&[3]));
     for (input, name) in [(1, "disconnected"), (2, "connected"), (3, "disconnected")] {
         fold.replay(&event(input, name, at(10), at(10)), at(0));
     }

@@ -106,6 +106,7 @@ impl Exposition {
                 input_id: std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"),
                 name: state.name(input_id),
                 input,
+                expected: state.expected(input_id, self.snapshot.as_of),
                 as_of: self.snapshot.as_of,
                 created: input.known_since.unwrap_or(self.started_at),
             };

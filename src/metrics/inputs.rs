@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::catalogue::Family;
 use super::catalogue::inputs::{
-    CONNECTED, CONNECTED_SECONDS, ERRORS, EVENTS, INCONSISTENT_EVENTS, INFO, LAST_ERROR, LAST_EVENT, RECONNECTS,
-    SESSIONS, STATE_TIMESTAMP,
+    CONNECTED, CONNECTED_SECONDS, ERRORS, EVENTS, EXPECTED, INCONSISTENT_EVENTS, INFO, LAST_ERROR, LAST_EVENT,
+    RECONNECTS, SESSIONS, STATE_TIMESTAMP,
 };
 use super::encode::{Encoder, Value};
 use crate::event::{ErrorClass, EventKind, Timestamp};
@@ -16,6 +16,7 @@ pub(super) struct InputView<'a> {
     pub(super) input_id: &'a str,
     pub(super) name: &'a str,
     pub(super) input: &'a Input,
+    pub(super) expected: bool,
     pub(super) as_of: Timestamp,
     /// When counting began.
     pub(super) created: Timestamp,
@@ -24,7 +25,7 @@ pub(super) struct InputView<'a> {
 type Write = fn(&mut Encoder, &InputView<'_>);
 
 /// The families with a series per input, each with how an input's samples are written.
-pub(super) const FAMILIES: [(&Family, Write); 11] = [
+pub(super) const FAMILIES: [(&Family, Write); 12] = [
     (&CONNECTED, |encoder, view| {
         if let Some(evidence) = view.input.evidence {
             encoder.gauge(&CONNECTED, &[view.id()], Value::Integer(u64::from(evidence.connected)));
@@ -34,6 +35,9 @@ pub(super) const FAMILIES: [(&Family, Write); 11] = [
         if let Some(evidence) = view.input.evidence {
             encoder.gauge(&STATE_TIMESTAMP, &[view.id()], evidence.updated_at);
         }
+    }),
+    (&EXPECTED, |encoder, view| {
+        encoder.gauge(&EXPECTED, &[view.id()], Value::Integer(u64::from(view.expected)));
     }),
     (&EVENTS, |encoder, view| {
         for (event, count) in EventKind::NAMES.into_iter().zip(view.input.events) {

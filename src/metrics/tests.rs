@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::catalogue::{CHAPTERS, Family, Kind, markdown};
 use super::*;
-use crate::event::{Event, EventKind, InputId, Timestamp};
+use crate::event::{Configured, Event, EventKind, Expectation, InputId, Timestamp};
 use crate::live::{Fold, Rules};
 
 const VALUES: LabelValues = LabelValues { outcomes: &["recorded"], rejections: &["secret"] };
@@ -17,7 +17,9 @@ fn at(millis: u64) -> Timestamp {
 
 fn snapshot(inputs: u8) -> Snapshot {
     let mut fold = Fold::new(Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 });
-    fold.set_names([(InputId::from_bytes([1; 16]), "Back\\slash \"stage\"\n".into())].into());
+    let name = "Back\\slash \"stage\"\n".into();
+    let configured = Configured { name, expectation: Expectation::Always };
+    fold.configure([(InputId::from_bytes([1; 16]), configured)].into());
     for input in 1..=inputs {
         let input_id = InputId::from_bytes([input; 16]);
         let event = Event {
@@ -76,6 +78,9 @@ cloudflare_stream_live_notification_source_delay_seconds_bucket{le=\"2\"} 1";
     assert!(input_lines(&text, &["source_delay"]).starts_with(golden));
     assert!(text.contains("source_delay_seconds_sum 1.766000\n"), "{text}");
     assert!(!text.contains("_created") && !text.contains("# EOF"));
+    assert!(
+        text.contains("\ncloudflare_stream_live_input_expected{input_id=\"01010101010101010101010101010101\"} 1\n")
+    );
 }
 
 #[test]

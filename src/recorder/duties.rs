@@ -153,7 +153,7 @@ impl Recorder {
             self.changed.extend(settled);
             self.stale = true;
         }
-        self.fold.set_names(limits.names.clone());
+        self.fold.configure(limits.configured.clone());
         self.limits = limits;
         self.republish();
         if self.stale {

@@ -69,7 +69,8 @@ fn check_config_shows_where_each_value_comes_from_and_no_secret() {
         r#"web.created_samples = "true" # STREAM_LIVE_EXPORTER__WEB__CREATED_SAMPLES"#,
         r#"storage.retention = "1y" # config/example.toml"#,
         r#"inputs.max = "7" # --inputs.max"#,
-        r#"inputs.2c28dd2cc444cb77578c4840b51e43a8 = "Main stage" # config/example.toml"#,
+        r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.name = "Main stage" # config/example.toml"#,
+        r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.expected = "always" # config/example.toml"#,
     ] {
         assert!(lines.iter().any(|line| line == expected), "no {expected} in\n{}", checked.stdout);
     }

@@ -64,7 +64,7 @@ fn the_readme_has_every_key_of_the_configuration_and_its_default() {
 fn the_example_configuration_loads() {
     let file = Some(root().join("config/example.toml"));
     let settings = Settings::load(&Sources { file, ..Sources::default() }).unwrap_or_else(|error| panic!("{error}"));
-    assert!(!settings.inputs.names.is_empty(), "the example shows how inputs get their names");
+    assert!(!settings.inputs.configured.is_empty(), "the example shows how inputs get their names");
 }
 
 #[test]

@@ -77,19 +77,19 @@ fn the_inputs_are_told_with_all_that_is_known_of_them() {
         told["inputs"],
         json!([
             {
-                "id": YARD, "name": "Yard", "state": "unknown", "since": null, "connected_seconds": 0.0,
+                "id": YARD, "name": "Yard", "expected": false, "state": "unknown", "since": null, "connected_seconds": 0.0,
                 "sessions": 0, "reconnects": 0, "events": {"connected": 0, "disconnected": 0, "errored": 0},
                 "errors": {}, "last_event_at": null, "last_error": null,
             },
             {
-                "id": MAIN, "name": "Main stage", "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
+                "id": MAIN, "name": "Main stage", "expected": false, "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
                 "connected_seconds": 90.5, "sessions": 1, "reconnects": 0,
                 "events": {"connected": 2, "disconnected": 1, "errored": 1}, "errors": {"other": 1},
                 "last_event_at": "2026-11-20T18:06:00Z",
                 "last_error": {"code": "ERR_SOMETHING_NEW", "at": "2026-11-20T18:06:00Z"},
             },
             {
-                "id": CHAPEL, "name": "", "state": "connected", "since": "2026-11-20T18:00:20Z",
+                "id": CHAPEL, "name": "", "expected": false, "state": "connected", "since": "2026-11-20T18:00:20Z",
                 "connected_seconds": null, "sessions": 1, "reconnects": 1,
                 "events": {"connected": 2, "disconnected": 1, "errored": 0}, "errors": {},
                 "last_event_at": "2026-11-20T18:00:20Z", "last_error": null,

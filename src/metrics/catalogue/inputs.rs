@@ -38,6 +38,18 @@ pub const STATE_TIMESTAMP: Family = Family {
     query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
 };
 
+/// Whether an input should be connected.
+pub const EXPECTED: Family = Family {
+    name: "cloudflare_stream_live_input_expected",
+    kind: Kind::Gauge,
+    help: "Whether the configuration says that the live input should be live now (1) or not (0).",
+    labels: &[INPUT_ID],
+    zero: "nobody misses it",
+    absent: UNKNOWN_INPUT,
+    series: "1",
+    query: "cloudflare_stream_live_input_expected == 1 unless cloudflare_stream_live_input_connected == 1",
+};
+
 /// Events by kind.
 pub const EVENTS: Family = Family {
     name: "cloudflare_stream_live_input_events_total",
@@ -207,9 +219,10 @@ pub const CLOCK_SKEW: Family = Family {
 };
 
 /// The families with a series per input.
-pub const PER_INPUT: [&Family; 11] = [
+pub const PER_INPUT: [&Family; 12] = [
     &CONNECTED,
     &STATE_TIMESTAMP,
+    &EXPECTED,
     &EVENTS,
     &ERRORS,
     &LAST_EVENT,

@@ -105,7 +105,7 @@ impl Recorder {
         self.stale || !self.changed.is_empty() || !self.forgotten.is_empty()
     }
 
-    fn save_checkpoint(&mut self) -> Result<(), JournalError> {
+    pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
         self.since_checkpoint = Stopwatch::start();
         if !self.is_ahead_of_checkpoint() {
             return Ok(());
@@ -121,7 +121,7 @@ impl Recorder {
     }
 
     /// Deletes some of the events past their retention; returns how many.
-    fn expire(&mut self) -> Result<u64, JournalError> {
+    pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
         let expired = self.journal.expire(clock::now().minus(self.limits.retention), EXPIRED_AT_ONCE)?;
         if expired > 0 {
             tracing::debug!(expired, "old events deleted");
@@ -130,7 +130,7 @@ impl Recorder {
         Ok(expired)
     }
 
-    fn forget_silent_inputs(&mut self) {
+    pub(super) fn forget_silent_inputs(&mut self) {
         if self.limits.forget_after.is_zero() {
             return;
         }

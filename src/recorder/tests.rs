@@ -142,6 +142,33 @@ fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
 }
 
 #[test]
+fn what_is_past_its_time_goes_once_the_checkpoint_has_it_and_what_it_amounts_to_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    let moment = Duration::from_nanos(1);
+    let limits = Limits { retention: moment, forget_after: moment, ..limits() };
+    let watch = Watch { published: Arc::default(), readiness: Arc::default(), folder: folder.path().into() };
+    let metrics = Arc::new(Exporter::new(clock::now(), false, LabelValues { outcomes: &[], rejections: &[] }));
+    let (_sender, queue) = sync_channel(1);
+    let mut recorder = Recorder::restored(journal, limits.clone(), queue, watch, metrics).unwrap();
+    for (input, kind) in [(1, EventKind::Connected), (2, EventKind::Disconnected)] {
+        recorder.take(Message::Deliver(delivery(event(input, kind, 30)), oneshot::channel().0));
+    }
+    assert_eq!(recorder.expire().unwrap(), 0, "the checkpoint does not have them yet");
+    recorder.save_checkpoint().unwrap();
+    assert_eq!(recorder.expire().unwrap(), 2);
+    recorder.forget_silent_inputs();
+    recorder.save_checkpoint().unwrap();
+
+    let known = |fold: &Fold| fold.state().inputs().keys().copied().collect::<Vec<_>>();
+    let connected = InputId::from_bytes([1; 16]);
+    assert_eq!((known(&recorder.fold), recorder.journal.events()), (vec![connected], 0));
+    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), limits.rules).unwrap();
+    assert_eq!(known(&restored.fold), [connected]);
+    assert_eq!(restored.fold.identities(&connected), recorder.fold.identities(&connected));
+}
+
+#[test]
 fn damaged_checkpoints_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());

@@ -10,7 +10,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt;
 use anyhow::{Context, anyhow};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -61,27 +61,29 @@ struct Daemon {
 
 impl Daemon {
     async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
-        let Self { recorder: Running { handle, restored, mut ended, thread }, webhook, reloader } = self;
+        let Self { recorder: Running { handle, restored, ended, thread }, webhook, reloader } = self;
         let mut signals = Signals::new().context("signals cannot be received")?;
-        let private = serve_private(private, &reloader).context("the private listener cannot be served")?;
+        let private = http::serve_private(private, reloader.private());
+        let private = spawn(private.context("the private listener cannot be served")?);
         let public = tokio::select! {
             restored = restored => match restored {
-                Ok(()) => Some(serve_public(public, webhook).context("the webhook cannot be served")?),
+                Ok(()) => Some(spawn(http::serve_public(public, webhook).context("the webhook cannot be served")?)),
                 Err(_) => None,
             },
             () = signals.terminated(&reloader) => None,
         };
-        if let Some(public) = public {
+        if public.is_some() {
             tracing::info!("ready");
             tokio::select! {
                 () = signals.terminated(&reloader) => {}
-                _ = &mut ended => {}
+                _ = ended => {}
             }
-            handle.watch().readiness().begin_draining();
+        }
+        handle.watch().readiness().begin_draining();
+        if let Some(public) = public {
             tracing::info!("shutting down: answering what is under way");
             public.stop(true).await;
         }
-        handle.watch().readiness().begin_draining();
         handle.finish();
         let recorded =
             rt::task::spawn_blocking(move || thread.join()).await.context("the recorder cannot be waited for")?;
@@ -92,18 +94,11 @@ impl Daemon {
     }
 }
 
-fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::Result<ServerHandle> {
-    let server = http::serve_public(listeners, webhook)?;
+/// Lets a server run beside us; the handle ends it.
+fn spawn(server: Server) -> ServerHandle {
     let handle = server.handle();
     rt::spawn(server);
-    Ok(handle)
-}
-
-fn serve_private(listeners: Vec<TcpListener>, reloader: &Arc<Reloader>) -> io::Result<ServerHandle> {
-    let server = http::serve_private(listeners, reloader.private())?;
-    let handle = server.handle();
-    rt::spawn(server);
-    Ok(handle)
+    handle
 }
 
 /// The signals that a daemon obeys.

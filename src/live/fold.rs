@@ -149,11 +149,11 @@ impl Fold {
         let Some(input) = self.state.inputs.get_mut(input_id) else {
             return false;
         };
-        if input.finished_session(shown_until, window).is_none() {
+        let Some(duration) = input.finished_session(shown_until, window) else {
             return false;
-        }
-        let duration = Arc::make_mut(input).settle(shown_until, window);
-        Arc::make_mut(&mut self.state.totals).session_duration.observe(duration.unwrap_or_default());
+        };
+        Arc::make_mut(input).end_session();
+        Arc::make_mut(&mut self.state.totals).session_duration.observe(duration);
         true
     }
 }
@@ -184,11 +184,6 @@ impl Draft<'_> {
     /// Notes an authenticated, well-formed delivery, whatever it was.
     pub fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {
         self.state.see(received_at, secret, test);
-    }
-
-    /// The input as this batch leaves it.
-    pub fn input(&self, input_id: &InputId) -> Option<&Input> {
-        self.state.inputs.get(input_id).map(AsRef::as_ref)
     }
 
     /// Ends the batch.

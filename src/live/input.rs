@@ -175,11 +175,9 @@ impl Input {
         self.evidence.filter(|evidence| as_of > evidence.unseen_until)
     }
 
-    /// Takes the finished session out, to be banked.
-    pub(super) fn settle(&mut self, as_of: Timestamp, reconnect_window: Duration) -> Option<Duration> {
-        let finished = self.finished_session(as_of, reconnect_window)?;
+    /// Lets go of the session, which was banked.
+    pub(super) fn end_session(&mut self) {
         self.session = None;
-        Some(finished)
     }
 
     /// Time known to be connected up to `as_of`, the running connection included. Never less than in

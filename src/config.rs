@@ -6,6 +6,7 @@
 //! problems are reported at once, each with its origin and key. Secrets come from files or from the
 //! environment, and are never printed.
 
+mod expected;
 mod layers;
 mod reader;
 mod secrets;

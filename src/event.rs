@@ -6,6 +6,7 @@
 mod configured;
 mod error_code;
 mod input_id;
+mod schedule;
 mod timestamp;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use configured::{Configured, Expectation};
 pub use error_code::{ErrorClass, ErrorCode};
 pub use input_id::{InputId, InvalidInputId};
+pub use schedule::{Change, Days, InvalidWindow, Schedule, Window};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// What an authenticated, well-formed delivery turned out to be.

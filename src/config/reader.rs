@@ -10,7 +10,7 @@ use config::{Map, Value, ValueKind};
 
 use super::InvalidConfig;
 use super::layers::{Sources, environment_name, flag_name};
-use super::values::{Parsed, expectation};
+use super::values::Parsed;
 use crate::event::{Configured, Expectation, InputId};
 
 /// What is wrong, where, with which key.
@@ -112,7 +112,7 @@ impl Reader {
             let key = format!("inputs[{index}]");
             let Some((id, configured)) = self.input(entry, &origin, &key) else { continue };
             self.show(&format!("inputs.{id}.name"), &origin, &configured.name);
-            self.show(&format!("inputs.{id}.expected"), &origin, configured.expectation.name());
+            self.show_expectation(&format!("inputs.{id}.expected"), &origin, &configured.expectation);
             if inputs.insert(id, configured).is_some() {
                 self.problems.push(Problem::new(&origin, Some(&format!("{key}.id")), format!("{id} is listed twice")));
             }
@@ -126,18 +126,23 @@ impl Reader {
             text.parse::<InputId>().map_err(|error| format!("{error}, not {text:?}"))
         });
         let name = self.field(&mut fields, origin, key, "name", input_name);
-        let expectation = if fields.contains_key("expected") {
-            self.field(&mut fields, origin, key, "expected", expectation)
-        } else {
-            Some(Expectation::default())
+        let expectation = match fields.remove("expected") {
+            Some(expected) => self.expectation(expected, origin, &format!("{key}.expected")),
+            None => Some(Expectation::default()),
         };
-        for unknown in fields.keys() {
-            self.problems.push(Problem::new(origin, Some(&format!("{key}.{unknown}")), "unknown key"));
-        }
+        self.refuse(&fields, origin, key);
         Some((id?, Configured { name: name?, expectation: expectation? }))
     }
 
-    fn field<T>(
+    /// Notes every field that nobody took.
+    pub(super) fn refuse(&mut self, fields: &Map<String, Value>, origin: &str, entry: &str) {
+        for unknown in fields.keys() {
+            self.problems.push(Problem::new(origin, Some(&format!("{entry}.{unknown}")), "unknown key"));
+        }
+    }
+
+    /// Takes a field of an entry of a list.
+    pub(super) fn field<T>(
         &mut self,
         fields: &mut Map<String, Value>,
         origin: &str,

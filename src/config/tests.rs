@@ -94,7 +94,7 @@ fn inputs_are_checked_one_by_one() {
     );
     check(
         "[[inputs]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"a\"\nexpected = \"sometimes\"",
-        "site.toml: inputs[0].expected: not an expectation: \"sometimes\" (expected always or never)",
+        "site.toml: inputs[0].expected: not an expectation: \"sometimes\" (expected always, never or a list of windows)",
     );
     let twice = "[[inputs]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"a\"\n".repeat(2);
     check(&twice, "site.toml: inputs[1].id: 2c28dd2cc444cb77578c4840b51e43a8 is listed twice");
@@ -105,6 +105,79 @@ fn inputs_are_checked_one_by_one() {
     let two = "[inputs]\nmax = 1\n[[inputs.list]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"a\"\n\
                [[inputs.list]]\nid = \"eb222fcca08eeb1ae84c981ebe8aeeb6\"\nname = \"b\"";
     check(two, "configuration: inputs.list: lists 2 inputs, but inputs.max is 1");
+}
+
+#[test]
+fn windows_are_checked_one_by_one() {
+    let windows = |windows: &str, problems: &str| {
+        let input = "[[inputs]]\nid = \"2c28dd2cc444cb77578c4840b51e43a8\"\nname = \"a\"\nexpected = ";
+        let problems: Vec<String> = problems
+            .split('\n')
+            .map(|problem| format!("site.toml: inputs[0].expected{}", problem.trim_start()))
+            .collect();
+        check(&format!("{input}{windows}"), &problems.join("\n"));
+    };
+    windows("[]", ": lists no windows (expected always, never or a list of windows)");
+    windows("{ days = [\"mon\"] }", ": not an expectation (expected always, never or a list of windows)");
+    windows("[5]", "[0]: not a window (expected days, from, to and time_zone, or from and until)");
+    windows(
+        r#"[{ days = ["mon"], from = "25:00", to = "9", time_zone = "London", grace_before = "soon", zone = "x" }]"#,
+        r#"[0].grace_before: not a duration: "soon" (expected for example 500ms, 60s or 90d)
+           [0].from: not a time of day: "25:00" (expected HH:MM, for example 09:30)
+           [0].to: not a time of day: "9" (expected HH:MM, for example 09:30)
+           [0].time_zone: not a time zone: "London" (expected an IANA name, for example Europe/London)
+           [0].zone: unknown key"#,
+    );
+    let good = r#"{ days = ["mon", "Sunday"], from = "22:00", to = "24:00", time_zone = "UTC" }"#;
+    windows(
+        &format!(r#"[{good}, {{ days = [], from = "10:00", to = "12:00" }}, {{ days = ["payday"], to = "12:00" }}]"#),
+        r#"[1].days: must be a list of days, for example ["mon", "fri"]
+           [1].time_zone: is missing
+           [2].days: not a day: "payday" (expected mon, tue, wed, thu, fri, sat or sun)
+           [2].from: is missing
+           [2].time_zone: is missing"#,
+    );
+    windows(
+        r#"[{ from = "2026-12-24", until = 2026-12-24T18:00:00 }, { from = "2026-12-24T18:00:00Z" }]"#,
+        r#"[0].from: not an RFC 3339 instant since 1970: "2026-12-24" (expected for example 2026-12-24T18:00:00+01:00)
+           [0].until: not an RFC 3339 instant since 1970: "2026-12-24T18:00:00" (expected for example 2026-12-24T18:00:00+01:00)
+           [1].until: is missing"#,
+    );
+    windows(r#"[{ from = 2026-12-24T18:00:00Z, until = 2026-12-24T18:00:00+01:00 }]"#, "[0]: ends before it begins");
+    windows(
+        r#"[{ days = ["mon"], from = "10:00", to = "11:00", time_zone = "UTC", grace_before = "-30m", grace_after = "-30m" },
+            { days = ["mon"], from = "10:00", to = "11:00", time_zone = "UTC", grace_after = "13h" }]"#,
+        "[0]: is never open: its graces leave nothing of it\n[1]: has a grace of more than 12 hours",
+    );
+}
+
+#[test]
+fn windows_are_shown_as_they_are_understood() {
+    let text = r#"
+        [[inputs]]
+        id = "2c28dd2cc444cb77578c4840b51e43a8"
+        name = "a"
+        [[inputs.expected]]
+        days = ["saturday", "sun"]
+        from = "10:00"
+        to = "24:00"
+        time_zone = "Europe/London"
+        grace_before = "-1m 30s"
+        [[inputs.expected]]
+        from = 2026-12-24T18:00:00+01:00
+        until = "2026-12-24T20:00:00+01:00"
+        grace_after = "10m""#;
+    let settings = load("site.toml", text, &[], &[]).unwrap();
+    let shown = settings.effective.iter().filter(|effective| effective.key.contains(".expected"));
+    let shown: Vec<String> = shown.map(|effective| format!("{} {}", effective.key, effective.value)).collect();
+    assert_eq!(
+        shown,
+        [
+            "inputs.2c28dd2cc444cb77578c4840b51e43a8.expected[0] sat,sun 10:00-00:00 Europe/London, before -1m 30s",
+            "inputs.2c28dd2cc444cb77578c4840b51e43a8.expected[1] \
+             2026-12-24T17:00:00Z to 2026-12-24T19:00:00Z, after 10m",
+        ]
+    );
 }
 
 #[test]

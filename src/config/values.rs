@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
 
-use crate::event::Expectation;
-
 /// Where to listen: `host:port`, or `:port` for every address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
@@ -116,14 +114,6 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
 
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("must not be empty".into()) } else { Ok(PathBuf::from(text)) }
-}
-
-pub(super) fn expectation(text: &str) -> Parsed<Expectation> {
-    match text {
-        "always" => Ok(Expectation::Always),
-        "never" => Ok(Expectation::Never),
-        _ => Err(format!("not an expectation: {text:?} (expected always or never)")),
-    }
 }
 
 pub(super) fn log_level(text: &str) -> Parsed<LogLevel> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Timestamp;
+use super::{Schedule, Timestamp};
 
 /// An input of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,29 +14,24 @@ pub struct Configured {
 }
 
 /// When an input should be live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Expectation {
     /// At all times.
     Always,
     /// Nobody misses it.
     #[default]
     Never,
+    /// In these windows.
+    Scheduled(Arc<Schedule>),
 }
 
 impl Expectation {
-    /// The word for it in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Always => "always",
-            Self::Never => "never",
-        }
-    }
-
     /// Whether the input should be live at this time.
-    pub fn at(self, _: Timestamp) -> bool {
+    pub fn at(&self, time: Timestamp) -> bool {
         match self {
             Self::Always => true,
             Self::Never => false,
+            Self::Scheduled(schedule) => schedule.at(time),
         }
     }
 }

@@ -58,6 +58,17 @@ impl Timestamp {
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(clamped_nanos(duration)).max(0))
     }
+
+    /// This instant for calendars.
+    pub(super) fn to_jiff(self) -> jiff::Timestamp {
+        jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("i64 nanoseconds are within jiff's range")
+    }
+
+    /// The instant that a calendar named; before the epoch is the epoch.
+    pub(super) fn from_jiff(instant: jiff::Timestamp) -> Self {
+        let nanos = instant.as_nanosecond().max(0);
+        Self(i64::try_from(nanos).unwrap_or(i64::MAX))
+    }
 }
 
 fn clamped_nanos(duration: Duration) -> i64 {
@@ -69,18 +80,13 @@ impl FromStr for Timestamp {
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
         let instant: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
-        match instant.as_nanosecond() {
-            nanos @ 0.. => Ok(Self(i64::try_from(nanos).unwrap_or(i64::MAX))),
-            _ => Err(InvalidTimestamp),
-        }
+        if instant.as_nanosecond() < 0 { Err(InvalidTimestamp) } else { Ok(Self::from_jiff(instant)) }
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant =
-            jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("i64 nanoseconds are within jiff's range");
-        fmt::Display::fmt(&instant, f)
+        fmt::Display::fmt(&self.to_jiff(), f)
     }
 }
 

@@ -59,7 +59,8 @@ fn check_config_shows_where_each_value_comes_from_and_no_secret() {
         .env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__X", "hunter2")
         .env("STREAM_LIVE_EXPORTER__WEB__CREATED_SAMPLES", "true"));
     assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""));
-    let lines: Vec<_> = checked.stdout.lines().map(|line| line.split_once("  #").expect("an origin")).collect();
+    let assignments = checked.stdout.lines().take_while(|line| !line.is_empty());
+    let lines: Vec<_> = assignments.map(|line| line.split_once("  #").expect("an origin")).collect();
     let lines: Vec<_> = lines.iter().map(|(line, origin)| format!("{} #{origin}", line.trim_end())).collect();
     for expected in [
         r#"webhook.listen_address = "127.0.0.1:10418" # config/example.toml"#,
@@ -71,6 +72,7 @@ fn check_config_shows_where_each_value_comes_from_and_no_secret() {
         r#"inputs.max = "7" # --inputs.max"#,
         r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.name = "Main stage" # config/example.toml"#,
         r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.expected = "always" # config/example.toml"#,
+        r#"inputs.eb222fcca08eeb1ae84c981ebe8aeeb6.expected[1] = "2026-12-24T18:00:00Z to 2026-12-24T19:00:00Z, before 10m" # config/example.toml"#,
     ] {
         assert!(lines.iter().any(|line| line == expected), "no {expected} in\n{}", checked.stdout);
     }

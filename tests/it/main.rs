@@ -9,6 +9,7 @@ mod smoke;
 mod webhook;
 mod private;
 mod reload;
+mod expected;
 mod durability;
 mod commands;
 mod exposition;

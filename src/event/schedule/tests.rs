@@ -1,0 +1,225 @@
+use jiff::SignedDuration;
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use proptest::prelude::*;
+
+use super::*;
+
+const EVERY_DAY: [Weekday; 7] = [
+    Weekday::Monday,
+    Weekday::Tuesday,
+    Weekday::Wednesday,
+    Weekday::Thursday,
+    Weekday::Friday,
+    Weekday::Saturday,
+    Weekday::Sunday,
+];
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn clock(text: &str) -> Time {
+    text.parse().unwrap()
+}
+
+fn weekly(days: &[Weekday], from: &str, to: &str, zone: &str) -> Window {
+    let days = days.iter().copied().collect();
+    Window::weekly(days, clock(from), clock(to), TimeZone::get(zone).unwrap())
+}
+
+fn dated(from: &str, until: &str) -> Window {
+    Window::dated(at(from), at(until)).unwrap()
+}
+
+fn minutes(count: i64) -> SignedDuration {
+    SignedDuration::from_mins(count)
+}
+
+/// The first changes of these windows after `after`: `+` before an instant from which the input is
+/// expected, `-` before one from which it is not.
+fn check(windows: &[Window], after: &str, changes: &str) {
+    let schedule = Schedule::new(windows.to_vec());
+    let count = changes.split_whitespace().count();
+    let found: Vec<String> = schedule
+        .changes(at(after), count.max(1))
+        .iter()
+        .map(|change| format!("{}{}", if change.expected { '+' } else { '-' }, change.at))
+        .collect();
+    assert_eq!(found.join(" "), changes.split_whitespace().collect::<Vec<_>>().join(" "), "after {after}");
+}
+
+#[test]
+fn a_weekly_window_opens_and_closes_by_local_clocks() {
+    let sunday = weekly(&[Weekday::Sunday], "10:00", "12:00", "Europe/London");
+    check(
+        &[sunday],
+        "2026-03-21T00:00:00Z",
+        "+2026-03-22T10:00:00Z -2026-03-22T12:00:00Z +2026-03-29T09:00:00Z -2026-03-29T11:00:00Z",
+    );
+}
+
+#[test]
+fn a_window_contains_its_beginning_and_not_its_end() {
+    let schedule = Schedule::new(vec![weekly(&[Weekday::Monday], "10:00", "12:00", "UTC")]);
+    for (time, open) in [
+        ("2026-11-23T09:59:59.999999999Z", false),
+        ("2026-11-23T10:00:00Z", true),
+        ("2026-11-23T11:59:59.999999999Z", true),
+        ("2026-11-23T12:00:00Z", false),
+        ("2026-11-24T11:00:00Z", false),
+    ] {
+        assert_eq!(schedule.at(at(time)), open, "{time}");
+    }
+}
+
+#[test]
+fn a_window_may_cross_midnight() {
+    let night = weekly(&[Weekday::Friday], "22:00", "02:00", "America/New_York");
+    check(&[night], "2026-11-20T12:00:00Z", "+2026-11-21T03:00:00Z -2026-11-21T07:00:00Z");
+    let night = weekly(&[Weekday::Friday], "22:00", "02:00", "America/New_York");
+    assert!(Schedule::new(vec![night]).at(at("2026-11-21T06:00:00Z")));
+}
+
+#[test]
+fn days_that_touch_are_one_window() {
+    let weekend = weekly(&[Weekday::Saturday, Weekday::Sunday], "00:00", "00:00", "UTC");
+    check(&[weekend], "2026-11-23T00:00:00Z", "+2026-11-28T00:00:00Z -2026-11-30T00:00:00Z +2026-12-05T00:00:00Z");
+    check(&[weekly(&EVERY_DAY, "06:00", "06:00", "Europe/Berlin")], "2026-03-28T00:00:00Z", "");
+}
+
+/// In Berlin the clocks go from 2:00 to 3:00 on 2026-03-29, and from 3:00 to 2:00 on 2026-10-25.
+#[test]
+fn a_night_is_longer_or_shorter_when_the_clocks_change() {
+    let night = || weekly(&[Weekday::Saturday], "22:00", "06:00", "Europe/Berlin");
+    check(&[night()], "2026-03-28T12:00:00Z", "+2026-03-28T21:00:00Z -2026-03-29T04:00:00Z");
+    check(&[night()], "2026-10-24T12:00:00Z", "+2026-10-24T20:00:00Z -2026-10-25T05:00:00Z");
+}
+
+#[test]
+fn a_skipped_time_is_when_the_clocks_would_have_shown_it() {
+    let skipped = weekly(&[Weekday::Sunday], "02:15", "02:45", "Europe/Berlin");
+    check(&[skipped], "2026-03-28T12:00:00Z", "+2026-03-29T01:15:00Z -2026-03-29T01:45:00Z");
+}
+
+#[test]
+fn of_a_time_that_comes_twice_the_first_counts() {
+    let twice = weekly(&[Weekday::Sunday], "02:15", "02:45", "Europe/Berlin");
+    check(&[twice], "2026-10-24T12:00:00Z", "+2026-10-25T00:15:00Z -2026-10-25T00:45:00Z +2026-11-01T01:15:00Z");
+}
+
+#[test]
+fn a_dated_window_is_open_once() {
+    let show = || dated("2026-12-24T18:00:00+01:00", "2026-12-24T20:00:00+01:00");
+    check(&[show()], "2026-11-23T00:00:00Z", "+2026-12-24T17:00:00Z -2026-12-24T19:00:00Z");
+    check(&[show()], "2026-12-24T18:00:00Z", "-2026-12-24T19:00:00Z");
+    check(&[show()], "2026-12-24T19:00:00Z", "");
+}
+
+#[test]
+fn a_grace_moves_an_edge_outward_or_inward() {
+    let widened = dated("2026-12-24T18:00:00Z", "2026-12-24T20:00:00Z").with_grace(minutes(10), minutes(5)).unwrap();
+    check(&[widened], "2026-11-23T00:00:00Z", "+2026-12-24T17:50:00Z -2026-12-24T20:05:00Z");
+    let narrowed = weekly(&[Weekday::Monday], "00:00", "06:00", "UTC").with_grace(minutes(-3), minutes(-2)).unwrap();
+    check(&[narrowed], "2026-11-23T00:00:00Z", "+2026-11-23T00:03:00Z -2026-11-23T05:58:00Z");
+    let hours = |hours| SignedDuration::from_hours(hours);
+    let long = weekly(&[Weekday::Monday], "23:00", "23:00", "UTC").with_grace(hours(12), hours(12)).unwrap();
+    check(&[long], "2026-11-20T00:00:00Z", "+2026-11-23T11:00:00Z -2026-11-25T11:00:00Z");
+}
+
+#[test]
+fn windows_that_overlap_change_once() {
+    let windows = [
+        weekly(&EVERY_DAY, "09:00", "12:00", "UTC"),
+        weekly(&[Weekday::Tuesday], "11:00", "13:00", "UTC"),
+        dated("2026-11-25T12:00:00Z", "2026-11-25T14:00:00Z"),
+    ];
+    check(
+        &windows,
+        "2026-11-23T10:00:00Z",
+        "-2026-11-23T12:00:00Z +2026-11-24T09:00:00Z -2026-11-24T13:00:00Z +2026-11-25T09:00:00Z -2026-11-25T14:00:00Z",
+    );
+}
+
+#[test]
+fn changes_are_found_behind_a_year_that_hides_them() {
+    let windows =
+        [weekly(&[Weekday::Monday], "09:00", "10:00", "UTC"), dated("2026-11-01T00:00:00Z", "2027-11-01T00:00:00Z")];
+    check(&windows, "2026-11-23T00:00:00Z", "-2027-11-01T00:00:00Z +2027-11-01T09:00:00Z -2027-11-01T10:00:00Z");
+}
+
+#[test]
+fn a_window_that_can_never_be_open_is_refused() {
+    let eve = || dated("2026-12-24T18:00:00Z", "2026-12-24T20:00:00Z");
+    let reversed = Window::dated(at("2026-12-24T18:00:00Z"), at("2026-12-24T18:00:00Z"));
+    assert_eq!(reversed, Err(InvalidWindow::Reversed));
+    assert_eq!(eve().with_grace(minutes(-60), minutes(-60)), Err(InvalidWindow::Eaten));
+    assert_eq!(eve().with_grace(minutes(0), minutes(721)), Err(InvalidWindow::LongGrace));
+    let night = weekly(&[Weekday::Monday], "23:30", "00:30", "UTC");
+    assert_eq!(night.clone().with_grace(minutes(-30), minutes(-30)), Err(InvalidWindow::Eaten));
+    assert!(night.with_grace(minutes(-30), minutes(-29)).is_ok());
+}
+
+#[test]
+fn a_window_reads_as_a_person_would_say_it() {
+    let weekend = weekly(&[Weekday::Sunday, Weekday::Saturday], "10:00", "12:00", "Europe/London");
+    assert_eq!(
+        weekend.with_grace(minutes(10), minutes(-5)).unwrap().to_string(),
+        "sat,sun 10:00-12:00 Europe/London, before 10m, after -5m"
+    );
+    let eve = dated("2026-12-24T18:00:00Z", "2026-12-24T20:00:00Z");
+    assert_eq!(eve.to_string(), "2026-12-24T18:00:00Z to 2026-12-24T20:00:00Z");
+}
+
+fn any_clock() -> impl Strategy<Value = Time> {
+    (0..24_i8, 0..60_i8).prop_map(|(hour, minute)| jiff::civil::time(hour, minute, 0, 0))
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    let zones = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"];
+    let weekly = (1..128_u8, any_clock(), any_clock(), prop::sample::select(zones.to_vec())).prop_map(
+        |(days, from, to, zone)| {
+            let days = EVERY_DAY.iter().enumerate().filter(|(day, _)| days & (1 << day) != 0).map(|(_, day)| *day);
+            Window::weekly(days.collect(), from, to, TimeZone::get(zone).unwrap())
+        },
+    );
+    let dated = (1_790_000_000..1_800_000_000_i64, 60..1_000_000_i64).prop_map(|(from, length)| {
+        Window::dated(Timestamp::from_seconds(from), Timestamp::from_seconds(from + length)).unwrap()
+    });
+    (prop_oneof![3 => weekly, 1 => dated], -720..=720_i64, -720..=720_i64).prop_map(|(window, before, after)| {
+        window.clone().with_grace(minutes(before), minutes(after)).unwrap_or(window)
+    })
+}
+
+/// Whether a window is open, found the long way: among all its openings for weeks around.
+fn open_by_brute_force(windows: &[Window], time: Timestamp) -> bool {
+    windows.iter().any(|window| {
+        let around = Duration::from_secs(15 * 86_400);
+        let edges: Vec<Timestamp> = window.edges(time.minus(around), time.plus(around)).collect();
+        edges.chunks(2).any(|edge| edge[0] <= time && edge.get(1).is_none_or(|closes| time < *closes))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Between two changes nothing changes, and a change is one.
+    #[test]
+    fn changes_and_state_agree(windows in prop::collection::vec(any_window(), 1..4), start in 1_790_000_000..1_800_000_000_i64) {
+        let schedule = Schedule::new(windows);
+        let start = Timestamp::from_seconds(start);
+        prop_assert_eq!(open_by_brute_force(&schedule.windows, start), schedule.at(start));
+        let mut from = start;
+        let mut expected = schedule.at(start);
+        for change in schedule.changes(start, 6) {
+            let quarter = change.at.since(from).unwrap() / 4;
+            for step in 0..4 {
+                prop_assert_eq!(schedule.at(from.plus(quarter * step)), expected);
+            }
+            prop_assert_ne!(change.expected, expected);
+            prop_assert_eq!(schedule.at(change.at), change.expected);
+            prop_assert_eq!(open_by_brute_force(&schedule.windows, change.at), change.expected);
+            (from, expected) = (change.at, change.expected);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! One window: when it opens and when it closes.
+
+use std::fmt;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jiff::civil::{Date, Time, Weekday};
+use jiff::tz::TimeZone;
+use thiserror::Error;
+
+use super::super::Timestamp;
+
+/// A grace is that long at the most.
+const LONGEST_GRACE: SignedDuration = SignedDuration::from_hours(12);
+/// A window that opened so many days ago can still be open: it lasts a day, and its grace half of one.
+const DAYS_BACK: i32 = 2;
+/// A window of so many days ahead can be open already, by its grace.
+const DAYS_AHEAD: i32 = 1;
+
+/// One window of a [`super::Schedule`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    span: Span,
+    before: SignedDuration,
+    after: SignedDuration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Span {
+    Weekly { days: Days, from: Time, to: Time, time_zone: TimeZone },
+    Dated { from: Timestamp, until: Timestamp },
+}
+
+/// A window that is never open, or whose grace is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum InvalidWindow {
+    /// It ends before it begins.
+    #[error("ends before it begins")]
+    Reversed,
+    /// What its negative graces leave of it is nothing.
+    #[error("is never open: its graces leave nothing of it")]
+    Eaten,
+    /// A grace beyond 12 hours.
+    #[error("has a grace of more than 12 hours")]
+    LongGrace,
+}
+
+/// A set of weekdays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Days(u8);
+
+impl Window {
+    /// A window that opens at `from` on each of these days and closes at `to`: the next day's when
+    /// `to` is not later than `from`.
+    pub fn weekly(days: Days, from: Time, to: Time, time_zone: TimeZone) -> Self {
+        Self::of(Span::Weekly { days, from, to, time_zone })
+    }
+
+    /// A window between two instants.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidWindow::Reversed`] when `until` is not later than `from`.
+    pub fn dated(from: Timestamp, until: Timestamp) -> Result<Self, InvalidWindow> {
+        if until <= from { Err(InvalidWindow::Reversed) } else { Ok(Self::of(Span::Dated { from, until })) }
+    }
+
+    fn of(span: Span) -> Self {
+        Self { span, before: SignedDuration::ZERO, after: SignedDuration::ZERO }
+    }
+
+    /// The same window, opening `before` earlier and closing `after` later; up to 12 hours each. A
+    /// negative grace opens later and closes earlier.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidWindow::LongGrace`], or [`InvalidWindow::Eaten`] when nothing would be left.
+    pub fn with_grace(self, before: SignedDuration, after: SignedDuration) -> Result<Self, InvalidWindow> {
+        let length = match &self.span {
+            Span::Weekly { from, to, .. } if to <= from => from.duration_until(*to) + SignedDuration::from_hours(24),
+            Span::Weekly { from, to, .. } => from.duration_until(*to),
+            Span::Dated { from, until } => until.to_jiff().duration_since(from.to_jiff()),
+        };
+        match () {
+            () if before.abs() > LONGEST_GRACE || after.abs() > LONGEST_GRACE => Err(InvalidWindow::LongGrace),
+            () if length + before + after <= SignedDuration::ZERO => Err(InvalidWindow::Eaten),
+            () => Ok(Self { before, after, ..self }),
+        }
+    }
+
+    /// Whether the window is open at this time.
+    pub(super) fn contains(&self, time: Timestamp) -> bool {
+        self.openings(time, time).any(|(opens, closes)| opens <= time && time < closes)
+    }
+
+    /// When it opens and closes between these times, and perhaps a few times around them.
+    pub(super) fn edges(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let open = self.openings(after, until).filter(|(opens, closes)| opens < closes);
+        open.flat_map(|(opens, closes)| [opens, closes]).filter(move |edge| *edge <= until)
+    }
+
+    pub(super) fn time_zone(&self) -> Option<TimeZone> {
+        match &self.span {
+            Span::Weekly { time_zone, .. } => Some(time_zone.clone()),
+            Span::Dated { .. } => None,
+        }
+    }
+
+    /// All openings that touch these times, and perhaps a few more.
+    fn openings(&self, first: Timestamp, last: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
+        let (weekly, dated) = match &self.span {
+            Span::Weekly { days, from, to, time_zone } => {
+                let date = |time: Timestamp| time_zone.to_datetime(time.to_jiff()).date();
+                let next_day = to <= from;
+                let openings =
+                    dates(date(first), date(last)).filter(|date| days.contain(date.weekday())).map(move |date| {
+                        let closing_date = if next_day { shifted(date, 1) } else { date };
+                        (instant(date, *from, time_zone), instant(closing_date, *to, time_zone))
+                    });
+                (Some(openings), None)
+            }
+            Span::Dated { from, until } => (None, Some((*from, *until))),
+        };
+        let opening = |(from, until)| (shift(from, -self.before), shift(until, self.after));
+        weekly.into_iter().flatten().chain(dated).map(opening)
+    }
+}
+
+/// As a person would say it.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.span {
+            Span::Weekly { days, from, to, time_zone } => {
+                let zone = time_zone.iana_name().unwrap_or("?");
+                write!(f, "{days} {}-{} {zone}", from.strftime("%H:%M"), to.strftime("%H:%M"))?;
+            }
+            Span::Dated { from, until } => write!(f, "{from} to {until}")?,
+        }
+        for (name, grace) in [("before", self.before), ("after", self.after)] {
+            if !grace.is_zero() {
+                let sign = if grace.is_negative() { "-" } else { "" };
+                write!(f, ", {name} {sign}{}", humantime::format_duration(grace.unsigned_abs()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Days {
+    const ALL: [(Weekday, &'static str); 7] = [
+        (Weekday::Monday, "mon"),
+        (Weekday::Tuesday, "tue"),
+        (Weekday::Wednesday, "wed"),
+        (Weekday::Thursday, "thu"),
+        (Weekday::Friday, "fri"),
+        (Weekday::Saturday, "sat"),
+        (Weekday::Sunday, "sun"),
+    ];
+
+    /// Whether this day belongs to the set.
+    pub fn contain(self, day: Weekday) -> bool {
+        self.0 & Self::bit(day) != 0
+    }
+
+    fn bit(day: Weekday) -> u8 {
+        1 << day.to_monday_zero_offset()
+    }
+}
+
+impl FromIterator<Weekday> for Days {
+    fn from_iter<I: IntoIterator<Item = Weekday>>(days: I) -> Self {
+        Self(days.into_iter().map(Self::bit).fold(0, |set, bit| set | bit))
+    }
+}
+
+impl fmt::Display for Days {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = Self::ALL.iter().filter(|(day, _)| self.contain(*day)).map(|(_, name)| *name).collect();
+        f.write_str(&names.join(","))
+    }
+}
+
+/// The dates from the first to the last, with those around them whose windows reach in.
+fn dates(first: Date, last: Date) -> impl Iterator<Item = Date> {
+    let last = shifted(last, DAYS_AHEAD);
+    std::iter::successors(Some(shifted(first, -DAYS_BACK)), move |date| (*date < last).then(|| shifted(*date, 1)))
+}
+
+fn shifted(date: Date, days: i32) -> Date {
+    date.checked_add(jiff::Span::new().days(days)).expect("timestamps end in 2262, dates in 9999")
+}
+
+fn instant(date: Date, time: Time, time_zone: &TimeZone) -> Timestamp {
+    let zoned = time_zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible();
+    Timestamp::from_jiff(zoned.expect("timestamps end in 2262, dates in 9999"))
+}
+
+fn shift(instant: Timestamp, by: SignedDuration) -> Timestamp {
+    let distance: Duration = by.unsigned_abs();
+    if by.is_negative() { instant.minus(distance) } else { instant.plus(distance) }
+}

@@ -1,0 +1,117 @@
+# What tests/run and tests/bundle share: how they speak, and how they get the tools that a machine does not have.
+# Sourced, from the project's folder, with "set -euo pipefail" in force.
+
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target"
+target=$(readlink -f "$target")
+tools=$target/tools
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+
+heading() { printf '\n=== %s ===\n' "$*"; }
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+skipped=()
+skip() {
+    skipped+=("SKIPPED: $*")
+    printf 'SKIPPED: %s\n' "$*" >&2
+}
+
+# Whatever the end is, it says what was not checked.
+finish() {
+    local code=$? verdict=FAILED
+    ((code == 0)) && verdict=passed
+    printf '\n'
+    if ((${#skipped[@]} > 0)); then printf '%s\n' "${skipped[@]}"; fi
+    printf '%s: %s, %d skipped, %d s\n' "$0" "$verdict" "${#skipped[@]}" "$SECONDS"
+}
+trap finish EXIT
+
+as_root() {
+    if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi
+}
+
+# The lists of packages may be missing or old. Once, and only when something is to be fetched.
+updated=
+update() {
+    has apt-get || return 1
+    [[ -n $updated ]] || as_root apt-get update -qq || return 1
+    updated=yes
+}
+
+install_packages() {
+    update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+}
+
+# need PACKAGE COMMAND...: installs a package unless the command works already.
+need() {
+    local package=$1
+    shift
+    "$@" >/dev/null 2>&1 || install_packages "$package"
+}
+
+# make_venv FOLDER REQUIREMENTS: a Python environment with these packages; kept while the file is the same.
+make_venv() {
+    local venv=$1 requirements=$2
+    cmp -s "$requirements" "$venv/installed.txt" && return
+    need python3-venv python3 -c 'import venv, ensurepip' || return 1
+    python3 -m venv --clear "$venv" || return 1
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements" || return 1
+    cp "$requirements" "$venv/installed.txt"
+}
+
+# Debian's packages of Prometheus, unpacked rather than installed: the programs alone, in a folder of ours, and no
+# service that starts. A suite is this machine's own or another one's, which needs no trust beyond Debian's key.
+
+# apt_of SUITE FOLDER COMMAND...: apt-get that knows this suite alone and keeps its lists in that folder.
+apt_of() {
+    local suite=$1 folder=$2
+    shift 2
+    mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+    : >"$folder/status"
+    printf 'deb [signed-by=%s] %s %s main\n' /usr/share/keyrings/debian-archive-keyring.gpg "$(mirror)" "$suite" \
+        >"$folder/sources.list"
+    apt-get -qq -o APT::Sandbox::User=root -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- \
+        -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" -o Dir::State::status="$folder/status" "$@"
+}
+
+# Where this machine gets Debian from.
+mirror() {
+    sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
+        /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | grep '/debian/*$' | head -n 1
+}
+
+# unpack SUITE FOLDER PACKAGE...: the programs of these packages, under FOLDER/usr/bin.
+unpack() {
+    local suite=$1 folder=$2 package
+    shift 2
+    [[ -e $folder/complete ]] && return
+    rm -rf "$folder" && mkdir -p "$folder/deb" || return 1
+    apt_of "$suite" "$folder/apt" update || return 1
+    (cd "$folder/deb" && apt_of "$suite" "$folder/apt" download "$@") || return 1
+    for package in "$folder"/deb/*.deb; do dpkg -x "$package" "$folder" || return 1; done
+    rm -rf "$folder/deb" "$folder/apt" && touch "$folder/complete"
+}
+
+prometheus_packages=(prometheus prometheus-alertmanager)
+
+# Programs that are not where a caller said and not on the machine come from Debian 12: PROMETHEUS and the like name
+# them from here on.
+offer_prometheus() {
+    local folder=$tools/debian-12 variable program reason
+    for variable in PROMETHEUS PROMTOOL ALERTMANAGER AMTOOL; do
+        program=${variable,,}
+        [[ $program == alertmanager ]] && program=prometheus-alertmanager
+        if [[ -n ${!variable:-} ]]; then
+            continue
+        elif has "$program"; then
+            export "$variable=$(command -v "$program")"
+        elif has dpkg && unpack bookworm "$folder" "${prometheus_packages[@]}"; then
+            export "$variable=$folder/usr/bin/$program"
+        else
+            reason="$program is not installed, and Debian's package cannot be had"
+            export "SKIP_$variable=$reason"
+            skip "$reason"
+        fi
+    done
+}

@@ -14,6 +14,7 @@ mod durability;
 mod commands;
 mod exposition;
 mod prometheus;
+mod alertmanager;
 mod unwritable;
 mod structure;
 mod source;

@@ -19,4 +19,5 @@ mod unwritable;
 mod structure;
 mod source;
 mod documents;
+mod dashboards;
 mod tools;

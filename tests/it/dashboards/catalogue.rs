@@ -1,0 +1,202 @@
+//! Which series there are, with which labels and which of their values: from the library's catalogue of metrics, and
+//! what Prometheus adds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use stream_live_exporter::metrics::catalogue::{CHAPTERS, Family, Kind, Label};
+
+use super::document::{Dashboard, list, text};
+use super::promql::{Matcher, Parsed, parse};
+
+/// Labels that Prometheus gives to whatever it scrapes.
+const TARGET: [&str; 2] = ["job", "instance"];
+
+/// What Prometheus itself makes of alerting rules: its own labels, and those that the shipped rules leave.
+const ALERTS: [&str; 9] =
+    ["alertname", "alertstate", "severity", "job", "instance", "input_id", "name", "code", "stage"];
+
+/// The labels of a series with their values, where these are known.
+type Labels = BTreeMap<String, Option<BTreeSet<String>>>;
+
+/// All series by name.
+pub struct Catalogue(BTreeMap<String, Labels>);
+
+impl Catalogue {
+    pub fn new() -> Self {
+        let mut series = BTreeMap::new();
+        let families = CHAPTERS.iter().flat_map(|(_, families)| *families);
+        for family in families {
+            for (name, labels) in series_of(family) {
+                assert!(series.insert(name, labels).is_none(), "{} is there twice", family.name);
+            }
+        }
+        series.insert("up".to_owned(), open(&TARGET));
+        let mut alerts = open(&ALERTS);
+        // One rule is about secrets, by their names.
+        alerts.insert("secret".to_owned(), None);
+        alerts.insert("alertstate".to_owned(), Some(["pending", "firing"].map(str::to_owned).into()));
+        alerts.insert("severity".to_owned(), Some(["critical", "warning", "info", "none"].map(str::to_owned).into()));
+        series.insert("ALERTS".to_owned(), alerts);
+        Self(series)
+    }
+
+    /// The values of the label `code`.
+    pub fn codes(&self) -> &BTreeSet<String> {
+        let errors = &self.0["cloudflare_stream_live_input_errors_total"];
+        errors["code"].as_ref().expect("codes are a closed set")
+    }
+
+    /// What of an expression the catalogue does not know.
+    pub fn problems(&self, parsed: &Parsed) -> Vec<String> {
+        let mut problems = Vec::new();
+        for selector in &parsed.selectors {
+            match self.0.get(&selector.metric) {
+                None => problems.push(format!("there is no metric {:?}", selector.metric)),
+                Some(labels) => {
+                    problems.extend(selector.matchers.iter().filter_map(|matcher| unknown(matcher, labels)))
+                }
+            }
+        }
+        let labels = self.labels(parsed);
+        let unknown = parsed.named.iter().filter(|label| !labels.contains(*label));
+        problems.extend(unknown.map(|label| format!("no selector here has the label {label}")));
+        problems
+    }
+
+    /// All labels that what an expression gives may have.
+    pub fn labels(&self, parsed: &Parsed) -> BTreeSet<String> {
+        let read = parsed.selectors.iter().filter_map(|selector| self.0.get(&selector.metric)).flat_map(BTreeMap::keys);
+        read.chain(&parsed.made).cloned().collect()
+    }
+}
+
+fn unknown(matcher: &Matcher, labels: &Labels) -> Option<String> {
+    let Matcher { label, operator, value } = matcher;
+    let Some(values) = labels.get(label) else {
+        return Some(format!("there is no label {label}"));
+    };
+    let regex = operator.contains('~');
+    let values = values.as_ref()?;
+    let mut alternatives = value.split(if regex { '|' } else { '\0' });
+    alternatives.find(|one| !values.contains(*one)).map(|one| format!("{label} is never {one:?}"))
+}
+
+fn open(labels: &[&str]) -> Labels {
+    labels.iter().map(|label| ((*label).to_owned(), None)).collect()
+}
+
+fn series_of(family: &Family) -> Vec<(String, Labels)> {
+    let mut labels = open(&TARGET);
+    labels.extend(family.labels.iter().map(|label| (label.name.to_owned(), closed(label))));
+    if family.kind != Kind::Histogram {
+        return vec![(family.name.to_owned(), labels)];
+    }
+    let with = |suffix: &str, labels: &Labels| (format!("{}{suffix}", family.name), labels.clone());
+    let mut series = vec![with("_sum", &labels), with("_count", &labels)];
+    labels.insert("le".to_owned(), None);
+    series.push(with("_bucket", &labels));
+    series
+}
+
+/// The values of a label whose description is nothing but values.
+fn closed(label: &Label) -> Option<BTreeSet<String>> {
+    let values = label.values.split(", ").map(|value| value.trim().strip_prefix('`')?.strip_suffix('`'));
+    values.map(|value| value.map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_metric_label_and_value_is_in_the_catalogue() {
+    let catalogue = Catalogue::new();
+    let mut problems = Vec::new();
+    for query in super::document::dashboards().iter().flat_map(Dashboard::queries) {
+        let parsed = parse(&query.expression).unwrap_or_else(|error| panic!("{}: {error}", query.place));
+        problems.extend(catalogue.problems(&parsed).into_iter().map(|problem| format!("{}: {problem}", query.place)));
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn what_the_catalogue_lacks_is_found() {
+    let catalogue = Catalogue::new();
+    for (expression, problem) in [
+        ("cloudflare_stream_live_input_connectd", "there is no metric \"cloudflare_stream_live_input_connectd\""),
+        ("cloudflare_stream_live_input_connected{name=\"a\"}", "there is no label name"),
+        ("cloudflare_stream_live_input_events_total{event=\"error\"}", "event is never \"error\""),
+        ("cloudflare_stream_live_input_errors_total{code=~\"other|ERR_GOP\"}", "code is never \"ERR_GOP\""),
+        ("sum by (code) (cloudflare_stream_live_input_events_total)", "no selector here has the label code"),
+        ("up * on (job) group_left (version) process_threads", "no selector here has the label version"),
+        ("cloudflare_stream_live_input_session_duration_seconds", "there is no metric"),
+        ("cloudflare_stream_live_input_session_duration_seconds_sum{le=\"10\"}", "there is no label le"),
+        ("stream_live_exporter_requests_rejected_total{reason!=\"video_webhook\"}", "reason is never"),
+        ("ALERTS{severity=\"page\"}", "severity is never \"page\""),
+    ] {
+        let problems = catalogue.problems(&parse(expression).unwrap());
+        assert!(matches!(&problems[..], [one] if one.starts_with(problem)), "{expression}: {problems:?}");
+    }
+    let fine = "sum by (code) (increase(cloudflare_stream_live_input_errors_total{code=~\"other|ERR_UNHEALTHY\"}[1h]))";
+    assert!(catalogue.problems(&parse(fine).unwrap()).is_empty());
+}
+
+/// The columns that a panel's queries give, by the names that Grafana gives them.
+fn columns(panel: &Value, catalogue: &Catalogue) -> BTreeSet<String> {
+    let mut columns: BTreeSet<_> = ["Time", "Value"].map(str::to_owned).into();
+    for target in list(&panel["targets"]) {
+        columns.insert(format!("Value #{}", text(target, "refId")));
+        columns.extend(catalogue.labels(&parse(text(target, "expr")).unwrap()));
+    }
+    columns
+}
+
+#[test]
+fn legends_and_columns_name_what_is_there() {
+    let catalogue = Catalogue::new();
+    for dashboard in super::document::dashboards() {
+        for panel in dashboard.charts() {
+            let place = dashboard.place(panel);
+            let columns = columns(panel, &catalogue);
+            let mut names: BTreeSet<String> = BTreeSet::new();
+            for target in list(&panel["targets"]) {
+                let legend = text(target, "legendFormat");
+                for label in legend.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap()) {
+                    assert!(columns.contains(label), "{place}: the legend has {{{{{label}}}}}");
+                }
+                names.insert(legend.to_owned());
+            }
+            for organize in list(&panel["transformations"]).iter().filter(|one| one["id"] == "organize") {
+                let options = &organize["options"];
+                for member in ["excludeByName", "indexByName", "renameByName"] {
+                    let organized = options[member].as_object().unwrap().keys();
+                    let missing: Vec<_> = organized.filter(|column| !columns.contains(*column)).collect();
+                    assert!(missing.is_empty(), "{place}: {member} has {missing:?}");
+                }
+                names.extend(
+                    options["renameByName"].as_object().unwrap().values().map(|name| name.as_str().unwrap().to_owned()),
+                );
+            }
+            let overrides =
+                list(&panel["fieldConfig"]["overrides"]).iter().map(|over| text(&over["matcher"], "options"));
+            let sorts = list(&panel["options"]["sortBy"]).iter().map(|sort| text(sort, "displayName"));
+            for name in overrides.chain(sorts) {
+                assert!(names.contains(name), "{place}: {name} is none of {names:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_error_code_has_a_meaning_and_a_remedy() {
+    let catalogue = Catalogue::new();
+    for dashboard in super::document::dashboards() {
+        let codes = dashboard.charts().into_iter().filter(|panel| panel["title"] == "Errors by code");
+        for panel in codes {
+            for column in ["What it means", "What to do"] {
+                let over = list(&panel["fieldConfig"]["overrides"]).iter();
+                let over = over.clone().find(|over| over["matcher"]["options"] == column).unwrap();
+                let mappings = &over["properties"][0]["value"][0]["options"];
+                let mapped: BTreeSet<_> = mappings.as_object().unwrap().keys().cloned().collect();
+                assert_eq!(&mapped, catalogue.codes(), "{}: {column}", dashboard.place(panel));
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A dashboard as it stands in its file, with ways to all that it asks Prometheus and all that it links.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+/// A dashboard's file.
+#[derive(Clone)]
+pub struct Dashboard {
+    /// The file's name without its extension, which is also the dashboard's uid.
+    pub file: String,
+    pub json: Value,
+}
+
+/// An expression, and where it stands.
+pub struct Query {
+    pub place: String,
+    pub expression: String,
+    /// Of a variable: what it reads, the other queries choose with.
+    pub of_variable: bool,
+}
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All dashboards, by name.
+pub fn dashboards() -> Vec<Dashboard> {
+    let mut dashboards: Vec<_> = files(&root().join("grafana/dashboards"), "json").iter().map(read).collect();
+    dashboards.sort_by(|a: &Dashboard, b| a.file.cmp(&b.file));
+    dashboards
+}
+
+/// The files of a folder with that extension.
+pub fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+fn read(path: &PathBuf) -> Dashboard {
+    let text = fs::read_to_string(path).unwrap();
+    let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Dashboard { file: path.file_stem().unwrap().to_string_lossy().into_owned(), json }
+}
+
+/// The text of a member; empty when there is none.
+pub fn text<'a>(json: &'a Value, member: &str) -> &'a str {
+    json[member].as_str().unwrap_or_default()
+}
+
+/// The elements of a list; none when there is no list.
+pub fn list(json: &Value) -> &[Value] {
+    json.as_array().map_or(&[], Vec::as_slice)
+}
+
+impl Dashboard {
+    /// All panels, rows and what is folded into them included.
+    pub fn panels(&self) -> Vec<&Value> {
+        let top = list(&self.json["panels"]).iter();
+        top.flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"]))).collect()
+    }
+
+    /// All panels that show something.
+    pub fn charts(&self) -> Vec<&Value> {
+        self.panels().into_iter().filter(|panel| text(panel, "type") != "row").collect()
+    }
+
+    pub fn variables(&self) -> &[Value] {
+        list(&self.json["templating"]["list"])
+    }
+
+    pub fn variable(&self, name: &str) -> Option<&Value> {
+        self.variables().iter().find(|variable| text(variable, "name") == name)
+    }
+
+    pub fn annotations(&self) -> &[Value] {
+        list(&self.json["annotations"]["list"])
+    }
+
+    /// Where a panel stands, for messages.
+    pub fn place(&self, panel: &Value) -> String {
+        format!("{}: {}", self.file, text(panel, "title"))
+    }
+
+    /// All that is asked of Prometheus: by panels, by variables, by annotations.
+    pub fn queries(&self) -> Vec<Query> {
+        let mut queries = Vec::new();
+        for panel in self.charts() {
+            for target in list(&panel["targets"]) {
+                let place = format!("{} {}", self.place(panel), text(target, "refId"));
+                queries.push(Query { place, expression: text(target, "expr").to_owned(), of_variable: false });
+            }
+        }
+        for variable in self.variables() {
+            if let Some((_, expression)) = variable_query(variable) {
+                let place = format!("{}: ${}", self.file, text(variable, "name"));
+                queries.push(Query { place, expression, of_variable: true });
+            }
+        }
+        for annotation in self.annotations() {
+            let place = format!("{}: annotation {}", self.file, text(annotation, "name"));
+            queries.push(Query { place, expression: text(annotation, "expr").to_owned(), of_variable: false });
+        }
+        queries
+    }
+
+    /// The links of the dashboard and of its panels, each with whether Grafana adds the time range itself.
+    pub fn links(&self) -> Vec<(String, bool)> {
+        let of_dashboard = list(&self.json["links"]).iter();
+        let of_dashboard = of_dashboard.map(|link| (text(link, "url").to_owned(), link["keepTime"] == true));
+        let of_panels = self.charts().into_iter().flat_map(|panel| {
+            let config = &panel["fieldConfig"];
+            let properties = list(&config["overrides"]).iter().flat_map(|over| list(&over["properties"]));
+            let overrides = properties.filter(|property| property["id"] == "links");
+            let lists =
+                overrides.map(|property| &property["value"]).chain([&config["defaults"]["links"], &panel["links"]]);
+            lists.flat_map(list).map(|link| (text(link, "url").to_owned(), false)).collect::<Vec<_>>()
+        });
+        of_dashboard.chain(of_panels).collect()
+    }
+}
+
+/// The function of a variable's query, and the PromQL in it; nothing when it is no query.
+pub fn variable_query(variable: &Value) -> Option<(String, String)> {
+    let (function, argument) = text(&variable["query"], "query").strip_suffix(')')?.split_once('(')?;
+    let expression = match function {
+        "label_values" => argument.rsplit_once(", ").map_or(argument, |(selector, _)| selector),
+        _ => argument,
+    };
+    Some((function.to_owned(), expression.to_owned()))
+}

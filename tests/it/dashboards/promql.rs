@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use promql_parser::label::MatchOp;
 use promql_parser::parser::{self, Expr, LabelModifier, MatrixSelector, VectorSelector};
 
-/// Grafana's variables that stand for durations, each with one that nobody writes.
-const DURATIONS: [(&str, &str); 3] = [("$__rate_interval", "307s"), ("$__interval", "61s"), ("$__range", "21601s")];
+/// Grafana's variables that stand for times, each with one that nobody writes; the longer name first where one begins
+/// with the other.
+const TIMES: [(&str, &str); 4] =
+    [("$__rate_interval", "307s"), ("$__interval", "61s"), ("$__range_s", "21601"), ("$__range", "21601s")];
 
 /// An expression, taken apart.
 #[derive(Default, Debug)]
@@ -48,7 +50,7 @@ pub fn parse(expression: &str) -> Result<Parsed, String> {
 
 /// The expression as Grafana sends it, but for the variables that stand in quotes.
 pub fn substitute(expression: &str) -> String {
-    DURATIONS.iter().fold(expression.to_owned(), |expression, (name, value)| expression.replace(name, value))
+    TIMES.iter().fold(expression.to_owned(), |expression, (name, value)| expression.replace(name, value))
 }
 
 impl Parsed {
@@ -56,7 +58,7 @@ impl Parsed {
         match expression {
             Expr::VectorSelector(selector) => self.selectors.push(Selector::new(selector, function, None)),
             Expr::MatrixSelector(MatrixSelector { vs, range }) => {
-                let window = DURATIONS.iter().find(|(_, value)| humantime::parse_duration(value) == Ok(*range));
+                let window = TIMES.iter().find(|(_, value)| humantime::parse_duration(value) == Ok(*range));
                 let window = window
                     .map_or_else(|| humantime::format_duration(*range).to_string(), |(name, _)| (*name).to_owned());
                 self.selectors.push(Selector::new(vs, function, Some(window)));

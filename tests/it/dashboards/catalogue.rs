@@ -51,12 +51,11 @@ impl Catalogue {
     pub fn problems(&self, parsed: &Parsed) -> Vec<String> {
         let mut problems = Vec::new();
         for selector in &parsed.selectors {
-            match self.0.get(&selector.metric) {
-                None => problems.push(format!("there is no metric {:?}", selector.metric)),
-                Some(labels) => {
-                    problems.extend(selector.matchers.iter().filter_map(|matcher| unknown(matcher, labels)))
-                }
-            }
+            let Some(labels) = self.0.get(&selector.metric) else {
+                problems.push(format!("there is no metric {:?}", selector.metric));
+                continue;
+            };
+            problems.extend(selector.matchers.iter().filter_map(|matcher| unknown(matcher, labels)));
         }
         let labels = self.labels(parsed);
         let unknown = parsed.named.iter().filter(|label| !labels.contains(*label));

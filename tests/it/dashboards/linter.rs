@@ -7,7 +7,7 @@ use super::promql::{Parsed, Selector, parse};
 
 /// What a rule found: where, and what.
 pub type Problems = Vec<(String, String)>;
-type Rule = (&'static str, fn(&Dashboard) -> Problems);
+pub type Rule = (&'static str, fn(&Dashboard) -> Problems);
 
 pub const RULES: [Rule; 17] = [
     ("template-datasource-rule", template_datasource),
@@ -43,10 +43,14 @@ const DATASOURCE: &str = "${datasource}";
 
 /// What is not well, and not excepted.
 pub fn lint(dashboard: &Dashboard) -> Vec<String> {
-    let excepted = |rule: &str, what: &str| EXCEPTIONS.iter().any(|(of, part, _)| *of == rule && what.contains(part));
-    let found = RULES.iter().flat_map(|(rule, check)| check(dashboard).into_iter().map(move |found| (*rule, found)));
-    let found = found.filter(|(rule, (_, what))| !excepted(rule, what));
-    found.map(|(rule, (place, what))| format!("{rule}: {place}: {what}")).collect()
+    RULES.iter().flat_map(|rule| findings(rule, dashboard)).collect()
+}
+
+/// What one rule has to say, but for its exceptions.
+pub fn findings((rule, check): &Rule, dashboard: &Dashboard) -> Vec<String> {
+    let excepted = |what: &str| EXCEPTIONS.iter().any(|(of, part, _)| of == rule && what.contains(part));
+    let found = check(dashboard).into_iter().filter(|(_, what)| !excepted(what));
+    found.map(|(place, what)| format!("{rule}: {place}: {what}")).collect()
 }
 
 fn problem(place: &str, what: impl Into<String>) -> (String, String) {

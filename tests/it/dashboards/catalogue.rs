@@ -47,6 +47,12 @@ impl Catalogue {
         errors["code"].as_ref().expect("codes are a closed set")
     }
 
+    /// The values that a label may have in what an expression reads, where these are a closed set.
+    fn values(&self, parsed: &Parsed, label: &str) -> BTreeSet<String> {
+        let read = parsed.selectors.iter().filter_map(|selector| self.0.get(&selector.metric)?.get(label)?.clone());
+        read.flatten().collect()
+    }
+
     /// What of an expression the catalogue does not know.
     pub fn problems(&self, parsed: &Parsed) -> Vec<String> {
         let mut problems = Vec::new();
@@ -157,8 +163,11 @@ fn legends_and_columns_name_what_is_there() {
             let mut names: BTreeSet<String> = BTreeSet::new();
             for target in list(&panel["targets"]) {
                 let legend = text(target, "legendFormat");
+                let parsed = parse(text(target, "expr")).unwrap();
                 for label in legend.split("{{").skip(1).map(|rest| rest.split("}}").next().unwrap()) {
                     assert!(columns.contains(label), "{place}: the legend has {{{{{label}}}}}");
+                    let names_of = |value: String| legend.replace(&format!("{{{{{label}}}}}"), &value);
+                    names.extend(catalogue.values(&parsed, label).into_iter().map(names_of));
                 }
                 names.insert(legend.to_owned());
             }

@@ -1,0 +1,103 @@
+//! Hours of history with known truth, as Prometheus would have collected them.
+//!
+//! ```text
+//! script ─▶ story ─┬▶ replicas, scraped at every step ─▶ samples ─▶ promtool ─▶ data ─▶ rules ─▶ data
+//!                  └▶ truth
+//! ```
+//!
+//! A story tells what happens and what it means. Two replicas live through it, made of the product's
+//! own stages, and what a scrape of them would have found becomes samples. The shipped rules are
+//! evaluated over that. What is true is counted from the story alone.
+
+mod alerts;
+mod cast;
+mod notification;
+pub mod prometheus;
+mod process;
+mod replica;
+mod rules;
+mod samples;
+mod script;
+mod story;
+pub mod truth;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use stream_live_exporter::event::Timestamp;
+
+use replica::Replica;
+use rules::Grid;
+use samples::Samples;
+use story::Story;
+use truth::Truth;
+
+/// The job that the rules count on.
+const JOB: &str = "stream-live-exporter";
+/// The replicas.
+const INSTANCES: [&str; story::REPLICAS] = ["exporter-1:10419", "exporter-2:10419"];
+
+/// The programs that it takes.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    /// `promtool`.
+    pub promtool: PathBuf,
+    /// `prometheus`.
+    pub prometheus: PathBuf,
+}
+
+/// A history that was made.
+pub struct Chronicle {
+    story: Story,
+}
+
+impl Chronicle {
+    /// Makes the history that ends then and was scraped so often, with the rules of this folder, into
+    /// another: `data` for Prometheus, `truth.json` for people, and the samples as files.
+    pub fn make(tools: &Tools, folder: &Path, rules: &Path, end: Timestamp, step: Duration) -> anyhow::Result<Self> {
+        fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+        let end = Timestamp::from_seconds(end.as_millis() / 1000 / step.as_secs() as i64 * step.as_secs() as i64);
+        let story = script::tell(end.minus(story::LENGTH));
+        let grid = Grid { begin: story.begin, end, step };
+        prometheus::load(&tools.promtool, folder, "scrapes.om", &scrape(&story, grid)?)?;
+        rules::evaluate(tools, folder, rules, grid)?;
+        let chronicle = Self { story };
+        let truth = File::create(folder.join("truth.json"))?;
+        let hours = [6, 3, 1].map(|hours| (format!("{hours}h"), chronicle.truth_of(Duration::from_secs(hours * 3600))));
+        serde_json::to_writer_pretty(truth, &std::collections::BTreeMap::from(hours))?;
+        Ok(chronicle)
+    }
+
+    /// The time at which it ends.
+    pub fn end(&self) -> Timestamp {
+        self.story.end()
+    }
+
+    /// What is true of so much of it, up to the end.
+    pub fn truth_of(&self, last: Duration) -> Truth {
+        Truth::of(&self.story, self.end().minus(last), self.end())
+    }
+}
+
+/// Lets the replicas live through the story; what scrapes of them find.
+fn scrape(story: &Story, grid: Grid) -> anyhow::Result<Samples> {
+    let mut replicas = [Replica::new(INSTANCES[0], 1), Replica::new(INSTANCES[1], 2)];
+    let mut samples = Samples::default();
+    let mut occurrences = story.occurrences.iter().peekable();
+    for at in grid.times() {
+        while let Some(occurrence) = occurrences.next_if(|occurrence| occurrence.at <= at) {
+            replicas[occurrence.replica].live_through(occurrence.at, &occurrence.what)?;
+        }
+        for replica in &mut replicas {
+            let target = [("instance", replica.instance), ("job", JOB)];
+            let exposition = replica.scrape(at);
+            samples.gauge("up", &target, at, f64::from(u8::from(exposition.is_some())));
+            if let Some(exposition) = exposition {
+                samples.scrape(&exposition, &target, at);
+            }
+        }
+    }
+    Ok(samples)
+}

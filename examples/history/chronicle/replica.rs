@@ -1,0 +1,172 @@
+//! One exporter of the story: the product's own stages, with the story's time in place of a clock.
+//!
+//! What the daemon does with a request is done here in the same order, but for sockets and files: read
+//! it, fold it against what was shown until then, count it. A scrape is the product's own exposition.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use stream_live_exporter::accept::{self, Rejection};
+use stream_live_exporter::event::{Event, Notification, Timestamp};
+use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
+use stream_live_exporter::recorder::Outcome;
+
+use super::process::Process;
+use super::story::{Post, What};
+
+const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 };
+const LABEL_VALUES: LabelValues = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
+/// As in the recorder: an event that is older when it arrives is folded against the last view.
+const LATE: Duration = Duration::from_secs(60);
+/// An empty journal and what an event adds to it, in bytes.
+const JOURNAL_SIZE: (u64, u64) = (57_344, 410);
+
+/// An exporter.
+pub struct Replica {
+    /// The value of the label `instance`.
+    pub instance: &'static str,
+    fold: Fold,
+    journal_events: u64,
+    /// The time of the newest view that somebody may have been shown.
+    latest: Timestamp,
+    chance: fastrand::Rng,
+    running: Option<Running>,
+}
+
+/// What ends with the process.
+struct Running {
+    metrics: Exporter,
+    process: Process,
+    restored_inputs: usize,
+}
+
+impl Replica {
+    /// An exporter that has never been started.
+    pub fn new(instance: &'static str, seed: u64) -> Self {
+        Self {
+            instance,
+            fold: Fold::new(RULES),
+            journal_events: 0,
+            latest: Timestamp::EPOCH,
+            chance: fastrand::Rng::with_seed(seed),
+            running: None,
+        }
+    }
+
+    /// Lets something happen to it.
+    pub fn live_through(&mut self, at: Timestamp, what: &What) -> anyhow::Result<()> {
+        match what {
+            What::Started(configuration) => {
+                // The journal, and with it the fold, outlives the process.
+                let restored_inputs = self.fold.state().inputs().len();
+                let metrics = Exporter::new(at, false, LABEL_VALUES);
+                metrics.reloaded(at, true);
+                self.fold.configure(configuration.inputs());
+                self.running = Some(Running { metrics, process: Process::new(at), restored_inputs });
+            }
+            What::Stopped => self.running = None,
+            What::Reloaded(configuration) => {
+                self.latest = self.latest.max(at);
+                self.fold.configure(configuration.inputs());
+                self.running()?.metrics.reloaded(at, true);
+            }
+            What::ReloadFailed => self.running()?.metrics.reloaded(at, false),
+            What::Refused(reason) => {
+                let duration = self.duration(0.0001, 0.0006);
+                let metrics = &self.running()?.metrics;
+                metrics.rejected(reason);
+                metrics.answered(duration);
+            }
+            What::Posted(post) => self.receive(at, post)?,
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> anyhow::Result<&Running> {
+        self.running.as_ref().with_context(|| format!("{} is not running", self.instance))
+    }
+
+    fn receive(&mut self, at: Timestamp, post: &Post) -> anyhow::Result<()> {
+        let reading = accept::read(&post.body, at)?;
+        let commit = self.duration(0.0006, 0.006);
+        let answered = commit + self.duration(0.0001, 0.0008);
+        if !is_late(&reading.notification) {
+            self.latest = self.latest.max(at);
+        }
+        let metrics = &self.running()?.metrics;
+        metrics.answered(answered);
+        if reading.lenient {
+            metrics.read_leniently();
+        }
+        if post.journal_fails {
+            metrics.append_failed();
+            metrics.rejected(Rejection::Journal.reason());
+            return Ok(());
+        }
+        let mut draft = self.fold.draft(self.latest);
+        draft.see(at, post.secret, reading.notification == Notification::Test);
+        let outcome = judge(&mut draft, &reading.notification, post)?;
+        ensure!(outcome == post.outcome, "{outcome:?} and not {:?} at {at}", post.outcome);
+        let events = usize::from(outcome == Outcome::Recorded);
+        let ignored = if let Outcome::Ignored(reason) = outcome { Some(reason) } else { None };
+        if events > 0 || ignored.is_some() {
+            metrics.committed(events, commit);
+        }
+        metrics.notified(outcome.name(), ignored);
+        let changes = draft.finish();
+        self.fold.adopt(changes);
+        self.journal_events += events as u64;
+        Ok(())
+    }
+
+    fn duration(&mut self, least: f64, most: f64) -> Duration {
+        // Short ones are the rule.
+        Duration::from_secs_f64(least + (most - least) * self.chance.f64().powi(3))
+    }
+
+    /// What a scrape at this time is answered; `None` when nobody answers.
+    pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
+        let running = self.running.as_mut()?;
+        self.latest = self.latest.max(at);
+        let snapshot = Snapshot {
+            state: self.fold.state().clone(),
+            as_of: self.latest,
+            journal_events: self.journal_events,
+            journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
+            restored_inputs: running.restored_inputs,
+        };
+        let chunks: Vec<_> = Exposition::new(snapshot, &running.metrics, Format::OpenMetrics).collect();
+        let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");
+        Some(running.process.in_place_of_ours(&exposition, at))
+    }
+}
+
+fn is_late(notification: &Notification) -> bool {
+    match notification {
+        Notification::Event(event) => event.received_at > event.updated_at.plus(LATE),
+        Notification::Test | Notification::Ignored(_) => false,
+    }
+}
+
+/// What becomes of a notification; fails when it is something else than the story says.
+fn judge(draft: &mut Draft<'_>, notification: &Notification, post: &Post) -> anyhow::Result<Outcome> {
+    Ok(match notification {
+        Notification::Test => Outcome::Test,
+        Notification::Ignored(reason) => Outcome::Ignored(*reason),
+        Notification::Event(event) => match draft.consider(event) {
+            Verdict::Recorded(note) => {
+                check_note(event, note, post)?;
+                Outcome::Recorded
+            }
+            Verdict::Duplicate => Outcome::Duplicate,
+            Verdict::Ignored(reason) => Outcome::Ignored(reason),
+        },
+    })
+}
+
+fn check_note(event: &Event, note: Note, post: &Post) -> anyhow::Result<()> {
+    let meaning = post.fact.context("the story knows of no event")?.meaning;
+    ensure!(note == meaning.note(), "{note:?} and not {meaning:?}: {event:?}");
+    Ok(())
+}

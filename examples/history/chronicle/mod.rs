@@ -10,7 +10,8 @@
 //! evaluated over that. What is true is counted from the story alone.
 
 mod alerts;
-mod cast;
+pub mod cast;
+pub mod inputs;
 mod notification;
 pub mod prometheus;
 mod process;
@@ -51,7 +52,11 @@ pub struct Tools {
 /// A history that was made.
 pub struct Chronicle {
     story: Story,
+    step: Duration,
 }
+
+/// So much of the time before the story was scraped too.
+const LEAD_IN: Duration = Duration::from_secs(15 * 60);
 
 impl Chronicle {
     /// Makes the history that ends then and was scraped so often, with the rules of this folder, into
@@ -60,10 +65,10 @@ impl Chronicle {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         let end = Timestamp::from_seconds(end.as_millis() / 1000 / step.as_secs() as i64 * step.as_secs() as i64);
         let story = script::tell(end.minus(story::LENGTH));
-        let grid = Grid { begin: story.begin, end, step };
+        let grid = Grid { begin: story.begin.minus(LEAD_IN), end, step };
         prometheus::load(&tools.promtool, folder, "scrapes.om", &scrape(&story, grid)?)?;
         rules::evaluate(tools, folder, rules, grid)?;
-        let chronicle = Self { story };
+        let chronicle = Self { story, step };
         let truth = File::create(folder.join("truth.json"))?;
         let hours = [6, 3, 1].map(|hours| (format!("{hours}h"), chronicle.truth_of(Duration::from_secs(hours * 3600))));
         serde_json::to_writer_pretty(truth, &std::collections::BTreeMap::from(hours))?;
@@ -77,7 +82,7 @@ impl Chronicle {
 
     /// What is true of so much of it, up to the end.
     pub fn truth_of(&self, last: Duration) -> Truth {
-        Truth::of(&self.story, self.end().minus(last), self.end())
+        Truth::of(&self.story, self.end().minus(last), self.end(), self.step)
     }
 }
 

@@ -11,7 +11,7 @@ use super::cast::{Configuration, Input};
 use super::notification;
 use super::story::{Journey, Meaning, REPLICAS, Story, What};
 
-use Input::{Auditorium, BackupFeed, Chapel, LobbyCamera, MainStage, Nameless, PodcastRoom, StudioB};
+use Input::{Auditorium, BackupFeed, Chapel, LobbyCamera, MainStage, Nameless, PodcastRoom, StudioB, TrainingRoom};
 use Meaning::{Begins, Ends, Errs, IsLate, RepeatsConnected, RepeatsDisconnected, Resumes};
 
 /// Tells the story that begins then.
@@ -33,6 +33,16 @@ pub fn tell(begin: Timestamp) -> Story {
     misconfigured_encoder(&mut story, "5:46:00", 14, 45);
     story.finish()
 }
+
+/// The alerts that fire at the end, each with its severity and whom it concerns.
+pub const FIRING_AT_END: [(&str, &str, Input); 6] = [
+    ("StreamLiveInputOffAirWhileExpected", "critical", Auditorium),
+    ("StreamLiveInputOnAirBudgetBurningFast", "critical", Auditorium),
+    ("StreamLiveInputOnAirBudgetBurningSlowly", "warning", Auditorium),
+    ("StreamLiveInputOnAirBudgetBurningSlowly", "warning", LobbyCamera),
+    ("StreamLiveInputEncoderMisconfigured", "warning", PodcastRoom),
+    ("StreamLiveInputStateUnknownWhileExpected", "warning", TrainingRoom),
+];
 
 /// The configuration at a moment: when it changed, and to what.
 pub fn configurations(story: &Story) -> [(Timestamp, Configuration); 4] {

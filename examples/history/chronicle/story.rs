@@ -73,6 +73,8 @@ pub struct Post {
     pub outcome: Outcome,
     /// The event, when it is one that counts.
     pub fact: Option<Fact>,
+    /// It is no strict JSON.
+    pub sloppy: bool,
     /// The journal cannot be written at this moment.
     pub journal_fails: bool,
 }
@@ -205,7 +207,8 @@ impl Story {
             body = notification::with_trailing_comma(&body);
         }
         let fact = Some(Fact { input, updated_at, sent_at, meaning });
-        let post = Post { body, secret: self.secret, outcome: Outcome::Recorded, fact, journal_fails: false };
+        let Journey { sloppy, .. } = journey;
+        let post = Post { body, secret: self.secret, outcome: Outcome::Recorded, fact, sloppy, journal_fails: false };
         for replica in 0..if journey.lost_to_second { 1 } else { REPLICAS } {
             let mut at = received_at.plus(Duration::from_millis(7 * replica as u64));
             if journey.fails_at_second && replica == 1 {
@@ -223,7 +226,7 @@ impl Story {
     /// Tells that everybody is sent something that is no event.
     pub fn post(&mut self, clock: &str, body: Vec<u8>, ignored: Option<IgnoredReason>) {
         let outcome = ignored.map_or(Outcome::Test, Outcome::Ignored);
-        let post = Post { body, secret: self.secret, outcome, fact: None, journal_fails: false };
+        let post = Post { body, secret: self.secret, outcome, fact: None, sloppy: false, journal_fails: false };
         for replica in 0..REPLICAS {
             self.occur(self.moment(clock), replica, What::Posted(post.clone()));
         }

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stream_live_exporter::event::{InputId, Timestamp};
+use stream_live_exporter::recorder::Outcome;
 
 use super::INSTANCES;
 use super::cast::Input;
-use super::script::configurations;
-use super::story::{Fact, Meaning, Story, What};
+use super::inputs::{InputTruth, Past};
+use super::script::FIRING_AT_END;
+use super::story::{Meaning, Post, Story, What};
 
 /// What happened in a range: after its beginning, up to its end.
 #[derive(Debug, Serialize)]
@@ -22,190 +24,133 @@ pub struct Truth {
     pub from: f64,
     /// In seconds since the epoch.
     pub to: f64,
-    /// What is true of every live input that is known at the end.
+    /// What is true of every live input that is known at the end of the range.
     pub inputs: BTreeMap<InputId, InputTruth>,
-    /// Deliveries by outcome, of every replica.
-    pub notifications: BTreeMap<&'static str, Counts>,
-    /// Ignored deliveries by reason, of every replica.
-    pub ignored: BTreeMap<&'static str, Counts>,
-    /// Refused requests by reason, of every replica.
-    pub rejected: BTreeMap<&'static str, Counts>,
-    /// Batches that a replica could not write.
-    pub append_failures: BTreeMap<&'static str, u64>,
-    /// Starts of a replica.
-    pub starts: BTreeMap<&'static str, u64>,
+    /// What is true of every replica, by `instance`.
+    pub replicas: BTreeMap<&'static str, ReplicaTruth>,
     /// Events that came after newer ones.
     pub out_of_order: u64,
     /// Notifications that were received before they were sent.
     pub clock_skew: u64,
+    /// Broadcasts that ended, and were not resumed within the reconnect window.
+    pub finished_sessions: u64,
+    /// The alerts about live inputs that fire at the end of the story.
+    pub firing_at_end: Vec<Firing>,
 }
 
 /// Numbers by the value of a label.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// What is true of one live input.
+/// What is true of a replica.
 #[derive(Debug, Default, Serialize)]
-pub struct InputTruth {
-    /// Its configured name.
-    pub name: &'static str,
-    /// Events by kind.
-    pub events: Counts,
-    /// Errors by the code that they are counted as.
-    pub errors: Counts,
-    /// Broadcasts begun.
-    pub sessions: u64,
-    /// Returns within the reconnect window.
-    pub reconnects: u64,
-    /// Repeated events by kind: lost notifications.
-    pub inconsistent: Counts,
-    /// Time connected.
-    pub connected_seconds: f64,
-    /// Time in which it was expected and its state was known.
-    pub expected_seconds: f64,
-    /// So much of that it was known to be connected.
-    pub on_air_seconds: f64,
-    /// How often its state or its being expected changed: each may cost a sampled time one step.
-    pub changes: u64,
-    /// At the end of the range.
-    pub at_end: AtEnd,
+pub struct ReplicaTruth {
+    /// Deliveries by outcome.
+    pub notifications: Counts,
+    /// Ignored deliveries by reason.
+    pub ignored: Counts,
+    /// Refused requests by reason.
+    pub rejected: Counts,
+    /// Deliveries that were no strict JSON.
+    pub lenient: u64,
+    /// Batches that it could not write.
+    pub append_failures: u64,
+    /// Its starts, in seconds since the epoch.
+    pub starts: Vec<f64>,
+    /// The last delivery ever, in seconds since the epoch.
+    pub last_notification: Option<f64>,
+    /// The last Save and Test ever.
+    pub last_test: Option<f64>,
+    /// The last delivery ever by secret.
+    pub secrets: BTreeMap<&'static str, f64>,
 }
 
-/// An input at one moment.
-#[derive(Debug, Default, Serialize)]
-pub struct AtEnd {
-    /// `None` is unknown.
-    pub connected: Option<bool>,
-    /// Whether it should be live.
-    pub expected: bool,
-    /// Event time of what it is known by, in seconds since the epoch.
-    pub since: Option<f64>,
+/// An alert.
+#[derive(Debug, Serialize)]
+pub struct Firing {
+    /// Its name.
+    pub alertname: &'static str,
+    /// Its severity.
+    pub severity: &'static str,
+    /// Whom it concerns.
+    pub input_id: InputId,
 }
-
-/// A change of something that is true or not, or not known.
-type Change = (Timestamp, Option<bool>);
 
 impl Truth {
-    /// What is true of the story between two moments.
-    pub fn of(story: &Story, from: Timestamp, to: Timestamp) -> Self {
+    /// What is true of the story between two moments, when it is scraped every `step`.
+    pub fn of(story: &Story, from: Timestamp, to: Timestamp, step: Duration) -> Self {
         let within = |at: Timestamp| from < at && at <= to;
-        let mut truth = Self {
+        let facts: Vec<_> = Past::facts(story).collect();
+        let counted = |what: &dyn Fn(Timestamp, Meaning, Timestamp) -> bool| {
+            let counted = facts.iter().filter(|(at, fact)| within(*at) && what(*at, fact.meaning, fact.sent_at));
+            counted.count() as u64
+        };
+        let known = |input| Some((Input::id(input), InputTruth::of(story, input, from, to, step)?));
+        Self {
             from: seconds(from),
             to: seconds(to),
-            inputs: BTreeMap::new(),
-            notifications: BTreeMap::new(),
-            ignored: BTreeMap::new(),
-            rejected: BTreeMap::new(),
-            append_failures: BTreeMap::new(),
-            starts: BTreeMap::new(),
-            out_of_order: 0,
-            clock_skew: 0,
-        };
-        for occurrence in story.occurrences.iter().filter(|occurrence| within(occurrence.at)) {
-            truth.count(INSTANCES[occurrence.replica], &occurrence.what);
+            inputs: Input::ALL.into_iter().filter_map(known).collect(),
+            replicas: (0..INSTANCES.len()).map(|index| (INSTANCES[index], replica(story, index, from, to))).collect(),
+            out_of_order: counted(&|_, meaning, _| meaning == Meaning::IsLate),
+            clock_skew: counted(&|at, _, sent_at| at < sent_at),
+            finished_sessions: Input::ALL.into_iter().map(|input| Past::of(story, input).finished(from, to)).sum(),
+            firing_at_end: firing_at_end(),
         }
-        for (at, fact) in facts(story).filter(|(at, _)| within(*at)) {
-            truth.out_of_order += u64::from(fact.meaning == Meaning::IsLate);
-            truth.clock_skew += u64::from(at < fact.sent_at);
+    }
+}
+
+fn firing_at_end() -> Vec<Firing> {
+    let firing = FIRING_AT_END.into_iter();
+    firing.map(|(alertname, severity, input)| Firing { alertname, severity, input_id: input.id() }).collect()
+}
+
+fn replica(story: &Story, index: usize, from: Timestamp, to: Timestamp) -> ReplicaTruth {
+    let mut truth = ReplicaTruth::default();
+    for occurrence in story.occurrences.iter().filter(|occurrence| occurrence.replica == index && occurrence.at <= to) {
+        truth.remember(occurrence.at, &occurrence.what);
+        if from < occurrence.at {
+            truth.count(occurrence.at, &occurrence.what);
         }
-        truth.inputs = Input::ALL
-            .into_iter()
-            .filter_map(|input| Some((input.id(), InputTruth::of(story, input, from, to)?)))
-            .collect();
-        truth
+    }
+    truth
+}
+
+impl ReplicaTruth {
+    fn remember(&mut self, at: Timestamp, what: &What) {
+        if let What::Posted(Post { outcome, secret, journal_fails: false, .. }) = what {
+            self.last_notification = Some(seconds(at));
+            self.secrets.insert(secret, seconds(at));
+            if *outcome == Outcome::Test {
+                self.last_test = Some(seconds(at));
+            }
+        }
     }
 
-    fn count(&mut self, instance: &'static str, what: &What) {
-        let mut refuse = |reason| *self.rejected.entry(instance).or_default().entry(reason).or_default() += 1;
+    fn count(&mut self, at: Timestamp, what: &What) {
         match what {
-            What::Refused(reason) => refuse(reason),
-            What::Posted(post) if post.journal_fails => {
-                refuse("journal");
-                *self.append_failures.entry(instance).or_default() += 1;
-            }
+            What::Refused(reason) => *self.rejected.entry(reason).or_default() += 1,
             What::Posted(post) => {
-                *self.notifications.entry(instance).or_default().entry(post.outcome.name()).or_default() += 1;
-                if let stream_live_exporter::recorder::Outcome::Ignored(reason) = post.outcome {
-                    *self.ignored.entry(instance).or_default().entry(reason.label()).or_default() += 1;
-                }
+                self.lenient += u64::from(post.sloppy);
+                self.count_post(post);
             }
-            What::Started(_) => *self.starts.entry(instance).or_default() += 1,
+            What::Started(_) => self.starts.push(seconds(at)),
             What::Stopped | What::Reloaded(_) | What::ReloadFailed => {}
         }
     }
-}
 
-/// Every event that counts, with the time at which the first replica heard of it.
-fn facts(story: &Story) -> impl Iterator<Item = (Timestamp, Fact)> {
-    story.occurrences.iter().filter(|occurrence| occurrence.replica == 0).filter_map(|occurrence| {
-        match &occurrence.what {
-            What::Posted(post) => Some((occurrence.at, post.fact?)),
-            _ => None,
+    fn count_post(&mut self, post: &Post) {
+        if post.journal_fails {
+            *self.rejected.entry("journal").or_default() += 1;
+            self.append_failures += 1;
+            return;
         }
-    })
-}
-
-impl InputTruth {
-    /// `None` when nobody knows the input at the end of the range.
-    fn of(story: &Story, input: Input, from: Timestamp, to: Timestamp) -> Option<Self> {
-        let facts: Vec<_> = facts(story).filter(|(at, fact)| fact.input == input && *at <= to).collect();
-        let mut truth = Self { name: input.name(), ..Self::default() };
-        for (_, fact) in facts.iter().filter(|(at, _)| from < *at) {
-            truth.count(fact.meaning);
-        }
-        let connected = |time: fn(&(Timestamp, Fact)) -> Timestamp| -> Vec<Change> {
-            let changes = facts.iter().filter_map(|fact| Some((time(fact), Some(fact.1.meaning.connected()?))));
-            changes.collect()
-        };
-        let (happened, heard) = (connected(|(_, fact)| fact.updated_at), connected(|(at, _)| *at));
-        let expected: Vec<Change> =
-            configurations(story).into_iter().map(|(at, configuration)| (at, input.expected(configuration))).collect();
-        truth.connected_seconds = seconds_in(from, to, |at| value(&happened, at) == Some(true), &[&happened]);
-        let counts = |at| value(&expected, at) == Some(true) && value(&heard, at).is_some();
-        truth.expected_seconds = seconds_in(from, to, counts, &[&expected, &heard]);
-        let on_air = |at| counts(at) && value(&heard, at) == Some(true);
-        truth.on_air_seconds = seconds_in(from, to, on_air, &[&expected, &heard]);
-        let changed = heard.iter().chain(&expected).filter(|(at, _)| from < *at && *at <= to);
-        truth.changes = changed.count() as u64;
-        let newest = |fact: &&(Timestamp, Fact)| !matches!(fact.1.meaning, Meaning::Errs(_) | Meaning::IsLate);
-        truth.at_end = AtEnd {
-            connected: value(&heard, to),
-            expected: value(&expected, to) == Some(true),
-            since: facts.iter().rfind(newest).map(|(_, fact)| seconds(fact.updated_at)),
-        };
-        (value(&expected, to).is_some() || !facts.is_empty()).then_some(truth)
-    }
-
-    fn count(&mut self, meaning: Meaning) {
-        *self.events.entry(meaning.event()).or_default() += 1;
-        match meaning {
-            Meaning::Begins => self.sessions += 1,
-            Meaning::Resumes => self.reconnects += 1,
-            Meaning::Errs(code) => {
-                let known = code.is_empty() || code == "ERR_BITRATE_TOO_HIGH";
-                *self.errors.entry(if known { "other" } else { code }).or_default() += 1;
-            }
-            Meaning::RepeatsConnected | Meaning::RepeatsDisconnected => {
-                *self.inconsistent.entry(meaning.event()).or_default() += 1;
-            }
-            Meaning::Ends | Meaning::IsLate => {}
+        *self.notifications.entry(post.outcome.name()).or_default() += 1;
+        if let Outcome::Ignored(reason) = post.outcome {
+            *self.ignored.entry(reason.label()).or_default() += 1;
         }
     }
 }
 
-/// What holds at a time, by changes in the order of time.
-fn value(changes: &[Change], at: Timestamp) -> Option<bool> {
-    changes.iter().rfind(|(changed, _)| *changed <= at).and_then(|(_, value)| *value)
-}
-
-/// How long something held, which changes only when one of these does.
-fn seconds_in(from: Timestamp, to: Timestamp, holds: impl Fn(Timestamp) -> bool, changes: &[&[Change]]) -> f64 {
-    let changed = changes.iter().copied().flatten().map(|(at, _)| *at).filter(|at| from < *at && *at < to);
-    let mut times: Vec<_> = changed.chain([from, to]).collect();
-    times.sort();
-    let held = times.windows(2).filter(|span| holds(span[0])).map(|span| span[1].since(span[0]).unwrap_or_default());
-    held.sum::<Duration>().as_secs_f64()
-}
-
-fn seconds(at: Timestamp) -> f64 {
+/// Seconds since the epoch, to the millisecond as the exporter tells them.
+pub fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1000.0
 }

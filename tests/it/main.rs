@@ -15,6 +15,7 @@ mod commands;
 mod exposition;
 mod prometheus;
 mod alertmanager;
+mod history;
 mod unwritable;
 mod structure;
 mod source;

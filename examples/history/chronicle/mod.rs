@@ -80,8 +80,9 @@ impl Chronicle {
         self.story.end()
     }
 
-    /// What is true of so much of it, up to the end.
+    /// What is true of so much of it, up to the end, or of all that was scraped.
     pub fn truth_of(&self, last: Duration) -> Truth {
+        let last = last.min(story::LENGTH + LEAD_IN);
         Truth::of(&self.story, self.end().minus(last), self.end(), self.step)
     }
 }

@@ -110,7 +110,7 @@ fn unsteady_uplink(story: &mut Story) {
         let dropped = story.moment("2:00:00").plus(Duration::from_secs(65) * number);
         let back = dropped.plus(Duration::from_secs(6 + u64::from(number * 5 % 14)));
         let mut journey = story.usual();
-        journey.lost_to_second = number == 4;
+        journey.lost_to_second = number == 0;
         journey.twice = number % 5 == 2;
         if number == 7 {
             let late = Journey { source_delay: 31.0, ..journey };

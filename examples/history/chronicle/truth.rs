@@ -54,8 +54,14 @@ pub struct ReplicaTruth {
     pub lenient: u64,
     /// Batches that it could not write.
     pub append_failures: u64,
-    /// Its starts, in seconds since the epoch.
-    pub starts: Vec<f64>,
+    /// How often it started.
+    pub starts: u64,
+    /// Its last start ever, in seconds since the epoch.
+    pub last_start: f64,
+    /// The last time ever that it loaded a configuration.
+    pub last_reload: f64,
+    /// Events that it ever recorded.
+    pub kept: u64,
     /// The last delivery ever, in seconds since the epoch.
     pub last_notification: Option<f64>,
     /// The last Save and Test ever.
@@ -108,7 +114,7 @@ fn replica(story: &Story, index: usize, from: Timestamp, to: Timestamp) -> Repli
     for occurrence in story.occurrences.iter().filter(|occurrence| occurrence.replica == index && occurrence.at <= to) {
         truth.remember(occurrence.at, &occurrence.what);
         if from < occurrence.at {
-            truth.count(occurrence.at, &occurrence.what);
+            truth.count(&occurrence.what);
         }
     }
     truth
@@ -116,23 +122,29 @@ fn replica(story: &Story, index: usize, from: Timestamp, to: Timestamp) -> Repli
 
 impl ReplicaTruth {
     fn remember(&mut self, at: Timestamp, what: &What) {
-        if let What::Posted(Post { outcome, secret, journal_fails: false, .. }) = what {
-            self.last_notification = Some(seconds(at));
-            self.secrets.insert(secret, seconds(at));
-            if *outcome == Outcome::Test {
-                self.last_test = Some(seconds(at));
+        match what {
+            What::Posted(post) if !post.journal_fails => {
+                self.last_notification = Some(seconds(at));
+                self.secrets.insert(post.secret, seconds(at));
+                self.kept += u64::from(post.outcome == Outcome::Recorded);
+                if post.outcome == Outcome::Test {
+                    self.last_test = Some(seconds(at));
+                }
             }
+            What::Started(_) => (self.last_start, self.last_reload) = (seconds(at), seconds(at)),
+            What::Reloaded(_) => self.last_reload = seconds(at),
+            What::Posted(_) | What::Refused(_) | What::ReloadFailed | What::Stopped => {}
         }
     }
 
-    fn count(&mut self, at: Timestamp, what: &What) {
+    fn count(&mut self, what: &What) {
         match what {
             What::Refused(reason) => *self.rejected.entry(reason).or_default() += 1,
             What::Posted(post) => {
                 self.lenient += u64::from(post.sloppy);
                 self.count_post(post);
             }
-            What::Started(_) => self.starts.push(seconds(at)),
+            What::Started(_) => self.starts += 1,
             What::Stopped | What::Reloaded(_) | What::ReloadFailed => {}
         }
     }

@@ -1,0 +1,248 @@
+//! Which panels claim what, and what is true.
+//!
+//! A panel is named by the dashboard's uid and its title, a target by its letter: who renames one comes
+//! here. Whatever counts over the range or bar by bar must be here.
+
+use std::collections::BTreeSet;
+
+use super::dashboard::{Panel, Target};
+use super::grafana::{SCRAPE_INTERVAL, Series};
+use super::scene::{Rows, Scene, disconnects, flag, on_air, one, secrets, silence, state, sum};
+
+use Figure::{Count, CountAmongOthers, Now, Seconds, Share};
+
+/// How a figure is compared with the truth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Figure {
+    /// Of a range the sum of all bars, exactly. A row that is not there is 0.
+    Count,
+    /// The same, and other rows than the true ones do not matter.
+    CountAmongOthers,
+    /// Seconds on a counter, to one step.
+    Seconds,
+    /// A share of looks at every minute, to one look at each input.
+    Share,
+    /// Exactly these rows; of a range the last values. To so much, for times in floating point.
+    Now(f64),
+}
+
+/// A target that shows something that is true or false.
+pub struct Claim {
+    /// The panel's title; of two with one title with the type: `Firing alerts/stat`.
+    pub panel: &'static str,
+    pub target: &'static str,
+    /// The label by which rows are told apart; empty for none.
+    pub by: &'static str,
+    pub figure: Figure,
+    pub truth: fn(&Scene<'_>) -> Rows,
+}
+
+impl Claim {
+    /// Whether it is about this target.
+    pub fn is_of(&self, panel: &Panel, target: &Target) -> bool {
+        let named = self.panel == panel.title || self.panel == format!("{}/{}", panel.title, panel.kind);
+        named && self.target == target.ref_id
+    }
+
+    /// What of all that is shown is not true; `None` when everything is.
+    pub fn difference(&self, series: &[Series], scene: &Scene<'_>) -> Option<String> {
+        let (shown, expected) = (self.rows(series), (self.truth)(scene));
+        let among_others = self.figure == CountAmongOthers;
+        let rows: BTreeSet<_> = shown.keys().filter(|_| !among_others).chain(expected.keys()).collect();
+        let tolerance = match self.figure {
+            Count | CountAmongOthers => 0.0,
+            Seconds => SCRAPE_INTERVAL as f64,
+            Share => scene.one_look(),
+            Now(tolerance) => tolerance,
+        };
+        // What was not counted did not happen; of what is now, nothing is not 0.
+        let nothing = match self.figure {
+            Count | CountAmongOthers | Seconds => Some(0.0),
+            Share | Now(_) => None,
+        };
+        let value = |rows: &Rows, row: &String| rows.get(row).copied().or(nothing);
+        let wrong = rows.into_iter().filter_map(|row| match (value(&shown, row), value(&expected, row)) {
+            (Some(shown), Some(expected)) if (shown - expected).abs() <= tolerance => None,
+            (shown, expected) => Some(format!("{row:?} is shown as {shown:?} and is {expected:?}")),
+        });
+        let wrong: Vec<_> = wrong.collect();
+        (!wrong.is_empty()).then(|| wrong.join("; "))
+    }
+
+    fn rows(&self, series: &[Series]) -> Rows {
+        let mut rows = Rows::new();
+        for Series { labels, points } in series {
+            let mut values = points.iter().map(|(_, value)| *value).filter(|value| !value.is_nan());
+            let value = match self.figure {
+                Now(_) => values.next_back(),
+                Count | CountAmongOthers | Seconds | Share => values.reduce(|sum, value| sum + value),
+            };
+            if let Some(value) = value {
+                *rows.entry(labels.get(self.by).cloned().unwrap_or_default()).or_default() += value;
+            }
+        }
+        rows
+    }
+}
+
+const fn claim(
+    panel: &'static str,
+    target: &'static str,
+    by: &'static str,
+    figure: Figure,
+    truth: fn(&Scene<'_>) -> Rows,
+) -> Claim {
+    Claim { panel, target, by, figure, truth }
+}
+
+/// Times are told to the millisecond; this is in milliseconds.
+const MILLISECOND: Figure = Now(1.0);
+/// This in seconds.
+const THOUSANDTH: Figure = Now(0.001);
+
+const OVERVIEW: &[Claim] = &[
+    claim("Expected but off air", "A", "", Now(0.0), |scene| {
+        scene.number(|input| input.at_end.expected && input.at_end.connected == Some(false))
+    }),
+    claim("Live", "A", "", Now(0.0), |scene| scene.number(|input| input.at_end.connected == Some(true))),
+    claim("State unknown", "A", "", Now(0.0), |scene| {
+        scene.number(|input| input.at_end.expected && input.at_end.connected.is_none())
+    }),
+    claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
+    claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
+        // Alerts concern everybody, whatever was chosen.
+        scene.firing(|firing| firing.severity == "critical")
+    }),
+    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| scene.firing(|firing| firing.severity != "critical")),
+    claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| scene.alerts(|_| true)),
+    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.errors))),
+    claim("Disconnects", "A", "", Count, |scene| scene.total(disconnects)),
+    claim("On-air compliance", "A", "", Share, on_air),
+    claim("Last notification", "A", "", THOUSANDTH, silence),
+    claim("State of the inputs", "A", "name", Now(0.0), |scene| scene.by_name(state)),
+    claim("Inputs", "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.at_end.expected)))),
+    claim("Inputs", "B", "input_id", Now(0.0), |scene| scene.by_input(state)),
+    claim("Inputs", "C", "input_id", THOUSANDTH, |scene| {
+        let since = scene.by_input(|input| input.at_end.since);
+        since.into_iter().map(|(id, since)| (id, scene.to - since)).collect()
+    }),
+    claim("Inputs", "D", "input_id", MILLISECOND, |scene| {
+        scene.by_input(|input| input.last_event.values().copied().reduce(f64::max).map(|at| 1000.0 * at))
+    }),
+    claim("Inputs", "E", "input_id", Count, |scene| scene.by_input(|input| Some(sum(&input.errors)))),
+    claim("Inputs", "F", "input_id", Count, |scene| scene.by_input(|input| Some(disconnects(input)))),
+    claim("Inputs", "G", "input_id", Count, |scene| scene.by_input(|input| Some(input.reconnects as f64))),
+    claim("Inputs", "H", "input_id", Seconds, |scene| scene.by_input(|input| Some(input.connected_seconds))),
+    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
+    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.last_error)),
+    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
+    claim("Disconnects and reconnects", "A", "", Count, |scene| scene.total(disconnects)),
+    claim("Disconnects and reconnects", "B", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
+    claim("Disconnects by input", "A", "name", Count, |scene| scene.by_name(|input| Some(disconnects(input)))),
+    claim("Session duration", "A", "le", CountAmongOthers, |scene| {
+        [("+Inf".to_owned(), scene.truth.finished_sessions as f64)].into()
+    }),
+    claim("Notifications by outcome", "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
+    claim("Ignored", "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
+    claim("Rejected", "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
+    claim("Lost notifications", "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
+];
+
+const INPUT: &[Claim] = &[
+    claim("State", "A", "", Now(0.0), |scene| scene.single(state)),
+    claim("For", "A", "", THOUSANDTH, |scene| {
+        scene.single(|input| input.at_end.since).into_values().map(|since| (String::new(), scene.to - since)).collect()
+    }),
+    claim("Expected", "A", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.at_end.expected)))),
+    claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
+        scene.firing(|firing| firing.severity == "critical" && scene.chose(&firing.input_id))
+    }),
+    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| {
+        scene.firing(|firing| firing.severity != "critical" && scene.chose(&firing.input_id))
+    }),
+    claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| {
+        scene.alerts(|firing| scene.chose(&firing.input_id))
+    }),
+    claim("Input id", "A", "input_id", Now(0.0), |scene| scene.by_input(|_| Some(1.0))),
+    claim("On-air compliance", "A", "", Share, on_air),
+    claim("Time on air/stat", "A", "", Seconds, |scene| scene.total(|input| input.connected_seconds)),
+    claim("Sessions", "A", "", Count, |scene| scene.total(|input| input.sessions as f64)),
+    claim("Reconnects", "A", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
+    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.errors))),
+    claim("Lost notifications/stat", "A", "", Count, |scene| scene.total(|input| sum(&input.inconsistent))),
+    claim("State and expectation", "A", "", Now(0.0), |scene| scene.single(state)),
+    claim("State and expectation", "B", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.at_end.expected)))),
+    claim("Lost notifications/timeseries", "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
+    claim("Events over time", "A", "event", Count, |scene| scene.by_label(|input| &input.events)),
+    claim("Last events", "A", "event", MILLISECOND, |scene| scene.newest(|input| &input.last_event)),
+    claim("Last events", "B", "event", MILLISECOND, |scene| scene.newest(|input| &input.last_event)),
+    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
+    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.last_error)),
+    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
+];
+
+const EXPORTER: &[Claim] = &[
+    claim("Exporter", "A", "instance", Now(0.0), |scene| scene.by_instance(|_| Some(1.0))),
+    claim("Version", "A", "version", Now(0.0), |scene| {
+        [(env!("CARGO_PKG_VERSION").to_owned(), scene.replicas().count() as f64)].into()
+    }),
+    claim("Running for", "A", "", THOUSANDTH, |scene| {
+        scene.replicas().map(|(_, replica)| scene.to - replica.last_start).reduce(f64::min).map(one).unwrap_or_default()
+    }),
+    claim("Configuration", "A", "", Now(0.0), |_| one(1.0)),
+    claim("Firing alerts/stat", "A", "", Now(0.0), |scene| scene.firing(|firing| firing.severity == "critical")),
+    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| scene.firing(|firing| firing.severity != "critical")),
+    claim("Journal failures", "A", "", Count, |scene| scene.all(|replica| replica.append_failures as f64)),
+    claim("Rejected requests", "A", "", Count, |scene| scene.all(|replica| sum(&replica.rejected))),
+    claim("Last notification", "A", "", THOUSANDTH, silence),
+    claim("Clock skew", "A", "", Count, |scene| one(scene.truth.clock_skew as f64)),
+    claim("Inputs of limit", "A", "", Now(0.0), |scene| one(scene.truth.inputs.len() as f64 / 10_000.0)),
+    claim("Notifications by outcome", "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
+    claim("Ignored by reason", "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
+    claim("Rejected by reason", "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
+    claim("Request duration", "A", "le", CountAmongOthers, |scene| {
+        let answered = scene.all(|replica| sum(&replica.notifications) + sum(&replica.rejected));
+        answered.into_values().map(|requests| ("+Inf".to_owned(), requests)).collect()
+    }),
+    claim("Doubtful events", "A", "", Count, |scene| {
+        // Of the exporter, whatever input was chosen elsewhere.
+        one(scene.truth.inputs.values().map(|input| sum(&input.inconsistent)).sum())
+    }),
+    claim("Doubtful events", "B", "", Count, |scene| one(scene.truth.out_of_order as f64)),
+    claim("Doubtful events", "C", "", Count, |scene| one(scene.truth.clock_skew as f64)),
+    claim("Doubtful events", "D", "", Count, |scene| scene.all(|replica| replica.lenient as f64)),
+    claim("Secrets", "A", "secret", MILLISECOND, secrets),
+    claim("Secrets", "B", "secret", MILLISECOND, secrets),
+    claim("Append failures", "A", "instance", Count, |scene| {
+        scene.by_instance(|replica| Some(replica.append_failures as f64))
+    }),
+    claim("Events appended", "A", "instance", Count, |scene| {
+        scene.by_instance(|replica| replica.notifications.get("recorded").map(|recorded| *recorded as f64))
+    }),
+    claim("Events kept", "A", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.kept as f64))),
+    claim("Known inputs", "A", "instance", Now(0.0), |scene| {
+        let inputs = scene.truth.inputs.len() as f64;
+        scene.replicas().map(|(instance, _)| (instance.to_owned(), inputs)).collect()
+    }),
+    claim("Known inputs", "B", "instance", Now(0.0), |scene| scene.by_instance(|_| Some(10_000.0))),
+    claim("Inputs forgotten", "A", "instance", Count, |_| Rows::new()),
+    claim("Instances", "A", "instance", MILLISECOND, |scene| {
+        scene.by_instance(|replica| Some(1000.0 * replica.last_start))
+    }),
+    claim("Instances", "B", "instance", MILLISECOND, |scene| {
+        scene.by_instance(|replica| Some(1000.0 * replica.last_reload))
+    }),
+    claim("Instances", "C", "instance", MILLISECOND, |scene| {
+        scene.by_instance(|replica| replica.last_test.map(|at| 1000.0 * at))
+    }),
+];
+
+/// The claims of a dashboard.
+pub fn claims(dashboard: &str) -> &'static [Claim] {
+    match dashboard {
+        "stream-live-overview" => OVERVIEW,
+        "stream-live-input" => INPUT,
+        "stream-live-exporter" => EXPORTER,
+        unknown => panic!("say here what {unknown} claims"),
+    }
+}

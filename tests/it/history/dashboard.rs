@@ -1,0 +1,116 @@
+//! A dashboard's file: what of it Grafana asks Prometheus.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+/// A dashboard.
+#[derive(Debug, Deserialize)]
+pub struct Dashboard {
+    pub uid: String,
+    pub templating: Templating,
+    pub annotations: Annotations,
+    panels: Vec<Panel>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Templating {
+    pub list: Vec<Variable>,
+}
+
+/// A variable; of the kinds of them, `query` asks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What a query variable asks.
+    #[serde(default)]
+    pub definition: String,
+    #[serde(default)]
+    pub regex: String,
+    #[serde(default)]
+    pub multi: bool,
+    #[serde(default)]
+    pub include_all: bool,
+    pub all_value: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Annotations {
+    pub list: Vec<Annotation>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Annotation {
+    pub name: String,
+    pub expr: String,
+    pub step: String,
+    #[serde(default)]
+    pub use_value_for_time: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Panel {
+    pub title: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub interval: Option<String>,
+    pub max_data_points: Option<u32>,
+    #[serde(default)]
+    pub targets: Vec<Target>,
+    /// Of a row that is folded.
+    #[serde(default)]
+    panels: Vec<Self>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    pub ref_id: String,
+    pub expr: String,
+    #[serde(default)]
+    pub instant: bool,
+    #[serde(default)]
+    pub range: bool,
+    pub interval: Option<String>,
+}
+
+impl Dashboard {
+    /// Every dashboard of the folder.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn all(folder: &Path) -> Vec<Self> {
+        let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+        let paths = files.map(|file| file.expect("the folder can be read").path());
+        let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|name| name == "json")).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{} has no dashboard", folder.display());
+        let read = |path: &std::path::PathBuf| {
+            let text = fs::read_to_string(path).expect("a dashboard can be read");
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        };
+        paths.iter().map(read).collect()
+    }
+
+    /// Every panel, those in rows too.
+    fn panels(&self) -> Vec<&Panel> {
+        self.panels.iter().flat_map(|panel| std::iter::once(panel).chain(&panel.panels)).collect()
+    }
+
+    /// Every target with its panel.
+    pub fn targets(&self) -> impl Iterator<Item = (&Panel, &Target)> {
+        self.panels().into_iter().flat_map(|panel| panel.targets.iter().map(move |target| (panel, target)))
+    }
+
+    /// The variable of this name.
+    pub fn variable(&self, name: &str) -> Option<&Variable> {
+        self.templating.list.iter().find(|variable| variable.name == name)
+    }
+}

@@ -1,0 +1,157 @@
+//! What is true of what a user looks at, as rows to compare with.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stream_live_exporter::event::InputId;
+
+use super::chronicle::inputs::InputTruth;
+use super::chronicle::truth::{Counts, Firing, ReplicaTruth, Truth};
+
+/// Numbers by the value of a label; of a figure that has no rows, by the empty text.
+pub type Rows = BTreeMap<String, f64>;
+
+/// What is true of what a user looks at.
+pub struct Scene<'a> {
+    pub truth: &'a Truth,
+    /// The chosen inputs; empty for all.
+    pub inputs: BTreeSet<InputId>,
+    /// The chosen instances; empty for all.
+    pub instances: BTreeSet<String>,
+    /// When one looks, in seconds since the epoch.
+    pub to: f64,
+}
+
+impl Scene<'_> {
+    pub fn chose(&self, input_id: &InputId) -> bool {
+        self.inputs.is_empty() || self.inputs.contains(input_id)
+    }
+
+    pub fn chosen(&self) -> impl Iterator<Item = (&InputId, &InputTruth)> {
+        self.truth.inputs.iter().filter(|(input_id, _)| self.chose(input_id))
+    }
+
+    pub fn replicas(&self) -> impl Iterator<Item = (&str, &ReplicaTruth)> {
+        let all = self.truth.replicas.iter().map(|(instance, replica)| (*instance, replica));
+        all.filter(|(instance, _)| self.instances.is_empty() || self.instances.contains(*instance))
+    }
+
+    pub fn total(&self, of: fn(&InputTruth) -> f64) -> Rows {
+        one(self.chosen().map(|(_, input)| of(input)).sum())
+    }
+
+    pub fn number(&self, counts: fn(&InputTruth) -> bool) -> Rows {
+        one(self.chosen().filter(|(_, input)| counts(input)).count() as f64)
+    }
+
+    pub fn single(&self, of: fn(&InputTruth) -> Option<f64>) -> Rows {
+        self.chosen().filter_map(|(_, input)| Some((String::new(), of(input)?))).collect()
+    }
+
+    pub fn by_input(&self, of: fn(&InputTruth) -> Option<f64>) -> Rows {
+        self.chosen().filter_map(|(input_id, input)| Some((input_id.to_string(), of(input)?))).collect()
+    }
+
+    pub fn by_name(&self, of: fn(&InputTruth) -> Option<f64>) -> Rows {
+        let named = self.chosen().filter_map(|(input_id, input)| {
+            let name = if input.name.is_empty() { input_id.to_string() } else { input.name.to_owned() };
+            Some((name, of(input)?))
+        });
+        named.collect()
+    }
+
+    pub fn by_label(&self, of: fn(&InputTruth) -> &Counts) -> Rows {
+        let mut rows = Rows::new();
+        for (label, count) in self.chosen().flat_map(|(_, input)| of(input)) {
+            *rows.entry((*label).to_owned()).or_default() += *count as f64;
+        }
+        rows
+    }
+
+    /// The newest of times by label, in milliseconds.
+    pub fn newest(&self, of: fn(&InputTruth) -> &BTreeMap<&'static str, f64>) -> Rows {
+        let mut rows = Rows::new();
+        for (label, at) in self.chosen().flat_map(|(_, input)| of(input)) {
+            let newest = rows.entry((*label).to_owned()).or_default();
+            *newest = newest.max(1000.0 * at);
+        }
+        rows
+    }
+
+    /// One look at every input that was expected, as a share.
+    pub fn one_look(&self) -> f64 {
+        let expected = || self.chosen().map(|(_, input)| input.every_minute.expected).filter(|looks| *looks > 0);
+        expected().count() as f64 / expected().sum::<u64>().max(1) as f64
+    }
+
+    pub fn all(&self, of: fn(&ReplicaTruth) -> f64) -> Rows {
+        one(self.replicas().map(|(_, replica)| of(replica)).sum())
+    }
+
+    pub fn by_instance(&self, of: fn(&ReplicaTruth) -> Option<f64>) -> Rows {
+        self.replicas().filter_map(|(instance, replica)| Some((instance.to_owned(), of(replica)?))).collect()
+    }
+
+    pub fn counts(&self, of: fn(&ReplicaTruth) -> &Counts) -> Rows {
+        let mut rows = Rows::new();
+        for (label, count) in self.replicas().flat_map(|(_, replica)| of(replica)) {
+            *rows.entry((*label).to_owned()).or_default() += *count as f64;
+        }
+        rows
+    }
+
+    pub fn firing(&self, counts: impl Fn(&Firing) -> bool) -> Rows {
+        one(self.truth.firing_at_end.iter().filter(|firing| counts(firing)).count() as f64)
+    }
+
+    pub fn alerts(&self, counts: impl Fn(&Firing) -> bool) -> Rows {
+        let mut rows = Rows::new();
+        for firing in self.truth.firing_at_end.iter().filter(|firing| counts(firing)) {
+            *rows.entry(firing.alertname.to_owned()).or_default() += 1.0;
+        }
+        rows
+    }
+}
+
+/// How much of the expected time was on air.
+pub fn on_air(scene: &Scene<'_>) -> Rows {
+    let expected: u64 = scene.chosen().map(|(_, input)| input.every_minute.expected).sum();
+    let on_air: u64 = scene.chosen().map(|(_, input)| input.every_minute.on_air).sum();
+    if expected == 0 { Rows::new() } else { one(on_air as f64 / expected as f64) }
+}
+
+/// The time since the last delivery.
+pub fn silence(scene: &Scene<'_>) -> Rows {
+    let last = scene.replicas().filter_map(|(_, replica)| replica.last_notification).reduce(f64::max);
+    last.map(|last| one(scene.to - last)).unwrap_or_default()
+}
+
+/// The last use of every secret, in milliseconds.
+pub fn secrets(scene: &Scene<'_>) -> Rows {
+    let mut rows = Rows::new();
+    for (secret, at) in scene.replicas().flat_map(|(_, replica)| &replica.secrets) {
+        let newest = rows.entry((*secret).to_owned()).or_default();
+        *newest = newest.max(1000.0 * at);
+    }
+    rows
+}
+
+pub fn one(value: f64) -> Rows {
+    [(String::new(), value)].into()
+}
+
+pub fn flag(flag: bool) -> f64 {
+    f64::from(u8::from(flag))
+}
+
+pub fn sum(counts: &Counts) -> f64 {
+    counts.values().sum::<u64>() as f64
+}
+
+pub fn disconnects(input: &InputTruth) -> f64 {
+    input.events.get("disconnected").copied().unwrap_or_default() as f64
+}
+
+/// 0 off, 1 live, 2 off air although expected; nothing when it is unknown.
+pub fn state(input: &InputTruth) -> Option<f64> {
+    input.at_end.connected.map(|connected| if connected { 1.0 } else { 2.0 * flag(input.at_end.expected) })
+}

@@ -21,7 +21,7 @@ use chronicle::inputs::InputTruth;
 use chronicle::prometheus::Prometheus;
 use chronicle::truth::Truth;
 use chronicle::{Chronicle, Tools};
-use claims::{Claim, claims};
+use claims::claims;
 use dashboard::{Annotation, Dashboard, Target};
 use grafana::{Choice, SCRAPE_INTERVAL, Series, View};
 use scene::Scene;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stream_live_exporter::event::Timestamp;
 
-use super::rules::{Grid, Rule, pairs};
+use super::rules::{Grid, Rule, Values, pairs};
 use super::samples::Samples;
 
 #[derive(Clone, Copy)]
@@ -20,13 +20,7 @@ struct Active {
 }
 
 /// Follows the alert with these labels, which the expression gave at these times.
-pub fn follow(
-    rule: &Rule,
-    labels: &BTreeMap<String, String>,
-    given: &BTreeMap<Timestamp, f64>,
-    grid: Grid,
-    samples: &mut Samples,
-) {
+pub fn follow(rule: &Rule, labels: &BTreeMap<String, String>, given: &Values, grid: Grid, samples: &mut Samples) {
     let [hold, keep] = [rule.duration, rule.keep_firing_for].map(Duration::from_secs_f64);
     let mut active: Option<Active> = None;
     for at in rule.evaluations(grid) {

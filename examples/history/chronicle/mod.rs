@@ -26,7 +26,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use stream_live_exporter::event::Timestamp;
 
 use replica::Replica;
@@ -96,14 +96,17 @@ fn scrape(story: &Story, grid: Grid) -> anyhow::Result<Samples> {
         while let Some(occurrence) = occurrences.next_if(|occurrence| occurrence.at <= at) {
             replicas[occurrence.replica].live_through(occurrence.at, &occurrence.what)?;
         }
+        let mut answering = 0;
         for replica in &mut replicas {
             let target = [("instance", replica.instance), ("job", JOB)];
             let exposition = replica.scrape(at);
             samples.gauge("up", &target, at, f64::from(u8::from(exposition.is_some())));
             if let Some(exposition) = exposition {
                 samples.scrape(&exposition, &target, at);
+                answering += 1;
             }
         }
+        ensure!(answering > 0, "no replica answers at {at}: rules that hold their last word cannot be evaluated");
     }
     Ok(samples)
 }

@@ -60,36 +60,27 @@ pub struct Rule {
     interval: Duration,
 }
 
-/// Labels of a series, and its values by time.
-pub type Series = (BTreeMap<String, String>, BTreeMap<Timestamp, f64>);
+/// The values of a series by time.
+pub type Values = BTreeMap<Timestamp, f64>;
+/// Labels of a series, and its values.
+type Series = (BTreeMap<String, String>, Values);
 
 /// Adds the records and alerts of the rules in this folder to the data.
 pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyhow::Result<()> {
     let rules = shipped(tools, rules, grid)?;
-    let (records, alerting): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.kind == "recording");
-    for (number, layer) in layers(records).into_iter().enumerate() {
+    let (records, alerts): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.kind == "recording");
+    for (number, layer) in layers(records).into_iter().chain(layers(alerts)).enumerate() {
         let prometheus = Prometheus::start(&tools.prometheus, folder, None, grid.step)?;
         let mut samples = Samples::default();
         for rule in &layer {
             for (labels, values) in series(&prometheus, rule, grid)? {
-                let labels = rule.labelled(labels);
-                for (at, value) in values {
-                    grid.hold(at, rule.interval, |at| samples.gauge(&rule.name, &pairs(&labels), at, value));
-                }
+                rule.follow(&rule.labelled(labels), &values, grid, &mut samples);
             }
         }
         prometheus.stop()?;
-        load(&tools.promtool, folder, &format!("records-{number}.om"), &samples)?;
+        load(&tools.promtool, folder, &format!("rules-{number}.om"), &samples)?;
     }
-    let prometheus = Prometheus::start(&tools.prometheus, folder, None, grid.step)?;
-    let mut samples = Samples::default();
-    for rule in &alerting {
-        for (labels, values) in series(&prometheus, rule, grid)? {
-            alerts::follow(rule, &rule.labelled(labels), &values, grid, &mut samples);
-        }
-    }
-    prometheus.stop()?;
-    load(&tools.promtool, folder, "alerts.om", &samples)
+    Ok(())
 }
 
 /// The rules, as a Prometheus says that has loaded them.
@@ -106,16 +97,20 @@ fn shipped(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>>
     Ok(groups.into_iter().flat_map(of_group).collect())
 }
 
-/// Records in the order in which they can be evaluated: what a layer reads is in the ones before.
-fn layers(mut records: Vec<Rule>) -> Vec<Vec<Rule>> {
+/// Rules in the order in which they can be evaluated: what a layer reads is in the ones before.
+///
+/// A rule that reads itself begins without a past. The shipped ones do so to hold their last word while
+/// no exporter answers, and in the story one always does.
+fn layers(mut rules: Vec<Rule>) -> Vec<Vec<Rule>> {
     let mut layers = Vec::new();
-    while !records.is_empty() {
-        let names: Vec<_> = records.iter().map(|rule| rule.name.clone()).collect();
+    while !rules.is_empty() {
+        let names: Vec<_> = rules.iter().map(|rule| rule.name.clone()).collect();
+        let reads = |rule: &Rule, name: &String| *name != rule.name && rule.reads(name);
         let (ready, later): (Vec<_>, Vec<_>) =
-            records.into_iter().partition(|rule| !names.iter().any(|name| rule.query.contains(name)));
-        assert!(!ready.is_empty(), "records read each other in a circle: {names:?}");
+            rules.into_iter().partition(|rule| !names.iter().any(|name| reads(rule, name)));
+        assert!(!ready.is_empty(), "rules read each other in a circle: {names:?}");
         layers.push(ready);
-        records = later;
+        rules = later;
     }
     layers
 }
@@ -142,6 +137,25 @@ impl Rule {
     fn labelled(&self, mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
         labels.extend(self.labels.clone());
         labels
+    }
+
+    /// Whether the record or alert of this name stands in its expression, as a whole word.
+    fn reads(&self, name: &str) -> bool {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        self.query.match_indices(name).any(|(at, name)| {
+            let (before, after) = (self.query[..at].chars().next_back(), self.query[at + name.len()..].chars().next());
+            !before.is_some_and(is_word) && !after.is_some_and(is_word)
+        })
+    }
+
+    /// Writes what it makes of these values: a record, or an alert.
+    fn follow(&self, labels: &BTreeMap<String, String>, values: &Values, grid: Grid, samples: &mut Samples) {
+        if self.kind == "alerting" {
+            return alerts::follow(self, labels, values, grid, samples);
+        }
+        for (at, value) in values {
+            grid.hold(*at, self.interval, |at| samples.gauge(&self.name, &pairs(labels), at, *value));
+        }
     }
 
     /// The times at which it is evaluated.

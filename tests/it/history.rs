@@ -27,14 +27,16 @@ use grafana::{Choice, SCRAPE_INTERVAL, Series, View};
 use scene::Scene;
 
 const STEP: Duration = Duration::from_secs(SCRAPE_INTERVAL);
-/// 2026-11-20T18:00:30Z: bars of a minute are looked at in the middle of the exporter's restart.
-const END: i64 = 1_795_197_630;
+/// 2026-11-20T18:19:30Z. Then 17:00 lies within the exporter's restart, and every bar that ends with a
+/// full hour is looked at while a replica is away.
+const END: i64 = 1_795_198_770;
 /// The replica that hears everything.
 const COMPLETE: &str = "exporter-1:10419";
 /// A dashboard, an annotation of it, and when it rightly shows nothing.
 type Unmarked = (&'static str, &'static str, fn(&InputTruth) -> bool);
 /// It never happened to the chosen input.
-const UNMARKED: [Unmarked; 3] = [
+const UNMARKED: [Unmarked; 4] = [
+    ("stream-live-input", "Critical alerts", |input| input.expected_seconds - input.on_air_seconds < 120.0),
     ("stream-live-input", "Connects", |input| !input.last_event.contains_key("connected")),
     ("stream-live-input", "Disconnects", |input| !input.last_event.contains_key("disconnected")),
     ("stream-live-input", "Errors", |input| input.last_error.is_empty()),
@@ -110,28 +112,29 @@ impl<'a> Look<'a> {
         let complete = [("job", "stream-live-exporter"), ("instance", COMPLETE)];
         let complete = complete.map(|(name, value)| (name, vec![value.to_owned()]));
         let choices: Vec<BTreeMap<_, _>> = if dashboard.variable("input").is_some_and(|input| !input.include_all) {
-            Input::ALL.into_iter().map(|input| [ids(&[input])].into()).collect()
+            let first = [Input::StudioB, Input::Nameless, Input::Auditorium];
+            let others = Input::ALL.into_iter().filter(|input| !first.contains(input));
+            first.into_iter().chain(others).map(|input| [ids(&[input])].into()).collect()
         } else {
             let two = [ids(&[Input::MainStage, Input::Auditorium])].into();
             vec![BTreeMap::new(), two, [ids(&[Input::StudioB])].into_iter().chain(complete).collect()]
         };
         // Twelve hours are more than there are.
         let ranges = [(6, 0.0), (1, 0.0), (3, 7.0), (12, 0.0)];
-        let looks = choices.into_iter().flat_map(|chosen| ranges.map(|range| (range, chosen.clone())));
+        let looks = choices.into_iter().enumerate().flat_map(|(number, chosen)| {
+            // Three choices make the difference between ranges; of ten inputs all have their day.
+            ranges.into_iter().take(if number < 3 { ranges.len() } else { 1 }).map(move |range| (range, chosen.clone()))
+        });
         looks.map(|((hours, seconds_later), chosen)| Look { served, dashboard, hours, seconds_later, chosen }).collect()
     }
 
     fn problems(&self) -> Vec<String> {
-        let truth = self.served.chronicle.truth_of(Duration::from_secs(self.hours * 3600));
-        let to = truth.to + self.seconds_later;
-        let view = View {
-            prometheus: &self.served.prometheus,
-            dashboard: self.dashboard,
-            from: to - (self.hours * 3600) as f64,
-            to,
-            chosen: self.chosen.clone(),
-        };
-        let mut problems = self.figures(&view, &truth);
+        let to = END as f64 + self.seconds_later;
+        let from = to - (self.hours * 3600) as f64;
+        let (prometheus, dashboard) = (&self.served.prometheus, self.dashboard);
+        let view = View { prometheus, dashboard, from, to, chosen: self.chosen.clone() };
+        let truth = self.truth(from, to);
+        let mut problems = self.figures(&view);
         problems.extend(self.annotations(&view, &truth));
         problems.extend(self.options(&view, &truth));
         let choice: Vec<_> = self.chosen.values().flatten().map(String::as_str).collect();
@@ -139,17 +142,23 @@ impl<'a> Look<'a> {
         problems.into_iter().map(|problem| format!("{look}: {problem}")).collect()
     }
 
+    fn truth(&self, from: f64, to: f64) -> Truth {
+        let [from, to] = [from, to].map(|time| Timestamp::EPOCH.plus(Duration::from_secs_f64(time)));
+        self.served.chronicle.truth(from, to)
+    }
+
     /// Panels that show nothing, or something else than the truth.
-    fn figures(&self, view: &View<'_>, truth: &Truth) -> Vec<String> {
+    fn figures(&self, view: &View<'_>) -> Vec<String> {
         let chosen = |variable| self.chosen.get(variable).into_iter().flatten();
-        let scene = Scene {
-            truth,
-            inputs: chosen("input").map(|id| id.parse().expect("an input's id")).collect(),
-            instances: chosen("instance").cloned().collect(),
-            to: view.to,
-        };
         let mut problems = Vec::new();
         for (panel, target) in self.dashboard.targets() {
+            let (from, to) = view.span(panel, target);
+            let scene = Scene {
+                truth: &self.truth(from, to),
+                inputs: chosen("input").map(|id| id.parse().expect("an input's id")).collect(),
+                instances: chosen("instance").cloned().collect(),
+                to,
+            };
             let series = view.ask(panel, target);
             let mut problem = |what: &str| problems.push(format!("{} {}: {what}", panel.title, target.ref_id));
             let mut claims = claims(&self.dashboard.uid).iter().filter(|claim| claim.is_of(panel, target)).peekable();

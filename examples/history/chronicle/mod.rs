@@ -70,7 +70,8 @@ impl Chronicle {
         rules::evaluate(tools, folder, rules, grid)?;
         let chronicle = Self { story, step };
         let truth = File::create(folder.join("truth.json"))?;
-        let hours = [6, 3, 1].map(|hours| (format!("{hours}h"), chronicle.truth_of(Duration::from_secs(hours * 3600))));
+        let hours = [6, 3, 1]
+            .map(|hours| (format!("{hours}h"), chronicle.truth(end.minus(Duration::from_secs(hours * 3600)), end)));
         serde_json::to_writer_pretty(truth, &std::collections::BTreeMap::from(hours))?;
         Ok(chronicle)
     }
@@ -80,10 +81,10 @@ impl Chronicle {
         self.story.end()
     }
 
-    /// What is true of so much of it, up to the end, or of all that was scraped.
-    pub fn truth_of(&self, last: Duration) -> Truth {
-        let last = last.min(story::LENGTH + LEAD_IN);
-        Truth::of(&self.story, self.end().minus(last), self.end(), self.step)
+    /// What is true of it between two moments, as far as it was scraped.
+    pub fn truth(&self, from: Timestamp, to: Timestamp) -> Truth {
+        let scraped_from = self.story.begin.minus(LEAD_IN);
+        Truth::of(&self.story, from.max(scraped_from), to.min(self.end()), self.step)
     }
 }
 

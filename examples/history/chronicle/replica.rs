@@ -58,8 +58,9 @@ impl Replica {
     pub fn live_through(&mut self, at: Timestamp, what: &What) -> anyhow::Result<()> {
         match what {
             What::Started(configuration) => {
-                // The journal, and with it the fold, outlives the process.
-                let restored_inputs = self.fold.state().inputs().len();
+                // The journal, and with it the fold, outlives the process. It has no input without events.
+                let journaled = self.fold.state().inputs().values().filter(|input| input.known_since.is_some());
+                let restored_inputs = journaled.count();
                 let metrics = Exporter::new(at, false, LABEL_VALUES);
                 metrics.reloaded(at, true);
                 self.fold.configure(configuration.inputs());

@@ -79,11 +79,12 @@ fn before(story: &mut Story) {
 }
 
 fn morning(story: &mut Story) {
-    story.tell(PodcastRoom, "0:05:10", Begins);
-    story.tell(PodcastRoom, "0:47:30", Ends);
+    // The second replica is not told of all of it.
+    story.tell_first(PodcastRoom, "0:05:10", Begins);
+    story.tell_first(PodcastRoom, "0:47:30", Ends);
     // The notification of its end is lost, then that of its beginning.
     story.tell(BackupFeed, "0:12:00", Begins);
-    story.tell(BackupFeed, "0:50:20", RepeatsConnected);
+    story.tell_first(BackupFeed, "0:50:20", RepeatsConnected);
     story.tell(BackupFeed, "1:24:00", Ends);
     story.tell(BackupFeed, "2:31:40", RepeatsDisconnected);
     story.tell(Chapel, "0:58:20", Begins);
@@ -98,7 +99,8 @@ fn morning(story: &mut Story) {
 /// For some minutes Cloudflare takes its time, while an encoder is struggling.
 fn late_notifications(story: &mut Story) {
     for number in 0..8_u32 {
-        let journey = Journey { source_delay: 45.0 + 6.0 * f64::from(number), ..story.usual() };
+        let journey =
+            Journey { source_delay: 45.0 + 6.0 * f64::from(number), lost_to_second: number == 2, ..story.usual() };
         let at = story.moment("0:22:00").plus(Duration::from_secs(80) * number);
         story.tell_by(journey, LobbyCamera, at, Errs("ERR_UNHEALTHY"));
     }
@@ -113,7 +115,7 @@ fn unsteady_uplink(story: &mut Story) {
         journey.lost_to_second = number == 0;
         journey.twice = number % 5 == 2;
         if number == 7 {
-            let late = Journey { source_delay: 31.0, ..journey };
+            let late = Journey { source_delay: 31.0, lost_to_second: true, ..journey };
             story.tell_by(late, StudioB, dropped, IsLate);
             story.tell_by(journey, StudioB, back, RepeatsConnected);
         } else {

@@ -192,6 +192,12 @@ impl Story {
         self.tell_by(journey, input, self.moment(clock), meaning);
     }
 
+    /// The same, and only the first replica ever hears of it.
+    pub fn tell_first(&mut self, input: Input, clock: &str, meaning: Meaning) {
+        let journey = Journey { lost_to_second: true, ..self.usual() };
+        self.tell_by(journey, input, self.moment(clock), meaning);
+    }
+
     /// Tells that this happened, and how word of it travelled.
     pub fn tell_by(&mut self, journey: Journey, input: Input, at: Timestamp, meaning: Meaning) {
         let updated_at = at.plus(Duration::from_nanos(self.chance.u64(0..900_000_000)));

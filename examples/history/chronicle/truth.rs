@@ -4,7 +4,7 @@
 //! so an event counts from its arrival; how long an input was connected is told by the times of its
 //! events. The first replica hears of everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -62,6 +62,11 @@ pub struct ReplicaTruth {
     pub last_reload: f64,
     /// Events that it ever recorded.
     pub kept: u64,
+    /// Inputs of which it ever recorded an event.
+    #[serde(skip)]
+    known: BTreeSet<InputId>,
+    /// So many of them were known when it last started.
+    pub restored: u64,
     /// The last delivery ever, in seconds since the epoch.
     pub last_notification: Option<f64>,
     /// The last Save and Test ever.
@@ -127,11 +132,15 @@ impl ReplicaTruth {
                 self.last_notification = Some(seconds(at));
                 self.secrets.insert(post.secret, seconds(at));
                 self.kept += u64::from(post.outcome == Outcome::Recorded);
+                self.known.extend(post.fact.map(|fact| fact.input.id()));
                 if post.outcome == Outcome::Test {
                     self.last_test = Some(seconds(at));
                 }
             }
-            What::Started(_) => (self.last_start, self.last_reload) = (seconds(at), seconds(at)),
+            What::Started(_) => {
+                (self.last_start, self.last_reload) = (seconds(at), seconds(at));
+                self.restored = self.known.len() as u64;
+            }
             What::Reloaded(_) => self.last_reload = seconds(at),
             What::Posted(_) | What::Refused(_) | What::ReloadFailed | What::Stopped => {}
         }

@@ -121,7 +121,10 @@ const OVERVIEW: &[Claim] = &[
     claim("Last notification", "A", "", THOUSANDTH, silence),
     claim("State of the inputs", "A", "name", Now(0.0), |scene| scene.by_name(state)),
     claim("Inputs", "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.at_end.expected)))),
-    claim("Inputs", "B", "input_id", Now(0.0), |scene| scene.by_input(state)),
+    claim("Inputs", "B", "input_id", Now(0.0), |scene| {
+        // A table says in words what is unknown: 1.5 when it is expected, and -1 when it is not.
+        scene.by_input(|input| state(input).or(Some(if input.at_end.expected { 1.5 } else { -1.0 })))
+    }),
     claim("Inputs", "C", "input_id", THOUSANDTH, |scene| {
         let since = scene.by_input(|input| input.at_end.since);
         since.into_iter().map(|(id, since)| (id, scene.to - since)).collect()
@@ -224,7 +227,9 @@ const EXPORTER: &[Claim] = &[
         let inputs = scene.truth.inputs.len() as f64;
         scene.replicas().map(|(instance, _)| (instance.to_owned(), inputs)).collect()
     }),
-    claim("Known inputs", "B", "instance", Now(0.0), |scene| scene.by_instance(|_| Some(10_000.0))),
+    claim("Known inputs", "B", "instance", Now(0.0), |scene| {
+        scene.by_instance(|replica| Some(replica.restored as f64))
+    }),
     claim("Inputs forgotten", "A", "instance", Count, |_| Rows::new()),
     claim("Instances", "A", "instance", MILLISECOND, |scene| {
         scene.by_instance(|replica| Some(1000.0 * replica.last_start))

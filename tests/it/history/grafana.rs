@@ -47,11 +47,25 @@ pub struct Choice {
 impl View<'_> {
     /// Asks what a panel's target asks.
     pub fn ask(&self, panel: &Panel, target: &Target) -> Vec<Series> {
-        let interval = target.interval.as_deref().filter(|text| !text.is_empty()).or(panel.interval.as_deref());
-        let step = self.step(interval, panel.max_data_points.unwrap_or(MAX_DATA_POINTS));
+        let step = self.step_of(panel, target);
         let expression = self.interpolate(&target.expr, Some(step));
         assert!(!(target.instant && target.range), "{}: one target asks for one thing", panel.title);
         if target.instant { self.instant(&expression) } else { self.range(&expression, step) }
+    }
+
+    /// The time that a target's answer is about: of a range all of its bars, of which the first ends
+    /// where the range begins. Grafana puts both ends at multiples of the step.
+    pub fn span(&self, panel: &Panel, target: &Target) -> (f64, f64) {
+        if target.instant {
+            return (self.from, self.to);
+        }
+        let step = self.step_of(panel, target);
+        (aligned(self.from, step) - step as f64, aligned(self.to, step))
+    }
+
+    fn step_of(&self, panel: &Panel, target: &Target) -> u64 {
+        let interval = target.interval.as_deref().filter(|text| !text.is_empty()).or(panel.interval.as_deref());
+        self.step(interval, panel.max_data_points.unwrap_or(MAX_DATA_POINTS))
     }
 
     /// Asks what an annotation asks.
@@ -77,7 +91,7 @@ impl View<'_> {
     }
 
     /// The step of a range, in seconds, and what `$__interval` stands for.
-    pub fn step(&self, least: Option<&str>, points: u32) -> u64 {
+    fn step(&self, least: Option<&str>, points: u32) -> u64 {
         let least = least.map_or(SCRAPE_INTERVAL, duration);
         let range = self.to - self.from;
         let calculated = rounded(range / f64::from(points)).max(least);
@@ -85,8 +99,8 @@ impl View<'_> {
     }
 
     fn range(&self, expression: &str, step: u64) -> Vec<Series> {
-        let aligned = |time: f64| ((time / step as f64).floor() * step as f64).to_string();
-        let (start, end, step) = (aligned(self.from), aligned(self.to), step.to_string());
+        let [start, end] = [self.from, self.to].map(|time| aligned(time, step).to_string());
+        let step = step.to_string();
         let parameters = [("query", expression), ("start", &start), ("end", &end), ("step", &step)];
         self.series("query_range", &parameters, "values")
     }
@@ -176,6 +190,11 @@ impl View<'_> {
             }
         }
     }
+}
+
+/// The last multiple of the step up to this time.
+fn aligned(time: f64, step: u64) -> f64 {
+    (time / step as f64).floor() * step as f64
 }
 
 /// A value in a regular expression that stands in a text of PromQL.

@@ -1,0 +1,70 @@
+// Looks at what is to be drawn, and at what was drawn, for what a person would stumble over.
+import { fieldMatchers, FieldType, type DataFrame, type FieldConfigSource } from '@grafana/data';
+
+import type { Panel } from './model';
+
+export interface Inspection {
+  /** There is not one value. */
+  empty: boolean;
+  problems: string[];
+}
+
+export function inspect(frames: DataFrame[], { overrides }: FieldConfigSource): Inspection {
+  const fields = frames.flatMap((frame) => frame.fields.map((field) => ({ field, frame })));
+  const values = fields.filter(({ field }) => field.type !== FieldType.time).flatMap(({ field }) => [...field.values]);
+  const matches = ({ id, options }: { id: string; options?: unknown }) => {
+    const matcher = fieldMatchers.get(id).get(options);
+    return fields.some(({ field, frame }) => matcher(field, frame, frames));
+  };
+  const idle = overrides.filter(({ matcher }) => !matches(matcher));
+  return {
+    empty: !values.some((value) => value !== null && value !== undefined && !Number.isNaN(value)),
+    problems: idle.map(({ matcher }) => `an override matches no field: ${matcher.id} ${JSON.stringify(matcher.options)}`),
+  };
+}
+
+/** What is wrong with the panels' places and ids. */
+export function inspectLayout(panels: Panel[]): Array<[panel: Panel, problem: string]> {
+  return panels.flatMap((panel, at) => {
+    const { x, y, w, h } = panel.gridPos;
+    const problems: Array<[Panel, string]> = [];
+    if (x < 0 || w < 1 || h < 1 || x + w > 24) problems.push([panel, 'it is not within the 24 columns']);
+    for (const other of panels.slice(0, at)) {
+      const { x: ox, y: oy, w: ow, h: oh } = other.gridPos;
+      if (x < ox + ow && ox < x + w && y < oy + oh && oy < y + h) problems.push([panel, `it covers "${other.title}"`]);
+      if (panel.id === other.id) problems.push([panel, `it has the id of "${other.title}"`]);
+    }
+    return problems;
+  });
+}
+
+/** The texts in a panel of which a part is where nothing can be seen. */
+export function clippedTexts(panel: Element): string[] {
+  const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
+  const clipped: string[] = [];
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const text = node.textContent?.trim();
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    if (text && node.parentElement && isClipped(range.getBoundingClientRect(), node.parentElement, panel)) clipped.push(text);
+  }
+  return clipped;
+}
+
+// What glyphs may stick out of their line, and what rounding does.
+const TOLERANCE = 2;
+
+/** Whether an element around the text hides a part of it. What can be scrolled down to is not hidden. */
+function isClipped(text: DOMRect, parent: Element, panel: Element): boolean {
+  let scrolls = false;
+  for (let around: Element | null = parent; around && panel.contains(around); around = around.parentElement) {
+    const edge = around.getBoundingClientRect();
+    const { overflowX, overflowY, display } = getComputedStyle(around);
+    if (display === 'inline') continue;
+    if (overflowX !== 'visible' && (text.right > edge.right + TOLERANCE || text.left < edge.left - TOLERANCE)) return true;
+    scrolls ||= overflowY === 'auto' || overflowY === 'scroll';
+    const hides = overflowY === 'hidden' || overflowY === 'clip';
+    if (hides && !scrolls && (text.bottom > edge.bottom + TOLERANCE || text.top < edge.top - TOLERANCE)) return true;
+  }
+  return false;
+}

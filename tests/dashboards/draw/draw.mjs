@@ -37,7 +37,12 @@ const FLAGS = [
 ];
 
 const { values: options } = parseArgs({
-  options: { dashboards: { type: 'string' }, prometheus: { type: 'string' }, end: { type: 'string' }, shots: { type: 'string' } },
+  options: {
+    dashboards: { type: 'string' },
+    prometheus: { type: 'string' },
+    end: { type: 'string' },
+    shots: { type: 'string' },
+  },
 });
 
 /** @param {'dashboards' | 'prometheus' | 'end'} name */
@@ -54,14 +59,19 @@ function needed(name) {
  * @returns {Promise<Drawing>}
  */
 async function draw(browser, url, now, picture) {
-  const context = await browser.newContext({ viewport: { width: WIDTH, height: HEIGHT }, timezoneId: 'UTC', locale: 'en-US' });
+  const context = await browser.newContext({
+    viewport: { width: WIDTH, height: HEIGHT },
+    timezoneId: 'UTC',
+    locale: 'en-US',
+  });
   try {
     const page = await context.newPage();
     /** @type {Problem[]} */
     const complaints = [];
     page.on('pageerror', ({ message }) => complaints.push({ where: 'page', what: message }));
     page.on('console', (said) => {
-      if (said.type() === 'error') complaints.push({ where: 'console', what: `${said.text()} (${said.location().url})` });
+      if (said.type() === 'error')
+        complaints.push({ where: 'console', what: `${said.text()} (${said.location().url})` });
     });
     page.setDefaultTimeout(PATIENCE);
     await page.clock.setFixedTime(now);
@@ -85,7 +95,9 @@ function unexpected(name, problems) {
   const empty = problems.filter((problem) => problem.empty).map(({ where }) => where);
   const stale = quiet.filter((title) => !empty.includes(title));
   return [
-    ...problems.filter((problem) => !(problem.empty && quiet.includes(problem.where))).map(({ where, what }) => `${where}: ${what}`),
+    ...problems
+      .filter((problem) => !(problem.empty && quiet.includes(problem.where)))
+      .map(({ where, what }) => `${where}: ${what}`),
     ...stale.map((title) => `${title}: it has data, so it need not be listed as one that may have none`),
   ];
 }
@@ -93,14 +105,23 @@ function unexpected(name, problems) {
 async function main() {
   const folder = needed('dashboards');
   const now = new Date(Number(needed('end')) * 1000);
-  const names = readdirSync(folder).filter((file) => file.endsWith('.json')).map((file) => basename(file, '.json'));
+  const names = readdirSync(folder)
+    .filter((file) => file.endsWith('.json'))
+    .map((file) => basename(file, '.json'));
   const read = (/** @type {string} */ name) => readFileSync(join(folder, `${name}.json`), 'utf8');
-  const faulty = names.includes('stream-live-overview') ? withFaults(JSON.parse(read('stream-live-overview'))) : undefined;
+  const faulty = names.includes('stream-live-overview')
+    ? withFaults(JSON.parse(read('stream-live-overview')))
+    : undefined;
   if (!faulty) throw new Error(`${folder} has no stream-live-overview.json`);
 
   const server = await serve({
     prometheus: new URL(needed('prometheus')),
-    dashboard: (file) => (file === `${FAULTY}.json` ? JSON.stringify(faulty) : names.includes(basename(file, '.json')) ? read(basename(file, '.json')) : undefined),
+    dashboard: (file) =>
+      file === `${FAULTY}.json`
+        ? JSON.stringify(faulty)
+        : names.includes(basename(file, '.json'))
+          ? read(basename(file, '.json'))
+          : undefined,
   });
   const browser = await chromium.launch({ executablePath: process.env['CHROMIUM'] ?? 'chromium', args: FLAGS });
   let problems = 0;
@@ -115,7 +136,9 @@ async function main() {
       found.forEach((problem) => console.error(`${name}: ${problem}`));
       problems += found.length;
       const size = picture && existsSync(picture) ? `, ${Math.round(statSync(picture).size / 1024)} kB` : '';
-      console.log(`drawn: ${drawing.title}, ${drawing.panels} panels, ${found.length} problems, ${Date.now() - started} ms${size}`);
+      console.log(
+        `drawn: ${drawing.title}, ${drawing.panels} panels, ${found.length} problems, ${Date.now() - started} ms${size}`,
+      );
     }
     const { problems: found } = await draw(browser, `${server.url}/?dashboard=${FAULTY}`, now);
     const missed = findAll(found);

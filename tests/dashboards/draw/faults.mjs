@@ -17,7 +17,8 @@ const FAULTS = {
     found: /parse error/,
   },
   'a metric does not exist': {
-    make: (d) => panel(d, 'timeseries', 1).targets.forEach((/** @type {Json} */ target) => (target.expr = 'no_such_metric')),
+    make: (d) =>
+      panel(d, 'timeseries', 1).targets.forEach((/** @type {Json} */ target) => (target.expr = 'no_such_metric')),
     found: /^no data$/,
   },
   'a variable does not exist': {
@@ -37,11 +38,16 @@ const FAULTS = {
     found: /not within the 24 columns/,
   },
   'an override is for a field that does not exist': {
-    make: (d) => panel(d, 'table', 0).fieldConfig.overrides.push({ matcher: { id: 'byName', options: 'no such field' }, properties: [] }),
+    make: (d) =>
+      panel(d, 'table', 0).fieldConfig.overrides.push({
+        matcher: { id: 'byName', options: 'no such field' },
+        properties: [],
+      }),
     found: /an override matches no field: byName "no such field"/,
   },
   'a title does not fit': {
-    make: (d) => void (panel(d, 'stat', 4).title = 'A title that is much too long for a panel of these few columns of the grid'),
+    make: (d) =>
+      void (panel(d, 'stat', 4).title = 'A title that is much too long for a panel of these few columns of the grid'),
     found: /^cut off: A title that is much too long/,
   },
   'a type of panel is not known': {

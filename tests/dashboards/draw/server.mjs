@@ -50,7 +50,9 @@ export async function serve({ dashboard, prometheus }) {
       return;
     }
     const place = folders.find(({ at }) => pathname.startsWith(at));
-    const file = place && join(place.folder, normalize('/' + pathname.slice(place.at.length)), pathname === '/' ? 'index.html' : '');
+    const file =
+      place &&
+      join(place.folder, normalize('/' + pathname.slice(place.at.length)), pathname === '/' ? 'index.html' : '');
     send(file, response);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));

@@ -14,15 +14,27 @@ export interface Region {
   color: string;
 }
 
-export async function queryAnnotation(annotation: Annotation, range: TimeRange, variables: Variables): Promise<Region[]> {
+export async function queryAnnotation(
+  annotation: Annotation,
+  range: TimeRange,
+  variables: Variables,
+): Promise<Region[]> {
   if (!annotation.enable || annotation.builtIn || !annotation.expr) return [];
   const step = rangeUtil.intervalToSeconds(annotation.step || '60s');
   const expr = variables.inQuery(annotation.expr, { ...rangeVariables(range), ...intervals(step, step) });
   const series = await queryRange(expr, windowOf(range, step), step);
   return series.flatMap(({ times, values }) => {
-    const samples = times.map((time, at) => ({ time: time * 1000, value: values[at] ?? 0 })).filter(({ value }) => value);
-    const moments = annotation.useValueForTime ? [...new Set(samples.map(({ value }) => value))] : samples.map(({ time }) => time);
-    return regionsOf(moments.sort((a, b) => a - b), step, annotation.iconColor);
+    const samples = times
+      .map((time, at) => ({ time: time * 1000, value: values[at] ?? 0 }))
+      .filter(({ value }) => value);
+    const moments = annotation.useValueForTime
+      ? [...new Set(samples.map(({ value }) => value))]
+      : samples.map(({ time }) => time);
+    return regionsOf(
+      moments.sort((a, b) => a - b),
+      step,
+      annotation.iconColor,
+    );
   });
 }
 

@@ -61,7 +61,9 @@ export function isRow({ type }: Panel): boolean {
 
 export async function prepareAll(places: Place[], context: QueryContext, view: View): Promise<Map<Panel, Prepared>> {
   const panels = places.filter(({ panel }) => !isRow(panel));
-  const prepared = await Promise.all(panels.map(({ panel, width }) => prepare(panel, Math.floor(width), context, view)));
+  const prepared = await Promise.all(
+    panels.map(({ panel, width }) => prepare(panel, Math.floor(width), context, view)),
+  );
   return new Map(prepared.map((each) => [each.panel, each]));
 }
 
@@ -84,7 +86,11 @@ export function DashboardPage({ dashboard, places, prepared, variables, view, wi
         const style: CSSProperties = { position: 'absolute', ...place };
         return (
           <div key={at} style={style}>
-            {ready ? <PanelFrame prepared={ready} width={place.width} height={place.height} view={view} /> : <Row panel={panel} theme={view.theme} />}
+            {ready ? (
+              <PanelFrame prepared={ready} width={place.width} height={place.height} view={view} />
+            ) : (
+              <Row panel={panel} theme={view.theme} />
+            )}
           </div>
         );
       })}
@@ -102,7 +108,11 @@ function Row({ panel, theme }: { panel: Panel; theme: GrafanaTheme2 }) {
 }
 
 /** The title with the time range, and below the variables and links. */
-function Head({ dashboard, variables, view: { theme, range, timeZone } }: Pick<Props, 'dashboard' | 'variables' | 'view'>) {
+function Head({
+  dashboard,
+  variables,
+  view: { theme, range, timeZone },
+}: Pick<Props, 'dashboard' | 'variables' | 'view'>) {
   const line: CSSProperties = { display: 'flex', alignItems: 'center', justifyContent: 'space-between', gap: GAP };
   const box: CSSProperties = {
     ...theme.typography.body,
@@ -120,7 +130,8 @@ function Head({ dashboard, variables, view: { theme, range, timeZone } }: Pick<P
         <span style={theme.typography.h4}>{dashboard.title}</span>
         <span style={box}>
           <Icon name="clock-nine" />
-          {rangeUtil.describeTimeRange(range.raw)} <span style={{ color: theme.colors.text.secondary }}>{timeZone.toUpperCase()}</span>
+          {rangeUtil.describeTimeRange(range.raw)}{' '}
+          <span style={{ color: theme.colors.text.secondary }}>{timeZone.toUpperCase()}</span>
         </span>
       </div>
       <div style={line}>

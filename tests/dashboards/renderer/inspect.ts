@@ -19,7 +19,9 @@ export function inspect(frames: DataFrame[], { overrides }: FieldConfigSource): 
   const idle = overrides.filter(({ matcher }) => !matches(matcher));
   return {
     empty: !values.some((value) => value !== null && value !== undefined && !Number.isNaN(value)),
-    problems: idle.map(({ matcher }) => `an override matches no field: ${matcher.id} ${JSON.stringify(matcher.options)}`),
+    problems: idle.map(
+      ({ matcher }) => `an override matches no field: ${matcher.id} ${JSON.stringify(matcher.options)}`,
+    ),
   };
 }
 
@@ -46,7 +48,8 @@ export function clippedTexts(panel: Element): string[] {
     const text = node.textContent?.trim();
     const range = document.createRange();
     range.selectNodeContents(node);
-    if (text && node.parentElement && isClipped(range.getBoundingClientRect(), node.parentElement, panel)) clipped.push(text);
+    if (text && node.parentElement && isClipped(range.getBoundingClientRect(), node.parentElement, panel))
+      clipped.push(text);
   }
   return clipped;
 }
@@ -61,7 +64,8 @@ function isClipped(text: DOMRect, parent: Element, panel: Element): boolean {
     const edge = around.getBoundingClientRect();
     const { overflowX, overflowY, display } = getComputedStyle(around);
     if (display === 'inline') continue;
-    if (overflowX !== 'visible' && (text.right > edge.right + TOLERANCE || text.left < edge.left - TOLERANCE)) return true;
+    if (overflowX !== 'visible' && (text.right > edge.right + TOLERANCE || text.left < edge.left - TOLERANCE))
+      return true;
     scrolls ||= overflowY === 'auto' || overflowY === 'scroll';
     const hides = overflowY === 'hidden' || overflowY === 'clip';
     if (hides && !scrolls && (text.bottom > edge.bottom + TOLERANCE || text.top < edge.top - TOLERANCE)) return true;

@@ -66,7 +66,8 @@ async function draw(parameters: URLSearchParams) {
 }
 
 function timeRange({ time }: Dashboard): TimeRange {
-  const parse = (text: string, roundUp: boolean) => dateMath.toDateTime(text, { roundUp, timezone: TIME_ZONE }) ?? dateTime(Number.NaN);
+  const parse = (text: string, roundUp: boolean) =>
+    dateMath.toDateTime(text, { roundUp, timezone: TIME_ZONE }) ?? dateTime(Number.NaN);
   return { from: parse(time.from, false), to: parse(time.to, true), raw: time };
 }
 

@@ -57,14 +57,17 @@ export interface Prepared {
 export async function prepare(panel: Panel, width: number, context: QueryContext, view: View): Promise<Prepared> {
   const fieldConfig = (panel.fieldConfig ?? { defaults: {}, overrides: [] }) as FieldConfigSource;
   // Links lead elsewhere: what they refer to is of no concern to a picture.
-  const interpolate = (text: string) => (/\$\{?__|\/d\//.test(text) ? text : context.variables.inText(text, context.own));
+  const interpolate = (text: string) =>
+    /\$\{?__|\/d\//.test(text) ? text : context.variables.inText(text, context.own);
   const prepared = { panel, title: panel.title, frames: [] as DataFrame[], fieldConfig, empty: true, interpolate };
   try {
     prepared.title = interpolate(panel.title);
     if (!TYPES[panel.type]) throw new Error(`panels of type ${panel.type} are not known here`);
     if (panel.type === 'text') return { ...prepared, empty: false };
     const answered = await queryPanel(panel, width, context);
-    const transformed = await firstValueFrom(transformDataFrame(panel.transformations ?? [], answered, { interpolate }));
+    const transformed = await firstValueFrom(
+      transformDataFrame(panel.transformations ?? [], answered, { interpolate }),
+    );
     prepared.frames = applyFieldOverrides({
       data: transformed,
       fieldConfig,
@@ -85,7 +88,17 @@ export async function prepare(panel: Panel, width: number, context: QueryContext
   return prepared;
 }
 
-export function PanelFrame({ prepared, width, height, view }: { prepared: Prepared; width: number; height: number; view: View }) {
+export function PanelFrame({
+  prepared,
+  width,
+  height,
+  view,
+}: {
+  prepared: Prepared;
+  width: number;
+  height: number;
+  view: View;
+}) {
   const { panel, title, frames, fieldConfig, empty, interpolate } = prepared;
   const Type = TYPES[panel.type];
   return (
@@ -121,7 +134,13 @@ export function PanelFrame({ prepared, width, height, view }: { prepared: Prepar
 }
 
 function NoData({ text, theme }: { text?: string; theme: GrafanaTheme2 }) {
-  const style = { height: '100%', display: 'flex', alignItems: 'center', justifyContent: 'center', color: theme.colors.text.secondary };
+  const style = {
+    height: '100%',
+    display: 'flex',
+    alignItems: 'center',
+    justifyContent: 'center',
+    color: theme.colors.text.secondary,
+  };
   return <div style={style}>{text || 'No data'}</div>;
 }
 

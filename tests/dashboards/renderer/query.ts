@@ -30,7 +30,11 @@ async function queryTarget(target: Target, panel: Panel, width: number, context:
   const { range, variables, own } = context;
   const lowest = variables.inQuery(target.interval ?? panel.interval ?? context.scrapeInterval);
   const step = rangeUtil.calculateInterval(range, panel.maxDataPoints ?? width, lowest).intervalMs / 1000;
-  const expr = variables.inQuery(target.expr, { ...own, ...rangeVariables(range), ...intervals(step, rangeUtil.intervalToSeconds(lowest)) });
+  const expr = variables.inQuery(target.expr, {
+    ...own,
+    ...rangeVariables(range),
+    ...intervals(step, rangeUtil.intervalToSeconds(lowest)),
+  });
   const window = windowOf(range, step);
   const series = target.instant ? await queryInstant(expr, range.to.unix()) : await queryRange(expr, window, step);
   return { target, expr, step, series };
@@ -56,7 +60,12 @@ function seriesFrame(target: Target, { labels, times, values }: Series, expr: st
   return createDataFrame({
     refId: target.refId,
     fields: [
-      { name: 'Time', type: FieldType.time, config: { interval: step * 1000 }, values: times.map((time) => time * 1000) },
+      {
+        name: 'Time',
+        type: FieldType.time,
+        config: { interval: step * 1000 },
+        values: times.map((time) => time * 1000),
+      },
       { name: 'Value', type: FieldType.number, labels, config: name ? { displayNameFromDS: name } : {}, values },
     ],
   });
@@ -74,7 +83,9 @@ function legend(format: string | undefined, labels: Labels, expr: string): strin
 /** One frame with a row for each sample and a column for each label. */
 function tableFrame(refId: string, series: Series[], several: boolean): DataFrame {
   const labels = [...new Set(series.flatMap((each) => Object.keys(each.labels).sort()))];
-  const rows = series.flatMap((each) => each.times.map((time, at) => ({ time: time * 1000, value: each.values[at], labels: each.labels })));
+  const rows = series.flatMap((each) =>
+    each.times.map((time, at) => ({ time: time * 1000, value: each.values[at], labels: each.labels })),
+  );
   return createDataFrame({
     refId,
     fields: [

@@ -37,10 +37,17 @@ const CUSTOM = 'custom.';
 /** The settings that any panel has, and those of its own type that this one uses. */
 export function fieldSettings(config: FieldConfigSource): FieldConfigOptionsRegistry {
   const overridden = config.overrides.flatMap(({ properties }) => properties.map(({ id }) => id));
-  const own = [...Object.keys(config.defaults.custom ?? {}).map((key) => CUSTOM + key), ...overridden.filter((id) => id.startsWith(CUSTOM))];
+  const own = [
+    ...Object.keys(config.defaults.custom ?? {}).map((key) => CUSTOM + key),
+    ...overridden.filter((id) => id.startsWith(CUSTOM)),
+  ];
   return new FieldConfigOptionsRegistry(() => [
     ...Object.entries(STANDARD).map(([id, process]) => setting(id, process)),
-    ...[...new Set(own)].map((id) => ({ ...setting(id, identityOverrideProcessor), path: id.slice(CUSTOM.length), isCustom: true })),
+    ...[...new Set(own)].map((id) => ({
+      ...setting(id, identityOverrideProcessor),
+      path: id.slice(CUSTOM.length),
+      isCustom: true,
+    })),
   ]);
 }
 
@@ -53,15 +60,13 @@ function setting(id: string, process: Process): FieldConfigPropertyItem {
 export function registerTransformations() {
   const byId = new Map(Object.values(standardTransformers).map((each) => [each.id, each as DataTransformerInfo]));
   standardTransformersRegistry.setInit(() =>
-    [...byId.values()].map(
-      (info): TransformerRegistryItem => ({
-        id: info.id,
-        name: info.name,
-        transformation: async () => info,
-        editor: () => null,
-        imageDark: '',
-        imageLight: '',
-      }),
-    ),
+    [...byId.values()].map((info): TransformerRegistryItem => ({
+      id: info.id,
+      name: info.name,
+      transformation: async () => info,
+      editor: () => null,
+      imageDark: '',
+      imageLight: '',
+    })),
   );
 }

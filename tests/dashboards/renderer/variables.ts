@@ -30,7 +30,8 @@ export class Variables {
   /** Variables may refer to those before them, so they are resolved in their order. */
   static async resolve(models: VariableModel[], range: TimeRange, wanted: URLSearchParams): Promise<Variables> {
     const variables = new Variables(range);
-    for (const model of models) variables.variables.set(model.name, await variables.choose(model, wanted.getAll(`var-${model.name}`)));
+    for (const model of models)
+      variables.variables.set(model.name, await variables.choose(model, wanted.getAll(`var-${model.name}`)));
     return variables;
   }
 
@@ -104,7 +105,10 @@ export class Variables {
       case 'datasource':
         return [{ text: 'Prometheus', value: 'prometheus' }];
       case 'query':
-        return sorted(filtered(await this.ask(this.inQuery(query, rangeVariables(this.range))), model.regex), model.sort);
+        return sorted(
+          filtered(await this.ask(this.inQuery(query, rangeVariables(this.range))), model.regex),
+          model.sort,
+        );
       case 'custom':
       case 'interval':
         return query.split(',').map((each) => {
@@ -163,8 +167,18 @@ function filtered(texts: string[], regex = ''): Option[] {
 
 function sorted(options: Option[], sort: VariableSort = VariableSort.disabled): Option[] {
   if (sort === VariableSort.disabled) return options;
-  const numeric = [VariableSort.numericalAsc, VariableSort.numericalDesc, VariableSort.naturalAsc, VariableSort.naturalDesc];
-  const down = [VariableSort.alphabeticalDesc, VariableSort.numericalDesc, VariableSort.naturalDesc, VariableSort.alphabeticalCaseInsensitiveDesc];
+  const numeric = [
+    VariableSort.numericalAsc,
+    VariableSort.numericalDesc,
+    VariableSort.naturalAsc,
+    VariableSort.naturalDesc,
+  ];
+  const down = [
+    VariableSort.alphabeticalDesc,
+    VariableSort.numericalDesc,
+    VariableSort.naturalDesc,
+    VariableSort.alphabeticalCaseInsensitiveDesc,
+  ];
   const collator = new Intl.Collator('en', { numeric: numeric.includes(sort), sensitivity: 'base' });
   const up = [...options].sort((a, b) => collator.compare(a.text, b.text));
   return down.includes(sort) ? up.reverse() : up;

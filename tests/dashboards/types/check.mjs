@@ -56,8 +56,12 @@ function withFault(sources, fault, make) {
 /** What the compiler says, one message an entry; lines that are indented belong to the one before. */
 function compile() {
   const tsc = join(home, 'node_modules/typescript/bin/tsc');
-  const run = spawnSync(process.execPath, [tsc, '--project', home, '--pretty', 'false'], { encoding: 'utf8', cwd: home });
-  if (run.error || run.status === null || run.stderr) throw new Error(`the compiler does not run: ${run.stderr}`, { cause: run.error });
+  const run = spawnSync(process.execPath, [tsc, '--project', home, '--pretty', 'false'], {
+    encoding: 'utf8',
+    cwd: home,
+  });
+  if (run.error || run.status === null || run.stderr)
+    throw new Error(`the compiler does not run: ${run.stderr}`, { cause: run.error });
   const messages = run.stdout.split(/\n(?! )/).filter(Boolean);
   if ((run.status === 0) !== (messages.length === 0)) throw new Error(`the compiler fails: ${run.stdout}`);
   return messages;

@@ -51,7 +51,10 @@ type Target = {
   legendFormat?: string;
   interval?: string;
   hide?: boolean;
-} & ({ range: true; instant?: false; format?: 'time_series' | 'heatmap' } | { instant: true; range?: false; format?: 'time_series' | 'table' });
+} & (
+  | { range: true; instant?: false; format?: 'time_series' | 'heatmap' }
+  | { instant: true; range?: false; format?: 'time_series' | 'table' }
+);
 
 type Link = { title: string; url: string; targetBlank?: boolean };
 type MappingResult = With<raw.ValueMappingResult, { color?: Color; text?: string }>;
@@ -75,10 +78,14 @@ type FieldConfig = With<
 /** One override: what may be its value depends on what it sets. */
 type Property<Custom> =
   | { [Key in keyof FieldConfig]-?: { id: Key; value: Exclude<FieldConfig[Key], undefined> } }[keyof FieldConfig]
-  | { [Key in keyof Custom & string]-?: { id: `custom.${Key}`; value: Exclude<Custom[Key], undefined> } }[keyof Custom & string];
+  | { [Key in keyof Custom & string]-?: { id: `custom.${Key}`; value: Exclude<Custom[Key], undefined> } }[keyof Custom &
+      string];
 
 type Matcher =
-  | { id: FieldMatcherID.byName | FieldMatcherID.byRegexp | FieldMatcherID.byType | FieldMatcherID.byFrameRefID; options: string }
+  | {
+      id: FieldMatcherID.byName | FieldMatcherID.byRegexp | FieldMatcherID.byType | FieldMatcherID.byFrameRefID;
+      options: string;
+    }
   | { id: FieldMatcherID.byNames; options: { mode?: 'include' | 'exclude'; names: string[]; readOnly?: boolean } }
   | { id: FieldMatcherID.numeric };
 
@@ -100,7 +107,10 @@ type Transformation =
   | { id: DataTransformerID.merge; options: Record<string, never> }
   | { id: DataTransformerID.joinByField; options: { byField: string; mode: 'inner' | 'outer' | 'outerTabular' } }
   | { id: DataTransformerID.sortBy; options: { sort: Array<{ field: string; desc?: boolean }> } }
-  | { id: DataTransformerID.filterFieldsByName; options: { include?: { names?: string[]; pattern?: string }; exclude?: { names?: string[]; pattern?: string } } };
+  | {
+      id: DataTransformerID.filterFieldsByName;
+      options: { include?: { names?: string[]; pattern?: string }; exclude?: { names?: string[]; pattern?: string } };
+    };
 
 type Panel<Type extends string, Options, Custom = Record<never, never>> = With<
   Omit<raw.Panel, 'libraryPanel' | 'autoMigrateFrom'>,
@@ -134,10 +144,17 @@ type DataPanel =
 
 type Row = With<raw.RowPanel, { title: string; gridPos: raw.GridPos; panels: Array<DataPanel | TextPanel> }>;
 
-type VariableSettings = Omit<raw.VariableModel, 'type' | 'query' | 'datasource' | 'current'> & { current?: raw.VariableOption | Record<string, never> };
+type VariableSettings = Omit<raw.VariableModel, 'type' | 'query' | 'datasource' | 'current'> & {
+  current?: raw.VariableOption | Record<string, never>;
+};
 type Variable =
   | (VariableSettings & { type: 'datasource'; query: 'prometheus' })
-  | (VariableSettings & { type: 'query'; datasource: Prometheus; definition: string; query: { query: string; refId: string; qryType?: number } })
+  | (VariableSettings & {
+      type: 'query';
+      datasource: Prometheus;
+      definition: string;
+      query: { query: string; refId: string; qryType?: number };
+    })
   | (VariableSettings & { type: 'custom' | 'interval' | 'constant' | 'textbox'; query: string });
 
 type Annotation = With<

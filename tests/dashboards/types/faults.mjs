@@ -33,7 +33,8 @@ function override(dashboard, wanted) {
 }
 
 /** @param {Json} dashboard */
-const transformation = (dashboard) => panel(dashboard, (candidate) => candidate.transformations?.length).transformations[0];
+const transformation = (dashboard) =>
+  panel(dashboard, (candidate) => candidate.transformations?.length).transformations[0];
 
 /** @param {Json} dashboard */
 const target = (dashboard) => timeseries(dashboard).targets[0];
@@ -86,7 +87,8 @@ export const FAULTS = {
   'a drawing setting is misspelt': (d) => void (timeseries(d).fieldConfig.defaults.custom.fillOpacty = 10),
   'a drawing style does not exist': (d) => void (timeseries(d).fieldConfig.defaults.custom.drawStyle = 'area'),
   'a line width is a text': (d) => void (timeseries(d).fieldConfig.defaults.custom.lineWidth = '2'),
-  'stacking does not exist': (d) => void (timeseries(d).fieldConfig.defaults.custom.stacking = { mode: 'stacked', group: 'A' }),
+  'stacking does not exist': (d) =>
+    void (timeseries(d).fieldConfig.defaults.custom.stacking = { mode: 'stacked', group: 'A' }),
   'a colour mode does not exist': (d) => void (stat(d).fieldConfig.defaults.color = { mode: 'threshold' }),
   'a colour is not of the palette': (d) => void (stat(d).fieldConfig.defaults.thresholds.steps[0].color = 'gren'),
   'a threshold is a text': (d) => void (stat(d).fieldConfig.defaults.thresholds.steps[0].value = '1'),
@@ -95,7 +97,8 @@ export const FAULTS = {
   'a mapping is of another type than its options': (d) => void (mapping(d, 'value').type = 'range'),
   'a mapping has a colour that is not of the palette': (d) =>
     void (mapping(d, 'value').options['1'] = { text: 'live', color: 'lime' }),
-  'an override finds its field in a way that does not exist': (d) => void (override(d, () => true).matcher.id = 'byname'),
+  'an override finds its field in a way that does not exist': (d) =>
+    void (override(d, () => true).matcher.id = 'byname'),
   'an override sets nothing that exists': (d) => void (override(d, () => true).properties[0].id = 'custom.widht'),
   'an override sets something to a value of another kind': (d) =>
     void (override(d, () => true).properties[0] = { id: 'unit', value: 5 }),
@@ -130,5 +133,8 @@ export const UNSEEN = {
   'two panels have the same id': (d) => void (timeseries(d).id = stat(d).id),
   'two panels are at the same place': (d) => void (timeseries(d).gridPos = stat(d).gridPos),
   'an override is for a field that does not exist': (d) =>
-    void timeseries(d).fieldConfig.overrides.push({ matcher: { id: 'byName', options: 'no such field' }, properties: [] }),
+    void timeseries(d).fieldConfig.overrides.push({
+      matcher: { id: 'byName', options: 'no such field' },
+      properties: [],
+    }),
 };

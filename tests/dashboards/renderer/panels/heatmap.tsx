@@ -3,7 +3,10 @@
 // Grafana does not publish this panel. Its rules are kept: buckets are rows of equal height with their bounds between
 // them, a cell ends at its sample's time, and the palette is d3's, turned round where the theme asks for it.
 import { formattedValueToString, getValueFormat, type DataFrame, type GrafanaTheme2 } from '@grafana/data';
-import type { HeatmapColorOptions, Options } from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen';
+import type {
+  HeatmapColorOptions,
+  Options,
+} from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen';
 import { VizLayout } from '@grafana/ui';
 import * as schemes from 'd3-scale-chromatic';
 import type uPlot from 'uplot';
@@ -40,7 +43,12 @@ export function HeatmapPanel({ options, frames, width, height, range, timeZone, 
       const left = plot.valToPos(time - step, 'x', true);
       const top = plot.valToPos(row + 1, 'y', true);
       plot.ctx.fillStyle = colorOf(count);
-      plot.ctx.fillRect(left, top, plot.valToPos(time, 'x', true) - left - gap, plot.valToPos(row, 'y', true) - top - gap);
+      plot.ctx.fillRect(
+        left,
+        top,
+        plot.valToPos(time, 'x', true) - left - gap,
+        plot.valToPos(row, 'y', true) - top - gap,
+      );
     }
   };
   const bounds = rows.map(({ field }, row) => ({ at: row + 1, text: bound(field.labels?.['le'] ?? '', options) }));
@@ -54,7 +62,15 @@ export function HeatmapPanel({ options, frames, width, height, range, timeZone, 
   return (
     <VizLayout width={width} height={height} legend={legend || null}>
       {(plotWidth, plotHeight) => (
-        <Plot width={plotWidth} height={plotHeight} range={range} timeZone={timeZone} theme={theme} y={y} paint={paint} />
+        <Plot
+          width={plotWidth}
+          height={plotHeight}
+          range={range}
+          timeZone={timeZone}
+          theme={theme}
+          y={y}
+          paint={paint}
+        />
       )}
     </VizLayout>
   );
@@ -62,7 +78,9 @@ export function HeatmapPanel({ options, frames, width, height, range, timeZone, 
 
 /** The cells that are to be seen: above what the panel hides. */
 function cellsOf(frames: DataFrame[], hidden: number): Cell[] {
-  const all = valueFields(frames).flatMap(({ field, times }, row) => times.map((time, at): Cell => ({ time, row, count: field.values[at] })));
+  const all = valueFields(frames).flatMap(({ field, times }, row) =>
+    times.map((time, at): Cell => ({ time, row, count: field.values[at] })),
+  );
   return all.filter(({ count }) => count > hidden);
 }
 
@@ -76,13 +94,15 @@ function shown(count: number, { cellValues }: Options): string {
 }
 
 // Sequential schemes begin with their lightest colour, and a dark theme wants that last.
-const LIGHT_FIRST = /^(Blues|Greens|Greys|Oranges|Purples|Reds|BuGn|BuPu|GnBu|OrRd|PuBuGn|PuBu|PuRd|RdPu|YlGnBu|YlGn|YlOrBr|YlOrRd)$/;
+const LIGHT_FIRST =
+  /^(Blues|Greens|Greys|Oranges|Purples|Reds|BuGn|BuPu|GnBu|OrRd|PuBuGn|PuBu|PuRd|RdPu|YlGnBu|YlGn|YlOrBr|YlOrRd)$/;
 const DARK_FIRST = /^(Turbo|Cividis|Viridis|Magma|Inferno|Plasma|Warm|Cool)$/;
 
 function palette(color: HeatmapColorOptions, theme: GrafanaTheme2): string[] {
   const interpolate = (schemes as unknown as Record<string, (part: number) => string>)[`interpolate${color.scheme}`];
   const known = LIGHT_FIRST.test(color.scheme) || DARK_FIRST.test(color.scheme);
-  if (color.mode !== 'scheme' || !known || !interpolate) throw new Error(`colours of ${color.mode} ${color.scheme} are not known here`);
+  if (color.mode !== 'scheme' || !known || !interpolate)
+    throw new Error(`colours of ${color.mode} ${color.scheme} are not known here`);
   const colors = Array.from({ length: color.steps }, (_, at) => interpolate(at / (color.steps - 1)));
   const inverted = theme.isDark ? LIGHT_FIRST.test(color.scheme) : DARK_FIRST.test(color.scheme);
   return color.reverse || inverted ? colors.reverse() : colors;

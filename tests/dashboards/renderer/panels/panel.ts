@@ -19,11 +19,18 @@ export interface PanelProps<Options> {
 }
 
 /** The fields that hold values, of all frames, each with the times of its frame. */
-export function valueFields(frames: DataFrame[]): Array<{ field: Field; times: number[]; interval: number; frame: DataFrame }> {
+export function valueFields(
+  frames: DataFrame[],
+): Array<{ field: Field; times: number[]; interval: number; frame: DataFrame }> {
   return frames.flatMap((frame) => {
     const time = frame.fields.find(({ type }) => type === FieldType.time);
     const values = frame.fields.filter((field) => field.type !== FieldType.time && !field.config.custom?.hideFrom?.viz);
     if (!time) return [];
-    return values.map((field) => ({ field, times: time.values as number[], interval: time.config.interval ?? Infinity, frame }));
+    return values.map((field) => ({
+      field,
+      times: time.values as number[],
+      interval: time.config.interval ?? Infinity,
+      frame,
+    }));
   });
 }

@@ -38,7 +38,14 @@ export function Plot({ width, height, range, timeZone, theme, y, paint }: Props)
     direction: ScaleDirection.Up,
     range: () => [y.min, y.max],
   });
-  builder.addAxis({ scaleKey: 'x', isTime: true, placement: AxisPlacement.Bottom, timeZone, theme, grid: { show: true } });
+  builder.addAxis({
+    scaleKey: 'x',
+    isTime: true,
+    placement: AxisPlacement.Bottom,
+    timeZone,
+    theme,
+    grid: { show: true },
+  });
   builder.addAxis({
     scaleKey: 'y',
     placement: AxisPlacement.Left,

@@ -1,6 +1,12 @@
 // The stat panel: one number for each value, in Grafana's BigValue.
 import { getDisplayValueAlignmentFactors, getFieldDisplayValues, type FieldDisplay } from '@grafana/data';
-import { BigValueGraphMode, BigValueTextMode, VizOrientation, type BigValueColorMode, type BigValueJustifyMode } from '@grafana/schema';
+import {
+  BigValueGraphMode,
+  BigValueTextMode,
+  VizOrientation,
+  type BigValueColorMode,
+  type BigValueJustifyMode,
+} from '@grafana/schema';
 import type { Options } from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
 import { BigValue, VizRepeater, type VizRepeaterRenderValueProps } from '@grafana/ui';
 import type { ComponentProps } from 'react';
@@ -10,7 +16,17 @@ import type { PanelProps } from './panel';
 type Shown = ComponentProps<typeof BigValue>;
 type Alignment = ReturnType<typeof getDisplayValueAlignmentFactors>;
 
-export function StatPanel({ options, fieldConfig, frames, width, height, range, timeZone, theme, interpolate }: PanelProps<Options>) {
+export function StatPanel({
+  options,
+  fieldConfig,
+  frames,
+  width,
+  height,
+  range,
+  timeZone,
+  theme,
+  interpolate,
+}: PanelProps<Options>) {
   const values = () =>
     getFieldDisplayValues({
       fieldConfig,

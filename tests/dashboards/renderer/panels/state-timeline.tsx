@@ -2,9 +2,18 @@
 //
 // Grafana does not publish this panel. Names, texts and colours come from its display processor, axes and legend are
 // its own; where a state begins and ends is decided here, by the rules of the original.
-import { FieldColorModeId, getFieldDisplayName, type DisplayValue, type Field, type GrafanaTheme2 } from '@grafana/data';
+import {
+  FieldColorModeId,
+  getFieldDisplayName,
+  type DisplayValue,
+  type Field,
+  type GrafanaTheme2,
+} from '@grafana/data';
 import type { VisibilityMode } from '@grafana/schema';
-import type { FieldConfig, Options } from '@grafana/schema/dist/esm/raw/composable/statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen';
+import type {
+  FieldConfig,
+  Options,
+} from '@grafana/schema/dist/esm/raw/composable/statetimeline/panelcfg/x/StateTimelinePanelCfg_types.gen';
 import { VizLayout, VizLegend, type VizLegendItem } from '@grafana/ui';
 import type uPlot from 'uplot';
 
@@ -34,7 +43,12 @@ export function StateTimelinePanel({ options, frames, width, height, range, time
   });
   // The first lane is the uppermost.
   const middle = (at: number) => lanes.length - at - 0.5;
-  const y = { min: 0, max: lanes.length, grid: false, ticks: lanes.map(({ name }, at) => ({ at: middle(at), text: name })).reverse() };
+  const y = {
+    min: 0,
+    max: lanes.length,
+    grid: false,
+    ticks: lanes.map(({ name }, at) => ({ at: middle(at), text: name })).reverse(),
+  };
   const paint = (plot: uPlot) => lanes.forEach((lane, at) => paintLane(plot, lane, middle(at), options, theme));
   const items = options.legend.showLegend ? legendItems(lanes, theme) : [];
   const legend = items.length > 0 && (
@@ -45,7 +59,15 @@ export function StateTimelinePanel({ options, frames, width, height, range, time
   return (
     <VizLayout width={width} height={height} legend={legend || null}>
       {(plotWidth, plotHeight) => (
-        <Plot width={plotWidth} height={plotHeight} range={range} timeZone={timeZone} theme={theme} y={y} paint={paint} />
+        <Plot
+          width={plotWidth}
+          height={plotHeight}
+          range={range}
+          timeZone={timeZone}
+          theme={theme}
+          y={y}
+          paint={paint}
+        />
       )}
     </VizLayout>
   );

@@ -6,9 +6,26 @@ import { TimeSeries } from '@grafana/ui';
 import { drawRegions } from '../annotations';
 import type { PanelProps } from './panel';
 
-export function TimeSeriesPanel({ options, frames, regions, width, height, range, timeZone, theme }: PanelProps<Options>) {
+export function TimeSeriesPanel({
+  options,
+  frames,
+  regions,
+  width,
+  height,
+  range,
+  timeZone,
+  theme,
+}: PanelProps<Options>) {
   return (
-    <TimeSeries frames={frames.map(graphable)} width={width} height={height} timeRange={range} timeZone={timeZone} legend={options.legend} options={options}>
+    <TimeSeries
+      frames={frames.map(graphable)}
+      width={width}
+      height={height}
+      timeRange={range}
+      timeZone={timeZone}
+      legend={options.legend}
+      options={options}
+    >
       {(builder) => {
         drawRegions(builder, regions, theme);
         return null;
@@ -22,6 +39,8 @@ function graphable(frame: DataFrame): DataFrame {
   const finite = (value: unknown) => (Number.isFinite(value) ? value : null);
   return {
     ...frame,
-    fields: frame.fields.map((field) => (field.type === FieldType.number ? { ...field, values: field.values.map(finite) } : field)),
+    fields: frame.fields.map((field) =>
+      field.type === FieldType.number ? { ...field, values: field.values.map(finite) } : field,
+    ),
   };
 }

@@ -1,0 +1,187 @@
+"""A container engine, as small as this test allows: it runs the services of the resolved composition with the
+machine's own programs instead of images, which cannot be had everywhere.
+
+Kept as in the composition: command, environment, user, bind mounts, volumes, tmpfs, secrets at their paths, the
+read-only root, dropped capabilities, no-new-privileges, host names, health checks, stop signals, the order of
+depends_on. Not kept: one network for all (loopback) instead of two, no limits of memory and processes, no restarts,
+no log rotation.
+"""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONTAINER = Path(__file__).with_name("container.py")
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Failure(Exception):
+    """Something that the test promises does not hold."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What an image says of itself, and the machine's programs that stand in for those in it."""
+
+    entrypoint: list[str]
+    programs: dict[str, Path]
+    environment: dict[str, str]
+    working_dir: str
+
+
+def instructions(dockerfile: Path) -> list[tuple[str, str]]:
+    """The instructions of a Dockerfile's last stage."""
+    lines = [line for line in dockerfile.read_text().splitlines() if not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ").splitlines()
+    found = [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined) if word]
+    last = max(index for index, (word, _) in enumerate(found) if word == "FROM")
+    return found[last:]
+
+
+def own_image(dockerfile: Path, program: Path) -> Image:
+    """As the project's Dockerfile describes it."""
+    words = dict(instructions(dockerfile))
+    environment = dict(pair.split("=", 1) for pair in shlex.split(words["ENV"]))
+    entrypoint = json.loads(words["ENTRYPOINT"])
+    return Image(entrypoint, {entrypoint[0]: program}, environment, words["WORKDIR"])
+
+
+def official_image(folder: str, **programs: Path) -> Image:
+    """As the Prometheus project builds its images: the programs in /bin, the first of them the entry point."""
+    paths = {f"/bin/{name}": path for name, path in programs.items()}
+    return Image([next(iter(paths))], paths, {}, folder)
+
+
+@dataclass
+class Container:
+    name: str
+    service: dict
+    spec: dict
+    log: Path
+    process: subprocess.Popen | None = None
+    command: list[str] = field(default_factory=list)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-I", CONTAINER, "run", json.dumps(self.spec | {"command": self.command})],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def healthy(self) -> bool:
+        """The composition's own health check, in the container."""
+        check = self.service["healthcheck"]
+        if check["test"][0] != "CMD":
+            raise Failure(f"{self.name}: a health check that needs a shell")
+        spec = self.spec | {"pid": self.process.pid, "command": check["test"][1:]}
+        arguments = [sys.executable, "-I", CONTAINER, "enter", json.dumps(spec)]
+        with self.log.with_suffix(".health").open("wb") as log:
+            try:
+                timeout = seconds(check["timeout"])
+                return subprocess.run(arguments, stdout=log, stderr=log, timeout=timeout).returncode == 0
+            except subprocess.TimeoutExpired:
+                return False
+
+    def await_health(self) -> float:
+        """Until it is healthy, within the time that the composition allows for a start; how long it took."""
+        begun = time.monotonic()
+        deadline = begun + seconds(self.service["healthcheck"]["start_period"])
+        while not self.healthy():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise Failure(f"{self.name} does not become healthy; it ended with {self.process.poll()}")
+            time.sleep(0.2)
+        return time.monotonic() - begun
+
+    def end(self, sign: int) -> int:
+        self.process.send_signal(sign)
+        return self.process.wait(30)
+
+    def stop(self) -> None:
+        """As `docker compose stop` does."""
+        sign = signal.Signals[self.service.get("stop_signal", "SIGTERM")]
+        if self.process is not None and self.process.poll() is None:
+            self.end(sign)
+
+    def status(self) -> dict[str, str]:
+        """What the kernel says of the process."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def seconds(text: str) -> float:
+    """A duration as `docker-compose config` writes it: 10s, 1m0s."""
+    total, number = 0.0, ""
+    for character in text:
+        if character.isdigit() or character == ".":
+            number += character
+        else:
+            total += float(number) * {"h": 3600, "m": 60, "s": 1}[character]
+            number = ""
+    return total
+
+
+class Engine:
+    """Makes containers of a composition's services."""
+
+    def __init__(self, composition: dict, images: dict[str, Image], work: Path, hosts: list[str]) -> None:
+        self.composition, self.images, self.work = composition, images, work
+        names = ["localhost", *composition["services"], *hosts]
+        self.hosts = f"127.0.0.1 {' '.join(names)}\n"
+        # Without being the machine's root one has one user only, and cannot become another.
+        self.can_change_user = Path("/proc/self/uid_map").read_text().split()[2] != "1"
+
+    def container(self, name: str) -> Container:
+        service = self.composition["services"][name]
+        image = self.images[service["image"].partition(":")[0]]
+        user, group = (int(number) for number in service["user"].split(":"))
+        root = self.work / "roots" / name
+        root.mkdir(parents=True)
+        spec = {
+            "root": str(root),
+            "user": user,
+            "group": group,
+            "can_change_user": self.can_change_user,
+            "read_only": service.get("read_only", False),
+            "working_dir": image.working_dir,
+            "environment": {"PATH": PATH} | image.environment | service.get("environment", {}),
+            "files": {"/etc/hosts": self.hosts, "/etc/nsswitch.conf": "hosts: files\n", "/etc/resolv.conf": ""},
+            "folders": [image.working_dir, "/tmp"],
+            "binds": [*self.programs(image), *self.mounts(service, user, group), *self.secrets(service)],
+            "tmpfs": dict(entry.partition(":")[::2] for entry in service.get("tmpfs", [])),
+        }
+        command = [*(service["entrypoint"] or image.entrypoint), *(service["command"] or [])]
+        return Container(name, service, spec, self.work / f"{name}.log", command=command)
+
+    def programs(self, image: Image) -> list[tuple[str, str, bool]]:
+        binds = [(str(path), target, True) for target, path in image.programs.items()]
+        # Debian's programs read what the official ones have built in.
+        shares = {path.parent.parent / "share" / "prometheus" for path in image.programs.values()}
+        return binds + [(str(share), "/usr/share/prometheus", True) for share in shares if share.is_dir()]
+
+    def mounts(self, service: dict, user: int, group: int) -> list[tuple[str, str, bool]]:
+        binds = []
+        for mount in service.get("volumes", []):
+            source = mount["source"]
+            if mount["type"] == "volume":
+                folder = self.work / "volumes" / source
+                folder.mkdir(parents=True, exist_ok=True)
+                if self.can_change_user:
+                    os.chown(folder, user, group)
+                source = str(folder)
+            elif not os.path.exists(source):
+                raise Failure(f"{source} is to be mounted and is not there")
+            binds.append((source, mount["target"], mount.get("read_only", False)))
+        return binds
+
+    def secrets(self, service: dict) -> list[tuple[str, str, bool]]:
+        binds = []
+        for secret in service.get("secrets", []):
+            source = self.composition["secrets"][secret["source"]]["file"]
+            target = secret.get("target", secret["source"])
+            binds.append((source, target if target.startswith("/") else f"/run/secrets/{target}", True))
+        return binds

@@ -52,10 +52,9 @@ def own_image(dockerfile: Path, program: Path) -> Image:
     return Image(entrypoint, {entrypoint[0]: program}, environment, words["WORKDIR"])
 
 
-def official_image(folder: str, **programs: Path) -> Image:
-    """As the Prometheus project builds its images: the programs in /bin, the first of them the entry point."""
-    paths = {f"/bin/{name}": path for name, path in programs.items()}
-    return Image([next(iter(paths))], paths, {}, folder)
+def official_image(working_dir: str, daemon: str, client: str, programs: dict[str, Path]) -> Image:
+    """As the Prometheus project builds its images: a daemon, which is the entry point, and its client, in /bin."""
+    return Image([f"/bin/{daemon}"], {f"/bin/{name}": programs[name] for name in (daemon, client)}, {}, working_dir)
 
 
 @dataclass

@@ -17,7 +17,8 @@ class Message:
 
     def fires(self, summary: str) -> bool:
         """Says that an alert with this summary fires: in the title when it is the only one, else as a bold line."""
-        return re.search(rf"^([A-Z]+: |\*){re.escape(summary)}\*?$", f"{self.title}\n{self.text}", re.MULTILINE) is not None
+        wanted = rf"^([A-Z]+: |\*){re.escape(summary)}\*?$"
+        return re.search(wanted, f"{self.title}\n{self.text}", re.MULTILINE) is not None
 
     def ends(self, summary: str) -> bool:
         """Says that an alert with this summary ended."""

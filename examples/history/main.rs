@@ -8,7 +8,7 @@
 //! ```sh
 //! cargo run --example history -- --out /tmp/history
 //! cd /tmp/history && prometheus --config.file=prometheus.yml --storage.tsdb.path=data \
-//!     --storage.tsdb.retention.time=10y --query.lookback-delta=14999ms
+//!     --storage.tsdb.retention.time=10y --query.lookback-delta=9999ms
 //! ```
 
 mod chronicle;
@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long)]
     end: Option<i64>,
     /// From one scrape to the next.
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "15s")]
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "10s")]
     step: Duration,
     /// The program promtool.
     #[arg(long, default_value = "promtool")]

@@ -100,6 +100,14 @@ fn what_counts_is_claimed_and_what_is_claimed_is_there() {
     }
 }
 
+#[test]
+fn the_history_is_scraped_as_often_as_grafana_is_told() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/provisioning/datasources/prometheus.yml");
+    let source = std::fs::read_to_string(source).expect("the data source can be read");
+    let told = source.lines().find_map(|line| line.trim().strip_prefix("timeInterval: "));
+    assert_eq!(told, Some(format!("{SCRAPE_INTERVAL}s").as_str()));
+}
+
 /// Whether it counts over the range, or bar by bar.
 fn counts(target: &Target) -> bool {
     ["[$__range", "offset $__range", "offset $__interval"].iter().any(|part| target.expr.contains(part))

@@ -60,13 +60,13 @@ const LEAD_IN: Duration = Duration::from_secs(15 * 60);
 
 impl Chronicle {
     /// Makes the history that ends then and was scraped so often, with the rules of this folder, into
-    /// another: `data` for Prometheus, `truth.json` for people, and the samples as files.
+    /// another: `data` for Prometheus, and `truth.json` for people.
     pub fn make(tools: &Tools, folder: &Path, rules: &Path, end: Timestamp, step: Duration) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         let end = Timestamp::from_seconds(end.as_millis() / 1000 / step.as_secs() as i64 * step.as_secs() as i64);
         let story = script::tell(end.minus(story::LENGTH));
         let grid = Grid { begin: story.begin.minus(LEAD_IN), end, step };
-        prometheus::load(&tools.promtool, folder, "scrapes.om", &scrape(&story, grid)?)?;
+        prometheus::load(&tools.promtool, folder, &scrape(&story, grid)?)?;
         rules::evaluate(tools, folder, rules, grid)?;
         let chronicle = Self { story, step };
         let truth = File::create(folder.join("truth.json"))?;

@@ -102,9 +102,9 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).proxy(None).build().into()
 }
 
-/// Adds samples to the data of a folder, by way of a file of this name in it.
-pub fn load(promtool: &Path, folder: &Path, name: &str, samples: &Samples) -> anyhow::Result<()> {
-    let file = folder.join(name);
+/// Adds samples to the data of a folder.
+pub fn load(promtool: &Path, folder: &Path, samples: &Samples) -> anyhow::Result<()> {
+    let file = folder.join("samples.om");
     samples
         .write(BufWriter::new(File::create(&file)?))
         .with_context(|| format!("{} cannot be written", file.display()))?;
@@ -115,5 +115,5 @@ pub fn load(promtool: &Path, folder: &Path, name: &str, samples: &Samples) -> an
         .with_context(|| format!("{} does not run", promtool.display()))?;
     let messages = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} refuses {}: {messages}", promtool.display(), file.display());
-    Ok(())
+    Ok(fs::remove_file(&file)?)
 }

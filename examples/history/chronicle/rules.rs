@@ -69,7 +69,7 @@ type Series = (BTreeMap<String, String>, Values);
 pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyhow::Result<()> {
     let rules = shipped(tools, rules, grid)?;
     let (records, alerts): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.kind == "recording");
-    for (number, layer) in layers(records).into_iter().chain(layers(alerts)).enumerate() {
+    for layer in layers(records).into_iter().chain(layers(alerts)) {
         let prometheus = Prometheus::start(&tools.prometheus, folder, None, grid.step)?;
         let mut samples = Samples::default();
         for rule in &layer {
@@ -78,7 +78,7 @@ pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyho
             }
         }
         prometheus.stop()?;
-        load(&tools.promtool, folder, &format!("rules-{number}.om"), &samples)?;
+        load(&tools.promtool, folder, &samples)?;
     }
     Ok(())
 }

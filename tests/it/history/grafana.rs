@@ -11,8 +11,8 @@ use serde_json::Value;
 use super::chronicle::prometheus::Prometheus;
 use super::dashboard::{Annotation, Dashboard, Panel, Target, Variable};
 
-/// The data source's scrape interval, in seconds.
-pub const SCRAPE_INTERVAL: u64 = 15;
+/// The data source's scrape interval, in seconds, as it is provisioned.
+pub const SCRAPE_INTERVAL: u64 = 10;
 /// So many points fit across a panel that says nothing about it.
 const MAX_DATA_POINTS: u32 = 1000;
 /// Prometheus refuses more points than this in a range.

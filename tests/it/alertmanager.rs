@@ -210,7 +210,9 @@ fn a_dead_exporter_silences_what_it_said(alertmanager: &Alertmanager) {
 
 fn many_inputs_off_air_silence_each_of_them(alertmanager: &Alertmanager) {
     let many = firing("StreamLiveManyInputsOffAir", &[], "3 live inputs are off air at once and should be live.");
-    alertmanager.post(&[off_air("Chapel"), off_air("Hall"), off_air("Yard"), many.clone()]);
+    // Prometheus sends what each rule gives by itself: the many come last, and yet in time.
+    alertmanager.post(&[off_air("Chapel"), off_air("Hall"), off_air("Yard")]);
+    alertmanager.post(slice::from_ref(&many));
     for receiver in ["pager", "chat"] {
         alertmanager.message_with(receiver, "CRITICAL: 3 live inputs are off air at once and should be live.");
     }

@@ -26,6 +26,8 @@ finish() {
     printf '%s: %s, %d skipped, %d s\n' "$0" "$verdict" "${#skipped[@]}" "$SECONDS"
 }
 trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 as_root() {
     if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi

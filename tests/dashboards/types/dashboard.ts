@@ -19,11 +19,9 @@ import type { Unit } from '../build/types/units';
 type Json<T> = T extends string
   ? `${T}`
   : T extends number
-    ? number extends T
-      ? number
-      : `${T}` extends `${infer N extends number}`
-        ? N
-        : never
+    ? `${T}` extends `${infer N extends number}`
+      ? N
+      : never
     : T extends boolean | null | undefined
       ? T
       : T extends Array<infer Item>

@@ -6,8 +6,18 @@ use std::path::{Path, PathBuf};
 
 use stream_live_exporter::config::{DEFAULT, Settings, Sources};
 
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "ARCHITECTURE.md", "METRICS.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+const DOCUMENTS: [&str; 10] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "METRICS.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "docs/runbooks.md",
+    "deploy/alertmanager/README.md",
+    "deploy/compose/README.md",
+    "grafana/README.md",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

@@ -19,6 +19,8 @@ import { serve } from './server.mjs';
 /** @typedef {{ title: string, panels: number, problems: Problem[] }} Drawing */
 
 const WIDTH = 1600;
+/** What one sees before scrolling, of a large screen: the part for documents. */
+const FIRST_SCREEN = 780;
 // More than any dashboard needs: tables paint nothing outside of the window.
 const HEIGHT = 6000;
 const PATIENCE = 120_000;
@@ -78,7 +80,12 @@ async function draw(browser, url, now, picture) {
     await page.goto(url);
     await page.waitForFunction('window.drawing !== undefined');
     const drawing = /** @type {Drawing} */ (await page.evaluate('window.drawing'));
-    if (picture && drawing.panels > 0) await page.locator('main').screenshot({ path: picture, animations: 'disabled' });
+    if (picture && drawing.panels > 0) {
+      await page.locator('main').screenshot({ path: picture, animations: 'disabled' });
+      const clip = { x: 0, y: 0, width: WIDTH, height: FIRST_SCREEN };
+      const first = picture.replace(/\.png$/, '-first.png');
+      await page.screenshot({ path: first, clip, fullPage: true, animations: 'disabled' });
+    }
     return { ...drawing, problems: [...drawing.problems, ...complaints] };
   } finally {
     await context.close();

@@ -19,7 +19,7 @@ skip() {
 
 # Whatever the end is, it says what was not checked.
 finish() {
-    local code=$? verdict=FAILED
+    local code=${1:-$?} verdict=FAILED
     ((code == 0)) && verdict=passed
     printf '\n'
     if ((${#skipped[@]} > 0)); then printf '%s\n' "${skipped[@]}"; fi

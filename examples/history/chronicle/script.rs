@@ -35,9 +35,8 @@ pub fn tell(begin: Timestamp) -> Story {
 }
 
 /// The alerts that fire at the end, each with its severity and whom it concerns.
-pub const FIRING_AT_END: [(&str, &str, Input); 6] = [
+pub const FIRING_AT_END: [(&str, &str, Input); 5] = [
     ("StreamLiveInputOffAirWhileExpected", "critical", Auditorium),
-    ("StreamLiveInputOnAirBudgetBurningFast", "critical", Auditorium),
     ("StreamLiveInputOnAirBudgetBurningSlowly", "warning", Auditorium),
     ("StreamLiveInputOnAirBudgetBurningSlowly", "warning", LobbyCamera),
     ("StreamLiveInputEncoderMisconfigured", "warning", PodcastRoom),

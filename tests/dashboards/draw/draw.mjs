@@ -6,7 +6,7 @@
 // The page's clock stands at the end of the history, so that "now" is then, in every run. With --shots the pictures
 // are kept. A copy of a dashboard with faults is drawn too: the drawing must find them all.
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { chromium } from 'playwright-core';
@@ -21,6 +21,8 @@ import { serve } from './server.mjs';
 const WIDTH = 1600;
 /** What one sees before scrolling, of a large screen: the part for documents. */
 const FIRST_SCREEN = 780;
+/** @type {Record<string, string>} */
+const FIRST_SCREENS = { 'overview.png': 'overview-first.png' };
 // More than any dashboard needs: tables paint nothing outside of the window.
 const HEIGHT = 6000;
 const PATIENCE = 120_000;
@@ -82,9 +84,9 @@ async function draw(browser, url, now, picture) {
     const drawing = /** @type {Drawing} */ (await page.evaluate('window.drawing'));
     if (picture && drawing.panels > 0) {
       await page.locator('main').screenshot({ path: picture, animations: 'disabled' });
+      const first = FIRST_SCREENS[basename(picture)];
       const clip = { x: 0, y: 0, width: WIDTH, height: FIRST_SCREEN };
-      const first = picture.replace(/\.png$/, '-first.png');
-      await page.screenshot({ path: first, clip, fullPage: true, animations: 'disabled' });
+      if (first) await page.screenshot({ path: join(dirname(picture), first), clip, animations: 'disabled' });
     }
     return { ...drawing, problems: [...drawing.problems, ...complaints] };
   } finally {

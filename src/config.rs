@@ -59,6 +59,13 @@ pub struct Webhook {
     pub body_timeout: Duration,
     /// So many notifications may wait for the journal.
     pub queue_size: usize,
+    /// So many connections are open at the most.
+    pub max_connections: usize,
+    /// So many connections of one peer, an IPv4 address or an IPv6 network of 64 bits, are open at
+    /// the most.
+    pub max_connections_per_peer: usize,
+    /// A connection on which no request begins or is answered for so long is closed.
+    pub idle_timeout: Duration,
     /// Where the valid secrets are to be found; with none the daemon makes its own.
     pub secrets: Vec<SecretOrigin>,
 }
@@ -125,6 +132,9 @@ impl Settings {
                 max_body_size: reader.scalar("webhook.max_body_size", values::size),
                 body_timeout: reader.scalar("webhook.body_timeout", values::positive_duration),
                 queue_size: reader.scalar("webhook.queue_size", values::count),
+                max_connections: reader.scalar("webhook.max_connections", values::count),
+                max_connections_per_peer: reader.scalar("webhook.max_connections_per_peer", values::count),
+                idle_timeout: reader.scalar("webhook.idle_timeout", values::positive_duration),
                 secrets: secrets::origins(&mut reader),
             },
             web: Web {
@@ -164,6 +174,12 @@ impl Settings {
             ("webhook.listen_address", self.webhook.listen_address != new.webhook.listen_address),
             ("webhook.path", self.webhook.path != new.webhook.path),
             ("webhook.queue_size", self.webhook.queue_size != new.webhook.queue_size),
+            ("webhook.max_connections", self.webhook.max_connections != new.webhook.max_connections),
+            (
+                "webhook.max_connections_per_peer",
+                self.webhook.max_connections_per_peer != new.webhook.max_connections_per_peer,
+            ),
+            ("webhook.idle_timeout", self.webhook.idle_timeout != new.webhook.idle_timeout),
             ("web.listen_address", self.web.listen_address != new.web.listen_address),
             ("web.telemetry_path", self.web.telemetry_path != new.web.telemetry_path),
             ("web.created_samples", self.web.created_samples != new.web.created_samples),

@@ -19,7 +19,7 @@ use super::reload::{Reloader, door, limits};
 use crate::accept::Rejection;
 use crate::clock;
 use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
-use crate::http::{self, Webhook};
+use crate::http::{self, ConnectionLimits, Webhook};
 use crate::journal::Journal;
 use crate::metrics::{Exporter, LabelValues};
 use crate::recorder::{self, Outcome, Running};
@@ -48,26 +48,32 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let webhook = Arc::new(Webhook::new(path, door(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
     announce(&settings, &secrets, &public, &private)?;
 
+    let connection_limits = ConnectionLimits {
+        total: settings.webhook.max_connections,
+        per_peer: settings.webhook.max_connections_per_peer,
+        idle_timeout: settings.webhook.idle_timeout,
+    };
     let reloader = Reloader::new(sources.clone(), settings, level, webhook.clone(), recorder.handle.clone(), metrics);
-    let daemon = Daemon { recorder, webhook, reloader: Arc::new(reloader) };
+    let daemon = Daemon { recorder, webhook, connection_limits, reloader: Arc::new(reloader) };
     rt::System::new().block_on(daemon.run(public, private))
 }
 
 struct Daemon {
     recorder: Running,
     webhook: Arc<Webhook>,
+    connection_limits: ConnectionLimits,
     reloader: Arc<Reloader>,
 }
 
 impl Daemon {
     async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
-        let Self { recorder: Running { handle, restored, ended, thread }, webhook, reloader } = self;
+        let Self { recorder: Running { handle, restored, ended, thread }, webhook, connection_limits, reloader } = self;
         let mut signals = Signals::new().context("signals cannot be received")?;
-        let private = http::serve_private(private, reloader.private());
+        let private = http::serve_private(private, connection_limits.idle_timeout, reloader.private());
         let private = spawn(private.context("the private listener cannot be served")?);
         let public = tokio::select! {
             restored = restored => match restored {
-                Ok(()) => Some(spawn(http::serve_public(public, webhook).context("the webhook cannot be served")?)),
+                Ok(()) => Some(spawn(http::serve_public(public, connection_limits, webhook).context("the webhook cannot be served")?)),
                 Err(_) => None,
             },
             () = signals.terminated(&reloader) => None,

@@ -8,6 +8,7 @@
 //! They are two servers, the private one with a single worker: a scrape never holds up a webhook,
 //! nor a flood of webhooks a scrape.
 
+mod connections;
 mod health;
 mod landing;
 mod scrape;
@@ -21,19 +22,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::Compress;
+use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer, guard};
 
+pub use connections::ConnectionLimits;
 pub use webhook::{Door, Webhook};
 
+use connections::Connections;
 use unread::Unread;
 
 use crate::metrics::Exporter;
 use crate::recorder::Watch;
 
-/// A kept-alive connection may idle for so long; proxies in front keep theirs for about as much.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// So many connections may the private listener have; behind a proxy all of them are one peer's.
+const PRIVATE_CONNECTIONS: usize = 256;
 /// A shutdown waits for so long until the requests under way are answered, in seconds.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -70,11 +73,17 @@ pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 /// # Errors
 ///
 /// A socket cannot be used.
-pub fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::Result<Server> {
+pub fn serve_public(
+    listeners: Vec<TcpListener>,
+    limits: ConnectionLimits,
+    webhook: Arc<Webhook>,
+) -> io::Result<Server> {
     let webhook = Data::from(webhook);
+    let connections = Connections::new(limits);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(webhook.clone())
+            .wrap(from_fn(connections::wind_up))
             .service(
                 web::resource("/-/healthy")
                     .route(web::route().guard(readable()).to(health::healthy))
@@ -83,10 +92,11 @@ pub fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::R
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
             .default_service(web::to(unknown))
     });
+    let server = server.on_connect(move |io, data| connections.admit(io, data));
     listeners
         .into_iter()
         .try_fold(server, HttpServer::listen)
-        .map(|server| server.keep_alive(KEEP_ALIVE).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+        .map(|server| server.keep_alive(limits.idle_timeout).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
 }
 
 /// Serves metrics, status and API on these sockets, until the server is stopped.
@@ -94,13 +104,14 @@ pub fn serve_public(listeners: Vec<TcpListener>, webhook: Arc<Webhook>) -> io::R
 /// # Errors
 ///
 /// A socket cannot be used.
-pub fn serve_private(listeners: Vec<TcpListener>, private: Private) -> io::Result<Server> {
+pub fn serve_private(listeners: Vec<TcpListener>, idle_timeout: Duration, private: Private) -> io::Result<Server> {
     let telemetry_path = private.telemetry_path.clone();
     let private = Data::new(private);
     let server = HttpServer::new(move || {
         App::new()
             .app_data(private.clone())
             .wrap(Compress::default())
+            .wrap(from_fn(connections::wind_up))
             .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
             .service(web::resource("/-/healthy").route(web::route().guard(readable()).to(health::healthy)))
             .service(web::resource("/-/ready").route(web::route().guard(readable()).to(health::ready)))
@@ -110,10 +121,12 @@ pub fn serve_private(listeners: Vec<TcpListener>, private: Private) -> io::Resul
             .service(web::resource("/").route(web::get().to(landing::page)))
             .default_service(web::to(unknown))
     });
-    listeners
-        .into_iter()
-        .try_fold(server, HttpServer::listen)
-        .map(|server| server.workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+    let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS, idle_timeout };
+    let connections = Connections::new(limits);
+    let server = server.on_connect(move |io, data| connections.admit(io, data));
+    listeners.into_iter().try_fold(server, HttpServer::listen).map(|server| {
+        server.keep_alive(idle_timeout).workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run()
+    })
 }
 
 /// Health checks ask with either.

@@ -7,6 +7,7 @@ mod daemon;
 mod connection;
 mod smoke;
 mod webhook;
+mod slow;
 mod private;
 mod reload;
 mod expected;

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 pub use layers::{Flag, Sources, environment_name, flag_name};
@@ -66,6 +67,10 @@ pub struct Webhook {
     pub max_connections_per_peer: usize,
     /// A connection on which no request begins or is answered for so long is closed.
     pub idle_timeout: Duration,
+    /// So many wrong secrets of one peer are answered as such in a minute.
+    pub max_failures_per_peer: usize,
+    /// The networks of proxies whose word about their clients is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where the valid secrets are to be found; with none the daemon makes its own.
     pub secrets: Vec<SecretOrigin>,
 }
@@ -135,6 +140,8 @@ impl Settings {
                 max_connections: reader.scalar("webhook.max_connections", values::count),
                 max_connections_per_peer: reader.scalar("webhook.max_connections_per_peer", values::count),
                 idle_timeout: reader.scalar("webhook.idle_timeout", values::positive_duration),
+                max_failures_per_peer: reader.scalar("webhook.max_failures_per_peer", values::count),
+                trusted_proxies: reader.scalar("webhook.trusted_proxies", values::networks),
                 secrets: secrets::origins(&mut reader),
             },
             web: Web {

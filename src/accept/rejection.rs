@@ -8,6 +8,9 @@ pub enum Rejection {
     /// The secret is missing or none of ours. Both read the same.
     #[error("unauthorized")]
     Secret,
+    /// The same, once more than its sender may try.
+    #[error("too many attempts")]
+    TooManyFailures,
     /// Not a `POST`.
     #[error("method not allowed: notifications are sent with POST")]
     Method,
@@ -47,7 +50,7 @@ impl Rejection {
     /// The value of the label `reason`.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Secret => "secret",
+            Self::Secret | Self::TooManyFailures => "secret",
             Self::Method => "method",
             Self::Encoding => "encoding",
             Self::TooLarge { .. } => "too_large",

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, Secrets, Settings, Sources};
-use crate::http::{Door, Private, Webhook};
+use crate::http::{Door, Private, TrustedProxies, Webhook};
 use crate::live::Rules;
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
@@ -89,6 +89,8 @@ pub(super) fn door(settings: &Settings, secrets: &Secrets) -> Door {
         secrets: accept::Secrets::new(named),
         max_body_size: settings.webhook.max_body_size,
         body_timeout: settings.webhook.body_timeout,
+        max_failures: settings.webhook.max_failures_per_peer,
+        trusted_proxies: TrustedProxies(settings.webhook.trusted_proxies.clone()),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Texts to values, each with an error that says what was expected.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fmt, io};
+
+use ipnet::IpNet;
 
 /// Where to listen: `host:port`, or `:port` for every address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +116,18 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
 
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("must not be empty".into()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A list in one text, so that it has the same spelling in a file, a variable and a flag.
+pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
+    text.split(',').map(str::trim).filter(|network| !network.is_empty()).map(network).collect()
+}
+
+fn network(text: &str) -> Parsed<IpNet> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).map_err(|_| {
+        format!("not a network: {text:?} (expected for example 10.0.0.0/8 or fd00::/8, with commas between several)")
+    })
 }
 
 pub(super) fn log_level(text: &str) -> Parsed<LogLevel> {

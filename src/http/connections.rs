@@ -6,14 +6,13 @@
 //! idle timeout, its socket is shut down, whatever it was waiting for. Each request winds the watch
 //! up again, so a proxy keeps its connections.
 //!
-//! A connection beyond the limits, of all or of one peer, is closed before it is read. An IPv6
-//! network of 64 bits counts as one peer, because anybody gets that many addresses.
+//! A connection beyond the limits, of all or of one peer, is closed before it is read.
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +24,8 @@ use actix_web::middleware::Next;
 use actix_web::rt;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
+
+use super::peer::network;
 
 /// What a listener's connections may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,13 +56,13 @@ impl Connections {
         Arc::new(Self { limits, open: Mutex::default() })
     }
 
-    /// Takes a new connection in, or shuts it down.
-    pub(super) fn admit(self: &Arc<Self>, io: &dyn Any, data: &mut Extensions) {
+    /// Takes a new connection in, or shuts it down. The limit of one peer does not hold for `exempt`.
+    pub(super) fn admit(self: &Arc<Self>, io: &dyn Any, data: &mut Extensions, exempt: impl Fn(IpAddr) -> bool) {
         let stream: &rt::net::TcpStream = io.downcast_ref().expect("the listeners speak TCP");
         // A peer that has gone already has no address, and nothing to be told.
         let (Ok(peer), Ok(socket)) = (stream.peer_addr(), stream.as_fd().try_clone_to_owned()) else { return };
         let socket = TcpStream::from(socket);
-        match Place::take(self, peer.ip()) {
+        match Place::take(self, peer.ip(), exempt(peer.ip())) {
             Some(place) => _ = data.insert(Connection::watched(socket, place)),
             None => shut_down(&socket),
         }
@@ -80,11 +81,12 @@ struct Place {
 }
 
 impl Place {
-    fn take(connections: &Arc<Connections>, address: IpAddr) -> Option<Self> {
+    fn take(connections: &Arc<Connections>, address: IpAddr, exempt: bool) -> Option<Self> {
         let peer = network(address);
         let mut open = connections.open();
         let of_peer = open.by_peer.get(&peer).copied().unwrap_or_default();
-        if open.total >= connections.limits.total || of_peer >= connections.limits.per_peer {
+        let crowds = of_peer >= connections.limits.per_peer && !exempt;
+        if open.total >= connections.limits.total || crowds {
             return None;
         }
         open.total += 1;
@@ -103,14 +105,6 @@ impl Drop for Place {
                 of_peer.remove();
             }
         }
-    }
-}
-
-/// What the limits take for one peer.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -9,8 +9,10 @@
 //! nor a flood of webhooks a scrape.
 
 mod connections;
+mod failures;
 mod health;
 mod landing;
+mod peer;
 mod scrape;
 mod status;
 mod unread;
@@ -27,6 +29,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer, guard};
 
 pub use connections::ConnectionLimits;
+pub use peer::TrustedProxies;
 pub use webhook::{Door, Webhook};
 
 use connections::Connections;
@@ -78,8 +81,9 @@ pub fn serve_public(
     limits: ConnectionLimits,
     webhook: Arc<Webhook>,
 ) -> io::Result<Server> {
-    let webhook = Data::from(webhook);
     let connections = Connections::new(limits);
+    let webhook = Data::from(webhook);
+    let trusting = webhook.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(webhook.clone())
@@ -92,7 +96,8 @@ pub fn serve_public(
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
             .default_service(web::to(unknown))
     });
-    let server = server.on_connect(move |io, data| connections.admit(io, data));
+    let server = server
+        .on_connect(move |io, data| connections.admit(io, data, |peer| trusting.door().trusted_proxies.contain(peer)));
     listeners
         .into_iter()
         .try_fold(server, HttpServer::listen)
@@ -123,7 +128,7 @@ pub fn serve_private(listeners: Vec<TcpListener>, idle_timeout: Duration, privat
     });
     let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS, idle_timeout };
     let connections = Connections::new(limits);
-    let server = server.on_connect(move |io, data| connections.admit(io, data));
+    let server = server.on_connect(move |io, data| connections.admit(io, data, |_| false));
     listeners.into_iter().try_fold(server, HttpServer::listen).map(|server| {
         server.keep_alive(idle_timeout).workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run()
     })

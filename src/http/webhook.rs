@@ -4,7 +4,7 @@
 //!
 //! | check | answer |
 //! |---|---|
-//! | secret | 401, the same for a missing and a wrong one, before the body is read |
+//! | secret | 401, the same for a missing and a wrong one, before the body is read; 429 after too many |
 //! | method | 405 with `Allow` |
 //! | content encoding | 415 |
 //! | size, by header and while reading | 413 |
@@ -23,6 +23,8 @@ use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
+use super::failures::Failures;
+use super::peer::TrustedProxies;
 use super::unread::Unread;
 use crate::accept::{self, Rejection, SecretName, Secrets};
 use crate::clock::{self, Stopwatch};
@@ -43,12 +45,17 @@ pub struct Door {
     pub max_body_size: usize,
     /// The longest time that a body may take.
     pub body_timeout: Duration,
+    /// So many wrong secrets of one peer are answered as such in a minute.
+    pub max_failures: usize,
+    /// Proxies whose word about their clients is believed.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// The webhook.
 pub struct Webhook {
     path: String,
     door: RwLock<Arc<Door>>,
+    failures: Failures,
     recorder: Handle,
     metrics: Arc<Exporter>,
 }
@@ -56,7 +63,7 @@ pub struct Webhook {
 impl Webhook {
     /// A webhook at this path of the public listener.
     pub fn new(path: String, door: Door, recorder: Handle, metrics: Arc<Exporter>) -> Self {
-        Self { path, door: RwLock::new(Arc::new(door)), recorder, metrics }
+        Self { path, door: RwLock::new(Arc::new(door)), failures: Failures::new(), recorder, metrics }
     }
 
     /// Replaces the door; requests under way keep the one that they came through.
@@ -68,13 +75,13 @@ impl Webhook {
         &self.path
     }
 
-    fn door(&self) -> Arc<Door> {
+    pub(super) fn door(&self) -> Arc<Door> {
         self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn outcome(&self, request: &HttpRequest, payload: &mut web::Payload) -> Result<Outcome, Rejection> {
         let door = self.door();
-        let secret = door.check_head(request)?;
+        let secret = door.check_head(request).map_err(|rejection| self.counted(&door, request, rejection))?;
         let body = door.read_body(request, payload).await?;
         let received_at = clock::now();
         let reading = accept::read(&body, received_at)?;
@@ -85,6 +92,15 @@ impl Webhook {
         let recorded = self.recorder.submit(delivery).map_err(|_| Rejection::Overloaded)?;
         // The sender is dropped without an answer only when the recorder is gone.
         recorded.await.ok().flatten().ok_or(Rejection::Journal)
+    }
+
+    /// A wrong secret becomes another answer when its sender had too many.
+    fn counted(&self, door: &Door, request: &HttpRequest, rejection: Rejection) -> Rejection {
+        let too_many = || {
+            let client = door.trusted_proxies.client(request);
+            client.is_some_and(|client| self.failures.too_many(client, door.max_failures))
+        };
+        if rejection == Rejection::Secret && too_many() { Rejection::TooManyFailures } else { rejection }
     }
 }
 
@@ -162,6 +178,7 @@ fn accepted(outcome: Outcome, last: bool) -> HttpResponse {
 fn refused(rejection: &Rejection, payload: web::Payload) -> HttpResponse {
     let status = match rejection {
         Rejection::Secret => StatusCode::UNAUTHORIZED,
+        Rejection::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
         Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
         Rejection::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -174,6 +191,9 @@ fn refused(rejection: &Rejection, payload: web::Payload) -> HttpResponse {
     match rejection {
         Rejection::Secret | Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout => {
             response.force_close();
+        }
+        Rejection::TooManyFailures => {
+            response.force_close().insert_header((header::RETRY_AFTER, "60"));
         }
         Rejection::Method => {
             response.force_close().insert_header((header::ALLOW, "POST"));

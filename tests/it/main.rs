@@ -7,7 +7,7 @@ mod daemon;
 mod connection;
 mod smoke;
 mod webhook;
-mod slow;
+mod connections;
 mod private;
 mod reload;
 mod expected;

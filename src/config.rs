@@ -71,6 +71,8 @@ pub struct Webhook {
     pub max_failures_per_peer: usize,
     /// The networks of proxies whose word about their clients is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The certificate and its key in PEM format; without them the listener speaks plain HTTP.
+    pub tls: Option<(PathBuf, PathBuf)>,
     /// Where the valid secrets are to be found; with none the daemon makes its own.
     pub secrets: Vec<SecretOrigin>,
 }
@@ -142,6 +144,7 @@ impl Settings {
                 idle_timeout: reader.scalar("webhook.idle_timeout", values::positive_duration),
                 max_failures_per_peer: reader.scalar("webhook.max_failures_per_peer", values::count),
                 trusted_proxies: reader.scalar("webhook.trusted_proxies", values::networks),
+                tls: Self::tls(&mut reader),
                 secrets: secrets::origins(&mut reader),
             },
             web: Web {
@@ -174,6 +177,18 @@ impl Settings {
         Ok(settings)
     }
 
+    fn tls(reader: &mut Reader) -> Option<(PathBuf, PathBuf)> {
+        let certificate = reader.scalar("webhook.tls_cert_file", values::optional_path);
+        let key = reader.scalar("webhook.tls_key_file", values::optional_path);
+        match (certificate, key) {
+            (Some(certificate), Some(key)) => return Some((certificate, key)),
+            (None, None) => {}
+            (Some(_), None) => reader.problem("webhook.tls_key_file", "is missing beside webhook.tls_cert_file"),
+            (None, Some(_)) => reader.problem("webhook.tls_cert_file", "is missing beside webhook.tls_key_file"),
+        }
+        None
+    }
+
     /// The keys in which a new configuration differs from this one although only a restart applies
     /// them.
     pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
@@ -187,6 +202,7 @@ impl Settings {
                 self.webhook.max_connections_per_peer != new.webhook.max_connections_per_peer,
             ),
             ("webhook.idle_timeout", self.webhook.idle_timeout != new.webhook.idle_timeout),
+            ("webhook.tls_cert_file, webhook.tls_key_file", self.webhook.tls != new.webhook.tls),
             ("web.listen_address", self.web.listen_address != new.web.listen_address),
             ("web.telemetry_path", self.web.telemetry_path != new.web.telemetry_path),
             ("web.created_samples", self.web.created_samples != new.web.created_samples),

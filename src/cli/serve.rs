@@ -19,7 +19,7 @@ use super::reload::{Reloader, door, limits};
 use crate::accept::Rejection;
 use crate::clock;
 use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
-use crate::http::{self, ConnectionLimits, Webhook};
+use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Webhook};
 use crate::journal::Journal;
 use crate::metrics::{Exporter, LabelValues};
 use crate::recorder::{self, Outcome, Running};
@@ -39,9 +39,17 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let journal = Journal::open(&settings.storage.path)?;
     let secrets = Secrets::load(&settings.webhook.secrets, &settings.storage.path)?;
 
+    let certificate = settings.webhook.tls.clone().map(|(certificate, key)| {
+        Certificate::load(CertificateFiles { certificate, key }).context("webhook.tls_cert_file, webhook.tls_key_file")
+    });
+    let certificate = certificate.transpose()?.map(Arc::new);
+
     let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
     let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));
     metrics.reloaded(clock::now(), true);
+    if let Some(certificate) = certificate.clone() {
+        metrics.watch_certificate("webhook", move || certificate.not_after());
+    }
     let recorder = recorder::start(journal, limits(&settings), settings.webhook.queue_size, metrics.clone())
         .context("the recorder's thread cannot be started")?;
     let path = settings.webhook.path.clone();
@@ -54,7 +62,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
         idle_timeout: settings.webhook.idle_timeout,
     };
     let reloader = Reloader::new(sources.clone(), settings, level, webhook.clone(), recorder.handle.clone(), metrics);
-    let daemon = Daemon { recorder, webhook, connection_limits, reloader: Arc::new(reloader) };
+    let daemon = Daemon { recorder, webhook, connection_limits, certificate, reloader: Arc::new(reloader) };
     rt::System::new().block_on(daemon.run(public, private))
 }
 
@@ -62,18 +70,25 @@ struct Daemon {
     recorder: Running,
     webhook: Arc<Webhook>,
     connection_limits: ConnectionLimits,
+    certificate: Option<Arc<Certificate>>,
     reloader: Arc<Reloader>,
 }
 
 impl Daemon {
     async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
-        let Self { recorder: Running { handle, restored, ended, thread }, webhook, connection_limits, reloader } = self;
+        let Self {
+            recorder: Running { handle, restored, ended, thread },
+            webhook,
+            connection_limits,
+            certificate,
+            reloader,
+        } = self;
         let mut signals = Signals::new().context("signals cannot be received")?;
         let private = http::serve_private(private, connection_limits.idle_timeout, reloader.private());
         let private = spawn(private.context("the private listener cannot be served")?);
         let public = tokio::select! {
             restored = restored => match restored {
-                Ok(()) => Some(spawn(http::serve_public(public, connection_limits, webhook).context("the webhook cannot be served")?)),
+                Ok(()) => Some(spawn(http::serve_public(public, connection_limits, certificate, webhook).context("the webhook cannot be served")?)),
                 Err(_) => None,
             },
             () = signals.terminated(&reloader) => None,
@@ -151,7 +166,8 @@ fn announce(
     public: &[TcpListener],
     private: &[TcpListener],
 ) -> anyhow::Result<()> {
-    let webhook = format!("http://{}{}", local_address(public)?, settings.webhook.path);
+    let scheme = if settings.webhook.tls.is_some() { "https" } else { "http" };
+    let webhook = format!("{scheme}://{}{}", local_address(public)?, settings.webhook.path);
     let metrics = format!("http://{}{}", local_address(private)?, settings.web.telemetry_path);
     let secret = match &secrets.own_file {
         Some(file) => file.display().to_string(),

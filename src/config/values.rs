@@ -118,6 +118,11 @@ pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("must not be empty".into()) } else { Ok(PathBuf::from(text)) }
 }
 
+/// A path, or nothing.
+pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
+    Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
+}
+
 /// A list in one text, so that it has the same spelling in a file, a variable and a flag.
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     text.split(',').map(str::trim).filter(|network| !network.is_empty()).map(network).collect()

@@ -18,6 +18,7 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
@@ -58,7 +59,9 @@ impl Connections {
 
     /// Takes a new connection in, or shuts it down. The limit of one peer does not hold for `exempt`.
     pub(super) fn admit(self: &Arc<Self>, io: &dyn Any, data: &mut Extensions, exempt: impl Fn(IpAddr) -> bool) {
-        let stream: &rt::net::TcpStream = io.downcast_ref().expect("the listeners speak TCP");
+        let plain = io.downcast_ref::<rt::net::TcpStream>();
+        let secured = || io.downcast_ref::<TlsStream<rt::net::TcpStream>>().map(|stream| stream.get_ref().0);
+        let stream = plain.or_else(secured).expect("the listeners speak TCP, or TLS over it");
         // A peer that has gone already has no address, and nothing to be told.
         let (Ok(peer), Ok(socket)) = (stream.peer_addr(), stream.as_fd().try_clone_to_owned()) else { return };
         let socket = TcpStream::from(socket);

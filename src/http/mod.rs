@@ -8,6 +8,7 @@
 //! They are two servers, the private one with a single worker: a scrape never holds up a webhook,
 //! nor a flood of webhooks a scrape.
 
+mod certificate;
 mod connections;
 mod failures;
 mod health;
@@ -28,6 +29,7 @@ use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer, guard};
 
+pub use certificate::{Certificate, CertificateFiles, InvalidCertificate};
 pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
 pub use webhook::{Door, Webhook};
@@ -71,7 +73,7 @@ pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     addresses.iter().map(listen).collect()
 }
 
-/// Serves the webhook on these sockets, until the server is stopped.
+/// Serves the webhook on these sockets, over TLS when there is a certificate, until the server is stopped.
 ///
 /// # Errors
 ///
@@ -79,6 +81,7 @@ pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
 pub fn serve_public(
     listeners: Vec<TcpListener>,
     limits: ConnectionLimits,
+    certificate: Option<Arc<Certificate>>,
     webhook: Arc<Webhook>,
 ) -> io::Result<Server> {
     let connections = Connections::new(limits);
@@ -98,9 +101,13 @@ pub fn serve_public(
     });
     let server = server
         .on_connect(move |io, data| connections.admit(io, data, |peer| trusting.door().trusted_proxies.contain(peer)));
+    let tls = certificate.map(certificate::server_config);
     listeners
         .into_iter()
-        .try_fold(server, HttpServer::listen)
+        .try_fold(server, |server, listener| match &tls {
+            Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
+            None => server.listen(listener),
+        })
         .map(|server| server.keep_alive(limits.idle_timeout).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
@@ -119,6 +119,13 @@ impl Exporter {
         }
     }
 
+    /// Exposes the end of validity of a listener's certificate, which is asked for at every scrape.
+    pub fn watch_certificate(&self, listener: &str, not_after: impl Fn() -> Timestamp + Send + Sync + 'static) {
+        let gauge = new(Gauge::with_opts(opts(&catalogue::CERTIFICATE_EXPIRY).const_label("listener", listener)));
+        let expiry = Expiry { gauge, not_after: Box::new(not_after) };
+        self.registry.register(Box::new(expiry)).expect("a listener has one certificate");
+    }
+
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
         self.registry.gather()
     }
@@ -129,6 +136,23 @@ impl Exporter {
 
     pub(super) fn created_samples(&self) -> bool {
         self.created_samples
+    }
+}
+
+/// Asks for its value when it is gathered.
+struct Expiry {
+    gauge: Gauge,
+    not_after: Box<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl Collector for Expiry {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauge.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.gauge.set((self.not_after)().as_millis() as f64 / 1000.0);
+        self.gauge.collect()
     }
 }
 

@@ -37,6 +37,7 @@ fn snapshot(inputs: u8) -> Snapshot {
 
 fn exposition(snapshot: Snapshot, format: Format, created_samples: bool) -> String {
     let exporter = Exporter::new(at(500), created_samples, VALUES);
+    exporter.watch_certificate("webhook", || at(0));
     let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();
     String::from_utf8(chunks.concat()).unwrap()
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use stream_live_exporter::metrics::catalogue::{CHAPTERS, Family, Kind, Label};
 
 use crate::daemon::{Daemon, command, fixture};
+use crate::tls::Pair;
 use crate::tools::tool;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -34,6 +35,7 @@ fn daemon(folder: &Path, created_samples: bool) -> Daemon {
     let mut command = command(folder);
     command.arg("--config.file=site.toml");
     command.env("STREAM_LIVE_EXPORTER__WEB__CREATED_SAMPLES", created_samples.to_string());
+    Pair::new().write(folder, &mut command);
     let daemon = Daemon::spawn(command, folder);
     for name in [
         "connected",

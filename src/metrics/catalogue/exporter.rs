@@ -229,8 +229,20 @@ pub const RELOAD_TIMESTAMP: Family = gauge(
     "time() - stream_live_exporter_config_last_reload_success_timestamp_seconds",
 );
 
+/// When a certificate is of no more use.
+pub const CERTIFICATE_EXPIRY: Family = Family {
+    name: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds",
+    kind: Kind::Gauge,
+    help: "End of the validity of the listener's certificate, in seconds since the Unix epoch.",
+    labels: &[Label { name: "listener", values: "`webhook`, `web`" }],
+    zero: "does not occur",
+    absent: "the listener speaks plain HTTP",
+    series: "1 per listener with TLS",
+    query: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
+};
+
 /// The exporter's own families.
-pub const OWN: [&Family; 22] = [
+pub const OWN: [&Family; 23] = [
     &BUILD_INFO,
     &NOTIFICATIONS,
     &IGNORED,
@@ -253,6 +265,7 @@ pub const OWN: [&Family; 22] = [
     &INPUTS_EXPIRED,
     &RELOAD_SUCCESSFUL,
     &RELOAD_TIMESTAMP,
+    &CERTIFICATE_EXPIRY,
 ];
 
 const NO_PROC: &str = "the system has no `/proc`";

@@ -17,13 +17,16 @@ pub enum Rejection {
     /// The body is compressed; Cloudflare's never are.
     #[error("unsupported content encoding: send the notification uncompressed")]
     Encoding,
+    /// The body broke off, or its chunks are none.
+    #[error("the body broke off, or is not chunked as it says")]
+    BrokenOff,
     /// The body is larger than allowed.
     #[error("body larger than {limit} bytes")]
     TooLarge {
         /// The configured limit.
         limit: usize,
     },
-    /// The body did not arrive in time, or broke off.
+    /// The body did not arrive in time.
     #[error("the body did not arrive in time")]
     Timeout,
     /// The body is not a JSON object; says where reading it ended.
@@ -54,7 +57,7 @@ impl Rejection {
             Self::Method => "method",
             Self::Encoding => "encoding",
             Self::TooLarge { .. } => "too_large",
-            Self::Timeout => "timeout",
+            Self::Timeout | Self::BrokenOff => "timeout",
             Self::NotJson { .. } => "not_json",
             Self::Overloaded => "overloaded",
             Self::Journal => "journal",

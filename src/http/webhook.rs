@@ -9,6 +9,7 @@
 //! | content encoding | 415 |
 //! | size, by header and while reading | 413 |
 //! | time that the body takes | 408 |
+//! | a body that breaks off, or whose chunks are none | 400 |
 //! | a JSON object | 400 with the position |
 //! | room in the queue, durable | 503 with `Retry-After` |
 //!
@@ -137,7 +138,7 @@ impl Door {
 async fn collect(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Rejection> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Rejection::Timeout)?;
+        let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
         if body.len() + chunk.len() > limit {
             return Err(Rejection::TooLarge { limit });
         }
@@ -183,13 +184,17 @@ fn refused(rejection: &Rejection, payload: web::Payload) -> HttpResponse {
         Rejection::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Rejection::Timeout => StatusCode::REQUEST_TIMEOUT,
-        Rejection::NotJson { .. } => StatusCode::BAD_REQUEST,
+        Rejection::BrokenOff | Rejection::NotJson { .. } => StatusCode::BAD_REQUEST,
         Rejection::Overloaded | Rejection::Journal => StatusCode::SERVICE_UNAVAILABLE,
     };
     let mut response = HttpResponse::build(status);
     // What was not read to its end leaves nothing sensible to follow on the connection.
     match rejection {
-        Rejection::Secret | Rejection::Encoding | Rejection::TooLarge { .. } | Rejection::Timeout => {
+        Rejection::Secret
+        | Rejection::Encoding
+        | Rejection::BrokenOff
+        | Rejection::TooLarge { .. }
+        | Rejection::Timeout => {
             response.force_close();
         }
         Rejection::TooManyFailures => {

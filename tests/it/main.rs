@@ -8,6 +8,7 @@ mod connection;
 mod smoke;
 mod webhook;
 mod connections;
+mod framing;
 mod tls;
 mod private;
 mod reload;

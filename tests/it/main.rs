@@ -7,6 +7,7 @@ mod daemon;
 mod connection;
 mod smoke;
 mod webhook;
+mod canary;
 mod connections;
 mod framing;
 mod tls;

@@ -1,0 +1,125 @@
+//! What must not be found anywhere: secrets and bodies in logs, pages and files, and lines that strangers wrote.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::connection::exchange;
+use crate::daemon::{Daemon, eventually};
+
+const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+const PAGES: [&str; 7] =
+    ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/inputs", "/api/v1/events?limit=1000", "/nowhere"];
+
+#[test]
+fn what_is_private_is_found_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--log.level=trace"]);
+    let (private, guess) = ("confidential-8d1f", "guessed-secret-51c0");
+    let told = serde_json::json!({
+        "name": private, "text": private, "policy_name": private, "account_id": private, private: private,
+        "data": {
+            "notification_name": private, "input_id": INPUT, "event_type": "live_input.errored",
+            "updated_at": "2026-11-20T18:00:00Z",
+            "live_input_errored": {
+                "error": {"code": "ERR_UNHEALTHY", "message": "told"}, "video_codec": "told", "audio_codec": "told",
+            },
+        },
+    });
+    let unusable = [
+        format!("{{\"data\": {{\"input_id\": \"{private}\", \"event_type\": \"live_input.connected\"}}}}"),
+        format!("{{\"data\": {{\"event_type\": \"{private}\"}}}}"),
+        format!("{{\"alert_type\": \"{private}\", \"data\": \"{private}\"}}"),
+        format!("{{\"{private}\": nothing"),
+        private.to_owned(),
+    ];
+    for body in unusable.iter().chain([&told.to_string()]) {
+        let answer = daemon.post(body);
+        assert!(!answer.body.contains(private), "{answer:?}");
+    }
+    for head in [
+        format!("POST /webhook?{private} | cf-webhook-auth: {guess} | x-{private}: {private} | content-length: 0"),
+        format!("GET /{private}?{private} | user-agent: {private}"),
+        format!("{private} /webhook | cf-webhook-auth: {guess}"),
+    ] {
+        let answer = exchange(daemon.public_address(), &head, b"").to_string();
+        assert!(!answer.contains(private) && !answer.contains(guess), "{answer}");
+    }
+    daemon.wait_for("input errored");
+    let secret = daemon.secret().to_owned();
+    let lines: String = daemon.log().iter().map(|line| format!("{line}\n")).collect();
+    assert!(lines.contains(INPUT) && lines.contains("ERR_UNHEALTHY"), "{lines}");
+    for unmentionable in [private, guess, &secret] {
+        assert!(!lines.contains(unmentionable), "{unmentionable} in\n{lines}");
+        for page in PAGES {
+            let page = daemon.get(page).body;
+            assert!(!page.contains(unmentionable), "{unmentionable} in\n{page}");
+        }
+    }
+    // Bodies that were not understood are kept in the journal, for the one who looks into them.
+    let files: Vec<_> = fs::read_dir(folder.path().join("data")).unwrap().map(|file| file.unwrap().path()).collect();
+    let others = files.iter().filter(|file| !file.ends_with("webhook-secret"));
+    for (file, content) in others.map(|file| (file, fs::read(file).unwrap())) {
+        for unmentionable in [guess, &secret] {
+            let found = content.windows(unmentionable.len()).any(|window| window == unmentionable.as_bytes());
+            assert!(!found, "{unmentionable} in {}", file.display());
+        }
+    }
+    assert!(files.len() >= 3, "the journal is there: {files:?}");
+}
+
+/// An errored event with this code.
+fn errored(code: &str) -> String {
+    serde_json::json!({
+        "data": {
+            "input_id": INPUT, "event_type": "live_input.errored", "updated_at": "2026-11-20T18:00:00Z",
+            "live_input_errored": {"error": {"code": code, "message": ""}},
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn nobody_can_write_a_line_of_the_log() {
+    let forged = "X\u{1b}[2K\r\nlevel=error message=\"forged\"\u{2028}{\"level\":\"ERROR\"}\u{9b}31m";
+    for format in ["logfmt", "json"] {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+        command.current_dir(folder.path()).stderr(fs::File::create(&log).unwrap());
+        command.args(["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"]);
+        command.args([&format!("--log.format={format}"), "--log.level=trace"]);
+        let mut child = command.spawn().unwrap();
+        let written = || fs::read_to_string(&log).unwrap();
+        eventually("it is ready", || {
+            written().lines().any(|line| line.ends_with("message=ready") || line.contains("\"ready\""))
+        });
+        let address = address(&written());
+        let secret = fs::read_to_string(folder.path().join("data/webhook-secret")).unwrap();
+        let body = errored(forged);
+        let head = format!("POST /webhook | cf-webhook-auth: {} | content-length: {}", secret.trim(), body.len());
+        assert_eq!(exchange(&address, &head, body.as_bytes()).text(), r#"{"outcome":"recorded"}"#);
+        eventually("the error is told", || written().contains("input errored"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let text = written();
+        // JSON is for machines, and escapes what JSON must; logfmt is for a terminal, which obeys more.
+        let control = |character: char| character != '\n' && character.is_control();
+        let obeyed = |character: char| control(character) && (format == "logfmt" || character.is_ascii());
+        assert!(!text.contains(obeyed), "{text:?}");
+        for line in text.lines() {
+            let ours = match format {
+                "json" => serde_json::from_str::<Value>(line).is_ok(),
+                _ => line.starts_with("ts=") && !line.contains(" message=\"forged\""),
+            };
+            assert!(ours, "{line:?}");
+        }
+    }
+}
+
+/// The public listener's address, in whichever format.
+fn address(log: &str) -> String {
+    let (_, url) = log.split_once("http://").expect("it says where it listens");
+    url.split('/').next().unwrap_or_default().to_owned()
+}

@@ -6,7 +6,8 @@
 //!
 //! Whoever is answered [`Outcome::Recorded`] knows the event to be durable; nothing is visible in a
 //! [`View`] before it is. When a batch cannot be made durable its draft is dropped, everybody in it
-//! is told so, and until the journal can be written again [`Readiness`] names it.
+//! is told so, and until the journal can be written again [`Readiness`] names it. When a sync fails
+//! the thread ends with that error: only a new start can tell what is on the disk.
 //!
 //! Between batches the thread moves the checkpoint on, deletes events past their retention and
 //! forgets silent inputs. [`Handle::finish`] lets it work off the queue, write a last checkpoint and
@@ -223,6 +224,8 @@ struct Recorder {
     /// The newest event's `recorded_at`.
     recorded_until: Timestamp,
     finished: bool,
+    /// A sync failed: nothing may be written any more.
+    unsynced: Option<JournalError>,
 }
 
 #[cfg(test)]

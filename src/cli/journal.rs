@@ -1,6 +1,7 @@
 //! `journal`: what is in it, and whether it is whole.
 
 use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -8,26 +9,34 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::clock;
 use crate::config::{Settings, Sources};
 use crate::event::{EventKind, Timestamp};
-use crate::journal::{Entry, Journal};
+use crate::journal::{Entry, Journal, Salvaged};
 use crate::live::Rules;
 use crate::recorder::restore;
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
     /// Print every event as a line of JSON, oldest first
     Export,
     /// Check that every event and the checkpoint can be read and fit together
     Verify,
+    /// Make a new journal of all that can be read of a damaged one, which stays as it is
+    Salvage {
+        /// The data folder of the new journal; it must not exist
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
 }
 
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
-    let journal = Journal::open_to_read(&settings.storage.path)?;
+    let open = || Journal::open_to_read(&settings.storage.path);
     match command {
-        Command::Export => export(&journal)?,
-        Command::Verify => verify(&journal, &settings)?,
+        Command::Export => export(&open()?)?,
+        Command::Verify => verify(&open()?, &settings)?,
+        Command::Salvage { folder } => salvage(folder, &settings)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -114,16 +123,41 @@ fn verify(journal: &Journal, settings: &Settings) -> anyhow::Result<()> {
         before = Some((entry.seq, entry.recorded_at));
     })?;
     progress.finish_and_clear();
-    let rules = Rules { reconnect_window: settings.inputs.reconnect_window, max_inputs: settings.inputs.max };
-    let restored = restore(journal, rules)?;
+    let restored = restore(journal, rules(settings))?;
     if !problems.is_empty() {
-        bail!("{path}: damaged\n{}", problems.join("\n"));
+        bail!("{path}: damaged\n{}\n{}", problems.join("\n"), super::SALVAGE);
     }
     let (events, inputs, replayed) = (journal.events(), restored.fold.state().inputs().len(), restored.replayed);
     let last = journal.last_seq();
     super::print(&format!(
         "{path}: whole; {events} events up to number {last}, {inputs} inputs, {replayed} events after the checkpoint\n"
     ))?;
+    Ok(())
+}
+
+fn rules(settings: &Settings) -> Rules {
+    Rules { reconnect_window: settings.inputs.reconnect_window, max_inputs: settings.inputs.max }
+}
+
+fn salvage(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let (mut journal, salvaged) = Journal::salvage(&settings.storage.path, folder, clock::now())?;
+    let Salvaged { events, lost, checkpoint } = salvaged;
+    // It may be readable and make no sense.
+    let checkpoint = checkpoint && restore(&journal, rules(settings)).is_ok();
+    if !checkpoint {
+        journal.forget_checkpoint()?;
+    }
+    let path = journal.path().display().to_string();
+    journal.close()?;
+    let count: u64 = lost.iter().map(|range| range.end() - range.start() + 1).sum();
+    let ranges: Vec<_> = lost.iter().map(|range| format!("{} to {}", range.start(), range.end())).collect();
+    let lost =
+        if count == 0 { "none is known to be lost".to_owned() } else { format!("{count} lost: {}", ranges.join(", ")) };
+    let checkpoint = match checkpoint {
+        true => "the checkpoint is kept",
+        false => "the checkpoint is lost, counters begin anew with the events that are kept",
+    };
+    super::print(&format!("{path}: {events} events kept, {lost}; {checkpoint}\n"))?;
     Ok(())
 }
 

@@ -11,13 +11,22 @@ mod completions;
 
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 
 use crate::config::Sources;
+use crate::journal::{JournalError, Obstacle};
 use flags::Flags;
 
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
+
+/// The exit code when the disk failed to sync: `EX_IOERR` of BSD's `sysexits.h`.
+const UNSYNCED: u8 = 74;
+
+/// What to do about a damaged journal.
+const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` makes a new journal of all that can be read, \
+                       and leaves this one as it is: see docs/journal.md";
 
 /// Prometheus exporter for Cloudflare Stream Live: receives its notifications, keeps them, and
 /// exposes the truth about every live input.
@@ -54,8 +63,10 @@ pub fn run() -> ExitCode {
     match dispatch(command.unwrap_or(Command::Serve), &sources) {
         Ok(code) => code,
         Err(error) => {
-            print_error(&error);
-            ExitCode::FAILURE
+            let code = exit_code(&error);
+            let damaged = obstacle(&error) == Some(Obstacle::Damaged);
+            print_error(&if damaged { anyhow!("{error:#}\n{SALVAGE}") } else { error });
+            code
         }
     }
 }
@@ -69,6 +80,18 @@ fn dispatch(command: Command, sources: &Sources) -> anyhow::Result<ExitCode> {
         Command::Healthcheck => healthcheck::run(sources),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     }
+}
+
+/// Of a failed command: the disk's failure to sync is told apart, because a restart is the remedy.
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match obstacle(error) {
+        Some(Obstacle::Unsynced) => ExitCode::from(UNSYNCED),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn obstacle(error: &anyhow::Error) -> Option<Obstacle> {
+    error.downcast_ref().map(JournalError::obstacle)
 }
 
 #[expect(clippy::print_stderr, reason = "this is how a command says why it failed")]

@@ -4,6 +4,8 @@
 //! configuration ─▶ sockets ─▶ journal ─▶ private listener ─▶ restored ─▶ public listener
 //!                    SIGTERM ─▶ not ready ─▶ public listener ends ─▶ recorder ends ─▶ private listener ends
 //! ```
+//!
+//! A second SIGTERM or SIGINT ends it at once, wherever it is: what was answered is durable already.
 
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{Reloader, door, limits};
@@ -77,7 +79,7 @@ struct Daemon {
 impl Daemon {
     async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
         let Self {
-            recorder: Running { handle, restored, ended, thread },
+            recorder: Running { handle, restored, mut ended, thread },
             webhook,
             connection_limits,
             certificate,
@@ -93,23 +95,33 @@ impl Daemon {
             },
             () = signals.terminated(&reloader) => None,
         };
+        let mut has_ended = false;
         if public.is_some() {
             tracing::info!("ready");
             tokio::select! {
                 () = signals.terminated(&reloader) => {}
-                _ = ended => {}
+                _ = &mut ended => has_ended = true,
             }
         }
         handle.watch().readiness().begin_draining();
-        if let Some(public) = public {
-            tracing::info!("shutting down: answering what is under way");
-            public.stop(true).await;
+        let stopped = async {
+            if let Some(public) = public {
+                tracing::info!("shutting down: answering what is under way");
+                public.stop(true).await;
+            }
+            if !has_ended {
+                // That waits for room in the queue; the signals must not.
+                std::thread::spawn(move || handle.finish());
+                // It is dropped, and tells nothing else.
+                let _ = ended.await;
+            }
+            private.stop(false).await;
+        };
+        tokio::select! {
+            () = stopped => {}
+            () = signals.terminated(&reloader) => bail!("ended at once by a second signal; nothing that was answered 2xx is lost"),
         }
-        handle.finish();
-        let recorded =
-            rt::task::spawn_blocking(move || thread.join()).await.context("the recorder cannot be waited for")?;
-        private.stop(false).await;
-        recorded.map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
+        thread.join().map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }

@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::{Journal, JournalError, failed};
+use super::error::failed;
+use super::{Journal, JournalError};
 use crate::event::InputId;
 
 /// What is kept of all inputs together.

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
 
-const LOCK_FILE: &str = "journal.lock";
+pub(super) const LOCK_FILE: &str = "journal.lock";
 
 /// An advisory lock, held until it is dropped or the process ends, however it ends.
 #[derive(Debug)]

@@ -4,6 +4,12 @@
 //! returns, the batch has been synced. One process owns a data folder at a time, by a lock on a file
 //! beside the database; readers need none.
 //!
+//! When a sync fails, the system may take for written what never reached the disk, and says so only
+//! once: nothing that is in memory can be believed any more, and no later sync makes it true. So
+//! whoever sees [`Obstacle::Unsynced`] must stop. The write-ahead log then stays as it is, and the
+//! next [`Journal::settle`] writes all of it anew. For the same reason SQLite must not transfer the log
+//! by itself: it keeps quiet when that fails.
+//!
 //! | table | holds |
 //! |---|---|
 //! | `events` | the log: every recorded event, numbered without gaps, oldest deleted after the retention |
@@ -13,29 +19,36 @@
 //! Times are nanoseconds since the Unix epoch. The journal knows nothing of what its events amount
 //! to: the checkpoint's contents are opaque texts and bytes here.
 
+mod error;
 mod checkpoint;
 mod lock;
 mod rows;
+mod salvage;
 mod schema;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
-use thiserror::Error;
 
 pub use checkpoint::{Checkpoint, InputRow};
+pub use error::{JournalError, Obstacle};
 pub use rows::{Entry, Unrecognized};
+pub use salvage::Salvaged;
 
 use crate::event::Timestamp;
-use lock::Lock;
+use error::failed;
+use lock::{LOCK_FILE, Lock};
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "journal.db";
 /// So many bodies that were not understood are kept.
 const UNRECOGNIZED_KEPT: u64 = 1000;
+/// A write-ahead log with so many pages that the database does not have is transferred to it.
+const LONG_LOG: i64 = 1000;
 
 /// The durable log of events and the checkpoint of their fold.
 #[derive(Debug)]
@@ -50,61 +63,6 @@ pub struct Journal {
     _lock: Option<Lock>,
 }
 
-/// The journal cannot be used.
-#[derive(Debug, Error)]
-pub enum JournalError {
-    /// The data folder cannot be made or read.
-    #[error("{}: cannot be used as data folder", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Another process owns the data folder.
-    #[error("{}: in use by another stream-live-exporter; stop it or choose another --storage.path", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The database was written by a newer version.
-    #[error("{}: has schema version {found}, but this version knows only {known}; use a newer stream-live-exporter", path.display())]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its schema version.
-        found: i64,
-        /// The newest that we know.
-        known: i64,
-    },
-    /// The file is a database of something else.
-    #[error("{}: is not a journal of stream-live-exporter", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-    },
-    /// SQLite failed.
-    #[error("{}: {action}", path.display())]
-    Sqlite {
-        /// The database.
-        path: PathBuf,
-        /// What was tried.
-        action: &'static str,
-        /// Why it failed.
-        source: rusqlite::Error,
-    },
-    /// A row holds what no version has written.
-    #[error("{}: {row} is damaged: {problem}", path.display())]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// The table and the row's key.
-        row: String,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-}
-
 impl Journal {
     /// Opens the journal in a data folder, which is made when it does not exist, and owns it.
     ///
@@ -117,8 +75,12 @@ impl Journal {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
         let lock = Lock::take(folder).map_err(in_folder)?.ok_or(JournalError::InUse { path: folder.to_owned() })?;
         let path = folder.join(DATABASE_FILE);
+        refuse_a_log_without_its_database(&path)?;
         let connection = Connection::open(&path).map_err(failed(&path, "cannot be opened"))?;
-        Self::prepare(connection, path, Some(lock))
+        let journal = Self::prepare(connection, path, Some(lock))?;
+        // The files are of no use when the folder that names them is not on the disk.
+        [Some(folder), folder.parent()].into_iter().flatten().try_for_each(sync_folder).map_err(in_folder)?;
+        Ok(journal)
     }
 
     /// Opens the journal for reading alone, also while a daemon is writing it.
@@ -134,6 +96,7 @@ impl Journal {
     }
 
     fn prepare(mut connection: Connection, path: PathBuf, lock: Option<Lock>) -> Result<Self, JournalError> {
+        leave_log_behind(&connection, true).map_err(failed(&path, "cannot be opened"))?;
         schema::prepare(&mut connection, &path, lock.is_some())?;
         let (first, last): (Option<u64>, Option<u64>) = connection
             .query_one("SELECT (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)", [], |row| {
@@ -145,6 +108,36 @@ impl Journal {
         journal.next = last.unwrap_or(0).max(position) + 1;
         journal.first = first.unwrap_or(journal.next);
         Ok(journal)
+    }
+
+    /// Goes on where an earlier process has ended, however it did: what it left in the write-ahead log
+    /// is written into the database and synced, because what is read back after a failed sync may
+    /// never have reached the disk. Until then nothing but a migration writes to the database.
+    ///
+    /// # Errors
+    ///
+    /// The database is what it was before.
+    pub fn settle(&mut self) -> Result<(), JournalError> {
+        self.transfer("truncate")?;
+        leave_log_behind(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
+    }
+
+    /// Transfers the write-ahead log to the database when it has become long.
+    ///
+    /// # Errors
+    ///
+    /// It stays in the log.
+    pub fn transfer_long_log(&mut self) -> Result<(), JournalError> {
+        if self.transfer("noop")? < LONG_LOG { Ok(()) } else { self.transfer("passive").map(drop) }
+    }
+
+    /// Transfers all of the write-ahead log to the database, before the end.
+    ///
+    /// # Errors
+    ///
+    /// It stays in the log.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        self.transfer("passive").map(drop)
     }
 
     /// Makes a batch durable: all of it or nothing. Entries get their numbers here.
@@ -256,10 +249,31 @@ impl Journal {
         action: &'static str,
         write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
-        let transaction = self.connection.transaction().map_err(failed(&self.path, action))?;
-        let written = write(&transaction).map_err(failed(&self.path, action))?;
-        transaction.commit().map_err(failed(&self.path, action))?;
-        Ok(written)
+        let written = self.connection.transaction().and_then(|transaction| {
+            let written = write(&transaction)?;
+            transaction.commit().map(|()| written)
+        });
+        written.map_err(|source| self.not_written(action, source))
+    }
+
+    /// Transfers the write-ahead log as far as the mode says; how many pages are only in the log then.
+    fn transfer(&mut self, mode: &str) -> Result<i64, JournalError> {
+        let pragma = format!("PRAGMA wal_checkpoint({mode})");
+        let left = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+        self.connection.query_one(&pragma, [], left).map_err(|source| self.not_written("cannot be written", source))
+    }
+
+    fn not_written(&self, action: &'static str, source: rusqlite::Error) -> JournalError {
+        let error = failed(&self.path, action)(source);
+        match error.obstacle() {
+            Obstacle::Unsynced => {
+                // Nothing but a connection that is in use refuses that, and this one is not.
+                let _ = leave_log_behind(&self.connection, true);
+                error
+            }
+            Obstacle::Failing if is_read_only(&self.path) => JournalError::ReadOnly { path: self.path.clone(), action },
+            _ => error,
+        }
     }
 
     fn damaged(&self, row: &rusqlite::Row<'_>, problem: &'static str) -> JournalError {
@@ -275,8 +289,35 @@ pub fn size_bytes(folder: &Path) -> u64 {
     size("") + size("-wal")
 }
 
-fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> JournalError {
-    move |source| JournalError::Sqlite { path: path.to_owned(), action, source }
+/// Whether the write-ahead log stays beside the database when the connection ends.
+fn leave_log_behind(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave).map(drop)
+}
+
+/// SQLite takes an empty file for a new database, and deletes the log beside it.
+fn refuse_a_log_without_its_database(path: &Path) -> Result<(), JournalError> {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    if size(path) == 0 && size(&log_file(path)) > 0 {
+        let problem = "it is missing or empty, but its write-ahead log is not".to_owned();
+        return Err(JournalError::Unsound { path: path.to_owned(), problem });
+    }
+    Ok(())
+}
+
+/// SQLite has one error for all that a disk may refuse; a file of ours that is there can tell more.
+fn is_read_only(path: &Path) -> bool {
+    let lock = File::options().write(true).open(path.with_file_name(LOCK_FILE));
+    lock.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
+}
+
+/// The database's write-ahead log.
+fn log_file(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{DATABASE_FILE}-wal"))
 }
 
 #[cfg(test)]

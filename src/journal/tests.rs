@@ -7,11 +7,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId};
 
-fn at(second: u64) -> Timestamp {
+pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
-fn entry(second: u64) -> Entry {
+pub(super) fn entry(second: u64) -> Entry {
     let detail = ErrorDetail {
         code: ErrorCode::from("ERR_NEW"),
         message: Some("it's \"broken\"\n".into()),
@@ -30,7 +30,7 @@ fn entry(second: u64) -> Entry {
     Entry { seq: 0, recorded_at: at(second), shown_until: at(second / 2), note, event }
 }
 
-fn all(journal: &Journal) -> Vec<Entry> {
+pub(super) fn all(journal: &Journal) -> Vec<Entry> {
     let mut entries = Vec::new();
     journal.replay(0, |entry| entries.push(entry)).unwrap();
     entries

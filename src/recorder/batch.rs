@@ -49,7 +49,8 @@ impl Recorder {
     }
 
     fn record(&mut self, deliveries: Vec<(Delivery, Answer)>) {
-        if deliveries.is_empty() {
+        // Whoever is dropped here is answered 503.
+        if deliveries.is_empty() || self.unsynced.is_some() {
             return;
         }
         let now = clock::now();
@@ -63,7 +64,7 @@ impl Recorder {
         let changes = draft.finish();
         match self.append(&mut batch) {
             Ok(()) => self.publish(batch, changes),
-            Err(error) => self.abandon(batch, &error),
+            Err(error) => self.abandon(batch, error),
         }
     }
 
@@ -74,7 +75,7 @@ impl Recorder {
         let stopwatch = Stopwatch::start();
         self.journal.append(&mut batch.entries, &batch.unrecognized)?;
         self.metrics.committed(batch.entries.len(), stopwatch.elapsed());
-        self.journal_failing(None);
+        self.tried_to_write(Ok(()));
         Ok(())
     }
 
@@ -93,9 +94,9 @@ impl Recorder {
         }
     }
 
-    fn abandon(&mut self, batch: Batch, error: &JournalError) {
+    fn abandon(&mut self, batch: Batch, error: JournalError) {
         self.metrics.append_failed();
-        self.journal_failing(Some(error));
+        self.tried_to_write(Err(error));
         self.watch.published.abandon();
         for (_, answer) in batch.waiting {
             let _ = answer.send(None);

@@ -10,7 +10,7 @@ use super::restore::{Restored, checkpoint, input_row, restore};
 use super::{Delivered, Limits, Message, Outcome, Recorder, Watch};
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
-use crate::journal::{Entry, Journal, JournalError};
+use crate::journal::{Entry, Journal, JournalError, Obstacle};
 use crate::metrics::Exporter;
 
 /// How much of the log a restart may have to replay.
@@ -26,7 +26,7 @@ const EXPIRED_AT_ONCE: u64 = 1000;
 
 impl Recorder {
     pub(super) fn restored(
-        journal: Journal,
+        mut journal: Journal,
         limits: Limits,
         queue: Receiver<Message>,
         watch: Watch,
@@ -36,6 +36,8 @@ impl Recorder {
         let Restored { fold, recorded_until, replayed, changed } = restore(&journal, limits.rules)?;
         let newest = journal.newest(REMEMBERED_DELIVERIES as u64)?.into_iter().map(delivered);
         let (events, inputs) = (journal.events(), fold.state().inputs().len());
+        // It is whole: from here on it is ours to write.
+        journal.settle()?;
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         watch.published.restored(inputs, plausible(recorded_until));
@@ -48,6 +50,7 @@ impl Recorder {
             since_expiry: Stopwatch::start(),
             recorded_until,
             finished: false,
+            unsynced: None,
             journal,
             fold,
             limits: limits.clone(),
@@ -62,7 +65,7 @@ impl Recorder {
     }
 
     pub(super) fn run(mut self) -> Result<(), JournalError> {
-        while !self.finished {
+        while !self.finished && self.unsynced.is_none() {
             match self.queue.recv_timeout(self.until_next_duty()) {
                 Ok(message) => self.take(message),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -70,7 +73,10 @@ impl Recorder {
             }
             self.do_duties();
         }
-        self.save_checkpoint()
+        match self.unsynced.take() {
+            Some(error) => Err(error),
+            None => self.save_checkpoint().and_then(|()| self.journal.close()),
+        }
     }
 
     fn until_next_duty(&self) -> Duration {
@@ -82,20 +88,28 @@ impl Recorder {
     }
 
     fn do_duties(&mut self) {
+        if self.unsynced.is_some() {
+            return;
+        }
+        match self.journal.transfer_long_log() {
+            // What could not be transferred stays in the log, and is tried again.
+            Err(error) if error.obstacle() == Obstacle::Unsynced => return self.tried_to_write(Err(error)),
+            Ok(()) | Err(_) => {}
+        }
         if self.watch.readiness.journal_failing() && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
             let probed = self.journal.probe();
-            self.journal_failing(probed.err().as_ref());
+            self.tried_to_write(probed);
         } else if self.is_ahead_of_checkpoint() && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
             let saved = self.save_checkpoint();
-            self.journal_failing(saved.err().as_ref());
+            self.tried_to_write(saved);
         }
         if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
             match self.expire() {
                 // There may be more: next time round, after what waits by then.
                 Ok(EXPIRED_AT_ONCE) => return,
                 Ok(_) => self.forget_silent_inputs(),
-                Err(error) => self.journal_failing(Some(&error)),
+                Err(error) => self.tried_to_write(Err(error)),
             }
             self.since_expiry = Stopwatch::start();
         }
@@ -159,7 +173,7 @@ impl Recorder {
         if self.stale {
             // A restart must fold what follows by the new rules, and what came before by the old.
             let saved = self.save_checkpoint();
-            self.journal_failing(saved.err().as_ref());
+            self.tried_to_write(saved);
         }
     }
 
@@ -168,17 +182,24 @@ impl Recorder {
     }
 
     /// Notes whether the journal could be written, and says so when that changed.
-    pub(super) fn journal_failing(&self, error: Option<&JournalError>) {
-        let readiness = &self.watch.readiness;
-        match (readiness.journal_failing(), error) {
-            (false, Some(error)) => {
+    pub(super) fn tried_to_write(&mut self, tried: Result<(), JournalError>) {
+        let readiness = self.watch.readiness.clone();
+        let failing_before = readiness.journal_failing();
+        readiness.set_obstacle(tried.as_ref().err().map(JournalError::obstacle));
+        match tried {
+            Ok(()) if failing_before => tracing::warn!("the journal can be written again"),
+            Ok(()) => {}
+            Err(error) if error.obstacle() == Obstacle::Unsynced => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::error!(%error, cause, "the disk failed to sync; stopping, a new start finds what was synced");
+                self.unsynced = Some(error);
+            }
+            Err(_) if failing_before => {}
+            Err(error) => {
                 let cause = error.source().map(ToString::to_string);
                 tracing::error!(%error, cause, "the journal cannot be written; notifications are refused until it can");
             }
-            (true, None) => tracing::warn!("the journal can be written again"),
-            (false, None) | (true, Some(_)) => {}
         }
-        readiness.set_journal_failing(error.is_some());
     }
 }
 

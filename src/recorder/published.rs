@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Outcome;
 use crate::event::{Event, Timestamp};
+use crate::journal::Obstacle;
 use crate::live::State;
 
 /// So many of the newest deliveries are remembered for people to look at.
@@ -120,7 +121,7 @@ impl Published {
 pub struct Readiness {
     restored: AtomicBool,
     draining: AtomicBool,
-    journal_failing: AtomicBool,
+    obstacle: Mutex<Option<Obstacle>>,
 }
 
 impl Readiness {
@@ -130,10 +131,8 @@ impl Readiness {
             Some("draining: the daemon is shutting down")
         } else if !self.restored.load(Ordering::Acquire) {
             Some("restoring: the journal is being read")
-        } else if self.journal_failing() {
-            Some("journal: notifications cannot be made durable")
         } else {
-            None
+            self.obstacle().map(check)
         }
     }
 
@@ -152,10 +151,26 @@ impl Readiness {
     }
 
     pub(super) fn journal_failing(&self) -> bool {
-        self.journal_failing.load(Ordering::Acquire)
+        self.obstacle().is_some()
     }
 
-    pub(super) fn set_journal_failing(&self, failing: bool) {
-        self.journal_failing.store(failing, Ordering::Release);
+    pub(super) fn set_obstacle(&self, obstacle: Option<Obstacle>) {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    }
+
+    fn obstacle(&self) -> Option<Obstacle> {
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The check that an obstacle makes fail. It is told to everybody who can ask: no path, no number.
+fn check(obstacle: Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::DiskFull => "journal: notifications cannot be made durable: the disk is full",
+        Obstacle::ReadOnly => "journal: notifications cannot be made durable: the file system is read-only",
+        Obstacle::Held => "journal: notifications cannot be made durable: another program holds the database",
+        Obstacle::Unsynced => "journal: notifications cannot be made durable: the disk failed to sync",
+        Obstacle::Damaged => "journal: notifications cannot be made durable: the database is damaged",
+        Obstacle::Failing => "journal: notifications cannot be made durable: the log has the error",
     }
 }

@@ -18,7 +18,10 @@ fn an_unwritable_journal_refuses_notifications_is_not_ready_and_recovers_by_itse
     let answer = daemon.post(&fixture("connected"));
     assert_eq!((answer.status, answer.body.as_str()), (503, r#"{"error":"could not be recorded, try again"}"#));
     let ready = daemon.get("/-/ready");
-    assert_eq!((ready.status, ready.body.as_str()), (503, "journal: notifications cannot be made durable\n"));
+    assert_eq!(
+        (ready.status, ready.body.as_str()),
+        (503, "journal: notifications cannot be made durable: another program holds the database\n")
+    );
     assert_eq!(daemon.get("/-/healthy").status, 200);
     // What needs no disk is answered, and proves nothing about the disk.
     assert_eq!(daemon.post(&fixture("save-and-test-properly")).status, 200);

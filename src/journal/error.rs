@@ -1,0 +1,135 @@
+//! Why the journal cannot be used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
+use thiserror::Error;
+
+/// The journal cannot be used.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// The data folder cannot be made or read.
+    #[error("{}: cannot be used as data folder", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another process owns the data folder.
+    #[error("{}: in use by another stream-live-exporter; stop it or choose another --storage.path", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The database was written by a newer version.
+    #[error("{}: has schema version {found}, but this version knows only {known}; use a newer stream-live-exporter", path.display())]
+    Newer {
+        /// The database.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest that we know.
+        known: i64,
+    },
+    /// The file is a database of something else.
+    #[error("{}: is not a journal of stream-live-exporter", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite failed.
+    #[error("{}: {action}", path.display())]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: rusqlite::Error,
+    },
+    /// The file system can be read alone.
+    #[error("{}: {action}: the file system is read-only", path.display())]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+    },
+    /// The file is not the database that was written.
+    #[error("{}: is damaged: {problem}", path.display())]
+    Unsound {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A row holds what no version has written.
+    #[error("{}: {row} is damaged: {problem}", path.display())]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// The table and the row's key.
+        row: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// What stands in the way, as far as it matters to whoever acts upon it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There is no space left.
+    DiskFull,
+    /// The file system is read-only.
+    ReadOnly,
+    /// Somebody else is writing to the database.
+    Held,
+    /// A sync failed: what was written last may be lost, also to those who can still read it.
+    Unsynced,
+    /// What is in the files is not what was written to them.
+    Damaged,
+    /// Anything else.
+    Failing,
+}
+
+impl JournalError {
+    /// What stands in the way.
+    pub fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_sqlite(*error),
+            Self::Folder { source, .. } => of_system(source),
+            Self::ReadOnly { .. } => Obstacle::ReadOnly,
+            Self::InUse { .. } => Obstacle::Held,
+            Self::Unsound { .. } | Self::Damaged { .. } => Obstacle::Damaged,
+            Self::Newer { .. } | Self::Foreign { .. } | Self::Sqlite { .. } => Obstacle::Failing,
+        }
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "SQLite has many ways to fail, and few that call for something")]
+fn of_sqlite(error: rusqlite::ffi::Error) -> Obstacle {
+    match (error.code, error.extended_code) {
+        (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => Obstacle::Unsynced,
+        (ErrorCode::DiskFull, _) => Obstacle::DiskFull,
+        (ErrorCode::ReadOnly, _) => Obstacle::ReadOnly,
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Obstacle::Held,
+        (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Obstacle::Damaged,
+        _ => Obstacle::Failing,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the standard library may add to them at any time")]
+fn of_system(error: &io::Error) -> Obstacle {
+    match error.kind() {
+        io::ErrorKind::StorageFull => Obstacle::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => Obstacle::ReadOnly,
+        _ => Obstacle::Failing,
+    }
+}
+
+pub(super) fn failed(path: &Path, action: &'static str) -> impl Fn(rusqlite::Error) -> JournalError {
+    move |source| JournalError::Sqlite { path: path.to_owned(), action, source }
+}

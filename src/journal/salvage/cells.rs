@@ -1,0 +1,142 @@
+//! Events on a page, whatever the rest of the database looks like.
+//!
+//! A row is taken for an event only when all of its thirteen columns are what the table `events`
+//! allows: no row of another table is, and hardly any garbage.
+
+use super::super::rows::Entry;
+use super::pages::{PAGE_SIZE, word};
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+
+/// The type of a page that holds rows of a table.
+const TABLE_LEAF: u8 = 0x0d;
+const COLUMNS: usize = 13;
+/// The most of a row that stays on its page.
+const LARGEST_LOCAL: usize = PAGE_SIZE - 35;
+const SMALLEST_LOCAL: usize = (PAGE_SIZE - 12) * 32 / 255 - 23;
+/// The body of a notification is far smaller than that.
+const LARGEST_ROW: usize = 16 << 20;
+
+/// Every event on a page. `page` leads to the pages on which a long row goes on.
+pub(super) fn events<'a>(bytes: &[u8], page: impl Fn(u32) -> Option<&'a [u8]>) -> Vec<Entry> {
+    if bytes.first() != Some(&TABLE_LEAF) {
+        return Vec::new();
+    }
+    let count = usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
+    let pointers = bytes[8..].chunks_exact(2).take(count);
+    let cells = pointers.filter_map(|pointer| bytes.get(usize::from(u16::from_be_bytes([pointer[0], pointer[1]]))..));
+    cells.filter_map(|cell| event(cell, &page)).collect()
+}
+
+fn event<'a>(cell: &[u8], page: &impl Fn(u32) -> Option<&'a [u8]>) -> Option<Entry> {
+    let (length, rest) = varint(cell)?;
+    let (seq, rest) = varint(rest)?;
+    let row = row(usize::try_from(length).ok().filter(|length| *length <= LARGEST_ROW)?, rest, page)?;
+    entry(u64::try_from(seq).ok().filter(|seq| *seq > 0)?, columns(&row)?)
+}
+
+/// A row's bytes: those on the page, and those on the pages that follow from it.
+fn row<'a>(length: usize, rest: &[u8], page: &impl Fn(u32) -> Option<&'a [u8]>) -> Option<Vec<u8>> {
+    let spilled = SMALLEST_LOCAL + (length.saturating_sub(SMALLEST_LOCAL)) % (PAGE_SIZE - 4);
+    let local = match length {
+        ..=LARGEST_LOCAL => return rest.get(..length).map(<[u8]>::to_vec),
+        _ if spilled <= LARGEST_LOCAL => spilled,
+        _ => SMALLEST_LOCAL,
+    };
+    let mut row = rest.get(..local)?.to_vec();
+    let mut next = word(rest.get(local..local + 4)?, 0);
+    while row.len() < length {
+        let bytes = page(next)?;
+        next = word(bytes, 0);
+        row.extend_from_slice(&bytes[4..PAGE_SIZE.min(4 + length - row.len())]);
+    }
+    Some(row)
+}
+
+#[derive(Clone, Copy)]
+enum Column<'a> {
+    Null,
+    Integer(i64),
+    Text(&'a str),
+}
+
+/// The columns of a row that has as many as an event, and no other types.
+fn columns(row: &[u8]) -> Option<[Column<'_>; COLUMNS]> {
+    let (header_size, mut types) = varint(row)?;
+    let header_size = usize::try_from(header_size).ok()?;
+    let mut left_of_header = header_size.checked_sub(row.len() - types.len())?;
+    let mut values = row.get(header_size..)?;
+    let mut columns = [Column::Null; COLUMNS];
+    for column in &mut columns {
+        let (kind, rest) = varint(types)?;
+        left_of_header = left_of_header.checked_sub(types.len() - rest.len())?;
+        types = rest;
+        let size = match kind {
+            0 | 8 | 9 => 0,
+            1..=4 => usize::try_from(kind).ok()?,
+            5 => 6,
+            6 => 8,
+            13.. if kind % 2 == 1 => usize::try_from((kind - 13) / 2).ok()?,
+            _ => return None,
+        };
+        let (value, rest) = values.split_at_checked(size)?;
+        values = rest;
+        *column = match kind {
+            0 => Column::Null,
+            8 | 9 => Column::Integer(kind - 8),
+            1..=6 => Column::Integer(integer(value)),
+            _ => Column::Text(std::str::from_utf8(value).ok()?),
+        };
+    }
+    (left_of_header == 0 && values.is_empty()).then_some(columns)
+}
+
+fn entry(seq: u64, columns: [Column<'_>; COLUMNS]) -> Option<Entry> {
+    let time = |column: usize| match columns[column] {
+        Column::Integer(nanos) if nanos >= 0 => Some(Timestamp::from_nanos(nanos)),
+        Column::Integer(_) | Column::Null | Column::Text(_) => None,
+    };
+    let text = |column: usize| match columns[column] {
+        Column::Null => Some(None),
+        Column::Text(text) => Some(Some(Box::<str>::from(text))),
+        Column::Integer(_) => None,
+    };
+    let (Column::Null, Column::Text(input_id), Column::Text(kind)) = (columns[0], columns[6], columns[7]) else {
+        return None;
+    };
+    let detail = ErrorDetail {
+        code: ErrorCode::from(text(9)?),
+        message: text(10)?,
+        video_codec: text(11)?,
+        audio_codec: text(12)?,
+    };
+    let kind = match kind {
+        "connected" => EventKind::Connected,
+        "disconnected" => EventKind::Disconnected,
+        "errored" => EventKind::Errored(Box::new(detail)),
+        _ => return None,
+    };
+    let sent_at = if matches!(columns[4], Column::Null) { None } else { Some(time(4)?) };
+    let (input_id, updated_at, received_at) = (input_id.parse::<InputId>().ok()?, time(5)?, time(3)?);
+    let event = Event { input_id, kind, updated_at, sent_at, received_at };
+    Some(Entry { seq, recorded_at: time(1)?, shown_until: time(2)?, note: text(8)?, event })
+}
+
+/// A number of up to nine bytes, and what follows it.
+fn varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
+    let mut value: u64 = 0;
+    for index in 0..8 {
+        let byte = *bytes.get(index)?;
+        value = value << 7 | u64::from(byte & 0x7f);
+        if byte < 0x80 {
+            return Some((value.cast_signed(), &bytes[index + 1..]));
+        }
+    }
+    let value = value << 8 | u64::from(*bytes.get(8)?);
+    Some((value.cast_signed(), &bytes[9..]))
+}
+
+/// Up to eight bytes, the first of which has the sign.
+fn integer(bytes: &[u8]) -> i64 {
+    let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
+    bytes.iter().fold(sign, |value, byte| value << 8 | i64::from(*byte))
+}

@@ -1,0 +1,167 @@
+//! Damage at random against what was written.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::super::tests::{all, at, entry};
+use super::pages::PAGE_SIZE;
+use super::*;
+use crate::event::InputId;
+
+const NOW: u64 = 1_000_000;
+
+/// A folder with a journal of so many events, some of them long, and a checkpoint in the midst of
+/// them; with a write-ahead log or without.
+fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut written = Vec::new();
+    for number in 1..=events {
+        let mut batch = [entry(number)];
+        if let EventKind::Errored(detail) = &mut batch[0].event.kind {
+            detail.message = Some("long ".repeat(usize::try_from(number % 50).unwrap() * 50).into());
+        }
+        journal.append(&mut batch, &[]).unwrap();
+        written.extend(batch);
+        if number == events / 2 {
+            let row = |number: u8| InputRow {
+                input_id: InputId::from_bytes([number; 16]),
+                state: "s".repeat(200),
+                identities: vec![number; 9000],
+            };
+            let checkpoint = Checkpoint { position: number, state: "{}".into() };
+            journal.save_checkpoint(&checkpoint, (0..20).map(row), &[]).unwrap();
+            if log {
+                journal.settle().unwrap();
+                leave(&journal);
+            }
+        }
+    }
+    if !log {
+        journal.settle().unwrap();
+    }
+    drop(journal);
+    assert_eq!(log_file(&folder.path().join(DATABASE_FILE)).exists(), log);
+    (folder, written)
+}
+
+fn leave(journal: &Journal) {
+    super::super::leave_log_behind(&journal.connection, true).unwrap();
+}
+
+fn salvaged(from: &Path) -> (Vec<Entry>, Salvaged) {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = elsewhere.path().join("new");
+    let (journal, salvaged) = Journal::salvage(from, &to, at(NOW)).unwrap();
+    assert_eq!(journal.integrity_problems().unwrap(), [""; 0]);
+    assert_eq!((salvaged.events, journal.events()), (journal.events(), all(&journal).len() as u64));
+    drop(journal);
+    let mut left: Vec<_> = fs::read_dir(&to).unwrap().map(|file| file.unwrap().file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["journal.db", "journal.lock"]);
+    let journal = Journal::open(&to).unwrap();
+    let entries = all(&journal);
+    for (before, after) in entries.iter().zip(&entries[1..]) {
+        assert!(after.seq == before.seq + 1 && after.recorded_at >= before.recorded_at);
+    }
+    (entries, salvaged)
+}
+
+/// What damage elsewhere may not change about an entry.
+fn told(entry: &Entry) -> String {
+    format!("{:?} {:?}", entry.note, entry.event)
+}
+
+#[test]
+fn a_whole_journal_stays_the_same() {
+    for log in [false, true] {
+        let (folder, written) = journal(300, log);
+        let (entries, salvaged) = salvaged(folder.path());
+        assert_eq!(entries, written);
+        assert_eq!(salvaged, Salvaged { events: 300, lost: vec![], checkpoint: true });
+    }
+}
+
+/// Does damage to a file: zeros, noise, or an early end. Returns the file with every page taken away
+/// that was touched, so that what is left can be told.
+fn damage(bytes: &mut Vec<u8>, chance: &mut fastrand::Rng) -> Vec<u8> {
+    let mut without = bytes.clone();
+    for _ in 0..chance.usize(1..4) {
+        let begin = chance.usize(..bytes.len());
+        let end = bytes.len().min(begin + chance.usize(1..6000));
+        match chance.u8(..3) {
+            0 => bytes[begin..end].fill(0),
+            1 => bytes[begin..end].iter_mut().for_each(|byte| *byte = chance.u8(..)),
+            _ => bytes.truncate(begin.max(PAGE_SIZE)),
+        }
+        without.truncate(bytes.len());
+        let (first, last) = (begin / PAGE_SIZE * PAGE_SIZE, end.next_multiple_of(PAGE_SIZE).min(without.len()));
+        without[first.min(last)..last].fill(0);
+    }
+    without
+}
+
+#[test]
+fn every_event_on_a_page_that_is_not_damaged_is_kept_and_nothing_is_twice() {
+    const ROUNDS: u64 = 40;
+    let mut chance = fastrand::Rng::with_seed(2026);
+    let mut lossy = 0;
+    for round in 0..ROUNDS {
+        let (folder, written) = journal(chance.u64(1..400), round % 2 == 1);
+        let database = folder.path().join(DATABASE_FILE);
+        let files = || (fs::read(&database).unwrap(), read_if_there(&log_file(&database)).unwrap());
+        let (mut damaged, mut log) = files();
+        let readable = if round % 4 == 3 {
+            // The log may tell nothing any more; what the database has must be kept.
+            damage(&mut log, &mut chance);
+            fs::write(log_file(&database), &log).unwrap();
+            entries(&Pages::new(damaged, Vec::new()))
+        } else {
+            let without = damage(&mut damaged, &mut chance);
+            fs::write(&database, &damaged).unwrap();
+            entries(&Pages::new(without, log))
+        };
+        let before = files();
+        let (entries, salvaged) = salvaged(folder.path());
+        assert!(files() == before, "round {round}: the damaged files were changed");
+        let kept: BTreeSet<String> = entries.iter().map(told).collect();
+        assert_eq!(kept.len(), entries.len(), "round {round}: nothing is there twice");
+        // Of a long event, a page may be damaged that is not where it begins.
+        let readable: BTreeSet<String> = readable.iter().map(told).collect();
+        let whole: BTreeSet<String> = written.iter().map(told).filter(|event| readable.contains(event)).collect();
+        assert_eq!(whole.difference(&kept).count(), 0, "round {round}: readable and lost");
+        lossy += u64::from(!salvaged.lost.is_empty() || entries.len() < written.len());
+    }
+    assert!(lossy > ROUNDS / 4, "there was damage: {lossy}");
+}
+
+#[test]
+fn a_page_that_leads_to_others_may_be_lost_and_they_are_not() {
+    let (folder, written) = journal(300, false);
+    let database = folder.path().join(DATABASE_FILE);
+    let mut bytes = fs::read(&database).unwrap();
+    let inner: Vec<usize> = (1..bytes.len() / PAGE_SIZE).filter(|page| bytes[page * PAGE_SIZE] == 0x05).collect();
+    assert!(!inner.is_empty());
+    for page in inner {
+        bytes[page * PAGE_SIZE..][..PAGE_SIZE].fill(0);
+    }
+    fs::write(&database, bytes).unwrap();
+    assert!(matches!(Journal::open(folder.path()), Err(error) if error.obstacle() == super::super::Obstacle::Damaged));
+    assert_eq!(salvaged(folder.path()).0.len(), written.len());
+}
+
+#[test]
+fn lost_numbers_are_named_and_those_of_the_checkpoint_stay_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut entries: Vec<_> = [3, 4, 7, 8, 12].map(|number| Entry { seq: number, ..entry(number) }).into();
+    let checkpoint = |position| Some((Checkpoint { position, state: "{}".into() }, vec![]));
+    let (journal, salvaged) = write(&folder.path().join("a"), entries.clone(), checkpoint(7), at(NOW)).unwrap();
+    assert_eq!(salvaged.lost, [5..=6, 9..=11]);
+    assert_eq!(all(&journal).iter().map(|entry| entry.seq).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
+    // A damaged time is no reason to lose an event, nor to age the others.
+    entries[1].recorded_at = Timestamp::EPOCH.plus(Duration::from_secs(NOW * NOW));
+    entries[2].recorded_at = Timestamp::EPOCH;
+    let (journal, salvaged) = write(&folder.path().join("b"), entries, checkpoint(20), at(NOW)).unwrap();
+    assert_eq!(salvaged.lost, [5..=6, 9..=11, 13..=20]);
+    assert_eq!((journal.events(), journal.last_seq()), (5, 20));
+}

@@ -49,6 +49,9 @@ pub const DATABASE_FILE: &str = "journal.db";
 const UNRECOGNIZED_KEPT: u64 = 1000;
 /// A write-ahead log with so many pages that the database does not have is transferred to it.
 const LONG_LOG: i64 = 1000;
+/// What stands here for a moment tells whether the disk has so much room, in bytes.
+const ROOM_FILE: &str = "journal.room";
+const ROOM: usize = 64 << 10;
 
 /// The durable log of events and the checkpoint of their fold.
 #[derive(Debug)]
@@ -205,12 +208,17 @@ impl Journal {
         Ok(expired as u64)
     }
 
-    /// Writes something and takes it back: whether the journal can be written.
+    /// Writes something to the journal, and more beside it: whether there is room for what may come.
     ///
     /// # Errors
     ///
     /// Why it cannot.
     pub fn probe(&mut self) -> Result<(), JournalError> {
+        let room = self.path.with_file_name(ROOM_FILE);
+        let written = fs::write(&room, [0; ROOM]).and_then(|()| File::open(&room)?.sync_all());
+        // When it was not made it cannot be removed either.
+        let _ = fs::remove_file(&room);
+        written.map_err(|source| JournalError::Folder { path: room, source })?;
         self.transaction("cannot be written", |transaction| {
             transaction.execute("UPDATE probe SET count = count + 1", []).map(drop)
         })

@@ -126,6 +126,11 @@ impl Daemon {
         self.private.trim_start_matches("http://")
     }
 
+    /// The number of the process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The secret in the data folder.
     pub fn secret(&self) -> &str {
         &self.secret

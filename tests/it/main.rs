@@ -21,6 +21,7 @@ mod prometheus;
 mod alertmanager;
 mod history;
 mod unwritable;
+mod faults;
 mod structure;
 mod source;
 mod documents;

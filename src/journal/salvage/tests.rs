@@ -16,24 +16,27 @@ fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let mut written = Vec::new();
-    for number in 1..=events {
-        let mut batch = [entry(number)];
-        if let EventKind::Errored(detail) = &mut batch[0].event.kind {
-            detail.message = Some("long ".repeat(usize::try_from(number % 50).unwrap() * 50).into());
-        }
+    let mut half = (events / 2).max(1);
+    while (written.len() as u64) < events {
+        let first = written.len() as u64 + 1;
+        let mut batch: Vec<_> = (first..=events.min(first + 24)).map(long).collect();
         journal.append(&mut batch, &[]).unwrap();
-        written.extend(batch);
-        if number == events / 2 {
+        written.append(&mut batch);
+        let position = written.len() as u64;
+        if position >= half {
+            half = u64::MAX;
             let row = |number: u8| InputRow {
                 input_id: InputId::from_bytes([number; 16]),
                 state: "s".repeat(200),
                 identities: vec![number; 9000],
             };
-            let checkpoint = Checkpoint { position: number, state: "{}".into() };
+            let checkpoint = Checkpoint { position, state: "{}".into() };
             journal.save_checkpoint(&checkpoint, (0..20).map(row), &[]).unwrap();
             if log {
                 journal.settle().unwrap();
                 leave(&journal);
+                // Something is in the log in any case.
+                journal.probe().unwrap();
             }
         }
     }
@@ -43,6 +46,15 @@ fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
     drop(journal);
     assert_eq!(log_file(&folder.path().join(DATABASE_FILE)).exists(), log);
     (folder, written)
+}
+
+/// An event whose row may go on on other pages.
+fn long(number: u64) -> Entry {
+    let mut entry = entry(number);
+    if let EventKind::Errored(detail) = &mut entry.event.kind {
+        detail.message = Some("long ".repeat(usize::try_from(number % 50).unwrap() * 50).into());
+    }
+    entry
 }
 
 fn leave(journal: &Journal) {

@@ -1,0 +1,146 @@
+//! SIGKILL at every call that writes or syncs, one after the other.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use super::{Fault, check_restart, command_through, event, journaled, post, recorder, strace, trace};
+use crate::daemon::{Daemon, fixture};
+
+/// What changes files.
+const CALLS: &str = "pwrite64,write,fdatasync,fsync,ftruncate,unlink,mkdir";
+/// So many are killed at a time.
+const AT_ONCE: usize = 4;
+
+/// Calls `round` with 1, 2, 3 and so on until it says that it was not hurt; how many were.
+fn until_unharmed(round: impl Fn(u32) -> bool + Sync) -> u32 {
+    let (next, unharmed) = (AtomicU32::new(1), AtomicBool::new(false));
+    let hurt = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while !unharmed.load(Ordering::Acquire) {
+                    if round(next.fetch_add(1, Ordering::AcqRel)) {
+                        unharmed.store(true, Ordering::Release);
+                    } else {
+                        hurt.fetch_add(1, Ordering::AcqRel);
+                    }
+                }
+            });
+        }
+    });
+    hurt.into_inner()
+}
+
+/// Starts the daemon, which is killed at its call number `when` on these paths, or ended when it is ready.
+fn start_and_kill(strace: &Path, folder: &Path, paths: &[&str], when: u32) -> ExitStatus {
+    let injection = format!("{CALLS}:signal=SIGKILL:when={when}");
+    // With -D the daemon is our own child, and strace is nobody's.
+    let mut arguments = ["-D", "-f", "-o", "/dev/null", "-e", "signal=none"].map(str::to_owned).to_vec();
+    arguments.extend(trace(&[&injection]));
+    arguments.extend(paths.iter().flat_map(|path| ["-P".to_owned(), (*path).to_owned()]));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut child = command_through(folder, strace, &arguments).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    for line in lines {
+        if line.contains("\"message\":\"ready\"") {
+            let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+        }
+    }
+    child.wait().unwrap()
+}
+
+#[test]
+fn killed_at_any_write_of_its_first_start_it_starts_again() {
+    let Some(strace) = strace() else { return };
+    let killed = until_unharmed(|when| {
+        let folder = tempfile::tempdir().unwrap();
+        let ended = start_and_kill(&strace, folder.path(), &[], when);
+        check_restart(folder.path(), &BTreeSet::new(), &BTreeSet::new());
+        ended.success()
+    });
+    assert!(killed > 20, "a first start writes more often than {killed} times");
+}
+
+#[test]
+fn killed_at_any_write_of_a_restart_it_starts_again() {
+    let Some(strace) = strace() else { return };
+    let crashed = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(crashed.path());
+    let sent: BTreeSet<u64> = (1..=3).collect();
+    for number in &sent {
+        assert_eq!(daemon.post(&event(*number)).status, 200);
+    }
+    daemon.kill();
+    let killed = until_unharmed(|when| {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        fs::create_dir(&data).unwrap();
+        for file in ["journal.db", "journal.db-wal", "webhook-secret"] {
+            fs::copy(crashed.path().join("data").join(file), data.join(file)).unwrap();
+        }
+        let paths = ["journal.db", "journal.db-wal"].map(|file| data.join(file).to_str().unwrap().to_owned());
+        let ended = start_and_kill(&strace, folder.path(), &[&paths[0], &paths[1]], when);
+        check_restart(folder.path(), &sent, &sent);
+        ended.success()
+    });
+    assert!(killed > 5, "a restart writes more often than {killed} times");
+}
+
+#[test]
+fn killed_at_any_write_of_recording_what_was_answered_is_there_once_and_nothing_else_is() {
+    let Some(strace) = strace() else { return };
+    let killed = until_unharmed(|when| {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(folder.path());
+        let secret = daemon.secret().to_owned();
+        let injection = format!("{CALLS}:signal=SIGKILL:when={when}");
+        let fault = Fault::of_thread(&strace, recorder(&daemon), &[&injection]);
+        let (mut sent, mut accepted) = (BTreeSet::new(), BTreeSet::new());
+        for number in [1, 2, 1, 3] {
+            sent.insert(number);
+            match post(&daemon, &secret, &event(number)) {
+                Some(answer) => {
+                    assert_eq!(answer.status, "200 OK");
+                    accepted.insert(number);
+                }
+                None => break,
+            }
+        }
+        let _ = post(&daemon, &secret, &fixture("save-and-test-properly"));
+        let _ = post(&daemon, &secret, &fixture("unknown-event-type"));
+        let ended = daemon.stop();
+        drop(fault);
+        check_restart(folder.path(), &accepted, &sent);
+        ended.success()
+    });
+    assert!(killed > 20, "recording and stopping write more often than {killed} times");
+}
+
+#[test]
+fn killed_while_it_salvages_the_damaged_journal_is_whole() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for number in 1..=3 {
+        assert_eq!(daemon.post(&event(number)).status, 200);
+    }
+    daemon.kill();
+    let database = folder.path().join("data/journal.db");
+    let before = fs::read(&database).unwrap();
+    let injection = format!("{CALLS}:signal=SIGKILL:when=9");
+    let mut killed = Command::new(&strace);
+    killed.current_dir(folder.path()).args(["-f", "-o", "/dev/null"]).args(trace(&[&injection]));
+    killed.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);
+    assert!(!killed.status().unwrap().success());
+    assert!(fs::read(&database).unwrap() == before);
+    let again = crate::daemon::run(folder.path(), &["journal", "salvage", "new"]);
+    assert_eq!((again.code, again.stdout.as_str()), (Some(1), ""), "half a journal is no place for another");
+    fs::remove_dir_all(folder.path().join("new")).unwrap();
+    assert_eq!(crate::daemon::run(folder.path(), &["journal", "salvage", "new"]).code, Some(0));
+    assert_eq!(journaled(folder.path(), "new").len(), 3);
+}

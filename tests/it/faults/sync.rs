@@ -1,0 +1,80 @@
+//! A sync that fails: the disk may have lost what was written, and will not say so again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use super::{Fault, check_restart, event, post, recorder, strace, trace};
+use crate::daemon::{Daemon, command, ran};
+
+/// The exit code that says so.
+const UNSYNCED: Option<i32> = Some(74);
+
+#[test]
+fn a_failed_sync_is_answered_503_and_ends_the_daemon_with_its_own_code_and_a_restart_is_whole() {
+    let Some(strace) = strace() else { return };
+    let mut failures = 0;
+    loop {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(folder.path());
+        let injection = format!("fsync,fdatasync:error=EIO:when={}", failures + 1);
+        let fault = Fault::of_thread(&strace, recorder(&daemon), &[&injection]);
+        let (mut sent, mut accepted) = (BTreeSet::new(), BTreeSet::new());
+        let mut refused = false;
+        for number in 1..=3 {
+            let Some(answer) = post(&daemon, &daemon.secret().to_owned(), &event(number)) else { break };
+            sent.insert(number);
+            if answer.status == "200 OK" {
+                assert!(!refused, "nothing is accepted after a failed sync");
+                accepted.insert(number);
+            } else {
+                assert_eq!(answer.status, "503 Service Unavailable");
+                assert_eq!(answer.header("retry-after"), "5");
+                refused = true;
+                break;
+            }
+        }
+        if refused {
+            daemon.wait_for("the disk failed to sync; stopping, a new start finds what was synced");
+        } else {
+            daemon.signal("TERM");
+        }
+        let ended = daemon.wait();
+        drop(fault);
+        check_restart(folder.path(), &accepted, &sent);
+        if ended.success() {
+            break;
+        }
+        assert_eq!(ended.code(), UNSYNCED, "sync {}", failures + 1);
+        failures += 1;
+    }
+    // One for each event, one for the checkpoint, and two to transfer the log.
+    assert!(failures >= 5, "only {failures} syncs were seen");
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_told_at_the_start() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let start = |injection: &str| {
+        let daemon = command(folder.path());
+        let mut start = Command::new(&strace);
+        start.current_dir(folder.path()).args(["-f", "-o", "/dev/null", "-e", "signal=none"]);
+        start.args(trace(&[injection])).arg(daemon.get_program()).args(daemon.get_args());
+        ran(&mut start)
+    };
+    let first = start("fsync,fdatasync:error=EIO");
+    assert_eq!(first.code, UNSYNCED, "{}", first.stderr);
+    assert!(first.stderr.contains("data/journal.db: cannot be "), "{}", first.stderr);
+    // What a crash has left is not shown before it is synced.
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    daemon.kill();
+    let log = |folder: &Path| std::fs::read(folder.join("data/journal.db-wal")).unwrap();
+    let before = log(folder.path());
+    let second = start("fsync,fdatasync:error=EIO");
+    assert_eq!(second.code, UNSYNCED, "{}", second.stderr);
+    assert!(!second.stderr.contains("\"message\":\"ready\""), "{}", second.stderr);
+    assert!(log(folder.path()) == before, "the log stays until it is transferred");
+    check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1]));
+}

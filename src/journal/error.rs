@@ -18,6 +18,14 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
+    /// What names the database may not be on the disk.
+    #[error("{}: cannot be synced", path.display())]
+    FolderUnsynced {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Another process owns the data folder.
     #[error("{}: in use by another stream-live-exporter; stop it or choose another --storage.path", path.display())]
     InUse {
@@ -101,6 +109,7 @@ impl JournalError {
         match self {
             Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_sqlite(*error),
             Self::Folder { source, .. } => of_system(source),
+            Self::FolderUnsynced { .. } => Obstacle::Unsynced,
             Self::ReadOnly { .. } => Obstacle::ReadOnly,
             Self::InUse { .. } => Obstacle::Held,
             Self::Unsound { .. } | Self::Damaged { .. } => Obstacle::Damaged,

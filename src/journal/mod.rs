@@ -82,7 +82,7 @@ impl Journal {
         let connection = Connection::open(&path).map_err(failed(&path, "cannot be opened"))?;
         let journal = Self::prepare(connection, path, Some(lock))?;
         // The files are of no use when the folder that names them is not on the disk.
-        [Some(folder), folder.parent()].into_iter().flatten().try_for_each(sync_folder).map_err(in_folder)?;
+        [Some(folder), folder.parent()].into_iter().flatten().try_for_each(sync_folder)?;
         Ok(journal)
     }
 
@@ -318,9 +318,10 @@ fn is_read_only(path: &Path) -> bool {
     lock.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+fn sync_folder(folder: &Path) -> Result<(), JournalError> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    File::open(folder)?.sync_all()
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|source| JournalError::FolderUnsynced { path: folder.to_owned(), source })
 }
 
 /// The database's write-ahead log.

@@ -58,7 +58,8 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) 
     let found = pragma(connection, "user_version")?;
     let foreign = match pragma(connection, "application_id")? {
         APPLICATION_ID => false,
-        0 => found != 0 || !writable || pragma(connection, "page_count")? != 0,
+        // A first start that was killed leaves a database with nothing in it.
+        0 => found != 0 || !writable || holds_anything(connection).map_err(failed("cannot be read"))?,
         _ => true,
     };
     if foreign {
@@ -94,6 +95,10 @@ fn refuse_damage(connection: &Connection, path: &Path) -> Result<(), JournalErro
     let problem: String =
         connection.query_one("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed(path, "cannot be read"))?;
     if problem == "ok" { Ok(()) } else { Err(JournalError::Unsound { path: path.to_owned(), problem }) }
+}
+
+fn holds_anything(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_one("SELECT EXISTS (SELECT * FROM sqlite_schema)", [], |row| row.get(0))
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

@@ -1,0 +1,85 @@
+//! The clock jumps both ways under the daemon.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{INPUT, journaled};
+use crate::daemon::{Daemon, command, notification};
+use crate::tools::tool;
+
+const CONNECTED_SECONDS: &str = "cloudflare_stream_live_input_connected_seconds_total";
+
+/// The library that stands between the daemon and the clock; `None` when it is to be skipped.
+fn faketime() -> Option<PathBuf> {
+    let libraries = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
+    let libraries = libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+    let default = libraries.into_iter().find(|library| library.is_file());
+    tool("LIBFAKETIME", &default.unwrap_or_else(|| Path::new("/usr/lib/faketime/libfaketimeMT.so.1").to_owned()))
+}
+
+/// A daemon whose wall clock is off by what the file `offset` says; its monotonic clock is not touched.
+fn start(library: &Path, folder: &Path) -> Daemon {
+    let mut command = command(folder);
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", folder.join("offset"));
+    command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+    Daemon::spawn(command, folder)
+}
+
+fn set_offset(folder: &Path, offset: &str) {
+    // In one step: it is read all the time.
+    fs::write(folder.join("offset.new"), format!("{offset}\n")).unwrap();
+    fs::rename(folder.join("offset.new"), folder.join("offset")).unwrap();
+}
+
+/// A time so many seconds before that of this machine.
+fn ago(seconds: i64) -> String {
+    (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds)).to_string()
+}
+
+#[test]
+fn a_clock_that_jumps_either_way_loses_nothing_and_no_counter_falls() {
+    let Some(library) = faketime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    set_offset(folder.path(), "+0s");
+    let mut daemon = start(&library, folder.path());
+    let series = format!("{CONNECTED_SECONDS}{{input_id=\"{INPUT}\"}}");
+    let post = |daemon: &Daemon, event: &str, seconds_ago: i64| {
+        let answer = daemon.post(&notification(INPUT, event, &ago(seconds_ago)));
+        assert_eq!(answer.body, r#"{"outcome":"recorded"}"#);
+    };
+    post(&daemon, "connected", 100);
+    let mut shown = daemon.metric(&series).unwrap();
+    assert!((100.0..200.0).contains(&shown), "{shown}");
+
+    // Two hours ahead: the time that runs is that of the clock.
+    let mut look = |daemon: &Daemon| {
+        let now = daemon.metric(&series).unwrap();
+        assert!(now >= shown, "the counter fell from {shown} to {now}");
+        shown = now;
+        now
+    };
+    set_offset(folder.path(), "+7200s");
+    assert!((7300.0..7400.0).contains(&look(&daemon)));
+    post(&daemon, "errored", 50);
+    // An hour behind: what was shown stays shown, and what arrives from the future is counted as such.
+    set_offset(folder.path(), "-3600s");
+    assert!((7300.0..7400.0).contains(&look(&daemon)));
+    post(&daemon, "errored", 40);
+    assert!(daemon.metric("cloudflare_stream_live_notification_clock_skew_total") > Some(0.0));
+    assert_eq!(daemon.get("/-/ready").status, 200);
+
+    // A restart while it is behind, and another one when it is right again.
+    assert!(daemon.stop().success());
+    daemon = start(&library, folder.path());
+    daemon.wait_for("the clock has gone back since the journal was written");
+    assert!((7300.0..7400.0).contains(&look(&daemon)));
+    post(&daemon, "errored", 30);
+    daemon.kill();
+    set_offset(folder.path(), "+0s");
+    daemon = start(&library, folder.path());
+    look(&daemon);
+    post(&daemon, "disconnected", 0);
+    look(&daemon);
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 5);
+}

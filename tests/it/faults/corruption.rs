@@ -1,0 +1,177 @@
+//! A journal that is damaged or from the future: refused, left alone, salvaged.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::{event, journaled};
+use crate::daemon::{Daemon, command, ran, run};
+
+const ADVICE: &str = "stream-live-exporter: `stream-live-exporter journal salvage FOLDER` makes a new journal of all \
+                      that can be read, and leaves this one as it is: see docs/journal.md\n";
+
+/// A data folder with so many events, after an orderly end.
+fn recorded(events: u64) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for number in 1..=events {
+        assert_eq!(daemon.post(&event(number)).status, 200);
+    }
+    assert!(daemon.stop().success());
+    folder
+}
+
+/// What is in the data folder, byte for byte; what SQLite shares between processes is no part of it.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = fs::read_dir(folder.join("data")).unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "db" || extension == "db-wal"));
+    files.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect()
+}
+
+/// The start is refused, `journal verify` fails, and neither changes anything; what both say.
+fn refused(folder: &Path) -> (String, String) {
+    let before = files(folder);
+    let start = ran(&mut command(folder));
+    assert_eq!(start.code, Some(1), "{}", start.stderr);
+    assert!(files(folder) == before, "the start changed the files");
+    let verified = run(folder, &["journal", "verify"]);
+    assert_eq!((verified.code, verified.stdout.as_str()), (Some(1), ""));
+    assert!(files(folder) == before, "the check changed the files");
+    // What comes before is the log.
+    let errors = start.stderr.lines().filter(|line| !line.starts_with('{'));
+    (errors.map(|line| format!("{line}\n")).collect(), verified.stderr)
+}
+
+#[test]
+fn a_damaged_journal_is_refused_with_what_to_do_and_never_changed() {
+    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+        ("overwritten in the middle", |bytes| {
+            let middle = bytes.len() / 2 / 4096 * 4096;
+            bytes[middle..middle + 4096].fill(0x55);
+        }),
+        ("first page of events", |bytes| bytes[4096..8192].fill(0)),
+        ("truncated", |bytes| bytes.truncate(bytes.len() / 2)),
+        ("truncated within a page", |bytes| bytes.truncate(6000)),
+        ("no database", |bytes| bytes[..100].fill(b'x')),
+        ("text", |bytes| *bytes = b"not a database at all".repeat(500)),
+    ];
+    for (name, damage) in damages {
+        let folder = recorded(60);
+        let database = folder.path().join("data/journal.db");
+        let mut bytes = fs::read(&database).unwrap();
+        damage(&mut bytes);
+        fs::write(&database, bytes).unwrap();
+        let (start, verified) = refused(folder.path());
+        for told in [start, verified] {
+            assert!(told.starts_with("stream-live-exporter: data/journal.db: "), "{name}: {told}");
+            assert!(told.ends_with(ADVICE), "{name}: {told}");
+        }
+    }
+}
+
+#[test]
+fn damage_that_only_the_meaning_shows_is_refused_and_never_changed() {
+    for (damage, problem) in [
+        ("UPDATE events SET event = 'exploded' WHERE seq = 30", "event 30 is damaged: the event is none that is known"),
+        ("UPDATE checkpoint SET state = '{}'", "the checkpoint is damaged: its state cannot be read"),
+        ("UPDATE inputs SET state = '{}'", "input 2c28dd2cc444cb77578c4840b51e43a8 is damaged: its state cannot be read"),
+    ] {
+        let folder = recorded(31);
+        let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+        database.execute_batch(damage).unwrap();
+        drop(database);
+        let told = format!("stream-live-exporter: data/journal.db: {problem}\n{ADVICE}");
+        assert_eq!(refused(folder.path()), (told.clone(), told));
+        // All that is not damaged is kept, and the rest is what these events amount to.
+        let salvaged = run(folder.path(), &["journal", "salvage", "new"]);
+        assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(0), ""));
+        let kept = if problem.starts_with("event") { 30 } else { 31 };
+        assert_eq!(journaled(folder.path(), "new").len(), kept, "{problem}");
+    }
+}
+
+#[test]
+fn an_empty_database_beside_a_log_is_refused_and_the_log_survives() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    daemon.kill();
+    fs::write(folder.path().join("data/journal.db"), b"").unwrap();
+    let before = files(folder.path());
+    let start = ran(&mut command(folder.path()));
+    let problem = "data/journal.db: is damaged: it is missing or empty, but its write-ahead log is not";
+    assert_eq!((start.code, start.stderr), (Some(1), format!("stream-live-exporter: {problem}\n{ADVICE}")));
+    assert!(files(folder.path()) == before, "the start changed the files");
+    assert_eq!(run(folder.path(), &["journal", "salvage", "new"]).code, Some(0));
+    assert_eq!(journaled(folder.path(), "new").len(), 1);
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_refused_and_never_changed_not_even_its_log() {
+    let folder = recorded(3);
+    let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
+    // The newer version was killed: part of the journal is in the log.
+    let keep = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    database.set_db_config(keep, true).unwrap();
+    database.pragma_update(None, "user_version", 2).unwrap();
+    drop(database);
+    assert_eq!(files(folder.path()).len(), 2);
+    let told = "stream-live-exporter: data/journal.db: has schema version 2, but this version knows only 1; \
+                use a newer stream-live-exporter\n";
+    assert_eq!(refused(folder.path()), (told.to_owned(), told.to_owned()));
+    let salvaged = run(folder.path(), &["journal", "salvage", "new"]);
+    assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(1), told));
+    assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn a_salvaged_journal_says_what_was_lost_and_the_daemon_goes_on_with_it() {
+    let folder = recorded(120);
+    let database = folder.path().join("data/journal.db");
+    let mut bytes = fs::read(&database).unwrap();
+    // The page with the most events in the middle.
+    let of_events = |page: &[u8]| page[0] == 0x0d && page.windows(9).any(|text| text == b"connected");
+    let pages: Vec<usize> = (1..bytes.len() / 4096).filter(|page| of_events(&bytes[page * 4096..][..4096])).collect();
+    let damaged = pages[1];
+    bytes[damaged * 4096..][..4096].fill(0);
+    fs::write(&database, bytes).unwrap();
+
+    let salvaged = run(folder.path(), &["journal", "salvage", "new"]);
+    assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(0), ""));
+    let kept = journaled(folder.path(), "new").len();
+    assert!((40..120).contains(&kept), "{kept}");
+    let lost = 120 - kept;
+    let told = salvaged.stdout.strip_prefix(&format!("new/journal.db: {kept} events kept, {lost} lost: "));
+    let (range, rest) = told.and_then(|told| told.split_once("; ")).unwrap_or_else(|| panic!("{}", salvaged.stdout));
+    let (first, last) = range.split_once(" to ").unwrap();
+    assert_eq!(last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1, lost);
+    assert_eq!(rest, "the checkpoint is kept\n");
+
+    fs::copy(folder.path().join("data/webhook-secret"), folder.path().join("new/webhook-secret")).unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--storage.path=new"]);
+    // With its checkpoint the counters are what they were.
+    let events = r#"cloudflare_stream_live_input_events_total{input_id="2c28dd2cc444cb77578c4840b51e43a8",event="#;
+    let counted = ["connected", "disconnected"].map(|kind| daemon.metric(&format!("{events}\"{kind}\"}}")).unwrap());
+    assert_eq!(counted, [60.0, 60.0]);
+    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(kept as f64));
+    let secret = fs::read_to_string(folder.path().join("data/webhook-secret")).unwrap();
+    assert_eq!(daemon.post_with(secret.trim(), &event(120)).body, r#"{"outcome":"duplicate"}"#);
+    assert_eq!(daemon.post_with(secret.trim(), &event(121)).body, r#"{"outcome":"recorded"}"#);
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "new").len(), kept + 1);
+}
+
+#[test]
+fn a_salvage_keeps_off_what_is_in_use_and_what_exists() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let in_use = run(folder.path(), &["journal", "salvage", "new"]);
+    assert_eq!(in_use.code, Some(1));
+    assert!(in_use.stderr.contains("data: in use by another stream-live-exporter"), "{}", in_use.stderr);
+    assert!(daemon.stop().success());
+    let exists = run(folder.path(), &["journal", "salvage", "data"]);
+    assert_eq!(exists.stderr, "stream-live-exporter: data: cannot be used as data folder: File exists (os error 17)\n");
+    let nothing = run(folder.path(), &["--storage.path=none", "journal", "salvage", "new"]);
+    assert_eq!((nothing.code, folder.path().join("new").exists()), (Some(1), false), "{}", nothing.stderr);
+    assert!(!folder.path().join("none").exists());
+}

@@ -1,0 +1,184 @@
+//! Disks that are full, read-only or slow: refuse, say why, recover without help.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use super::{Fault, command_through, event, journaled, post, recorder, strace};
+use crate::daemon::{Daemon, eventually, ran, run};
+use crate::tools::tool;
+
+const SECRET: &str = "of-the-test";
+
+/// The arguments that let `unshare` run a command with mounts of its own.
+fn with_mounts(script: &str) -> Vec<&str> {
+    // Whoever is not root is it there.
+    let root = fs::metadata("/proc/self").expect("there is a /proc").uid() == 0;
+    let namespaces: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
+    [namespaces, &["sh", "-c", script, "sh"]].concat()
+}
+
+/// The data folder as the daemon sees it, from outside.
+fn data(daemon: &Daemon, folder: &Path) -> PathBuf {
+    let path = folder.join("data");
+    Path::new(&format!("/proc/{}/root", daemon.pid())).join(path.strip_prefix("/").expect("it is absolute"))
+}
+
+/// Takes all the room that is left.
+fn fill(file: &mut File) {
+    for size in [4096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+/// Readiness as the private listener tells it.
+fn ready(daemon: &Daemon) -> (u16, String) {
+    let answer = daemon.get("/-/ready");
+    (answer.status, answer.body)
+}
+
+fn not_ready(why: &str) -> (u16, String) {
+    (503, format!("journal: notifications cannot be made durable: {why}\n"))
+}
+
+#[test]
+fn a_full_disk_refuses_is_told_shows_nothing_that_is_not_durable_and_recovers_when_there_is_space() {
+    let Some(unshare) = tool("UNSHARE", Path::new("unshare")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("data")).unwrap();
+    let script = "mount -t tmpfs -o size=2m,mode=0700 tmpfs data && exec \"$@\"";
+    let mut small = command_through(folder.path(), &unshare, &with_mounts(script));
+    small.env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__TEST", SECRET);
+    let daemon = Daemon::spawn(small, folder.path());
+    let data = data(&daemon, folder.path());
+    assert_eq!(daemon.post_with(SECRET, &event(1)).status, 200);
+
+    let filler = data.join("filler");
+    let mut file = File::create(&filler).unwrap();
+    fill(&mut file);
+    // The log has room in it for some that are small.
+    let mut accepted = 1;
+    while daemon.post_with(SECRET, &event(accepted + 1)).status == 200 {
+        accepted += 1;
+        fill(&mut file);
+    }
+    let shown = |daemon: &Daemon| daemon.metric("stream_live_exporter_journal_events");
+    let events = r#"cloudflare_stream_live_input_events_total{input_id="2c28dd2cc444cb77578c4840b51e43a8",event="#;
+    let counted = |daemon: &Daemon| -> f64 {
+        ["connected", "disconnected"].iter().filter_map(|kind| daemon.metric(&format!("{events}\"{kind}\"}}"))).sum()
+    };
+    for _ in 0..3 {
+        assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).status, 503);
+        assert_eq!(ready(&daemon), not_ready("the disk is full"));
+        assert_eq!((shown(&daemon), counted(&daemon)), (Some(accepted as f64), accepted as f64));
+    }
+    assert_eq!(daemon.get("/-/healthy").status, 200);
+    daemon.wait_for("the journal cannot be written; notifications are refused until it can");
+
+    drop(file);
+    fs::remove_file(&filler).unwrap();
+    daemon.wait_for("the journal can be written again");
+    assert_eq!(ready(&daemon), (200, "ready\n".to_owned()));
+    assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).body, r#"{"outcome":"recorded"}"#);
+    assert_eq!(journaled(folder.path(), data.to_str().unwrap()).len() as u64, accepted + 1);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn a_file_system_that_becomes_read_only_refuses_and_is_told_and_recovers() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["pwrite64,ftruncate,openat,unlink:error=EROFS"]);
+    assert_eq!(daemon.post(&event(2)).status, 503);
+    assert_eq!(ready(&daemon), not_ready("the file system is read-only"));
+    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(1.0));
+    drop(fault);
+    daemon.wait_for("the journal can be written again");
+    assert_eq!(ready(&daemon).0, 200);
+    assert_eq!(daemon.post(&event(2)).body, r#"{"outcome":"recorded"}"#);
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 2);
+}
+
+#[test]
+fn a_start_on_a_read_only_file_system_is_refused_and_its_journal_can_be_salvaged() {
+    let Some(unshare) = tool("UNSHARE", Path::new("unshare")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    daemon.kill();
+    let script = "mount --bind data data && mount -o remount,bind,ro data && exec \"$@\"";
+    let refused = ran(&mut command_through(folder.path(), &unshare, &with_mounts(script)));
+    let told = "stream-live-exporter: data: cannot be used as data folder: Read-only file system (os error 30)\n";
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), told));
+    let mut salvage = Command::new(unshare);
+    salvage.current_dir(folder.path()).args(with_mounts(script));
+    salvage.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);
+    let salvaged = ran(&mut salvage);
+    assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(0), ""));
+    assert_eq!(run(folder.path(), &["--storage.path=new", "journal", "verify"]).code, Some(0));
+    assert_eq!(journaled(folder.path(), "new").len(), 1);
+}
+
+#[test]
+fn writes_that_fail_once_are_refused_once() {
+    let Some(strace) = strace() else { return };
+    for error in ["EIO", "ENOSPC", "EDQUOT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(folder.path());
+        let fault = Fault::of_thread(&strace, recorder(&daemon), &[&format!("pwrite64:error={error}:when=2")]);
+        assert_eq!(daemon.post(&event(1)).status, 503, "{error}");
+        daemon.wait_for("the journal can be written again");
+        assert_eq!(daemon.post(&event(1)).body, r#"{"outcome":"recorded"}"#, "{error}");
+        drop(fault);
+        assert!(daemon.stop().success());
+        assert_eq!(journaled(folder.path(), "data").len(), 1);
+    }
+}
+
+#[test]
+fn a_slow_disk_is_shared_by_those_who_wait_for_it_and_told() {
+    const DELAY: f64 = 0.3;
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=300ms"]);
+    let (tell, answered) = channel();
+    thread::scope(|scope| {
+        for number in 1..=20 {
+            let (tell, daemon) = (tell.clone(), &daemon);
+            scope.spawn(move || tell.send(post(daemon, daemon.secret(), &event(number)).map(|answer| answer.status)));
+        }
+    });
+    drop(tell);
+    assert_eq!(answered.iter().collect::<Vec<_>>(), vec![Some("200 OK".to_owned()); 20]);
+    let commits = daemon.metric("stream_live_exporter_journal_commit_duration_seconds_count").unwrap();
+    let seconds = daemon.metric("stream_live_exporter_journal_commit_duration_seconds_sum").unwrap();
+    assert!((1.0..10.0).contains(&commits), "twenty notifications took {commits} commits");
+    assert!(seconds >= commits * DELAY, "{commits} commits took {seconds} s");
+    assert_eq!(ready(&daemon).0, 200);
+    drop(fault);
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 20);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nothing() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["write:error=ENOSPC"]);
+    for number in 1..=3 {
+        assert_eq!(daemon.post(&event(number)).status, 200);
+    }
+    drop(fault);
+    assert_eq!(daemon.post(&event(4)).status, 200);
+    eventually("the log goes on", || !daemon.log().iter().all(|line| line["message"] != "input changed"));
+    assert!(daemon.stop().success());
+}

@@ -152,7 +152,7 @@ fn salvage(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let count: u64 = lost.iter().map(|range| range.end() - range.start() + 1).sum();
     let ranges: Vec<_> = lost.iter().map(|range| format!("{} to {}", range.start(), range.end())).collect();
     let lost =
-        if count == 0 { "none is known to be lost".to_owned() } else { format!("{count} lost: {}", ranges.join(", ")) };
+        if count == 0 { "no gap between them".to_owned() } else { format!("{count} lost: {}", ranges.join(", ")) };
     let checkpoint = match checkpoint {
         true => "the checkpoint is kept",
         false => "the checkpoint is lost, counters begin anew with the events that are kept",

@@ -24,8 +24,11 @@ fn recorded(events: u64) -> tempfile::TempDir {
 /// What is in the data folder, byte for byte; what SQLite shares between processes is no part of it.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder.join("data")).unwrap().map(|file| file.unwrap().path());
-    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "db" || extension == "db-wal"));
-    files.map(|path| (path.display().to_string(), fs::read(path).unwrap())).collect()
+    let files =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "db" || extension == "db-wal"));
+    let files = files.map(|path| (path.display().to_string(), fs::read(path).unwrap()));
+    // An empty log is as good as none.
+    files.filter(|(_, bytes)| !bytes.is_empty()).collect()
 }
 
 /// The start is refused, `journal verify` fails, and neither changes anything; what both say.
@@ -33,7 +36,7 @@ fn refused(folder: &Path) -> (String, String) {
     let before = files(folder);
     let start = ran(&mut command(folder));
     assert_eq!(start.code, Some(1), "{}", start.stderr);
-    assert!(files(folder) == before, "the start changed the files");
+    assert!(files(folder) == before, "the start changed the files: {}", start.stderr);
     let verified = run(folder, &["journal", "verify"]);
     assert_eq!((verified.code, verified.stdout.as_str()), (Some(1), ""));
     assert!(files(folder) == before, "the check changed the files");
@@ -74,7 +77,10 @@ fn damage_that_only_the_meaning_shows_is_refused_and_never_changed() {
     for (damage, problem) in [
         ("UPDATE events SET event = 'exploded' WHERE seq = 30", "event 30 is damaged: the event is none that is known"),
         ("UPDATE checkpoint SET state = '{}'", "the checkpoint is damaged: its state cannot be read"),
-        ("UPDATE inputs SET state = '{}'", "input 2c28dd2cc444cb77578c4840b51e43a8 is damaged: its state cannot be read"),
+        (
+            "UPDATE inputs SET state = '{}'",
+            "input 2c28dd2cc444cb77578c4840b51e43a8 is damaged: its state cannot be read",
+        ),
     ] {
         let folder = recorded(31);
         let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
@@ -129,8 +135,8 @@ fn a_salvaged_journal_says_what_was_lost_and_the_daemon_goes_on_with_it() {
     let folder = recorded(120);
     let database = folder.path().join("data/journal.db");
     let mut bytes = fs::read(&database).unwrap();
-    // The page with the most events in the middle.
-    let of_events = |page: &[u8]| page[0] == 0x0d && page.windows(9).any(|text| text == b"connected");
+    // A page in the middle of those that have many events.
+    let of_events = |page: &[u8]| page[0] == 0x0d && page.windows(9).filter(|text| text == b"connected").count() > 9;
     let pages: Vec<usize> = (1..bytes.len() / 4096).filter(|page| of_events(&bytes[page * 4096..][..4096])).collect();
     let damaged = pages[1];
     bytes[damaged * 4096..][..4096].fill(0);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,7 +85,13 @@ fn a_full_disk_refuses_is_told_shows_nothing_that_is_not_durable_and_recovers_wh
     daemon.wait_for("the journal can be written again");
     assert_eq!(ready(&daemon), (200, "ready\n".to_owned()));
     assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).body, r#"{"outcome":"recorded"}"#);
-    assert_eq!(journaled(folder.path(), data.to_str().unwrap()).len() as u64, accepted + 1);
+    // The file system goes with the daemon, so what a crash would leave is looked at.
+    let copy = folder.path().join("copy");
+    fs::create_dir(&copy).unwrap();
+    for file in ["journal.db", "journal.db-wal"] {
+        fs::copy(data.join(file), copy.join(file)).unwrap();
+    }
+    assert_eq!(journaled(folder.path(), "copy").len() as u64, accepted + 1);
     assert!(daemon.stop().success());
 }
 
@@ -150,10 +157,11 @@ fn a_slow_disk_is_shared_by_those_who_wait_for_it_and_told() {
     let daemon = Daemon::start(folder.path());
     let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=300ms"]);
     let (tell, answered) = channel();
+    let (address, secret) = (daemon.public_address(), daemon.secret());
     thread::scope(|scope| {
         for number in 1..=20 {
-            let (tell, daemon) = (tell.clone(), &daemon);
-            scope.spawn(move || tell.send(post(daemon, daemon.secret(), &event(number)).map(|answer| answer.status)));
+            let tell = tell.clone();
+            scope.spawn(move || tell.send(post(address, secret, &event(number)).map(|answer| answer.status)));
         }
     });
     drop(tell);
@@ -170,15 +178,19 @@ fn a_slow_disk_is_shared_by_those_who_wait_for_it_and_told() {
 
 #[test]
 fn a_log_that_cannot_be_written_stops_nothing() {
-    let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
-    let fault = Fault::of_thread(&strace, recorder(&daemon), &["write:error=ENOSPC"]);
-    for number in 1..=3 {
-        assert_eq!(daemon.post(&event(number)).status, 200);
+    let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (public, private) = (free(), free());
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    daemon.current_dir(folder.path()).env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__TEST", SECRET);
+    daemon.args([format!("--webhook.listen-address={public}"), format!("--web.listen-address={private}")]);
+    let mut daemon = daemon.stderr(File::options().write(true).open("/dev/full").unwrap()).spawn().unwrap();
+    let answer = |number: u64| Some(post(&public, SECRET, &event(number))?.status);
+    eventually("it is ready", || answer(1).is_some());
+    for number in 2..=5 {
+        assert_eq!(answer(number).as_deref(), Some("200 OK"));
     }
-    drop(fault);
-    assert_eq!(daemon.post(&event(4)).status, 200);
-    eventually("the log goes on", || !daemon.log().iter().all(|line| line["message"] != "input changed"));
-    assert!(daemon.stop().success());
+    assert!(Command::new("kill").arg(daemon.id().to_string()).status().unwrap().success());
+    assert!(daemon.wait().unwrap().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 5);
 }

@@ -103,7 +103,7 @@ fn killed_at_any_write_of_recording_what_was_answered_is_there_once_and_nothing_
         let (mut sent, mut accepted) = (BTreeSet::new(), BTreeSet::new());
         for number in [1, 2, 1, 3] {
             sent.insert(number);
-            match post(&daemon, &secret, &event(number)) {
+            match post(daemon.public_address(), &secret, &event(number)) {
                 Some(answer) => {
                     assert_eq!(answer.status, "200 OK");
                     accepted.insert(number);
@@ -111,8 +111,8 @@ fn killed_at_any_write_of_recording_what_was_answered_is_there_once_and_nothing_
                 None => break,
             }
         }
-        let _ = post(&daemon, &secret, &fixture("save-and-test-properly"));
-        let _ = post(&daemon, &secret, &fixture("unknown-event-type"));
+        let _ = post(daemon.public_address(), &secret, &fixture("save-and-test-properly"));
+        let _ = post(daemon.public_address(), &secret, &fixture("unknown-event-type"));
         let ended = daemon.stop();
         drop(fault);
         check_restart(folder.path(), &accepted, &sent);

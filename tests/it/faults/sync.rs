@@ -22,7 +22,7 @@ fn a_failed_sync_is_answered_503_and_ends_the_daemon_with_its_own_code_and_a_res
         let (mut sent, mut accepted) = (BTreeSet::new(), BTreeSet::new());
         let mut refused = false;
         for number in 1..=3 {
-            let Some(answer) = post(&daemon, &daemon.secret().to_owned(), &event(number)) else { break };
+            let Some(answer) = post(daemon.public_address(), daemon.secret(), &event(number)) else { break };
             sent.insert(number);
             if answer.status == "200 OK" {
                 assert!(!refused, "nothing is accepted after a failed sync");

@@ -1,0 +1,109 @@
+//! What else may befall a process: no descriptors left, impatient operators, bugs.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use super::{Fault, check_restart, command_through, event, journaled, post, post_on, recorder, strace};
+use crate::connection::{Connection, exchange, request};
+use crate::daemon::{Daemon, PATIENCE, eventually};
+use crate::tools::tool;
+
+#[test]
+fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
+    const DESCRIPTORS: usize = 80;
+    let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let limit = format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}");
+    let daemon = Daemon::spawn(command_through(folder.path(), &prlimit, &[&limit]), folder.path());
+    let mut private = Connection::open(daemon.private_address()).unwrap();
+    let mut scrape = |path: &str| {
+        private.send(&request(&format!("GET {path}"), b"")).unwrap();
+        private.read_answer().unwrap()
+    };
+    assert_eq!(scrape("/metrics").status, "200 OK");
+    let mut open = Connection::open(daemon.public_address()).unwrap();
+    assert_eq!(post_on(&mut open, daemon.secret(), &event(1)).unwrap().status, "200 OK");
+
+    let crowd: Vec<_> = (0..2 * DESCRIPTORS).map(|_| Connection::open(daemon.public_address()).unwrap()).collect();
+    let listed = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    eventually("there is no descriptor left", || listed() >= DESCRIPTORS);
+    // The daemon needs none for what it does: it records, it tells how it is.
+    assert_eq!(post_on(&mut open, daemon.secret(), &event(2)).unwrap().status, "200 OK");
+    assert_eq!(scrape("/-/ready").text(), "ready\n");
+    assert!(scrape("/metrics").text().contains("stream_live_exporter_journal_events 2\n"));
+    // Who comes now waits, and is served when others go.
+    let (tell, answered) = channel();
+    let (address, secret) = (daemon.public_address(), daemon.secret());
+    thread::scope(|scope| {
+        scope.spawn(move || tell.send(post(address, secret, &event(3)).map(|answer| answer.status)));
+        drop(crowd);
+        assert_eq!(answered.recv_timeout(PATIENCE).unwrap().as_deref(), Some("200 OK"));
+    });
+    drop(open);
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 3);
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+    for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(folder.path());
+        assert_eq!(daemon.post(&event(1)).status, 200);
+        // Somebody whose body does not come holds up an orderly end.
+        let mut slow = Connection::open(daemon.public_address()).unwrap();
+        let head =
+            format!("POST /webhook | cf-webhook-auth: {} | expect: 100-continue | content-length: 10", daemon.secret());
+        slow.send(&request(&head, b"")).unwrap();
+        assert_eq!(slow.read_head().unwrap().status, "100 Continue");
+        daemon.signal(first);
+        daemon.wait_for("shutting down: answering what is under way");
+        daemon.signal(second);
+        assert_eq!(daemon.wait().code(), Some(1), "{first}, {second}");
+        // It was not served to its end.
+        assert!(slow.read_answer().is_err(), "{first}, {second}");
+        check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1]));
+    }
+}
+
+#[test]
+fn a_panic_while_it_serves_a_connection_ends_that_alone() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let mut other = Connection::open(daemon.public_address()).unwrap();
+    assert_eq!(post_on(&mut other, daemon.secret(), &event(1)).unwrap().status, "200 OK");
+    // The system claims to have received more than there was room for: what no code expects, and Rust's checks stop.
+    let fault = Fault::of_process(&strace, daemon.pid(), &["recvfrom:retval=1000000:when=1"]);
+    let mut panicked = Connection::open(daemon.public_address()).unwrap();
+    panicked.send(&request("GET /-/healthy", b"")).unwrap();
+    assert_eq!(panicked.read_to_end().unwrap(), b"", "it was closed without an answer");
+    drop(fault);
+    assert_eq!(post_on(&mut other, daemon.secret(), &event(2)).unwrap().text(), r#"{"outcome":"recorded"}"#);
+    for number in 3..20 {
+        assert_eq!(exchange(daemon.public_address(), "GET /-/healthy", b"").status, "200 OK");
+        assert_eq!(daemon.post(&event(number)).status, 200);
+    }
+    assert_eq!(daemon.get("/-/ready").status, 200);
+    drop(other);
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 19);
+}
+
+#[test]
+fn a_panic_of_the_recorder_ends_the_daemon_and_loses_nothing() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let secret = daemon.secret().to_owned();
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    // The system claims to have written more of a log line than there is.
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["write:retval=1000000:when=1"]);
+    let answer = post(daemon.public_address(), &secret, &event(2)).expect("whoever waits is answered");
+    assert_eq!(answer.status, "503 Service Unavailable");
+    assert_eq!(daemon.wait().code(), Some(1));
+    drop(fault);
+    check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1, 2]));
+}

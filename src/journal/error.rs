@@ -118,7 +118,6 @@ impl JournalError {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "SQLite has many ways to fail, and few that call for something")]
 fn of_sqlite(error: rusqlite::ffi::Error) -> Obstacle {
     match (error.code, error.extended_code) {
         (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => Obstacle::Unsynced,

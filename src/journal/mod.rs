@@ -280,7 +280,7 @@ impl Journal {
                 error
             }
             Obstacle::Failing if is_read_only(&self.path) => JournalError::ReadOnly { path: self.path.clone(), action },
-            _ => error,
+            Obstacle::DiskFull | Obstacle::ReadOnly | Obstacle::Held | Obstacle::Damaged | Obstacle::Failing => error,
         }
     }
 

@@ -215,7 +215,10 @@ fn a_journal_is_verified_whole_or_told_damaged() {
     assert_eq!(run(folder.path(), &["journal", "verify"]), success(whole));
     let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
     database.execute("DELETE FROM events WHERE seq = 2", []).unwrap();
-    let damaged = failure("data/journal.db: damaged\nevent 3 follows event 1");
+    let damaged = failure(
+        "data/journal.db: damaged\nevent 3 follows event 1\n`stream-live-exporter journal salvage FOLDER` makes a new \
+         journal of all that can be read, and leaves this one as it is: see docs/journal.md",
+    );
     assert_eq!(run(folder.path(), &["journal", "verify"]), damaged);
     database.execute("UPDATE events SET event = 'exploded' WHERE seq = 1", []).unwrap();
     let damaged = run(folder.path(), &["journal", "verify"]);

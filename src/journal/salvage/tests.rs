@@ -73,8 +73,8 @@ fn salvaged(from: &Path) -> (Vec<Entry>, Salvaged) {
     assert_eq!(left, ["journal.db", "journal.lock"]);
     let journal = Journal::open(&to).unwrap();
     let entries = all(&journal);
-    for (before, after) in entries.iter().zip(&entries[1..]) {
-        assert!(after.seq == before.seq + 1 && after.recorded_at >= before.recorded_at);
+    for pair in entries.windows(2) {
+        assert!(pair[1].seq == pair[0].seq + 1 && pair[1].recorded_at >= pair[0].recorded_at);
     }
     (entries, salvaged)
 }

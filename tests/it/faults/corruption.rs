@@ -10,6 +10,9 @@ use crate::daemon::{Daemon, command, ran, run};
 const ADVICE: &str = "stream-live-exporter: `stream-live-exporter journal salvage FOLDER` makes a new journal of all \
                       that can be read, and leaves this one as it is: see docs/journal.md\n";
 
+/// What happens to a database's bytes.
+type Damage = fn(&mut Vec<u8>);
+
 /// A data folder with so many events, after an orderly end.
 fn recorded(events: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -47,7 +50,7 @@ fn refused(folder: &Path) -> (String, String) {
 
 #[test]
 fn a_damaged_journal_is_refused_with_what_to_do_and_never_changed() {
-    let damages: [(&str, fn(&mut Vec<u8>)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("overwritten in the middle", |bytes| {
             let middle = bytes.len() / 2 / 4096 * 4096;
             bytes[middle..middle + 4096].fill(0x55);

@@ -42,7 +42,7 @@ impl Tally {
                 return;
             }
             let updated_at = updated_at(number * POSTERS + poster);
-            let body = notification(&format!("{:032x}", poster << 8 | number % 256), "errored", &updated_at);
+            let body = notification(&format!("{:032x}", poster * 256 + number % 256), "errored", &updated_at);
             let answer = post_on(&mut connection, secret, &body).expect("every request is answered");
             match answer.status.as_str() {
                 "200 OK" => _ = self.accepted.lock().unwrap_or_else(PoisonError::into_inner).insert(updated_at),

@@ -2,15 +2,19 @@
 
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 use crate::clock;
 use crate::config::{Effective, Settings, Sources};
 use crate::event::{Configured, Expectation, InputId, Schedule, Timestamp};
+use crate::http::WebConfig;
 
 /// So many changes of each scheduled input are told.
 const CHANGES: usize = 3;
 
 pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
+    settings.web.config_file.clone().map(WebConfig::load).transpose().context("web.config_file")?;
     super::print(&effective(&settings.effective))?;
     super::print(&agenda(&settings, clock::now()))?;
     Ok(ExitCode::SUCCESS)

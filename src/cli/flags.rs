@@ -32,6 +32,9 @@ pub(super) struct Flags {
     /// Path of the metrics [default: /metrics]
     #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
     web_telemetry_path: Option<String>,
+    /// Web configuration file of the private listener: TLS, client certificates, users [default: none]
+    #[arg(long = "web.config.file", value_name = "PATH", global = true)]
+    web_config_file: Option<String>,
     /// Data folder [default: data]
     #[arg(long = "storage.path", value_name = "PATH", global = true)]
     storage_path: Option<String>,
@@ -64,6 +67,7 @@ impl Flags {
             ("webhook.max_body_size", self.webhook_max_body_size),
             ("web.listen_address", self.web_listen_address),
             ("web.telemetry_path", self.web_telemetry_path),
+            ("web.config_file", self.web_config_file),
             ("storage.path", self.storage_path),
             ("storage.retention", self.storage_retention),
             ("inputs.max", self.inputs_max),

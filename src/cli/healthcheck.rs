@@ -1,5 +1,9 @@
-//! `healthcheck`: asks the private listener of the daemon with this configuration whether it is
-//! ready, for container engines and scripts.
+//! `healthcheck`: asks the daemon with this configuration whether it is ready, for container engines
+//! and scripts.
+//!
+//! With a web configuration the private listener lets nobody in whom it does not know, and nothing
+//! tells us a password. Then the public listener is asked, which listens from when the journal is
+//! restored until the shutdown.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -13,11 +17,18 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
-    let address = &settings.web.listen_address;
+    let (scheme, address, path) = match (&settings.web.config_file, &settings.webhook.tls) {
+        (None, _) => ("http", &settings.web.listen_address, "/-/ready"),
+        (Some(_), None) => ("http", &settings.webhook.listen_address, "/-/healthy"),
+        (Some(_), Some(_)) => ("https", &settings.webhook.listen_address, "/-/healthy"),
+    };
     let resolved = address.resolve().with_context(|| format!("{address} cannot be resolved"))?;
     let address = resolved.first().ok_or_else(|| anyhow!("{address} resolves to nothing"))?;
-    let url = format!("http://{}/-/ready", reachable(*address));
+    let url = format!("{scheme}://{}{path}", reachable(*address));
+    // The certificate has the name that the world knows, not this address; nothing secret is sent.
+    let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_global(Some(TIMEOUT))
         .http_status_as_error(false)
         .proxy(None)

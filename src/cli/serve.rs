@@ -21,7 +21,7 @@ use super::reload::{Reloader, door, limits};
 use crate::accept::Rejection;
 use crate::clock;
 use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
-use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Webhook};
+use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::{Exporter, LabelValues};
 use crate::recorder::{self, Outcome, Running};
@@ -45,6 +45,9 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
         Certificate::load(CertificateFiles { certificate, key }).context("webhook.tls_cert_file, webhook.tls_key_file")
     });
     let certificate = certificate.transpose()?.map(Arc::new);
+    let web_config = settings.web.config_file.clone().map(WebConfig::load);
+    let web_config = web_config.transpose().context("web.config_file")?.map(Arc::new);
+    warn_of_exposure(&private, web_config.as_deref())?;
 
     let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
     let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));
@@ -52,11 +55,16 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     if let Some(certificate) = certificate.clone() {
         metrics.watch_certificate("webhook", move || certificate.not_after());
     }
+    if let Some(web_config) = web_config.clone().filter(|web_config| web_config.has_tls()) {
+        metrics.watch_certificate("web", move || web_config.not_after());
+    }
     let recorder = recorder::start(journal, limits(&settings), settings.webhook.queue_size, metrics.clone())
         .context("the recorder's thread cannot be started")?;
     let path = settings.webhook.path.clone();
     let webhook = Arc::new(Webhook::new(path, door(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
-    announce(&settings, &secrets, &public, &private)?;
+    let metrics_scheme =
+        if web_config.as_ref().is_some_and(|web_config| web_config.has_tls()) { "https" } else { "http" };
+    announce(&settings, &secrets, &public, (metrics_scheme, &private))?;
 
     let connection_limits = ConnectionLimits {
         total: settings.webhook.max_connections,
@@ -64,7 +72,8 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
         idle_timeout: settings.webhook.idle_timeout,
     };
     let reloader = Reloader::new(sources.clone(), settings, level, webhook.clone(), recorder.handle.clone(), metrics);
-    let daemon = Daemon { recorder, webhook, connection_limits, certificate, reloader: Arc::new(reloader) };
+    let reloader = Arc::new(reloader);
+    let daemon = Daemon { recorder, webhook, connection_limits, certificate, web_config, reloader };
     rt::System::new().block_on(daemon.run(public, private))
 }
 
@@ -73,6 +82,7 @@ struct Daemon {
     webhook: Arc<Webhook>,
     connection_limits: ConnectionLimits,
     certificate: Option<Arc<Certificate>>,
+    web_config: Option<Arc<WebConfig>>,
     reloader: Arc<Reloader>,
 }
 
@@ -83,10 +93,11 @@ impl Daemon {
             webhook,
             connection_limits,
             certificate,
+            web_config,
             reloader,
         } = self;
         let mut signals = Signals::new().context("signals cannot be received")?;
-        let private = http::serve_private(private, connection_limits.idle_timeout, reloader.private());
+        let private = http::serve_private(private, connection_limits.idle_timeout, web_config, reloader.private());
         let private = spawn(private.context("the private listener cannot be served")?);
         let public = tokio::select! {
             restored = restored => match restored {
@@ -171,16 +182,27 @@ fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>
     http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
+/// Says loudly what is open to others on a listener that they can reach.
+fn warn_of_exposure(private: &[TcpListener], web_config: Option<&WebConfig>) -> anyhow::Result<()> {
+    for listener in private {
+        let address = listener.local_addr()?;
+        if let Some(exposure) = WebConfig::exposure(web_config).filter(|_| !address.ip().to_canonical().is_loopback()) {
+            tracing::warn!(%address, exposure, "the private listener is not on loopback");
+        }
+    }
+    Ok(())
+}
+
 /// Says where everything is: to a person in a few lines, to a machine in the log.
 fn announce(
     settings: &Settings,
     secrets: &Secrets,
     public: &[TcpListener],
-    private: &[TcpListener],
+    (metrics_scheme, private): (&str, &[TcpListener]),
 ) -> anyhow::Result<()> {
     let scheme = if settings.webhook.tls.is_some() { "https" } else { "http" };
     let webhook = format!("{scheme}://{}{}", local_address(public)?, settings.webhook.path);
-    let metrics = format!("http://{}{}", local_address(private)?, settings.web.telemetry_path);
+    let metrics = format!("{metrics_scheme}://{}{}", local_address(private)?, settings.web.telemetry_path);
     let secret = match &secrets.own_file {
         Some(file) => file.display().to_string(),
         None => format!(

@@ -95,6 +95,8 @@ pub fn environment_name(key: &str) -> String {
 pub fn flag_name(key: &str) -> String {
     match key.strip_prefix("webhook.secret_files.") {
         Some(name) => format!("--webhook.secret-file {name}"),
+        // As all of Prometheus' exporters call it.
+        None if key == "web.config_file" => "--web.config.file".to_owned(),
         None => format!("--{}", key.replace('_', "-")),
     }
 }

@@ -68,10 +68,11 @@ struct State {
     looked: Stopwatch,
 }
 
+/// A certificate with its key.
 #[derive(Debug)]
-struct Pair {
-    certified: Arc<CertifiedKey>,
-    not_after: Timestamp,
+pub(super) struct Pair {
+    pub(super) certified: Arc<CertifiedKey>,
+    pub(super) not_after: Timestamp,
 }
 
 /// What changes when a file does.
@@ -149,17 +150,24 @@ impl CertificateFiles {
 
     fn read(&self) -> Result<Pair, InvalidCertificate> {
         let read = |path: &Path| fs::read(path).map_err(|error| InvalidCertificate::Unreadable(path.to_owned(), error));
-        let no_certificate = || InvalidCertificate::NoCertificate(self.certificate.clone());
-        let no_key = || InvalidCertificate::NoKey(self.key.clone());
-        let pem = read(&self.certificate)?;
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        Pair::parse((&self.certificate, &read(&self.certificate)?), (&self.key, &read(&self.key)?))
+    }
+}
+
+impl Pair {
+    /// Makes a pair of what two files hold; their names are for the error.
+    pub(super) fn parse(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, InvalidCertificate> {
+        let no_certificate = || InvalidCertificate::NoCertificate(certificate.0.to_owned());
+        let no_key = || InvalidCertificate::NoKey(key.0.to_owned());
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.1).collect();
         let chain = chain.map_err(|_| no_certificate())?;
         let not_after = chain.first().and_then(not_after).ok_or_else(no_certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(&read(&self.key)?).map_err(|_| no_key())?;
-        let key = ring::sign::any_supported_type(&key).map_err(|_| no_key())?;
-        let certified = CertifiedKey::new(chain, key);
-        certified.keys_match().map_err(|_| InvalidCertificate::Mismatch(self.certificate.clone(), self.key.clone()))?;
-        Ok(Pair { certified: Arc::new(certified), not_after })
+        let signing = PrivateKeyDer::from_pem_slice(key.1).map_err(|_| no_key())?;
+        let signing = ring::sign::any_supported_type(&signing).map_err(|_| no_key())?;
+        let certified = CertifiedKey::new(chain, signing);
+        let mismatch = || InvalidCertificate::Mismatch(certificate.0.to_owned(), key.0.to_owned());
+        certified.keys_match().map_err(|_| mismatch())?;
+        Ok(Self { certified: Arc::new(certified), not_after })
     }
 }
 

@@ -10,12 +10,10 @@
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell};
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::rc::{Rc, Weak};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -26,7 +24,7 @@ use actix_web::rt;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::peer::network;
+use super::places::{Place, Places};
 
 /// What a listener's connections may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,19 +40,14 @@ pub struct ConnectionLimits {
 /// The open connections of one listener.
 #[derive(Debug)]
 pub(super) struct Connections {
-    limits: ConnectionLimits,
-    open: Mutex<Open>,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    total: usize,
-    by_peer: HashMap<IpAddr, usize>,
+    places: Arc<Places>,
+    idle_timeout: Duration,
 }
 
 impl Connections {
     pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, open: Mutex::default() })
+        let ConnectionLimits { total, per_peer, idle_timeout } = limits;
+        Arc::new(Self { places: Places::new(total, per_peer), idle_timeout })
     }
 
     /// Takes a new connection in, or shuts it down. The limit of one peer does not hold for `exempt`.
@@ -65,48 +58,9 @@ impl Connections {
         // A peer that has gone already has no address, and nothing to be told.
         let (Ok(peer), Ok(socket)) = (stream.peer_addr(), stream.as_fd().try_clone_to_owned()) else { return };
         let socket = TcpStream::from(socket);
-        match Place::take(self, peer.ip(), exempt(peer.ip())) {
-            Some(place) => _ = data.insert(Connection::watched(socket, place)),
+        match self.places.take(peer.ip(), exempt(peer.ip())) {
+            Some(place) => _ = data.insert(Connection::watched(socket, place, self.idle_timeout)),
             None => shut_down(&socket),
-        }
-    }
-
-    fn open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of the places that the limits leave; free again when it is dropped.
-#[derive(Debug)]
-struct Place {
-    connections: Arc<Connections>,
-    peer: IpAddr,
-}
-
-impl Place {
-    fn take(connections: &Arc<Connections>, address: IpAddr, exempt: bool) -> Option<Self> {
-        let peer = network(address);
-        let mut open = connections.open();
-        let of_peer = open.by_peer.get(&peer).copied().unwrap_or_default();
-        let crowds = of_peer >= connections.limits.per_peer && !exempt;
-        if open.total >= connections.limits.total || crowds {
-            return None;
-        }
-        open.total += 1;
-        open.by_peer.insert(peer, of_peer + 1);
-        Some(Self { connections: connections.clone(), peer })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.connections.open();
-        open.total -= 1;
-        if let Entry::Occupied(mut of_peer) = open.by_peer.entry(self.peer) {
-            *of_peer.get_mut() -= 1;
-            if *of_peer.get() == 0 {
-                of_peer.remove();
-            }
         }
     }
 }
@@ -122,8 +76,7 @@ struct Connection {
 
 impl Connection {
     /// Takes the place, and watches over the connection as long as somebody else holds it.
-    fn watched(socket: TcpStream, place: Place) -> Rc<Self> {
-        let idle_timeout = place.connections.limits.idle_timeout;
+    fn watched(socket: TcpStream, place: Place, idle_timeout: Duration) -> Rc<Self> {
         let deadline = Cell::new(Instant::now() + idle_timeout);
         let connection = Rc::new(Self { socket, deadline, idle_timeout, watch: OnceCell::new(), _place: place });
         let watch = rt::spawn(watch(Rc::downgrade(&connection), connection.deadline.get()));

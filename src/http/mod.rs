@@ -14,9 +14,11 @@ mod failures;
 mod health;
 mod landing;
 mod peer;
+mod places;
 mod scrape;
 mod status;
 mod unread;
+mod web_config;
 mod webhook;
 
 use std::io;
@@ -32,6 +34,7 @@ use actix_web::{App, HttpResponse, HttpServer, guard};
 pub use certificate::{Certificate, CertificateFiles, InvalidCertificate};
 pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
+pub use web_config::{InvalidWebConfig, WebConfig};
 pub use webhook::{Door, Webhook};
 
 use connections::Connections;
@@ -111,18 +114,26 @@ pub fn serve_public(
         .map(|server| server.keep_alive(limits.idle_timeout).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
 }
 
-/// Serves metrics, status and API on these sockets, until the server is stopped.
+/// Serves metrics, status and API on these sockets, to whom the web configuration lets in, until the server is stopped.
 ///
 /// # Errors
 ///
 /// A socket cannot be used.
-pub fn serve_private(listeners: Vec<TcpListener>, idle_timeout: Duration, private: Private) -> io::Result<Server> {
+pub fn serve_private(
+    listeners: Vec<TcpListener>,
+    idle_timeout: Duration,
+    web_config: Option<Arc<WebConfig>>,
+    private: Private,
+) -> io::Result<Server> {
+    let tls = web_config.as_ref().and_then(WebConfig::server_config);
     let telemetry_path = private.telemetry_path.clone();
     let private = Data::new(private);
     let server = HttpServer::new(move || {
+        let web_config = web_config.clone();
         App::new()
             .app_data(private.clone())
             .wrap(Compress::default())
+            .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(from_fn(connections::wind_up))
             .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
             .service(web::resource("/-/healthy").route(web::route().guard(readable()).to(health::healthy)))
@@ -136,9 +147,11 @@ pub fn serve_private(listeners: Vec<TcpListener>, idle_timeout: Duration, privat
     let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS, idle_timeout };
     let connections = Connections::new(limits);
     let server = server.on_connect(move |io, data| connections.admit(io, data, |_| false));
-    listeners.into_iter().try_fold(server, HttpServer::listen).map(|server| {
-        server.keep_alive(idle_timeout).workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run()
-    })
+    let server = listeners.into_iter().try_fold(server, |server, listener| match &tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
+        None => server.listen(listener),
+    })?;
+    Ok(server.keep_alive(idle_timeout).workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
 }
 
 /// Health checks ask with either.

@@ -123,7 +123,7 @@ impl Daemon {
 
     /// The private listener's `host:port`.
     pub fn private_address(&self) -> &str {
-        self.private.trim_start_matches("http://")
+        self.private.trim_start_matches("http://").trim_start_matches("https://")
     }
 
     /// The number of the process.

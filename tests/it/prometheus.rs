@@ -12,8 +12,10 @@ use stream_live_exporter::event::Timestamp;
 use stream_live_exporter::metrics::catalogue::{CHAPTERS, Kind, exporter};
 use tempfile::TempDir;
 
+use crate::authority::Authority;
 use crate::daemon::{Daemon, PATIENCE, eventually};
 use crate::tools::tool;
+use crate::web_config::{TLS, user};
 
 const JOB: &str = "stream-live-exporter";
 const PREFIX: &str = "cloudflare_stream_live_input_";
@@ -28,12 +30,17 @@ struct Prometheus {
 impl Prometheus {
     /// Starts it on a port that is free, and waits until it is ready.
     fn start(program: &Path) -> Self {
+        Self::start_with(program, "")
+    }
+
+    /// The same with more of the scrape configuration.
+    fn start_with(program: &Path, scrape: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         // The targets come from a file: a daemon that was started again has another port and is yet
         // the same instance.
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs:\n- job_name: {JOB}\n  file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]\n"
+             scrape_configs:\n- job_name: {JOB}\n  file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]\n{scrape}"
         );
         fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
         fs::write(folder.path().join("targets.json"), "[]").expect("the folder can be written");
@@ -64,7 +71,7 @@ impl Prometheus {
 
     /// From now on it scrapes this daemon.
     fn scrape(&self, daemon: &Daemon) {
-        let address = daemon.private.trim_start_matches("http://");
+        let address = daemon.private_address();
         let targets = serde_json::json!([{"targets": [address], "labels": {"instance": "under test"}}]);
         let (new, file) = (self.folder.path().join("targets.new"), self.folder.path().join("targets.json"));
         fs::write(&new, targets.to_string()).expect("the folder can be written");
@@ -235,4 +242,38 @@ fn check_counters_never_fell(prometheus: &Prometheus, began: Timestamp) {
     assert_eq!(prometheus.value(&own), Some(1.0), "the restart is seen");
     let scrapes = prometheus.value(&format!("min(count_over_time({PREFIX}connected_seconds_total[{range}s]))"));
     assert!(scrapes > Some(1.0), "every input was scraped more than once: {scrapes:?}");
+}
+
+#[test]
+fn prometheus_gets_in_with_a_password_and_a_client_certificate() {
+    let Some(program) = tool("PROMETHEUS", Path::new("prometheus")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    authority.identity("127.0.0.1", 2040).write_as(folder.path(), "tls");
+    authority.identity("prometheus", 2040).write_as(folder.path(), "client");
+    fs::write(folder.path().join("ca.crt"), authority.pem()).unwrap();
+    let user = user("prometheus", "its password");
+    let web_config = format!(
+        "{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt, min_version: TLS13}}\n\
+         basic_auth_users: {{{user}}}\n"
+    );
+    fs::write(folder.path().join("web.yml"), web_config).unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--web.config.file=web.yml"]);
+    let here = folder.path().display();
+    let scrape = |password: &str| {
+        format!(
+            "  scheme: https\n  basic_auth: {{username: prometheus, password: {password}}}\n\
+             \x20 tls_config: {{ca_file: {here}/ca.crt, cert_file: {here}/client.crt, key_file: {here}/client.key}}\n"
+        )
+    };
+    let prometheus = Prometheus::start_with(&program, &scrape("its password"));
+    prometheus.scrape(&daemon);
+    prometheus.wait_for_scrape_after(now());
+    assert_eq!(
+        prometheus.value("stream_live_exporter_tls_certificate_expiry_timestamp_seconds"),
+        Some(2_208_988_800.0)
+    );
+    let stranger = Prometheus::start_with(&program, &scrape("another"));
+    stranger.scrape(&daemon);
+    eventually("it is refused", || stranger.value(&format!("up{{job=\"{JOB}\"}}")) == Some(0.0));
 }

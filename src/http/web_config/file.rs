@@ -1,0 +1,75 @@
+//! What the file says.
+
+use std::path::Path;
+use std::time::Duration;
+
+use actix_web::http::header::{HeaderName, HeaderValue};
+
+use super::limiter::Rate;
+use super::section::{Parsed, Section};
+use super::tls::Tls;
+use super::users::Users;
+
+/// The headers that can be set, and the values that are allowed when not all are.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Strict-Transport-Security", &[]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-XSS-Protection", &[]),
+    ("Content-Security-Policy", &[]),
+];
+
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) tls: Option<Tls>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) rate: Option<Rate>,
+    pub(super) users: Users,
+}
+
+impl Settings {
+    /// Parses the file's text. Paths in it are relative to `folder`, where the file is.
+    pub(super) fn parse(text: &str, folder: &Path) -> Parsed<Self> {
+        let mut root = Section::root(text)?;
+        let tls = Tls::parse(root.section("tls_server_config")?, folder)?;
+        let mut http = root.section("http_server_config")?;
+        // The listener speaks HTTP/1.1, which every client does that speaks HTTP/2.
+        http.boolean("http2")?;
+        let headers = headers(http.section("headers")?)?;
+        http.finish()?;
+        let rate = rate(root.section("rate_limit")?)?;
+        let users = Users(root.section("basic_auth_users")?.texts()?.into_iter().collect());
+        root.finish()?;
+        Ok(Self { tls, headers, rate, users })
+    }
+}
+
+fn headers(mut section: Section) -> Parsed<Vec<(HeaderName, HeaderValue)>> {
+    let mut headers = Vec::new();
+    for (name, allowed) in HEADERS {
+        let key = section.name(name);
+        let Some(text) = section.text(name)? else { continue };
+        if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
+            return Err(format!("{key}: {text:?} is not supported (expected {})", allowed.join(", ")));
+        }
+        let value = HeaderValue::from_str(&text).map_err(|_| format!("{key}: not a header's value"))?;
+        headers.push((HeaderName::from_bytes(name.as_bytes()).expect("the names are valid"), value));
+    }
+    section.finish()?;
+    Ok(headers)
+}
+
+fn rate(mut section: Section) -> Parsed<Option<Rate>> {
+    let (interval_key, burst_key) = (section.name("interval"), section.name("burst"));
+    let interval = section.text("interval")?.unwrap_or_else(|| "0".to_owned());
+    let interval = humantime::parse_duration(&interval)
+        .map_err(|_| format!("{interval_key}: not a duration: {interval:?} (expected for example 100ms or 1s)"))?;
+    let burst = section.text("burst")?.unwrap_or_else(|| "0".to_owned());
+    let burst: u32 = burst.parse().map_err(|_| format!("{burst_key}: not a whole number: {burst:?}"))?;
+    section.finish()?;
+    match (interval, burst) {
+        (Duration::ZERO, _) => Ok(None),
+        (_, 0) => Err(format!("{burst_key}: must be more than 0")),
+        (interval, burst) => Ok(Some(Rate { interval, burst })),
+    }
+}

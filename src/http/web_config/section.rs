@@ -1,0 +1,95 @@
+//! Takes typed values out of YAML, key by key. What nobody took is what nobody knows.
+
+use config::{File, FileFormat, Map, Source, Value, ValueKind};
+
+/// A value, or what is wrong with which key. Values that may be secret are never quoted.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// A mapping of the file, by what leads there.
+pub(super) struct Section {
+    key: String,
+    fields: Map<String, Value>,
+}
+
+impl Section {
+    pub(super) fn root(text: &str) -> Parsed<Self> {
+        let fields = File::from_str(text, FileFormat::Yaml).collect().map_err(|error| no_yaml(&error.to_string()))?;
+        Ok(Self { key: String::new(), fields })
+    }
+
+    /// How a field is called in full.
+    pub(super) fn name(&self, field: &str) -> String {
+        if self.key.is_empty() { field.to_owned() } else { format!("{}.{field}", self.key) }
+    }
+
+    /// Takes a mapping; one that is missing is empty.
+    pub(super) fn section(&mut self, field: &str) -> Parsed<Self> {
+        let key = self.name(field);
+        let fields = self.take(field).map(Value::into_table).unwrap_or_else(|| Ok(Map::new()));
+        Ok(Self { fields: fields.map_err(|_| format!("{key}: must be a mapping"))?, key })
+    }
+
+    /// Takes a text; an empty one is none.
+    pub(super) fn text(&mut self, field: &str) -> Parsed<Option<String>> {
+        let text = self.take(field).map(Value::into_string).transpose();
+        let text = text.map_err(|_| format!("{}: must be a single value", self.name(field)))?;
+        Ok(text.filter(|text| !text.is_empty()))
+    }
+
+    /// Takes one of these texts, and gives what stands beside it.
+    pub(super) fn choice<T: Clone>(&mut self, field: &str, choices: &[(&str, T)]) -> Parsed<Option<T>> {
+        let Some(text) = self.text(field)? else { return Ok(None) };
+        match choices.iter().find(|(name, _)| *name == text) {
+            Some((_, choice)) => Ok(Some(choice.clone())),
+            None => Err(format!("{}: {text:?} is not supported (expected {})", self.name(field), names(choices))),
+        }
+    }
+
+    pub(super) fn boolean(&mut self, field: &str) -> Parsed<Option<bool>> {
+        let boolean = self.take(field).map(Value::into_bool).transpose();
+        boolean.map_err(|_| format!("{}: neither true nor false", self.name(field)))
+    }
+
+    pub(super) fn list(&mut self, field: &str) -> Parsed<Option<Vec<String>>> {
+        let list = self.take(field).map(Value::into_array).transpose();
+        let list = list.and_then(|list| {
+            list.map(|list| list.into_iter().map(Value::into_string).collect::<Result<_, _>>()).transpose()
+        });
+        list.map_err(|_| format!("{}: must be a list of texts", self.name(field)))
+    }
+
+    /// Takes all that there is, as texts by their names.
+    pub(super) fn texts(mut self) -> Parsed<Vec<(String, String)>> {
+        let mut names: Vec<String> = self.fields.keys().cloned().collect();
+        names.sort_unstable();
+        names.into_iter().map(|name| Ok((name.clone(), self.text(&name)?.unwrap_or_default()))).collect()
+    }
+
+    /// Says when a field is left.
+    pub(super) fn finish(self) -> Parsed<()> {
+        match self.fields.keys().min() {
+            Some(unknown) => Err(format!("{}: unknown key", self.name(unknown))),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, field: &str) -> Option<Value> {
+        self.fields.remove(field).filter(|value| value.kind != ValueKind::Nil)
+    }
+}
+
+/// The names of the choices, for a message.
+pub(super) fn names<T>(choices: &[(&str, T)]) -> String {
+    choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+/// The scanner's message, which quotes nothing but a key that is there twice.
+fn no_yaml(message: &str) -> String {
+    match message.split_once(" at byte ").zip(message.rsplit_once(" line ")) {
+        Some(((problem, _), (_, place))) => {
+            let twice = problem.ends_with("duplicated key in mapping");
+            format!("line {place}: {}", if twice { "the key is there twice" } else { problem })
+        }
+        None => "not a mapping in YAML".to_owned(),
+    }
+}

@@ -1,0 +1,246 @@
+//! `tls_server_config`: what it says, and what the PEM files hold that it names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::version::{TLS12, TLS13};
+use rustls::{
+    ConfigBuilder, NamedGroup, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    WantsVerifier,
+};
+
+use super::super::certificate::Pair;
+use super::section::{Parsed, Section, names};
+
+const VERSIONS: [(&str, usize); 2] = [("TLS12", 0), ("TLS13", 1)];
+const PROTOCOLS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
+const CURVES: [(&str, NamedGroup); 3] =
+    [("CurveP256", NamedGroup::secp256r1), ("CurveP384", NamedGroup::secp384r1), ("X25519", NamedGroup::X25519)];
+const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
+    ("NoClientCert", ClientAuth::None),
+    ("RequestClientCert", ClientAuth::Request),
+    ("RequireAnyClientCert", ClientAuth::RequireAny),
+    // As it was called once.
+    ("RequireClientCert", ClientAuth::RequireAny),
+    ("VerifyClientCertIfGiven", ClientAuth::VerifyIfGiven),
+    ("RequireAndVerifyClientCert", ClientAuth::RequireAndVerify),
+];
+
+/// What is asked of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientAuth {
+    None,
+    Request,
+    RequireAny,
+    VerifyIfGiven,
+    RequireAndVerify,
+}
+
+impl ClientAuth {
+    /// Whether clients must have a certificate.
+    pub(super) fn requires(self) -> bool {
+        matches!(self, Self::RequireAny | Self::RequireAndVerify)
+    }
+
+    /// Whether a client that gets in is one that the authority knows.
+    pub(super) fn verifies(self) -> bool {
+        self == Self::RequireAndVerify
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Tls {
+    certificate: Pem,
+    key: Pem,
+    client_ca: Option<Pem>,
+    pub(super) client_auth: ClientAuth,
+    pub(super) client_allowed_sans: Option<Vec<String>>,
+    pub(super) fixed: Fixed,
+}
+
+/// What a listener is made of, and keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fixed {
+    versions: Vec<&'static SupportedProtocolVersion>,
+    cipher_suites: Vec<String>,
+    curves: Vec<NamedGroup>,
+    prefer_server_cipher_suites: bool,
+}
+
+/// Where PEM is to be found: in a file, or in the web configuration under a key.
+#[derive(Debug)]
+struct Pem {
+    name: PathBuf,
+    text: Option<String>,
+}
+
+/// What there was to be found.
+#[derive(Debug, PartialEq)]
+pub(super) struct Pems {
+    certificate: (PathBuf, Vec<u8>),
+    key: (PathBuf, Vec<u8>),
+    client_ca: Option<(PathBuf, Vec<u8>)>,
+}
+
+/// What was made of it.
+#[derive(Debug)]
+pub(super) struct Material {
+    pub(super) pair: Pair,
+    /// Knows which client certificates the authority has signed.
+    pub(super) authority: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Tls {
+    /// `None` when nothing of it is there that has to do with certificates.
+    pub(super) fn parse(mut section: Section, folder: &Path) -> Parsed<Option<Self>> {
+        let mut pem = |file: &str, inline: &str| -> Parsed<Option<Pem>> {
+            let (path, text, key) = (section.text(file)?, section.text(inline)?, section.name(inline));
+            // PEM in the wrong place is not quoted as a path that does not exist.
+            if path.as_ref().is_some_and(|path| path.contains('\n')) {
+                return Err(format!("{}: must be a path", section.name(file)));
+            }
+            Ok(match path {
+                Some(path) => Some(Pem { name: folder.join(path), text: None }),
+                None => text.map(|text| Pem { name: key.into(), text: Some(text) }),
+            })
+        };
+        let (certificate, key) = (pem("cert_file", "cert")?, pem("key_file", "key")?);
+        let client_ca = pem("client_ca_file", "client_ca")?;
+        let asked = section.choice("client_auth_type", &CLIENT_AUTH)?;
+        let client_auth = asked.unwrap_or(ClientAuth::None);
+        let client_allowed_sans = section.list("client_allowed_sans")?;
+        let fixed = Fixed::parse(&mut section)?;
+        let problem = |field: &str, message: &str| Err(format!("{}: {message}", section.name(field)));
+        if certificate.is_none() && key.is_none() && client_ca.is_none() && asked.is_none() {
+            section.finish()?;
+            return Ok(None);
+        }
+        let Some(certificate) = certificate else { return problem("cert_file", "is missing, and so is cert") };
+        let Some(key) = key else { return problem("key_file", "is missing, and so is key") };
+        let verified = matches!(client_auth, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify);
+        if verified && client_ca.is_none() {
+            return problem("client_ca_file", "is missing, and so is client_ca");
+        }
+        if client_auth == ClientAuth::None && client_ca.is_some() {
+            return problem("client_auth_type", "must ask for certificates when there is a client CA");
+        }
+        if client_allowed_sans.is_some() && !client_auth.requires() {
+            let message = "needs the client_auth_type RequireAnyClientCert or RequireAndVerifyClientCert";
+            return problem("client_allowed_sans", message);
+        }
+        section.finish()?;
+        Ok(Some(Self { certificate, key, client_ca, client_auth, client_allowed_sans, fixed }))
+    }
+
+    pub(super) fn read(&self) -> Parsed<Pems> {
+        let client_ca = self.client_ca.as_ref().map(Pem::read).transpose()?;
+        Ok(Pems { certificate: self.certificate.read()?, key: self.key.read()?, client_ca })
+    }
+}
+
+impl Pem {
+    fn read(&self) -> Parsed<(PathBuf, Vec<u8>)> {
+        let bytes = match &self.text {
+            Some(text) => text.clone().into_bytes(),
+            None => fs::read(&self.name).map_err(|error| format!("{}: {error}", self.name.display()))?,
+        };
+        Ok((self.name.clone(), bytes))
+    }
+}
+
+impl Fixed {
+    fn parse(section: &mut Section) -> Parsed<Self> {
+        let oldest = section.choice("min_version", &VERSIONS)?.unwrap_or(0);
+        let newest = section.choice("max_version", &VERSIONS)?.unwrap_or(1);
+        if oldest > newest {
+            return Err(format!("{}: is newer than max_version", section.name("min_version")));
+        }
+        let (suites_key, curves_key) = (section.name("cipher_suites"), section.name("curve_preferences"));
+        let curve = |name: &String| {
+            let known = CURVES.iter().find(|(known, _)| known == name).map(|(_, curve)| *curve);
+            known.ok_or_else(|| format!("{curves_key}: {name:?} is not supported (expected {})", names(&CURVES)))
+        };
+        let fixed = Self {
+            versions: PROTOCOLS[oldest..=newest].to_vec(),
+            cipher_suites: section.list("cipher_suites")?.unwrap_or_default(),
+            curves: section.list("curve_preferences")?.unwrap_or_default().iter().map(curve).collect::<Parsed<_>>()?,
+            prefer_server_cipher_suites: section.boolean("prefer_server_cipher_suites")?.unwrap_or(true),
+        };
+        fixed.builder().map_err(|message| format!("{suites_key}: {message}"))?;
+        Ok(fixed)
+    }
+
+    /// The part of a listener's TLS that stays.
+    pub(super) fn builder(&self) -> Parsed<ConfigBuilder<ServerConfig, WantsVerifier>> {
+        let builder = ServerConfig::builder_with_provider(Arc::new(self.provider()?));
+        builder.with_protocol_versions(&self.versions).map_err(|_| "has none for these versions".to_owned())
+    }
+
+    pub(super) fn finish(&self, config: &mut ServerConfig) {
+        config.ignore_client_order = self.prefer_server_cipher_suites;
+    }
+
+    /// As in Go, `cipher_suites` chooses among those of TLS 1.2; those of TLS 1.3 are always there.
+    fn provider(&self) -> Parsed<CryptoProvider> {
+        let mut provider = ring::default_provider();
+        if !self.cipher_suites.is_empty() {
+            let (mut chosen, known): (Vec<_>, Vec<_>) =
+                provider.cipher_suites.into_iter().partition(|suite| suite.tls13().is_some());
+            for name in &self.cipher_suites {
+                let named = |suite: &&SupportedCipherSuite| suite_name(suite) == *name;
+                match known.iter().find(named) {
+                    Some(suite) => chosen.push(*suite),
+                    None if chosen.iter().any(|suite| named(&suite)) => {}
+                    None => return Err(unknown_suite(name, &chosen, &known)),
+                }
+            }
+            provider.cipher_suites = chosen;
+        }
+        if !self.curves.is_empty() {
+            let group = |curve: &NamedGroup| {
+                let group = provider.kx_groups.iter().find(|group| group.name() == *curve);
+                *group.expect("the provider has all curves that can be named")
+            };
+            provider.kx_groups = self.curves.iter().map(group).collect();
+        }
+        Ok(provider)
+    }
+}
+
+/// As Go calls it.
+fn suite_name(suite: &SupportedCipherSuite) -> String {
+    format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
+}
+
+fn unknown_suite(name: &str, some: &[SupportedCipherSuite], others: &[SupportedCipherSuite]) -> String {
+    let mut known: Vec<_> = some.iter().chain(others).map(suite_name).collect();
+    known.sort_unstable();
+    known.dedup();
+    format!("{name:?} is not supported (expected {})", known.join(", "))
+}
+
+impl Material {
+    pub(super) fn new(pems: &Pems) -> Parsed<Self> {
+        let ((certificate, certificate_pem), (key, key_pem)) = (&pems.certificate, &pems.key);
+        let pair = Pair::parse((certificate, certificate_pem), (key, key_pem)).map_err(|error| error.to_string())?;
+        let authority = pems.client_ca.as_ref().map(|(name, pem)| authority(name, pem)).transpose()?;
+        Ok(Self { pair, authority })
+    }
+}
+
+fn authority(name: &Path, pem: &[u8]) -> Parsed<Arc<dyn ClientCertVerifier>> {
+    let problem = || format!("{}: no certificate in PEM format", name.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|_| problem())?).map_err(|_| problem())?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map(|verifier| verifier as _).map_err(|_| problem())
+}

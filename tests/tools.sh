@@ -117,3 +117,25 @@ offer_prometheus() {
         fi
     done
 }
+
+# offer_program VARIABLE PACKAGE PROGRAM: a program that tests look for in PATH, or in that variable.
+offer_program() {
+    local variable=$1 package=$2 program=$3
+    [[ -n ${!variable:-} ]] || has "$program" || install_packages "$package" || {
+        export "SKIP_$variable=$program cannot be installed"
+        skip "$program cannot be installed"
+    }
+}
+
+# What breaks the machine around a program under test.
+offer_faults() {
+    offer_program STRACE strace strace
+    offer_program PRLIMIT util-linux prlimit
+    offer_program UNSHARE util-linux unshare
+    offer_program CURL curl curl
+    if [[ -z ${LIBFAKETIME:-} ]] && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null &&
+        ! install_packages libfaketime; then
+        export SKIP_LIBFAKETIME="libfaketime cannot be installed"
+        skip "$SKIP_LIBFAKETIME"
+    fi
+}

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use stream_live_exporter::config::{DEFAULT, Settings, Sources};
 
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "ARCHITECTURE.md",
     "METRICS.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
+    "deploy/proxy/README.md",
     "docs/journal.md",
     "docs/runbooks.md",
     "deploy/alertmanager/README.md",

@@ -140,7 +140,7 @@ impl Settings {
                 path: reader.scalar("webhook.path", values::url_path),
                 max_body_size: reader.scalar("webhook.max_body_size", values::size),
                 body_timeout: reader.scalar("webhook.body_timeout", values::positive_duration),
-                queue_size: reader.scalar("webhook.queue_size", values::count),
+                queue_size: reader.scalar("webhook.queue_size", values::queue_length),
                 max_connections: reader.scalar("webhook.max_connections", values::count),
                 max_connections_per_peer: reader.scalar("webhook.max_connections_per_peer", values::count),
                 idle_timeout: reader.scalar("webhook.idle_timeout", values::positive_duration),

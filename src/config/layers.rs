@@ -64,8 +64,8 @@ impl Sources {
             return Err(problems);
         }
         let mut merged = Value::from(Map::<String, Value>::new());
-        for layer in layers {
-            layer.collect_to(&mut merged).expect("a layer was collected before");
+        for (key, value) in layers.into_iter().flat_map(|layer| layer.0) {
+            put(nested(&key, value), &mut merged);
         }
         Ok(merged)
     }
@@ -102,7 +102,7 @@ pub fn flag_name(key: &str) -> String {
 }
 
 /// The values of one layer. Every value knows its origin: a file's path, or what is given here.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Layer(Map<String, Value>);
 
 impl Layer {
@@ -141,13 +141,24 @@ impl Layer {
     }
 }
 
-impl Source for Layer {
-    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
-        Box::new(self.clone())
-    }
+/// The value in tables inside each other, as the dots of its key say. The key means nothing else: for
+/// the library's own merging `a[9999999999]` is a list of that length.
+fn nested(key: &str, value: Value) -> Value {
+    key.rsplit('.').fold(value, |value, name| {
+        let table: Map<String, Value> = [(name.to_owned(), value)].into_iter().collect();
+        Value::from(table)
+    })
+}
 
-    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-        Ok(self.0.clone())
+/// Puts a value over another: a table key by key, anything else as a whole.
+fn put(over: Value, value: &mut Value) {
+    match (&mut value.kind, &over.kind) {
+        (ValueKind::Table(table), ValueKind::Table(_)) => {
+            for (name, over) in over.into_table().unwrap_or_default() {
+                put(over, table.entry(name).or_insert_with(|| Value::new(None, ValueKind::Nil)));
+            }
+        }
+        _ => *value = over,
     }
 }
 

@@ -208,14 +208,11 @@ fn origin(key: &str, value: &Value) -> String {
 /// All values that are no tables, by their full keys.
 fn leaves(root: Value) -> impl Iterator<Item = (String, Value)> {
     let mut found = Vec::new();
-    let mut pending = vec![(String::new(), root)];
+    let mut pending: Vec<(String, Value)> = root.into_table().unwrap_or_default().into_iter().collect();
     while let Some((path, value)) = pending.pop() {
         match value.kind {
             ValueKind::Table(table) => {
-                let join = |key: &str| {
-                    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-                };
-                pending.extend(table.into_iter().map(|(key, value)| (join(&key), value)));
+                pending.extend(table.into_iter().map(|(key, value)| (format!("{path}.{key}"), value)));
             }
             // A key without a value says nothing.
             ValueKind::Nil => {}

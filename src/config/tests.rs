@@ -1,5 +1,7 @@
 //! Configurations and what is said about them, through one `check`.
 
+mod properties;
+
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::PermissionsExt;
@@ -61,6 +63,8 @@ fn bad_values_say_what_was_expected() {
         "[storage]\nretention = 90",
         r#"site.toml: storage.retention: not a duration: "90" (expected for example 500ms, 60s or 90d)"#,
     );
+    check("[storage]\nretention = \"101y\"", "site.toml: storage.retention: must be at most 100 years");
+    check("[webhook]\nqueue_size = 100001", "site.toml: webhook.queue_size: must be at most 100000");
     check("[storage]\nretention = \"0s\"", "site.toml: storage.retention: must be more than 0");
     check("[storage]\npath = \"\"", "site.toml: storage.path: must not be empty");
     check("[inputs]\nmax = \"many\"", r#"site.toml: inputs.max: not a whole number: "many""#);
@@ -80,6 +84,8 @@ fn bad_values_say_what_was_expected() {
 fn unknown_keys_are_named() {
     check("[webhook]\nadress = \"x\"", "site.toml: webhook.adress: unknown key");
     check("webhook = 5", "site.toml: webhook: unknown key");
+    check("\"a[99999999999999]\" = 1", "site.toml: a[99999999999999]: unknown key");
+    check("[\"\".log]\nlevel = \"info\"", "site.toml: .log.level: unknown key");
     check("[web.tls]\ncert = \"x\"", "site.toml: web.tls.cert: unknown key");
 }
 

@@ -7,6 +7,10 @@ use std::{fmt, io};
 
 use ipnet::IpNet;
 
+const LONGEST_DURATION: Duration = Duration::from_secs(36_525 * 86_400);
+/// The places of a queue are there from the start: these take some 30 MB.
+const LONGEST_QUEUE: usize = 100_000;
+
 /// Where to listen: `host:port`, or `:port` for every address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
@@ -85,14 +89,17 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
     }
 }
 
-/// Reads a duration such as `90d` or `1h 30m`.
+/// Reads a duration such as `90d` or `1h 30m`, up to 100 years: clocks end somewhere.
 ///
 /// # Errors
 ///
 /// A sentence that says what was expected.
 pub fn parse_duration(text: &str) -> Parsed<Duration> {
-    humantime::parse_duration(text)
-        .map_err(|_| format!("not a duration: {text:?} (expected for example 500ms, 60s or 90d)"))
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration > LONGEST_DURATION => Err("must be at most 100 years".into()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err(format!("not a duration: {text:?} (expected for example 500ms, 60s or 90d)")),
+    }
 }
 
 pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {
@@ -107,6 +114,13 @@ pub(super) fn count(text: &str) -> Parsed<usize> {
         Ok(0) => Err("must be more than 0".into()),
         Ok(count) => Ok(count),
         Err(_) => Err(format!("not a whole number: {text:?}")),
+    }
+}
+
+pub(super) fn queue_length(text: &str) -> Parsed<usize> {
+    match count(text)? {
+        length if length > LONGEST_QUEUE => Err(format!("must be at most {LONGEST_QUEUE}")),
+        length => Ok(length),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The journal against a list: whatever is done to it, it holds what it was given.
+//! What the journal refuses, names and keeps; whatever is done to it, see [`model`].
+
+mod model;
 
 use std::time::Duration;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId};
@@ -34,63 +34,6 @@ pub(super) fn all(journal: &Journal) -> Vec<Entry> {
     let mut entries = Vec::new();
     journal.replay(0, |entry| entries.push(entry)).unwrap();
     entries
-}
-
-/// What can be done to a journal.
-#[derive(Debug, Clone)]
-enum Operation {
-    Append(u64),
-    Reopen,
-    Checkpoint,
-    Expire(u64),
-}
-
-fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![
-        4 => (0u64..6).prop_map(Operation::Append),
-        1 => Just(Operation::Reopen),
-        1 => Just(Operation::Checkpoint),
-        2 => (0u64..40).prop_map(Operation::Expire),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
-    #[test]
-    fn it_holds_what_a_list_would_hold(operations in proptest::collection::vec(operation(), 1..30)) {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(folder.path()).unwrap();
-        let (mut model, mut next, mut position): (Vec<Entry>, u64, u64) = (Vec::new(), 1, 0);
-        for operation in operations {
-            match operation {
-                Operation::Append(count) => {
-                    let mut entries: Vec<Entry> = (next..next + count).map(entry).collect();
-                    journal.append(&mut entries, &[]).unwrap();
-                    model.extend((next..next + count).map(|seq| Entry { seq, ..entry(seq) }));
-                    next += count;
-                }
-                Operation::Reopen => {
-                    drop(journal);
-                    journal = Journal::open(folder.path()).unwrap();
-                }
-                Operation::Checkpoint => {
-                    position = next - 1;
-                    let checkpoint = Checkpoint { position, state: "{}".into() };
-                    journal.save_checkpoint(&checkpoint, std::iter::empty(), &[]).unwrap();
-                }
-                Operation::Expire(horizon) => {
-                    let expired = journal.expire(at(horizon), 10).unwrap();
-                    let first = model.first().map_or(next, |entry| entry.seq);
-                    let gone = |entry: &Entry| entry.seq <= position.min(first + 9) && entry.recorded_at < at(horizon);
-                    prop_assert_eq!(expired, model.iter().filter(|entry| gone(entry)).count() as u64);
-                    model.retain(|entry| !gone(entry));
-                }
-            }
-            prop_assert_eq!(&all(&journal), &model);
-            prop_assert_eq!((journal.events(), journal.last_seq()), (model.len() as u64, next - 1));
-        }
-        prop_assert_eq!(journal.newest(3).unwrap(), model[model.len().saturating_sub(3)..].to_vec());
-    }
 }
 
 #[test]

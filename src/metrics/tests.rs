@@ -1,5 +1,8 @@
 //! The exposition as a whole, and the document that describes it.
 
+mod parser;
+mod properties;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;

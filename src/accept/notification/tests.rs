@@ -1,10 +1,12 @@
 //! Bodies and what they mean, through one `check`.
 
+mod leniency;
+mod properties;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -152,25 +154,4 @@ fn of_an_endless_text_the_beginning_is_kept() {
 #[test]
 fn comments_and_trailing_commas_are_read_leniently() {
     check("{\"text\": \"Hello\", /* pasted */ }", "test leniently");
-}
-
-proptest! {
-    #[test]
-    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = read(&body, Timestamp::from_seconds(RECEIVED_AT));
-    }
-
-    #[test]
-    fn whatever_serde_json_takes_for_an_object_is_well_formed(
-        members in proptest::collection::hash_map(
-            prop_oneof!["data", "ts", "text", "uid", "readyToStream", "alert_type", ".{0,8}"],
-            prop_oneof![
-                Just(json!(null)), Just(json!([1])), Just(json!(1.5)), Just(json!({"input_id": 1})), ".{0,8}".prop_map(Value::from)
-            ],
-            0..6,
-        )
-    ) {
-        let body = serde_json::to_vec(&members).unwrap();
-        prop_assert!(!read(&body, Timestamp::from_seconds(RECEIVED_AT)).unwrap().lenient);
-    }
 }

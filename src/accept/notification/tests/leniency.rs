@@ -1,0 +1,116 @@
+//! What leniency adds to JSON: trailing commas and comments. Here they are put in and taken out
+//! again by the rules of the grammar alone, to compare with what the parser makes of them.
+
+/// A piece of a text that may be JSON with trailing commas and comments.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Piece<'a> {
+    /// A string, a number, a word, or what else is not listed here.
+    Word(&'a [u8]),
+    /// One of `{}[]:,`.
+    Mark(u8),
+    Space(&'a [u8]),
+    Comment,
+}
+
+/// Strict JSON that says what the lenient text says, when the text is JSON but for trailing commas
+/// and comments.
+pub fn strict(text: &[u8]) -> Vec<u8> {
+    let pieces = pieces(text);
+    let mut strict = Vec::new();
+    for (index, piece) in pieces.iter().enumerate() {
+        match piece {
+            Piece::Mark(b',') if is_trailing(&pieces, index) => {}
+            Piece::Mark(mark) => strict.push(*mark),
+            Piece::Word(bytes) | Piece::Space(bytes) => strict.extend_from_slice(bytes),
+            Piece::Comment => strict.push(b' '),
+        }
+    }
+    strict
+}
+
+/// The strict text with trailing commas and comments where they may be; `choices` says which.
+/// The second value says whether there are any.
+pub fn lenient(text: &[u8], mut choices: impl FnMut() -> u8) -> (Vec<u8>, bool) {
+    let (mut lenient, mut last) = (Vec::new(), b'{');
+    let before = text.len();
+    for piece in pieces(text) {
+        let closes = matches!(piece, Piece::Mark(b'}' | b']'));
+        if closes && !b"{[,".contains(&last) && choices().is_multiple_of(2) {
+            lenient.push(b',');
+        }
+        match choices() % 8 {
+            0 => lenient.extend_from_slice(b"/* } , \" */"),
+            1 => lenient.extend_from_slice(b"// ] , \"\n"),
+            _ => {}
+        }
+        match piece {
+            Piece::Mark(mark) => lenient.push(mark),
+            Piece::Word(bytes) | Piece::Space(bytes) => lenient.extend_from_slice(bytes),
+            Piece::Comment => {}
+        }
+        last = match piece {
+            Piece::Mark(mark) => mark,
+            Piece::Word(_) => b'"',
+            Piece::Space(_) | Piece::Comment => last,
+        };
+    }
+    let differs = lenient.len() != before;
+    (lenient, differs)
+}
+
+/// A comma after a value and before the end of what the value is in.
+fn is_trailing(pieces: &[Piece<'_>], index: usize) -> bool {
+    let counts = |piece: &&Piece<'_>| !matches!(piece, Piece::Space(_) | Piece::Comment);
+    let before = pieces[..index].iter().rev().find(counts);
+    let after = pieces[index + 1..].iter().find(counts);
+    let follows_a_value = before.is_some_and(|piece| !matches!(piece, Piece::Mark(b'{' | b'[' | b',' | b':')));
+    follows_a_value && matches!(after, Some(Piece::Mark(b'}' | b']')))
+}
+
+fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
+    let (mut pieces, mut rest) = (Vec::new(), text);
+    while let Some(&first) = rest.first() {
+        let (piece, length) = match first {
+            b'{' | b'}' | b'[' | b']' | b':' | b',' => (Piece::Mark(first), 1),
+            b'"' => (Piece::Word(&[]), string_length(rest)),
+            b'/' if rest.starts_with(b"//") => (Piece::Comment, until(rest, b"\n").unwrap_or(rest.len())),
+            // One that does not end is none.
+            b'/' if rest.starts_with(b"/*") && until(&rest[2..], b"*/").is_some() => {
+                (Piece::Comment, until(&rest[2..], b"*/").map_or(0, |end| end + 4))
+            }
+            _ if is_space(first) => (Piece::Space(&[]), length_while(rest, is_space)),
+            _ => (Piece::Word(&[]), 1.max(length_while(rest, |byte| !is_space(byte) && !b"{}[]:,\"/".contains(&byte)))),
+        };
+        let (bytes, remaining) = rest.split_at(length);
+        pieces.push(match piece {
+            Piece::Word(_) => Piece::Word(bytes),
+            Piece::Space(_) => Piece::Space(bytes),
+            Piece::Mark(_) | Piece::Comment => piece,
+        });
+        rest = remaining;
+    }
+    pieces
+}
+
+fn is_space(byte: u8) -> bool {
+    b" \t\r\n".contains(&byte)
+}
+
+fn length_while(text: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
+    text.iter().position(|byte| !belongs(*byte)).unwrap_or(text.len())
+}
+
+fn until(text: &[u8], end: &[u8]) -> Option<usize> {
+    text.windows(end.len()).position(|window| window == end)
+}
+
+/// The length of the string that the text begins with, its quotes included.
+fn string_length(text: &[u8]) -> usize {
+    let mut escaped = true;
+    let end = text.iter().position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(text.len(), |end| end + 1)
+}

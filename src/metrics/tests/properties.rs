@@ -1,0 +1,123 @@
+//! What is written can be read back, whatever the names are.
+
+use proptest::prelude::*;
+
+use super::super::encode::{Encoder, Value};
+use super::*;
+use crate::live::Histogram;
+
+/// Texts with what must be escaped in them.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![".{0,12}", "[\\\\\"\n,{}=# a]{0,12}"]
+}
+
+fn format() -> impl Strategy<Value = Format> {
+    prop_oneof![Just(Format::Text), Just(Format::OpenMetrics)]
+}
+
+fn family(kind: Kind, help: &str) -> Family {
+    let name = if kind == Kind::Counter { "things_total" } else { "things" };
+    let help = help.to_owned().leak();
+    Family { name, kind, help, labels: &[], zero: "", absent: "", series: "", query: "" }
+}
+
+fn written(mut encoder: Encoder) -> String {
+    encoder.finish();
+    String::from_utf8(encoder.take()).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn labels_say_what_they_were_given(
+        format in format(),
+        created_samples in any::<bool>(),
+        kind in prop_oneof![Just(Kind::Gauge), Just(Kind::Counter)],
+        help in text(),
+        labels in proptest::collection::btree_set((text(), text()), 0..6),
+        number in any::<u64>(),
+    ) {
+        let mut encoder = Encoder::new(format, created_samples);
+        let family = family(kind, &help);
+        encoder.begin(&family);
+        for (one, other) in &labels {
+            let labels = [("one", one.as_str()), ("other", other.as_str())];
+            match kind {
+                Kind::Counter => encoder.counter(&family, &labels, Value::Integer(number), at(0)),
+                Kind::Gauge | Kind::Histogram => encoder.gauge(&family, &labels, Value::Millis(number)),
+            }
+        }
+        let text = written(encoder);
+        let families = parser::parse(&text, format == Format::OpenMetrics).map_err(TestCaseError::fail)?;
+        let read = families[0].samples.iter().map(|sample| {
+            let label = |name| sample.label(name).unwrap().to_owned();
+            (label("one"), label("other"))
+        });
+        prop_assert_eq!(read.collect::<BTreeSet<_>>(), labels, "{}", text);
+        prop_assert_eq!(&families[0].help, &help);
+        let whole = if kind == Kind::Counter { number as f64 } else { number as f64 / 1000.0 };
+        let values = families[0].samples.iter().filter(|sample| !sample.name.ends_with("_created"));
+        prop_assert!(values.clone().all(|sample| (sample.value - whole).abs() <= whole * 1e-12), "{}", text);
+    }
+
+    #[test]
+    fn histograms_are_histograms(
+        format in format(),
+        durations in proptest::collection::vec(0u64..20_000_000_000, 0..20),
+    ) {
+        let mut histogram = Histogram::new(&[1, 5, 10, 3600]);
+        durations.iter().for_each(|micros| histogram.observe(Duration::from_micros(*micros)));
+        let mut encoder = Encoder::new(format, true);
+        let family = family(Kind::Histogram, "");
+        encoder.begin(&family);
+        encoder.histogram(&family, &histogram, at(0));
+        let families = parser::parse(&written(encoder), format == Format::OpenMetrics).map_err(TestCaseError::fail)?;
+        let of = |suffix: &str| {
+            families[0].samples.iter().filter(|sample| sample.name == format!("things{suffix}")).collect::<Vec<_>>()
+        };
+        for bucket in of("_bucket") {
+            let bound = bucket.label("le").unwrap().replace("+Inf", "inf").parse::<f64>().unwrap();
+            let up_to = durations.iter().filter(|micros| **micros as f64 <= bound * 1e6);
+            prop_assert_eq!(bucket.value, up_to.count() as f64);
+        }
+        let sum = durations.iter().sum::<u64>() as f64 / 1e6;
+        prop_assert!((of("_sum")[0].value - sum).abs() <= sum * 1e-12);
+    }
+
+    #[test]
+    fn an_exposition_is_well_formed_whatever_the_names_are(
+        format in format(),
+        created_samples in any::<bool>(),
+        name in text(),
+        secret in text(),
+        listener in text(),
+        error in text(),
+        millis in any::<u32>(),
+    ) {
+        let mut snapshot = snapshot(2);
+        let mut fold = Fold::new(snapshot.state.rules());
+        let id = InputId::from_bytes([7; 16]);
+        fold.configure([(id, Configured { name: name.as_str().into(), expectation: Expectation::Never })].into());
+        let detail = crate::event::ErrorDetail { code: error.as_str().into(), ..Default::default() };
+        let kind = EventKind::Errored(Box::new(detail));
+        let time = at(millis.into());
+        fold.replay(&Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time }, at(0));
+        let mut draft = fold.draft(at(0));
+        draft.see(time, &secret, true);
+        let changes = draft.finish();
+        fold.adopt(changes);
+        snapshot.state = fold.state().clone();
+        let exporter = Exporter::new(at(500), created_samples, VALUES);
+        exporter.watch_certificate(&listener, || at(0));
+        let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();
+        let text = String::from_utf8(chunks.concat()).unwrap();
+        let families = parser::parse(&text, format == Format::OpenMetrics).map_err(TestCaseError::fail)?;
+        for (family, label, value) in [
+            ("cloudflare_stream_live_input_info", "name", &name),
+            ("stream_live_exporter_secret_last_used_timestamp_seconds", "secret", &secret),
+            ("stream_live_exporter_tls_certificate_expiry_timestamp_seconds", "listener", &listener),
+        ] {
+            let family = families.iter().find(|known| known.name == family).unwrap();
+            prop_assert_eq!(family.samples[0].label(label), Some(value.as_str()), "{}", text);
+        }
+    }
+}

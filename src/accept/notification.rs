@@ -5,8 +5,8 @@
 //! keyed on the envelope, because two policies send one fact in two envelopes, and the prose in
 //! `text` is never read: in Cloudflare's own sample it names another input.
 //!
-//! A body that is not strict JSON is read once more with trailing commas and comments allowed:
-//! Cloudflare documents a sample with a trailing comma, and people paste it into curl.
+//! A body that is not strict JSON is read once more with trailing commas, comments and the spaces of
+//! Unicode allowed: Cloudflare documents a sample with a trailing comma, and people paste it into curl.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub fn read(body: &[u8], received_at: Timestamp) -> Result<Reading, Rejection> {
     Ok(Reading { notification: interpret(&envelope, received_at), lenient: true })
 }
 
-/// The body as strict JSON, when it is an object but for trailing commas or comments.
+/// The body as strict JSON, when it is an object but for what leniency allows.
 fn repair(body: &[u8]) -> Option<String> {
     let leniency = jsonc_parser::ParseOptions {
         allow_comments: true,

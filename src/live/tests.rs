@@ -221,6 +221,19 @@ fn a_repeat_is_known_within_a_batch_and_across_batches() {
 }
 
 #[test]
+fn the_newest_delivery_of_each_kind_and_secret_is_seen() {
+    let mut fold = Fold::new(RULES);
+    for (second, secret, test) in [(5, "old", true), (9, "new", false), (7, "new", false), (3, "old", true)] {
+        let mut draft = fold.draft(at(0));
+        draft.see(at(second), secret, test);
+        let changes = draft.finish();
+        fold.adopt(changes);
+    }
+    let by_secret = [("new".to_owned(), at(9)), ("old".to_owned(), at(5))].into();
+    assert_eq!(*fold.state().deliveries(), Deliveries { last: Some(at(9)), last_test: Some(at(5)), by_secret });
+}
+
+#[test]
 fn a_draft_that_is_dropped_never_happened() {
     let mut world = World::new();
     let connected = event(1, "connected", at(5), at(6));

@@ -109,6 +109,8 @@ fn members_of_any_type_are_no_reason_to_refuse() {
     check(r#"{"data": {"event_type": 1}}"#, "ignored event_type");
     check(r#"{"alert_type": 7, "data": {"event_type": "live_input.connected"}}"#, "ignored input_id");
     check(r#"{"uid": "u", "readyToStream": false}"#, "ignored video_webhook");
+    check(r#"{"uid": "u", "text": "Hello"}"#, "test");
+    check(r#"{"readyToStream": true, "text": "Hello"}"#, "test");
 }
 
 fn connected(updated_at: &str) -> String {

@@ -1,4 +1,4 @@
-//! What leniency adds to JSON: trailing commas and comments. Here they are put in and taken out
+//! What leniency adds to JSON: trailing commas, comments, and the spaces of Unicode. Here they are put in and taken out
 //! again by the rules of the grammar alone, to compare with what the parser makes of them.
 
 /// A piece of a text that may be JSON with trailing commas and comments.
@@ -12,8 +12,8 @@ enum Piece<'a> {
     Comment,
 }
 
-/// Strict JSON that says what the lenient text says, when the text is JSON but for trailing commas
-/// and comments.
+/// Strict JSON that says what the lenient text says, when the text is JSON but for what leniency
+/// adds.
 pub fn strict(text: &[u8]) -> Vec<u8> {
     let pieces = pieces(text);
     let mut strict = Vec::new();
@@ -21,8 +21,8 @@ pub fn strict(text: &[u8]) -> Vec<u8> {
         match piece {
             Piece::Mark(b',') if is_trailing(&pieces, index) => {}
             Piece::Mark(mark) => strict.push(*mark),
-            Piece::Word(bytes) | Piece::Space(bytes) => strict.extend_from_slice(bytes),
-            Piece::Comment => strict.push(b' '),
+            Piece::Word(bytes) => strict.extend_from_slice(bytes),
+            Piece::Space(_) | Piece::Comment => strict.push(b' '),
         }
     }
     strict
@@ -73,13 +73,15 @@ fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
         let (piece, length) = match first {
             b'{' | b'}' | b'[' | b']' | b':' | b',' => (Piece::Mark(first), 1),
             b'"' => (Piece::Word(&[]), string_length(rest)),
-            b'/' if rest.starts_with(b"//") => (Piece::Comment, until(rest, b"\n").unwrap_or(rest.len())),
+            b'/' if rest.starts_with(b"//") => (Piece::Comment, length_while(rest, |byte| !b"\r\n".contains(&byte))),
             // One that does not end is none.
             b'/' if rest.starts_with(b"/*") && until(&rest[2..], b"*/").is_some() => {
                 (Piece::Comment, until(&rest[2..], b"*/").map_or(0, |end| end + 4))
             }
-            _ if is_space(first) => (Piece::Space(&[]), length_while(rest, is_space)),
-            _ => (Piece::Word(&[]), 1.max(length_while(rest, |byte| !is_space(byte) && !b"{}[]:,\"/".contains(&byte)))),
+            _ => match space_length(rest) {
+                0 => (Piece::Word(&[]), word_length(rest)),
+                length => (Piece::Space(&[]), length),
+            },
         };
         let (bytes, remaining) = rest.split_at(length);
         pieces.push(match piece {
@@ -92,8 +94,19 @@ fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
     pieces
 }
 
-fn is_space(byte: u8) -> bool {
-    b" \t\r\n".contains(&byte)
+/// The length of the word that the text begins with, whatever its first byte is.
+fn word_length(text: &[u8]) -> usize {
+    let ends = |at: &usize| b"{}[]:,\"/".contains(&text[*at]) || space_length(&text[*at..]) > 0;
+    (1..text.len()).find(ends).unwrap_or(text.len())
+}
+
+/// The length of the space that the text begins with; 0 when it begins with something else.
+fn space_length(text: &[u8]) -> usize {
+    let is_space = |length: &usize| {
+        let character = text.get(..*length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+        character.is_some_and(|character| character.chars().all(char::is_whitespace))
+    };
+    (1..=4).find(is_space).unwrap_or(0)
 }
 
 fn length_while(text: &[u8], belongs: impl Fn(u8) -> bool) -> usize {

@@ -43,7 +43,7 @@ fn json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 40, 6, move |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            proptest::collection::hash_map(key.clone(), inner, 0..6).prop_map(|map| Value::from_iter(map)),
+            proptest::collection::hash_map(key.clone(), inner, 0..6).prop_map(Value::from_iter),
         ]
     })
 }

@@ -1,0 +1,121 @@
+//! Any events, names and secrets' names, in both formats: what is written can be read back, line by
+//! line, and says what it was given.
+
+#![no_main]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use stream_live_exporter::event::{
+    Configured, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Timestamp,
+};
+use stream_live_exporter::live::{Fold, Rules};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
+
+#[path = "../../src/metrics/tests/parser.rs"]
+mod parser;
+
+#[derive(Debug, Arbitrary)]
+struct World<'a> {
+    names: Vec<(u8, &'a str, bool)>,
+    events: Vec<Happening<'a>>,
+    secrets: Vec<(&'a str, i64)>,
+    listener: &'a str,
+    as_of: i64,
+    numbers: (u64, u64, usize),
+    reconnect_window: Duration,
+    created_samples: bool,
+}
+
+#[derive(Debug, Arbitrary)]
+struct Happening<'a> {
+    input: u8,
+    kind: Kind<'a>,
+    updated_at: i64,
+    sent_at: Option<i64>,
+    received_at: i64,
+    shown_until: i64,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Kind<'a> {
+    Connected,
+    Disconnected,
+    Errored(&'a str),
+}
+
+impl Happening<'_> {
+    fn event(&self) -> Event {
+        let kind = match self.kind {
+            Kind::Connected => EventKind::Connected,
+            Kind::Disconnected => EventKind::Disconnected,
+            Kind::Errored(code) => {
+                EventKind::Errored(Box::new(ErrorDetail { code: ErrorCode::from(code), ..ErrorDetail::default() }))
+            }
+        };
+        Event {
+            input_id: InputId::from_bytes([self.input; 16]),
+            kind,
+            updated_at: Timestamp::from_nanos(self.updated_at),
+            sent_at: self.sent_at.map(Timestamp::from_nanos),
+            received_at: Timestamp::from_nanos(self.received_at),
+        }
+    }
+}
+
+fuzz_target!(|world: World<'_>| {
+    let rules = Rules { reconnect_window: world.reconnect_window, max_inputs: 100 };
+    let mut fold = Fold::new(rules);
+    let configured: BTreeMap<InputId, Configured> = world
+        .names
+        .iter()
+        .map(|(input, name, expected)| {
+            let expectation = if *expected { Expectation::Always } else { Expectation::Never };
+            (InputId::from_bytes([*input; 16]), Configured { name: (*name).into(), expectation })
+        })
+        .collect();
+    fold.configure(configured.clone());
+    for happening in &world.events {
+        let mut draft = fold.draft(Timestamp::from_nanos(happening.shown_until));
+        draft.consider(&happening.event());
+        let changes = draft.finish();
+        fold.adopt(changes);
+    }
+    let mut draft = fold.draft(Timestamp::EPOCH);
+    for (secret, seen_at) in &world.secrets {
+        draft.see(Timestamp::from_nanos(*seen_at), secret, false);
+    }
+    let changes = draft.finish();
+    fold.adopt(changes);
+    for format in [Format::Text, Format::OpenMetrics] {
+        check(&world, &fold, &configured, format);
+    }
+});
+
+fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configured>, format: Format) {
+    let values = LabelValues { outcomes: &["recorded"], rejections: &["secret"] };
+    let exporter = Exporter::new(Timestamp::EPOCH, world.created_samples, values);
+    let expiry = Timestamp::from_nanos(world.as_of);
+    exporter.watch_certificate(world.listener, move || expiry);
+    let (journal_events, journal_size_bytes, restored_inputs) = world.numbers;
+    let as_of = Timestamp::from_nanos(world.as_of);
+    let snapshot = Snapshot { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
+    let text: Vec<u8> = Exposition::new(snapshot, &exporter, format).flatten().collect();
+    let text = String::from_utf8(text).expect("an exposition is UTF-8");
+    let families =
+        parser::parse(&text, format == Format::OpenMetrics).unwrap_or_else(|error| panic!("{error}\n{text}"));
+
+    let told = |family: &str, label: &str| -> BTreeSet<String> {
+        let family = families.iter().find(|known| known.name == family).expect("every family is there");
+        family.samples.iter().map(|sample| sample.label(label).expect("the label is there").to_owned()).collect()
+    };
+    let inputs = fold.state().inputs().keys();
+    let names = inputs.map(|id| configured.get(id).map_or(String::new(), |input| input.name.to_string()));
+    assert_eq!(told("cloudflare_stream_live_input_info", "name"), names.collect());
+    let secrets: BTreeSet<String> = world.secrets.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(told("stream_live_exporter_secret_last_used_timestamp_seconds", "secret"), secrets);
+    let listener = BTreeSet::from([world.listener.to_owned()]);
+    assert_eq!(told("stream_live_exporter_tls_certificate_expiry_timestamp_seconds", "listener"), listener);
+}

@@ -24,6 +24,9 @@ thread_local! {
 fuzz_target!(|input: &[u8]| {
     // The first line is the variable's name.
     let Some((variable, text)) = str::from_utf8(input).ok().and_then(|input| input.split_once('\n')) else { return };
+    if variable.contains(['\0', '=']) || variable.contains(SECRET) {
+        return;
+    }
     for format in ["toml", "yaml"] {
         let text = text.replace("@@", SECRET);
         check(load(format, &text, variable), "webhook.secrets");
@@ -67,8 +70,13 @@ fn check(loaded: Result<Settings, InvalidConfig>, secret: &str) {
             assert!(!problems.is_empty());
             for problem in problems.iter().map(ToString::to_string) {
                 let (_, told) = problem.split_once(": ").expect("a problem has an origin");
-                let of_a_key = told.contains(": ") && !told.starts_with("TOML parse error");
-                if !of_a_key || told.starts_with(secret) {
+                let key = told.split_once(": ").map_or("", |(key, _)| key);
+                // Keys are told by their names.
+                if told.ends_with(": unknown key") || key.starts_with("webhook.") && key.contains(SECRET) {
+                    continue;
+                }
+                let of_a_key = !key.is_empty() && !key.contains(' ');
+                if !of_a_key || key.starts_with(secret) {
                     assert!(!told.contains(SECRET), "{problem}");
                 }
             }

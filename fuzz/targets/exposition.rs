@@ -1,4 +1,4 @@
-//! Any events, names and secrets' names, in both formats: what is written can be read back, line by
+//! Any events, names and secrets' names, in either format: what is written can be read back, line by
 //! line, and says what it was given.
 
 #![no_main]
@@ -89,9 +89,8 @@ fuzz_target!(|world: World<'_>| {
     }
     let changes = draft.finish();
     fold.adopt(changes);
-    for format in [Format::Text, Format::OpenMetrics] {
-        check(&world, &fold, &configured, format);
-    }
+    let format = if world.numbers.0.is_multiple_of(2) { Format::Text } else { Format::OpenMetrics };
+    check(&world, &fold, &configured, format);
 });
 
 fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configured>, format: Format) {

@@ -12,6 +12,9 @@ const ENVIRONMENT_PREFIX: &str = "STREAM_LIVE_EXPORTER";
 /// The variable that names the configuration file when no flag does.
 const CONFIG_FILE_VARIABLE: &str = "STREAM_LIVE_EXPORTER__CONFIG__FILE";
 
+/// How YAML's parser calls it, after the key.
+const DUPLICATE_KEY: &str = "duplicated key in mapping";
+
 /// Where a configuration is read from.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -125,8 +128,8 @@ impl Layer {
             }
         };
         let text = std::fs::read_to_string(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
-        let mut layer =
-            Self::parse(&origin, &File::from_str(&text, format)).map_err(|error| problem(without_excerpt(&error)))?;
+        let mut layer = Self::parse(&origin, &File::from_str(&text, format))
+            .map_err(|error| problem(without_quotes(&error, format)))?;
         layer.expand_inputs();
         Ok(layer)
     }
@@ -179,9 +182,20 @@ fn set_origin(value: &mut Value, origin: &str) {
     *value = Value::new(Some(&origin.to_owned()), kind);
 }
 
-/// The parser's message without the lines that it quotes: there may be a secret in them.
-fn without_excerpt(error: &ConfigError) -> String {
+/// The parser's message without what it quotes: there may be a secret in it.
+fn without_quotes(error: &ConfigError, format: FileFormat) -> String {
     let message = error.to_string();
     let lines = message.lines().filter(|line| !line.contains('|') && !line.trim().is_empty());
-    lines.collect::<Vec<_>>().join(": ")
+    let message = lines.collect::<Vec<_>>().join(": ");
+    if format != FileFormat::Yaml {
+        return message;
+    }
+    // What YAML's parser finds wrong has a place, and quotes a key at the most; any other error quotes values.
+    let is_place =
+        |text: &str| text.split(' ').all(|word| word.parse::<u64>().is_ok() || ["line", "column"].contains(&word));
+    match message.rsplit_once(" at byte ").filter(|(_, place)| is_place(place)) {
+        Some((problem, place)) if problem.ends_with(DUPLICATE_KEY) => format!("{DUPLICATE_KEY} at byte {place}"),
+        Some(_) => message,
+        None => "not one table of keys with values".to_owned(),
+    }
 }

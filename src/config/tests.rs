@@ -210,6 +210,15 @@ fn files_that_cannot_be_read_are_named_and_not_quoted() {
         "[webhook.secrets]\na = \"hunter2",
         "site.toml: TOML parse error at line 2, column 13: invalid basic string, expected `\"`",
     );
+    let check = |text: &str, expected: &str| {
+        assert_eq!(load("site.yaml", text, &[], &[]).unwrap_err(), format!("site.yaml: {expected}"), "{text}");
+    };
+    for text in ["hunter2", "- hunter2", "{{ hunter2 }}: 1", "webhook: {secrets: {a: {{ hunter2 }} }}", "--- 1\n--- 2"]
+    {
+        check(text, "not one table of keys with values");
+    }
+    check("a: 1\nb: 2\na: hunter2", "duplicated key in mapping at byte 13 line 3 column 4");
+    check("a: \"hunter2", "while scanning a quoted scalar, found unexpected end of stream at byte 3 line 1 column 4");
     assert_eq!(
         load("site.conf", "", &[], &[]).unwrap_err(),
         "site.conf: not a configuration file: expected .toml, .yaml or .yml"

@@ -159,6 +159,13 @@ fn a_reconnect_within_the_window_continues_the_session() {
 }
 
 #[test]
+fn a_session_is_finished_when_no_reconnect_can_come_any_more() {
+    let world = play("0s connected; 10s disconnected");
+    let finished = |second| world.fold.state().session_durations(at(second)).count();
+    assert_eq!((finished(69), finished(70), finished(71)), (0, 0, 1));
+}
+
+#[test]
 fn a_repeated_state_is_a_measured_loss() {
     check(
         "0s connected; 500s connected",
@@ -207,6 +214,26 @@ fn errors_are_counted_by_class_and_the_newest_unknown_code_is_kept() {
 }
 
 #[test]
+fn delays_are_measured_and_a_pause_is_none() {
+    let world = play("0s connected; 10s disconnected; 3610s connected; 3700s disconnected; 7301s connected");
+    let reconnects = &world.fold.state().totals().reconnect_delay;
+    assert_eq!((reconnects.count(), reconnects.sum_micros()), (1, 3_600_000_000));
+
+    let mut world = World::new();
+    for (updated_at, sent_at, received_at) in
+        [(10, Some(13), 20), (30, Some(41), 40), (50, Some(49), 60), (70, None, 80)]
+    {
+        let sent_at = sent_at.map(at);
+        world.apply(&Event { sent_at, ..event(1, "ERR_UNHEALTHY", at(updated_at), at(received_at)) });
+    }
+    let totals = world.fold.state().totals();
+    let sums =
+        [&totals.source_delay, &totals.delivery_delay].map(|delay| (delay.count(), delay.sum_micros() / 1_000_000));
+    assert_eq!((sums, totals.clock_skew), ([(3, 14), (3, 18)], 1));
+    assert_eq!(totals.counted_since, Some(at(20)));
+}
+
+#[test]
 fn a_repeat_is_known_within_a_batch_and_across_batches() {
     let mut world = World::new();
     let connected = event(1, "connected", at(5), at(6));
@@ -218,6 +245,15 @@ fn a_repeat_is_known_within_a_batch_and_across_batches() {
     let in_another_envelope = Event { sent_at: None, received_at: at(99), ..connected };
     assert_eq!(world.apply(&in_another_envelope), Verdict::Duplicate);
     assert_eq!(world.input().events, [1, 0, 0]);
+}
+
+#[test]
+fn what_is_remarkable_is_noted() {
+    let mut world = World::new();
+    let happenings = [("connected", 5), ("connected", 9), ("disconnected", 3), ("ERR_UNHEALTHY", 1)];
+    let verdicts = happenings.map(|(name, second)| world.apply(&event(1, name, at(second), at(10))));
+    let notes = [Note::Plain, Note::Inconsistent, Note::OutOfOrder, Note::Plain];
+    assert_eq!(verdicts, notes.map(Verdict::Recorded));
 }
 
 #[test]
@@ -240,6 +276,28 @@ fn a_draft_that_is_dropped_never_happened() {
     assert_eq!(world.fold.draft(at(0)).consider(&connected), Verdict::Recorded(Note::Plain));
     assert_eq!(world.input(), Input::default());
     assert_eq!(world.apply(&connected), Verdict::Recorded(Note::Plain));
+}
+
+#[test]
+fn what_is_replayed_twice_is_counted_once() {
+    let mut fold = Fold::new(RULES);
+    for _ in 0..2 {
+        fold.replay(&event(1, "connected", at(5), at(6)), at(0));
+    }
+    assert_eq!(fold.state().inputs()[&input_id(1)].events, [1, 0, 0]);
+}
+
+#[test]
+fn identities_are_read_whole_and_in_order_or_not_at_all() {
+    let mut fold = Fold::new(RULES);
+    for second in [5, 3] {
+        fold.replay(&event(1, "connected", at(second), at(6)), at(0));
+    }
+    let identities = fold.identities(&input_id(1)).unwrap();
+    let encoded = identities.encode();
+    assert_eq!(Identities::decode(&encoded).as_ref(), Some(identities));
+    assert_eq!(Identities::decode(&[&encoded[..], &[0]].concat()), None);
+    assert_eq!(Identities::decode(&[&encoded[12..], &encoded[..12]].concat()), None);
 }
 
 #[test]
@@ -291,7 +349,7 @@ fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
 #[test]
 fn other_rules_and_forgetting_take_no_finished_session_back() {
     let mut world = play("0s connected; 10s disconnected");
-    let finished = |fold: &Fold| fold.state().session_durations(at(100)).count();
+    let finished = |fold: &Fold| fold.state().session_durations(at(9999)).count();
     assert_eq!(finished(&world.fold), 1);
     let settled = world.fold.set_rules(Rules { reconnect_window: Duration::from_secs(3600), ..RULES }, at(100));
     assert_eq!((settled, finished(&world.fold)), (vec![input_id(1)], 1));

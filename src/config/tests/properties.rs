@@ -85,6 +85,14 @@ proptest! {
         let _ = load("site.toml", "", &[], &[(&key, &value)]);
     }
 
+    /// The file is one text, which somebody took for a configuration.
+    #[test]
+    fn of_a_file_without_keys_nothing_is_told(file in file(), before in "[^:=|\\[{]{0,8}", after in "[^:=|]{0,8}") {
+        if let Err(told) = load(file, &format!("{before}{SECRET}{after}"), &[], &[]) {
+            prop_assert!(!told.contains(SECRET), "{told}");
+        }
+    }
+
     /// The file breaks off, or goes on in a way that nobody understands, near a secret in its place.
     #[test]
     fn a_secret_in_its_place_is_never_told(

@@ -65,10 +65,13 @@ fn what_is_not_ours_or_from_the_future_is_refused_and_left_alone() {
     );
     check("PRAGMA application_id = 1", "is not a journal of stream-live-exporter");
     check("PRAGMA application_id = 0", "is not a journal of stream-live-exporter");
+    check("PRAGMA application_id = 0; PRAGMA user_version = 0", "is not a journal of stream-live-exporter");
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(DATABASE_FILE), "something else, and longer than a header would be".repeat(100))
         .unwrap();
     assert!(matches!(Journal::open(folder.path()), Err(JournalError::Sqlite { .. })));
+    fs::write(folder.path().join(DATABASE_FILE), "").unwrap();
+    assert!(matches!(Journal::open_to_read(folder.path()), Err(JournalError::Foreign { .. })));
 }
 
 #[test]
@@ -79,6 +82,28 @@ fn a_damaged_row_is_named() {
     journal.connection.execute("UPDATE events SET event = 'exploded' WHERE seq = 2", []).unwrap();
     let message = journal.replay(0, drop).unwrap_err().to_string();
     assert_eq!(message, format!("{}: event 2 is damaged: the event is none that is known", journal.path().display()));
+}
+
+#[test]
+fn what_sqlite_finds_damaged_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path()).unwrap();
+    assert_eq!(journal.integrity_problems().unwrap(), Vec::<String>::new());
+    let second = "PRAGMA ignore_check_constraints = on; INSERT INTO checkpoint VALUES (2, 0, '{}'); \
+                  PRAGMA ignore_check_constraints = off";
+    journal.connection.execute_batch(second).unwrap();
+    assert_eq!(journal.integrity_problems().unwrap(), ["CHECK constraint failed in checkpoint"]);
+}
+
+#[test]
+fn the_size_is_that_of_the_database_and_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(size_bytes(folder.path()), 0);
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(&mut [entry(1)], &[]).unwrap();
+    let sizes = ["journal.db", "journal.db-wal"].map(|file| fs::metadata(folder.path().join(file)).unwrap().len());
+    assert!(sizes.iter().all(|size| *size > 1), "{sizes:?}");
+    assert_eq!(size_bytes(folder.path()), sizes[0] + sizes[1]);
 }
 
 #[test]

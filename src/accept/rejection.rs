@@ -64,3 +64,24 @@ impl Rejection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rejection_has_its_reason() {
+        let rejections = [
+            Rejection::Secret,
+            Rejection::Method,
+            Rejection::Encoding,
+            Rejection::TooLarge { limit: 1 },
+            Rejection::Timeout,
+            Rejection::NotJson { line: 1, column: 1 },
+            Rejection::Overloaded,
+            Rejection::Journal,
+        ];
+        assert_eq!(rejections.map(|rejection| rejection.reason()), Rejection::REASONS);
+        assert_eq!(Rejection::TooManyFailures.reason(), Rejection::Secret.reason());
+    }
+}

@@ -52,6 +52,11 @@ need() {
     "$@" >/dev/null 2>&1 || install_packages "$package"
 }
 
+need_compiler() {
+    need gcc cc --version
+    need libc6-dev test -e /usr/include/stdlib.h
+}
+
 # make_venv FOLDER REQUIREMENTS: a Python environment with these packages; kept while the file is the same.
 make_venv() {
     local venv=$1 requirements=$2
@@ -137,5 +142,16 @@ offer_faults() {
         ! install_packages libfaketime; then
         export SKIP_LIBFAKETIME="libfaketime cannot be installed"
         skip "$SKIP_LIBFAKETIME"
+    fi
+}
+
+# The strict parser of OpenMetrics: OPENMETRICS_PYTHON is a Python that has it.
+offer_openmetrics() {
+    [[ -z ${OPENMETRICS_PYTHON:-} ]] || return 0
+    if make_venv "$target/venv" tests/requirements.txt; then
+        export OPENMETRICS_PYTHON=$target/venv/bin/python3
+    else
+        export SKIP_OPENMETRICS_PYTHON="the strict parser of OpenMetrics cannot be installed"
+        skip "$SKIP_OPENMETRICS_PYTHON"
     fi
 }

@@ -138,6 +138,7 @@ offer_faults() {
     offer_program PRLIMIT util-linux prlimit
     offer_program UNSHARE util-linux unshare
     offer_program CURL curl curl
+    offer_program SLOWHTTPTEST slowhttptest slowhttptest
     if [[ -z ${LIBFAKETIME:-} ]] && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null &&
         ! install_packages libfaketime; then
         export SKIP_LIBFAKETIME="libfaketime cannot be installed"

@@ -27,7 +27,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::middleware::{Compress, from_fn};
+use actix_web::http::header;
+use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer, guard};
 
@@ -135,6 +136,7 @@ pub fn serve_private(
             .wrap(Compress::default())
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(from_fn(connections::wind_up))
+            .wrap(nothing_to_run())
             .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
             .service(web::resource("/-/healthy").route(web::route().guard(readable()).to(health::healthy)))
             .service(web::resource("/-/ready").route(web::route().guard(readable()).to(health::ready)))
@@ -152,6 +154,20 @@ pub fn serve_private(
         None => server.listen(listener),
     })?;
     Ok(server.keep_alive(idle_timeout).workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+}
+
+/// What tells browsers that no answer of the private listener runs, frames, fetches or keeps anything.
+///
+/// The web configuration's own headers win. The public listener has no page, and its clients are no browsers.
+fn nothing_to_run() -> DefaultHeaders {
+    let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    DefaultHeaders::new()
+        .add((header::CONTENT_SECURITY_POLICY, policy))
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::X_FRAME_OPTIONS, "DENY"))
+        .add((header::REFERRER_POLICY, "no-referrer"))
+        .add((header::CROSS_ORIGIN_RESOURCE_POLICY, "same-origin"))
+        .add((header::CACHE_CONTROL, "no-store"))
 }
 
 /// Health checks ask with either.

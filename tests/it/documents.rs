@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stream_live_exporter::config::{DEFAULT, Settings, Sources};
 
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "ARCHITECTURE.md",
     "METRICS.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 13] = [
     "deploy/compose/README.md",
     "grafana/README.md",
     "docs/web-config.md",
+    "docs/rotation.md",
 ];
 
 fn root() -> PathBuf {

@@ -10,6 +10,7 @@ mod webhook;
 mod canary;
 mod connections;
 mod framing;
+mod slow_clients;
 mod tls;
 mod authority;
 mod web_config;

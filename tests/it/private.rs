@@ -64,6 +64,28 @@ fn the_landing_page_leads_everywhere() {
 }
 
 #[test]
+fn browsers_are_told_that_nothing_runs_is_framed_or_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for head in ["GET /", "GET /metrics", "GET /api/v1/inputs", "GET /-/ready", "GET /nowhere", "POST /-/reload"] {
+        let answer = exchange(daemon.private_address(), head, b"");
+        for (name, value) in [
+            (
+                "content-security-policy",
+                "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            ),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(answer.header(name), value, "{head}: {name}");
+        }
+    }
+}
+
+#[test]
 fn the_inputs_are_told_with_all_that_is_known_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());

@@ -58,6 +58,9 @@ impl EventKind {
     /// Every name that [`EventKind::name`] gives, in the order of [`EventKind::index`].
     pub const NAMES: [&'static str; 3] = ["connected", "disconnected", "errored"];
 
+    /// The names of those that say something about the connection.
+    pub const STATE_NAMES: [&'static str; 2] = ["connected", "disconnected"];
+
     /// The value of the label `event`.
     pub fn name(&self) -> &'static str {
         Self::NAMES[self.index()]

@@ -49,17 +49,20 @@ impl ErrorClass {
         Self::Other,
     ];
 
-    /// The value of the label `code`: Cloudflare's own word, or `other`.
+    /// The values of the label `code`, by [`ErrorClass::index`]: Cloudflare's own words, and `other`.
+    pub const LABELS: [&'static str; 7] = [
+        "ERR_GOP_OUT_OF_RANGE",
+        "ERR_UNSUPPORTED_VIDEO_CODEC",
+        "ERR_UNSUPPORTED_AUDIO_CODEC",
+        "ERR_STORAGE_QUOTA_EXHAUSTED",
+        "ERR_MISSING_SUBSCRIPTION",
+        "ERR_UNHEALTHY",
+        "other",
+    ];
+
+    /// The value of the label `code`.
     pub fn label(self) -> &'static str {
-        match self {
-            Self::GopOutOfRange => "ERR_GOP_OUT_OF_RANGE",
-            Self::UnsupportedVideoCodec => "ERR_UNSUPPORTED_VIDEO_CODEC",
-            Self::UnsupportedAudioCodec => "ERR_UNSUPPORTED_AUDIO_CODEC",
-            Self::StorageQuotaExhausted => "ERR_STORAGE_QUOTA_EXHAUSTED",
-            Self::MissingSubscription => "ERR_MISSING_SUBSCRIPTION",
-            Self::Unhealthy => "ERR_UNHEALTHY",
-            Self::Other => "other",
-        }
+        Self::LABELS[self.index()]
     }
 
     /// The position of this class in arrays that hold one value per class.

@@ -43,6 +43,18 @@ pub(super) enum Value {
     Float(f64),
 }
 
+impl From<u64> for Value {
+    fn from(count: u64) -> Self {
+        Self::Integer(count)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Integer(u64::from(truth))
+    }
+}
+
 impl From<Timestamp> for Value {
     fn from(timestamp: Timestamp) -> Self {
         Self::Millis(timestamp.as_millis().unsigned_abs())
@@ -62,6 +74,11 @@ pub(super) struct Encoder {
 impl Encoder {
     pub(super) fn new(format: Format, created_samples: bool) -> Self {
         Self { format, created_samples: created_samples && format == Format::OpenMetrics, output: Vec::new() }
+    }
+
+    /// Whether counters are followed by when they began.
+    pub(super) fn created_samples(&self) -> bool {
+        self.created_samples
     }
 
     /// How much has been written since the last [`Encoder::take`], in bytes.
@@ -88,6 +105,24 @@ impl Encoder {
         self.text(&["# HELP ", name, " "]);
         self.escaped(help, self.format == Format::OpenMetrics);
         self.text(&["\n# TYPE ", name, " ", kind.name(), "\n"]);
+    }
+
+    /// Writes a line that is known but for its value.
+    pub(super) fn line(&mut self, parts: [&[u8]; 3], value: Value) {
+        for part in parts {
+            self.output.extend_from_slice(part);
+        }
+        self.value(value);
+        self.output.push(b'\n');
+    }
+
+    /// Writes a line that is known but for the value of its last label and its own.
+    pub(super) fn escaped_line(&mut self, parts: [&[u8]; 3], label: &str, value: Value) {
+        for part in parts {
+            self.output.extend_from_slice(part);
+        }
+        self.escaped(label, true);
+        self.line([b"\"} ", b"", b""], value);
     }
 
     /// Writes a sample of a gauge.
@@ -184,13 +219,25 @@ impl Encoder {
     }
 
     fn value(&mut self, value: Value) {
-        let written = match value {
-            Value::Integer(value) => write!(self.output, "{value}"),
-            Value::Millis(value) => write!(self.output, "{}.{:03}", value / 1000, value % 1000),
-            Value::Micros(value) => write!(self.output, "{}.{:06}", value / 1_000_000, value % 1_000_000),
-            Value::Float(value) => return self.float(value, false),
-        };
-        written.expect("a Vec takes everything");
+        match value {
+            Value::Integer(value) => self.integer(value),
+            Value::Millis(value) => self.decimal(value, 1000),
+            Value::Micros(value) => self.decimal(value, 1_000_000),
+            Value::Float(value) => self.float(value, false),
+        }
+    }
+
+    fn integer(&mut self, value: u64) {
+        self.output.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+
+    /// Writes so many parts of a unit that has `parts` of them, a power of ten.
+    fn decimal(&mut self, value: u64, parts: u64) {
+        self.integer(value / parts);
+        // The digit before those of the parts becomes the point.
+        let point = self.output.len();
+        self.integer(parts + value % parts);
+        self.output[point] = b'.';
     }
 
     /// Writes a number; `pointed` with a decimal point also when it is whole.

@@ -14,6 +14,7 @@ use super::catalogue::exporter::{
 use super::catalogue::inputs::{CLOCK_SKEW, DELIVERY_DELAY, RECONNECT_DELAY, SESSION_DURATION, SOURCE_DELAY};
 use super::encode::{Encoder, Format, Value};
 use super::inputs::{FAMILIES, InputView};
+use super::samples::{Lines, Samples};
 use crate::event::{InputId, Timestamp};
 use crate::live::State;
 
@@ -48,10 +49,12 @@ pub struct Exposition {
 }
 
 /// What is written next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
-    /// The family of inputs with this index, the inputs after this one.
-    Inputs(usize, Bound<InputId>),
+    /// The family of inputs with this index.
+    Family(usize),
+    /// Its samples, from the inputs after this one on.
+    Inputs(usize, Lines, Bound<InputId>),
     Overall,
     /// The exporter's own families that are left.
     Own,
@@ -66,13 +69,14 @@ impl Exposition {
             own: exporter.gather().into(),
             started_at: exporter.started_at(),
             encoder: Encoder::new(format, exporter.created_samples()),
-            step: Step::Inputs(0, Bound::Unbounded),
+            step: Step::Family(0),
         }
     }
 
     fn advance(&mut self) {
-        self.step = match self.step {
-            Step::Inputs(family, after) => self.write_inputs(family, after),
+        self.step = match std::mem::replace(&mut self.step, Step::Done) {
+            Step::Family(index) => self.begin_family(index),
+            Step::Inputs(index, lines, after) => self.write_inputs(index, lines, after),
             Step::Overall => {
                 self.write_overall();
                 Step::Own
@@ -91,31 +95,26 @@ impl Exposition {
         }
     }
 
-    fn write_inputs(&mut self, index: usize, after: Bound<InputId>) -> Step {
-        let Some((family, write)) = FAMILIES.get(index) else {
-            return Step::Overall;
-        };
-        if after == Bound::Unbounded {
-            self.encoder.begin(family);
-        }
-        let state = &self.snapshot.state;
+    fn begin_family(&mut self, index: usize) -> Step {
+        let Some((family, values, _)) = FAMILIES.get(index) else { return Step::Overall };
+        self.encoder.begin(family);
+        Step::Inputs(index, Lines::new(family, values, self.encoder.created_samples()), Bound::Unbounded)
+    }
+
+    fn write_inputs(&mut self, index: usize, lines: Lines, after: Bound<InputId>) -> Step {
+        let (_, _, write) = FAMILIES[index];
+        let Snapshot { state, as_of, .. } = &self.snapshot;
         let mut last = None;
         for (input_id, input) in state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE) {
-            let digits = input_id.digits();
-            let view = InputView {
-                input_id: std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"),
-                name: state.name(input_id),
-                input,
-                expected: state.expected(input_id, self.snapshot.as_of),
-                as_of: self.snapshot.as_of,
-                created: input.known_since.unwrap_or(self.started_at),
-            };
-            write(&mut self.encoder, &view);
-            last = Some(*input_id);
+            let view = InputView { input_id: *input_id, input, state, as_of: *as_of };
+            let created = input.known_since.unwrap_or(self.started_at);
+            let input_id = &input_id.digits();
+            write(&mut Samples { encoder: &mut self.encoder, lines: &lines, input_id, created }, &view);
+            last = Some(view.input_id);
         }
         match last {
-            Some(last) => Step::Inputs(index, Bound::Excluded(last)),
-            None => Step::Inputs(index + 1, Bound::Unbounded),
+            Some(last) => Step::Inputs(index, lines, Bound::Excluded(last)),
+            None => Step::Family(index + 1),
         }
     }
 
@@ -170,7 +169,7 @@ impl Iterator for Exposition {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        while self.step != Step::Done && self.encoder.len() < CHUNK {
+        while !matches!(self.step, Step::Done) && self.encoder.len() < CHUNK {
             self.advance();
         }
         let chunk = self.encoder.take();

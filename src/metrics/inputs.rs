@@ -7,87 +7,39 @@ use super::catalogue::inputs::{
     CONNECTED, CONNECTED_SECONDS, ERRORS, EVENTS, EXPECTED, INCONSISTENT_EVENTS, INFO, LAST_ERROR, LAST_EVENT,
     RECONNECTS, SESSIONS, STATE_TIMESTAMP,
 };
-use super::encode::{Encoder, Value};
-use crate::event::{ErrorClass, EventKind, Timestamp};
-use crate::live::Input;
+use super::encode::Value;
+use super::samples::Write;
+use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
+use crate::live::{Input, State};
 
 /// A live input at the time of a scrape.
 pub(super) struct InputView<'a> {
-    pub(super) input_id: &'a str,
-    pub(super) name: &'a str,
+    pub(super) input_id: InputId,
     pub(super) input: &'a Input,
-    pub(super) expected: bool,
+    pub(super) state: &'a State,
     pub(super) as_of: Timestamp,
-    /// When counting began.
-    pub(super) created: Timestamp,
 }
 
-type Write = fn(&mut Encoder, &InputView<'_>);
-
-/// The families with a series per input, each with how an input's samples are written.
-pub(super) const FAMILIES: [(&Family, Write); 12] = [
-    (&CONNECTED, |encoder, view| {
-        if let Some(evidence) = view.input.evidence {
-            encoder.gauge(&CONNECTED, &[view.id()], Value::Integer(u64::from(evidence.connected)));
-        }
+/// The families with series of every input: the values of the label beside the input's id, and how
+/// an input's samples are written.
+pub(super) const FAMILIES: [(&Family, &[&str], Write); 12] = [
+    (&CONNECTED, &[], |samples, view| {
+        samples.put_known([view.input.evidence.map(|evidence| evidence.connected)]);
     }),
-    (&STATE_TIMESTAMP, |encoder, view| {
-        if let Some(evidence) = view.input.evidence {
-            encoder.gauge(&STATE_TIMESTAMP, &[view.id()], evidence.updated_at);
-        }
+    (&STATE_TIMESTAMP, &[], |samples, view| {
+        samples.put_known([view.input.evidence.map(|evidence| evidence.updated_at)]);
     }),
-    (&EXPECTED, |encoder, view| {
-        encoder.gauge(&EXPECTED, &[view.id()], Value::Integer(u64::from(view.expected)));
-    }),
-    (&EVENTS, |encoder, view| {
-        for (event, count) in EventKind::NAMES.into_iter().zip(view.input.events) {
-            encoder.counter(&EVENTS, &[view.id(), ("event", event)], Value::Integer(count), view.created);
-        }
-    }),
-    (&ERRORS, |encoder, view| {
-        for (class, count) in ErrorClass::ALL.into_iter().zip(view.input.errors) {
-            encoder.counter(&ERRORS, &[view.id(), ("code", class.label())], Value::Integer(count), view.created);
-        }
-    }),
-    (&LAST_EVENT, |encoder, view| {
-        for (event, last) in EventKind::NAMES.into_iter().zip(view.input.last_event) {
-            if let Some(last) = last {
-                encoder.gauge(&LAST_EVENT, &[view.id(), ("event", event)], last);
-            }
-        }
-    }),
-    (&LAST_ERROR, |encoder, view| {
-        for (class, last) in ErrorClass::ALL.into_iter().zip(view.input.last_error) {
-            if let Some(last) = last {
-                encoder.gauge(&LAST_ERROR, &[view.id(), ("code", class.label())], last);
-            }
-        }
-    }),
-    (&SESSIONS, |encoder, view| {
-        encoder.counter(&SESSIONS, &[view.id()], Value::Integer(view.input.sessions), view.created);
-    }),
-    (&RECONNECTS, |encoder, view| {
-        encoder.counter(&RECONNECTS, &[view.id()], Value::Integer(view.input.reconnects), view.created);
-    }),
-    (&CONNECTED_SECONDS, |encoder, view| {
-        let connected = millis(view.input.connected_time(view.as_of));
-        encoder.counter(&CONNECTED_SECONDS, &[view.id()], connected, view.created);
-    }),
-    (&INCONSISTENT_EVENTS, |encoder, view| {
-        for (event, count) in EventKind::NAMES.into_iter().zip(view.input.inconsistent) {
-            encoder.counter(&INCONSISTENT_EVENTS, &[view.id(), ("event", event)], Value::Integer(count), view.created);
-        }
-    }),
-    (&INFO, |encoder, view| {
-        encoder.gauge(&INFO, &[view.id(), ("name", view.name)], Value::Integer(1));
-    }),
+    (&EXPECTED, &[], |samples, view| samples.put(0, view.state.expected(&view.input_id, view.as_of))),
+    (&EVENTS, &EventKind::NAMES, |samples, view| samples.put_all(view.input.events)),
+    (&ERRORS, &ErrorClass::LABELS, |samples, view| samples.put_all(view.input.errors)),
+    (&LAST_EVENT, &EventKind::NAMES, |samples, view| samples.put_known(view.input.last_event)),
+    (&LAST_ERROR, &ErrorClass::LABELS, |samples, view| samples.put_known(view.input.last_error)),
+    (&SESSIONS, &[], |samples, view| samples.put(0, view.input.sessions)),
+    (&RECONNECTS, &[], |samples, view| samples.put(0, view.input.reconnects)),
+    (&CONNECTED_SECONDS, &[], |samples, view| samples.put(0, millis(view.input.connected_time(view.as_of)))),
+    (&INCONSISTENT_EVENTS, &EventKind::STATE_NAMES, |samples, view| samples.put_all(view.input.inconsistent)),
+    (&INFO, &[], |samples, view| samples.put_labelled(view.state.name(&view.input_id), 1)),
 ];
-
-impl<'a> InputView<'a> {
-    fn id(&self) -> (&'static str, &'a str) {
-        ("input_id", self.input_id)
-    }
-}
 
 fn millis(duration: Duration) -> Value {
     Value::Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))

@@ -13,6 +13,7 @@ mod exporter;
 mod exposition;
 mod inputs;
 mod process;
+mod samples;
 
 pub use encode::Format;
 pub use exporter::{Exporter, LabelValues};

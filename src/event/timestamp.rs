@@ -1,6 +1,7 @@
 //! Instants, to the nanosecond that Cloudflare's documentation shows.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use thiserror::Error;
 ///
 /// Instants later than that read as the last one. A text is RFC 3339 with any offset and up to nine
 /// fraction digits; it is written in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "i64", into = "i64")]
+// One more than the nanoseconds, so that an `Option` of it takes no more space.
+pub struct Timestamp(NonZeroU64);
 
 /// The text is not an RFC 3339 instant since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -22,11 +24,11 @@ pub struct InvalidTimestamp;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
-    pub const EPOCH: Self = Self(0);
+    pub const EPOCH: Self = Self(NonZeroU64::MIN);
 
     /// The instant so many nanoseconds after the epoch; before the epoch is the epoch.
     pub fn from_nanos(nanos: i64) -> Self {
-        Self(nanos.max(0))
+        Self(NonZeroU64::MIN.saturating_add(nanos.max(0).unsigned_abs()))
     }
 
     /// The instant so many seconds after the epoch; before the epoch is the epoch.
@@ -36,43 +38,61 @@ impl Timestamp {
 
     /// Nanoseconds since the epoch, never negative.
     pub fn as_nanos(self) -> i64 {
-        self.0
+        (self.0.get() - 1).cast_signed()
     }
 
     /// Whole milliseconds since the epoch, never negative.
     pub fn as_millis(self) -> i64 {
-        self.0 / 1_000_000
+        self.as_nanos() / 1_000_000
     }
 
     /// The time from `earlier` to this instant; `None` when this one is the earlier.
     pub fn since(self, earlier: Self) -> Option<Duration> {
-        u64::try_from(self.0 - earlier.0).ok().map(Duration::from_nanos)
+        self.0.get().checked_sub(earlier.0.get()).map(Duration::from_nanos)
     }
 
     /// The instant so much later.
     pub fn plus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(clamped_nanos(duration)))
+        Self::from_nanos(self.as_nanos().saturating_add(clamped_nanos(duration)))
     }
 
     /// The instant so much earlier, at the earliest the epoch.
     pub fn minus(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(clamped_nanos(duration)).max(0))
+        Self::from_nanos(self.as_nanos().saturating_sub(clamped_nanos(duration)))
     }
 
     /// This instant for calendars.
     pub(super) fn to_jiff(self) -> jiff::Timestamp {
-        jiff::Timestamp::from_nanosecond(i128::from(self.0)).expect("i64 nanoseconds are within jiff's range")
+        jiff::Timestamp::from_nanosecond(i128::from(self.as_nanos())).expect("i64 nanoseconds are within jiff's range")
     }
 
     /// The instant that a calendar named; before the epoch is the epoch.
     pub(super) fn from_jiff(instant: jiff::Timestamp) -> Self {
         let nanos = instant.as_nanosecond().max(0);
-        Self(i64::try_from(nanos).unwrap_or(i64::MAX))
+        Self::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
     }
 }
 
 fn clamped_nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl Default for Timestamp {
+    fn default() -> Self {
+        Self::EPOCH
+    }
+}
+
+impl From<i64> for Timestamp {
+    fn from(nanos: i64) -> Self {
+        Self::from_nanos(nanos)
+    }
+}
+
+impl From<Timestamp> for i64 {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.as_nanos()
+    }
 }
 
 impl FromStr for Timestamp {
@@ -117,6 +137,17 @@ mod tests {
         for text in ["", "yesterday", "2026-11-20", "2026-11-20T18:06:00", "0001-01-01T00:00:00Z"] {
             assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_absent_one_takes_no_more_space() {
+        assert_eq!(size_of::<Option<Timestamp>>(), 8);
+        for nanos in [0, 1, i64::MAX] {
+            assert_eq!(Timestamp::from_nanos(nanos).as_nanos(), nanos);
+        }
+        assert_eq!(Timestamp::from_nanos(i64::MIN), Timestamp::EPOCH);
+        assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Duration::MAX).as_nanos(), i64::MAX);
+        assert_eq!(Timestamp::from_nanos(5).minus(Duration::MAX), Timestamp::EPOCH);
     }
 
     #[test]

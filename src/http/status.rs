@@ -49,7 +49,7 @@ pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
 fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timestamp) -> InputStatus<'a> {
     let text = |at: Timestamp| at.to_string();
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
-    let errors = ErrorClass::ALL.into_iter().map(ErrorClass::label).zip(input.errors);
+    let errors = ErrorClass::ALL.into_iter().map(ErrorClass::label).zip(input.errors.counts());
     InputStatus {
         id,
         name: state.name(&id),
@@ -66,7 +66,7 @@ fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timesta
         events: EventKind::NAMES.into_iter().zip(input.events).collect(),
         errors: errors.filter_map(nonzero).collect(),
         last_event_at: input.newest_event().map(text),
-        last_error: input.newest_error().map(|(at, code)| LastError {
+        last_error: input.errors.newest().map(|(at, code)| LastError {
             code: Some(code.as_str().to_owned()).filter(|code| !code.is_empty()),
             at: text(at),
         }),

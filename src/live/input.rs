@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ErrorClass, ErrorCode, Event, EventKind, Timestamp};
+use super::Errors;
+use crate::event::{Event, EventKind, Timestamp};
 
 /// The state of one live input.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,12 +30,9 @@ pub struct Input {
     pub events: [u64; 3],
     /// Event time of the newest event by [`EventKind::index`].
     pub last_event: [Option<Timestamp>; 3],
-    /// Errored events by [`ErrorClass::index`].
-    pub errors: [u64; 7],
-    /// Event time of the newest error by [`ErrorClass::index`].
-    pub last_error: [Option<Timestamp>; 7],
-    /// The newest code that is counted as [`ErrorClass::Other`], verbatim.
-    pub last_other_code: ErrorCode,
+    /// Errored events by class.
+    #[serde(flatten)]
+    pub errors: Errors,
     /// Sessions begun.
     pub sessions: u64,
     /// Connects within the reconnect window after a disconnect.
@@ -90,21 +88,10 @@ impl Input {
             EventKind::Connected => self.believe(true, event.updated_at, shown_until, reconnect_window),
             EventKind::Disconnected => self.believe(false, event.updated_at, shown_until, reconnect_window),
             EventKind::Errored(detail) => {
-                self.count_error(&detail.code, event.updated_at);
+                self.errors.count(&detail.code, event.updated_at);
                 Effect::default()
             }
         }
-    }
-
-    fn count_error(&mut self, code: &ErrorCode, updated_at: Timestamp) {
-        let class = code.class();
-        let last = &mut self.last_error[class.index()];
-        let newest = (Some(updated_at), code.as_str()) >= (*last, self.last_other_code.as_str());
-        if class == ErrorClass::Other && newest {
-            self.last_other_code = code.clone();
-        }
-        self.errors[class.index()] += 1;
-        *last = (*last).max(Some(updated_at));
     }
 
     fn believe(&mut self, connected: bool, at: Timestamp, shown_until: Timestamp, window: Duration) -> Effect {
@@ -187,14 +174,6 @@ impl Input {
         let connection = self.visible_evidence(as_of).filter(|evidence| evidence.connected);
         let running = connection.and_then(|connection| as_of.since(connection.since));
         (self.banked + running.unwrap_or_default()).max(self.shown)
-    }
-
-    /// The newest error: its event time and its code as Cloudflare sent it.
-    pub fn newest_error(&self) -> Option<(Timestamp, ErrorCode)> {
-        let newest = ErrorClass::ALL.into_iter().filter_map(|class| Some((self.last_error[class.index()]?, class)));
-        let (at, class) = newest.max_by_key(|(at, class)| (*at, class.index()))?;
-        let is_other = class == ErrorClass::Other;
-        Some((at, if is_other { self.last_other_code.clone() } else { ErrorCode::Documented(class) }))
     }
 
     /// Event time of the newest event of any kind.

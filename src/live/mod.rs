@@ -19,12 +19,14 @@
 //! A batch is folded into a [`Draft`]. When it has become durable the draft is adopted; when it has
 //! not, the draft is dropped and nothing ever happened.
 
+mod errors;
 mod fold;
 mod histogram;
 mod input;
 mod memory;
 mod state;
 
+pub use errors::Errors;
 pub use fold::{Changes, Draft, Fold, Note, Verdict};
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};

@@ -209,8 +209,8 @@ fn what_was_shown_is_not_taken_back() {
 #[test]
 fn errors_are_counted_by_class_and_the_newest_unknown_code_is_kept() {
     let input = play("1s ERR_NEW; 3s ERR_NEWER; 2s ERR_OLD; 2s ERR_UNHEALTHY").input();
-    assert_eq!(input.errors, [0, 0, 0, 0, 0, 1, 3]);
-    assert_eq!(input.newest_error(), Some((at(3), ErrorCode::from("ERR_NEWER"))));
+    assert_eq!(input.errors.counts(), [0, 0, 0, 0, 0, 1, 3]);
+    assert_eq!(input.errors.newest(), Some((at(3), ErrorCode::from("ERR_NEWER"))));
 }
 
 #[test]
@@ -356,4 +356,21 @@ fn other_rules_and_forgetting_take_no_finished_session_back() {
     let mut world = play("0s connected; 10s disconnected");
     world.fold.forget_silent_since(at(99), at(100));
     assert_eq!(finished(&world.fold), 1);
+}
+
+#[test]
+fn a_checkpoint_keeps_its_form() {
+    let kept = r#"{"known_since":1795197964000000000,"evidence":{"connected":false,"updated_at":1795197960000000000,"since":1795197960000000000,"unseen_until":0},"events":[1,1,2],"last_event":[1795197950000000000,1795197960000000000,1795197970000000000],"sessions":1,"reconnects":0,"inconsistent":[0,0],"session":{"started_at":1795197950000000000,"ended_at":null},"banked":{"secs":10,"nanos":0},"shown":{"secs":0,"nanos":0},"errors":[1,0,0,0,0,0,1],"last_error":[1795197970000000000,null,null,null,null,null,1795197965000000000],"last_other_code":"ERR_NEW"}"#;
+    let input: Input = serde_json::from_str(kept).unwrap();
+    assert_eq!(serde_json::to_string(&input).unwrap(), kept);
+    assert_eq!(input.errors.counts(), [1, 0, 0, 0, 0, 0, 1]);
+    let without = kept
+        .replace("[1,0,0,0,0,0,1]", "[0,0,0,0,0,0,0]")
+        .replace(
+            "[1795197970000000000,null,null,null,null,null,1795197965000000000]",
+            "[null,null,null,null,null,null,null]",
+        )
+        .replace("\"ERR_NEW\"", "null");
+    let input: Input = serde_json::from_str(&without).unwrap();
+    assert_eq!((&input.errors, serde_json::to_string(&input).unwrap()), (&Errors::default(), without));
 }

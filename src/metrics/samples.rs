@@ -47,7 +47,8 @@ impl Lines {
             }
             _ => vec![Line::new(name, "\"} ")],
         };
-        let created_name = family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
+        let created_name =
+            family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
         Self {
             samples: lines(family.name),
             created: created_name.map_or_else(Vec::new, |name| lines(&format!("{name}_created"))),

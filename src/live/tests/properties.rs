@@ -37,8 +37,8 @@ fn order_free(fold: &Fold) -> Vec<String> {
     let inputs = fold.state().inputs().iter();
     let parts = inputs.map(|(id, input)| {
         let evidence = input.evidence.map(|evidence| (evidence.connected, evidence.updated_at));
-        let Input { events, last_event, errors, last_error, last_other_code, .. } = input.as_ref();
-        format!("{id} {evidence:?} {events:?} {last_event:?} {errors:?} {last_error:?} {last_other_code:?}")
+        let Input { events, last_event, errors, .. } = input.as_ref();
+        format!("{id} {evidence:?} {events:?} {last_event:?} {errors:?}")
     });
     parts.collect()
 }
@@ -49,7 +49,7 @@ fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
     for input in [1, 2].map(|input| fold.state().inputs().get(&input_id(input)).cloned().unwrap_or_default()) {
         let connected = u64::try_from(input.connected_time(as_of).as_nanos()).unwrap();
         counters.extend([connected, input.sessions, input.reconnects]);
-        counters.extend(input.events.into_iter().chain(input.errors).chain(input.inconsistent));
+        counters.extend(input.events.into_iter().chain(input.errors.counts()).chain(input.inconsistent));
     }
     let state = fold.state();
     let totals = state.totals();

@@ -361,16 +361,13 @@ fn other_rules_and_forgetting_take_no_finished_session_back() {
 #[test]
 fn a_checkpoint_keeps_its_form() {
     let kept = r#"{"known_since":1795197964000000000,"evidence":{"connected":false,"updated_at":1795197960000000000,"since":1795197960000000000,"unseen_until":0},"events":[1,1,2],"last_event":[1795197950000000000,1795197960000000000,1795197970000000000],"sessions":1,"reconnects":0,"inconsistent":[0,0],"session":{"started_at":1795197950000000000,"ended_at":null},"banked":{"secs":10,"nanos":0},"shown":{"secs":0,"nanos":0},"errors":[1,0,0,0,0,0,1],"last_error":[1795197970000000000,null,null,null,null,null,1795197965000000000],"last_other_code":"ERR_NEW"}"#;
-    let input: Input = serde_json::from_str(kept).unwrap();
-    assert_eq!(serde_json::to_string(&input).unwrap(), kept);
-    assert_eq!(input.errors.counts(), [1, 0, 0, 0, 0, 0, 1]);
-    let without = kept
-        .replace("[1,0,0,0,0,0,1]", "[0,0,0,0,0,0,0]")
-        .replace(
-            "[1795197970000000000,null,null,null,null,null,1795197965000000000]",
-            "[null,null,null,null,null,null,null]",
-        )
-        .replace("\"ERR_NEW\"", "null");
-    let input: Input = serde_json::from_str(&without).unwrap();
-    assert_eq!((&input.errors, serde_json::to_string(&input).unwrap()), (&Errors::default(), without));
+    let again = |kept: &str| {
+        let input: Input = serde_json::from_str(kept).unwrap();
+        assert_eq!(serde_json::to_value(&input).unwrap(), serde_json::from_str::<serde_json::Value>(kept).unwrap());
+        input.errors
+    };
+    assert_eq!(again(kept).counts(), [1, 0, 0, 0, 0, 0, 1]);
+    let times = "[1795197970000000000,null,null,null,null,null,1795197965000000000]";
+    let without = kept.replace("[1,0,0,0,0,0,1]", "[0,0,0,0,0,0,0]").replace("\"ERR_NEW\"", "null");
+    assert_eq!(again(&without.replace(times, "[null,null,null,null,null,null,null]")), Errors::default());
 }

@@ -104,14 +104,19 @@ impl Exposition {
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Bound<InputId>) -> Step {
         let (_, _, write) = FAMILIES[index];
         let Snapshot { state, as_of, .. } = &self.snapshot;
-        let mut last = None;
-        for (input_id, input) in state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE) {
-            let view = InputView { input_id: *input_id, input, state, as_of: *as_of };
-            let created = input.known_since.unwrap_or(self.started_at);
-            let input_id = &input_id.digits();
-            write(&mut Samples { encoder: &mut self.encoder, lines: &lines, input_id, created }, &view);
-            last = Some(view.input_id);
+        // Their lines of memory lie far apart: asked for one after the other, they come together.
+        let inputs = state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE);
+        let views: Vec<_> = inputs
+            .map(|(input_id, input)| {
+                let created = input.known_since.unwrap_or(self.started_at);
+                (InputView { input_id: *input_id, input, state, as_of: *as_of }, created)
+            })
+            .collect();
+        for (view, created) in &views {
+            let input_id = &view.input_id.digits();
+            write(&mut Samples { encoder: &mut self.encoder, lines: &lines, input_id, created: *created }, view);
         }
+        let last = views.last().map(|(view, _)| view.input_id);
         match last {
             Some(last) => Step::Inputs(index, lines, Bound::Excluded(last)),
             None => Step::Family(index + 1),

@@ -86,6 +86,8 @@ pub struct Web {
     pub telemetry_path: String,
     /// Whether OpenMetrics output has `_created` samples.
     pub created_samples: bool,
+    /// Whether answers are compressed for clients that take gzip.
+    pub compression: bool,
     /// The web configuration file: TLS, client certificates, users.
     pub config_file: Option<PathBuf>,
 }
@@ -153,6 +155,7 @@ impl Settings {
                 listen_address: reader.scalar("web.listen_address", values::listen_address),
                 telemetry_path: reader.scalar("web.telemetry_path", values::telemetry_path),
                 created_samples: reader.scalar("web.created_samples", values::boolean),
+                compression: reader.scalar("web.compression", values::boolean),
                 config_file: reader.scalar("web.config_file", values::optional_path),
             },
             storage: Storage {
@@ -209,6 +212,7 @@ impl Settings {
             ("web.listen_address", self.web.listen_address != new.web.listen_address),
             ("web.telemetry_path", self.web.telemetry_path != new.web.telemetry_path),
             ("web.created_samples", self.web.created_samples != new.web.created_samples),
+            ("web.compression", self.web.compression != new.web.compression),
             ("web.config_file", self.web.config_file != new.web.config_file),
             ("storage.path", self.storage.path != new.storage.path),
             ("log.format", self.log.format != new.log.format),

@@ -75,6 +75,7 @@ impl Reloader {
         let reloader = self.clone();
         Private {
             telemetry_path: self.started_with.web.telemetry_path.clone(),
+            compression: self.started_with.web.compression,
             watch: self.recorder.watch().clone(),
             metrics: self.metrics.clone(),
             reload: Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string())),

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::http::header;
-use actix_web::middleware::{Compress, DefaultHeaders, from_fn};
+use actix_web::middleware::{Compress, Condition, DefaultHeaders, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer, guard};
 
@@ -57,6 +57,8 @@ pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 pub struct Private {
     /// The path of the metrics.
     pub telemetry_path: String,
+    /// Whether answers are compressed for clients that take gzip.
+    pub compression: bool,
     /// What the recorder has published.
     pub watch: Watch,
     /// How the exporter itself is doing.
@@ -127,13 +129,13 @@ pub fn serve_private(
     private: Private,
 ) -> io::Result<Server> {
     let tls = web_config.as_ref().and_then(WebConfig::server_config);
-    let telemetry_path = private.telemetry_path.clone();
+    let (telemetry_path, compression) = (private.telemetry_path.clone(), private.compression);
     let private = Data::new(private);
     let server = HttpServer::new(move || {
         let web_config = web_config.clone();
         App::new()
             .app_data(private.clone())
-            .wrap(Compress::default())
+            .wrap(Condition::new(compression, Compress::default()))
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(from_fn(connections::wind_up))
             .wrap(nothing_to_run())

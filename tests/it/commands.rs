@@ -43,6 +43,7 @@ webhook.tls_key_file = ""                 # default
 web.listen_address = "127.0.0.1:10419"    # default
 web.telemetry_path = "/metrics"           # default
 web.created_samples = "false"             # default
+web.compression = "true"                  # default
 web.config_file = ""                      # default
 storage.path = "data"                     # default
 storage.retention = "90d"                 # default

@@ -222,6 +222,17 @@ fn metrics_come_compressed_when_asked() {
 }
 
 #[test]
+fn metrics_come_as_they_are_when_compression_is_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEB__COMPRESSION", "false");
+    let daemon = Daemon::spawn(command, folder.path());
+    let answer = exchange(daemon.private_address(), "GET /metrics | accept-encoding: gzip | connection: close", b"");
+    assert_eq!((answer.status.as_str(), answer.header("content-encoding")), ("200 OK", ""));
+    assert!(answer.text().starts_with("# HELP "));
+}
+
+#[test]
 fn the_scraper_chooses_between_two_formats() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());

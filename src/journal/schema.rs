@@ -69,9 +69,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) 
         return Err(JournalError::Newer { path: path.to_owned(), found, known });
     }
     if writable {
-        if found > 0 {
-            refuse_damage(connection, path)?;
-        }
+        refuse_damage(connection, path)?;
         configure(connection).map_err(failed("cannot be prepared"))?;
         if found < known {
             migrate(connection, found, MIGRATIONS).map_err(failed("cannot be migrated"))?;

@@ -61,9 +61,10 @@ enum Column<'a> {
 
 /// The columns of a row that has as many as an event, and no other types.
 fn columns(row: &[u8]) -> Option<[Column<'_>; COLUMNS]> {
-    let (header_size, mut types) = varint(row)?;
-    let header_size = usize::try_from(header_size).ok()?;
-    let mut left_of_header = header_size.checked_sub(row.len() - types.len())?;
+    // The header of so few columns is far shorter than 128 bytes: its size is one.
+    let (header_size, mut types) = row.split_first()?;
+    let header_size = usize::from(*header_size);
+    let mut left_of_header = header_size.checked_sub(1)?;
     let mut values = row.get(header_size..)?;
     let mut columns = [Column::Null; COLUMNS];
     for column in &mut columns {

@@ -1,6 +1,7 @@
 //! What the journal refuses, names and keeps; whatever is done to it, see [`model`].
 
 mod model;
+mod refusals;
 
 use std::time::Duration;
 
@@ -163,4 +164,59 @@ fn an_input_row_is_replaced_and_forgotten() {
     collected.unwrap();
     assert_eq!(rows, [row(1, "c")]);
     assert_eq!(journal.checkpoint().unwrap(), Some(checkpoint(2)));
+}
+
+#[test]
+fn the_log_is_transferred_when_it_is_long_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.settle().unwrap();
+    // That what is written is durable is not looked at here.
+    journal.connection.pragma_update(None, "synchronous", "off").unwrap();
+    let mut after_one_more_page = || {
+        journal.connection.execute("UPDATE probe SET count = count + 1", []).unwrap();
+        journal.transfer_long_log().unwrap();
+        journal.transfer("noop").unwrap()
+    };
+    for pages in 1..LONG_LOG {
+        assert_eq!(after_one_more_page(), pages);
+    }
+    assert_eq!(after_one_more_page(), 0);
+    assert_eq!(after_one_more_page(), 1);
+}
+
+#[test]
+fn what_is_closed_is_all_in_the_database() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(&mut [entry(1), entry(2)], &[]).unwrap();
+    journal.close().unwrap();
+    fs::copy(folder.path().join(DATABASE_FILE), other.path().join(DATABASE_FILE)).unwrap();
+    assert_eq!(all(&Journal::open(other.path()).unwrap()).len(), 2);
+}
+
+#[test]
+fn an_opened_journal_is_as_it_was_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(&mut [entry(1)], &[]).unwrap();
+    drop(journal);
+    let files = || ["journal.db", "journal.db-wal"].map(|file| fs::read(folder.path().join(file)).unwrap());
+    let before = files();
+    let journal = Journal::open(folder.path()).unwrap();
+    assert!(files() == before, "the files were changed");
+    assert_eq!(all(&journal).len(), 1);
+}
+
+#[test]
+fn a_forgotten_checkpoint_leaves_the_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(&mut [entry(1)], &[]).unwrap();
+    let row = InputRow { input_id: entry(1).event.input_id, state: "{}".into(), identities: vec![1] };
+    journal.save_checkpoint(&Checkpoint { position: 1, state: "{}".into() }, [row].into_iter(), &[]).unwrap();
+    journal.forget_checkpoint().unwrap();
+    assert_eq!(journal.checkpoint().unwrap(), None);
+    journal.checkpointed_inputs(|row| panic!("{row:?} was not forgotten")).unwrap();
+    assert_eq!(all(&journal).len(), 1);
 }

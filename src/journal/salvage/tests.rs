@@ -1,5 +1,7 @@
 //! Damage at random against what was written.
 
+mod format;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -163,6 +165,58 @@ fn a_page_that_leads_to_others_may_be_lost_and_they_are_not() {
 }
 
 #[test]
+fn a_damaged_page_in_the_midst_is_found_before_the_first_write() {
+    let (folder, written) = journal(300, false);
+    let database = folder.path().join(DATABASE_FILE);
+    let mut bytes = fs::read(&database).unwrap();
+    let pages = Pages::new(bytes.clone(), Vec::new());
+    let holds = |page: &u32| cells::events(pages.current(*page).unwrap(), |number| pages.current(number)).len();
+    let of_events: Vec<u32> = (1..=pages.count()).filter(|page| holds(page) > 0).collect();
+    let damaged = of_events[of_events.len() / 2];
+    bytes[(damaged as usize - 1) * PAGE_SIZE..][..PAGE_SIZE].fill(0);
+    fs::write(&database, &bytes).unwrap();
+    assert_eq!(Journal::open(folder.path()).unwrap_err().obstacle(), super::super::Obstacle::Damaged);
+    assert!(fs::read(&database).unwrap() == bytes, "the file was changed");
+    let (entries, salvaged) = salvaged(folder.path());
+    assert_eq!(entries.len(), written.len() - holds(&damaged));
+    assert!(salvaged.checkpoint && !salvaged.lost.is_empty());
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_refused_and_nothing_is_made() {
+    let (folder, _) = journal(3, false);
+    let path = folder.path().join(DATABASE_FILE);
+    let mut newer = fs::read(&path).unwrap();
+    schema::refuse_newer(&path, &newer).unwrap();
+    let version = 60..64;
+    newer[version].copy_from_slice(&2i32.to_be_bytes());
+    fs::write(&path, &newer).unwrap();
+    let to = folder.path().join("new");
+    let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
+    assert!(matches!(refused, JournalError::Newer { found: 2, known: 1, .. }), "{refused}");
+    assert!(!to.exists());
+    // What says so must be ours, and whole: damage may say anything.
+    let damages: [fn(&mut Vec<u8>); 4] =
+        [|header| header[0] ^= 1, |header| header[71] ^= 1, |header| header.truncate(71), Vec::clear];
+    for damage in damages {
+        let mut header = newer.clone();
+        damage(&mut header);
+        schema::refuse_newer(&path, &header).unwrap();
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_told_and_nothing_is_made() {
+    let (folder, _) = journal(3, false);
+    let log = log_file(&folder.path().join(DATABASE_FILE));
+    fs::create_dir(&log).unwrap();
+    let to = folder.path().join("new");
+    let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
+    assert!(matches!(refused, JournalError::Folder { .. }), "{refused}");
+    assert!(!to.exists());
+}
+
+#[test]
 fn lost_numbers_are_named_and_those_of_the_checkpoint_stay_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut entries: Vec<_> = [3, 4, 7, 8, 12].map(|number| Entry { seq: number, ..entry(number) }).into();
@@ -176,4 +230,7 @@ fn lost_numbers_are_named_and_those_of_the_checkpoint_stay_in_it() {
     let (journal, salvaged) = write(&folder.path().join("b"), entries, checkpoint(20), at(NOW)).unwrap();
     assert_eq!(salvaged.lost, [5..=6, 9..=11, 13..=20]);
     assert_eq!((journal.events(), journal.last_seq()), (5, 20));
+    // Where no event is left, all of them may have been deleted after their retention.
+    let (journal, salvaged) = write(&folder.path().join("c"), vec![], checkpoint(20), at(NOW)).unwrap();
+    assert_eq!((salvaged.lost, journal.last_seq()), (vec![], 20));
 }

@@ -1,0 +1,204 @@
+//! Pages and rows against what SQLite makes of the same files.
+
+use super::*;
+
+const FRAME_SIZE: usize = 24 + PAGE_SIZE;
+
+/// What happens to a write-ahead log.
+type Change = fn(&mut Vec<u8>);
+
+/// Makes the log one of a machine with this byte order, with all of its checksums.
+fn sum_up(log: &mut [u8], big_endian: bool) {
+    log[3] = log[3] & !1 | u8::from(big_endian);
+    let mut sum = (0, 0);
+    let mut add = |bytes: &[u8]| {
+        let order = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
+        for pair in bytes.chunks_exact(8) {
+            let [first, second] = [0, 4].map(|at| order(pair[at..at + 4].try_into().unwrap()));
+            sum.0 = first.wrapping_add(sum.0).wrapping_add(sum.1);
+            sum.1 = second.wrapping_add(sum.1).wrapping_add(sum.0);
+        }
+        [sum.0.to_be_bytes(), sum.1.to_be_bytes()].concat()
+    };
+    let header = add(&log[..24]);
+    log[24..32].copy_from_slice(&header);
+    for frame in log[32..].chunks_exact_mut(FRAME_SIZE) {
+        add(&frame[..8]);
+        let sum = add(&frame[24..]);
+        frame[16..24].copy_from_slice(&sum);
+    }
+}
+
+/// The frames of a log, from the end: 0 is the last.
+fn frame(log: &mut [u8], from_the_end: usize) -> &mut [u8] {
+    log.rchunks_exact_mut(FRAME_SIZE).nth(from_the_end).unwrap()
+}
+
+/// The database after SQLite has transferred the log to it.
+fn transferred(database: &[u8], log: &[u8]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(DATABASE_FILE);
+    fs::write(&path, database).unwrap();
+    fs::write(log_file(&path), log).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.query_one("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(())).unwrap();
+    fs::read(&path).unwrap()
+}
+
+#[test]
+fn a_log_is_read_as_sqlite_reads_it_and_what_it_would_not_see_is_kept_apart() {
+    let (folder, _) = journal(120, true);
+    let mut journal = Journal::open(folder.path()).unwrap();
+    // At the end, each frame is a transaction.
+    (0..9).for_each(|_| journal.probe().unwrap());
+    drop(journal);
+    let path = folder.path().join(DATABASE_FILE);
+    let (database, log) = (fs::read(&path).unwrap(), fs::read(log_file(&path)).unwrap());
+    let frames = log.len() / FRAME_SIZE;
+    assert!(frames > 18);
+    // What is changed before the sums are right again and what after, and how many frames SQLite would not see.
+    let cases: [(&str, Change, Change, usize); 9] = [
+        ("whole", |_| {}, |_| {}, 0),
+        ("not committed", |log| frame(log, 0)[4..8].fill(0), |_| {}, 1),
+        ("damaged at the end", |_| {}, |log| frame(log, 0)[99] ^= 1, 1),
+        ("damaged in the midst", |_| {}, |log| frame(log, 5)[99] ^= 1, 6),
+        ("a frame of an earlier log", |_| {}, |log| frame(log, 0)[8] ^= 1, 0),
+        ("another earlier frame", |_| {}, |log| frame(log, 0)[15] ^= 1, 0),
+        ("no end", |_| {}, |log| log.truncate(log.len() - 1), 0),
+        ("damaged header", |_| {}, |log| log[20] ^= 1, usize::MAX),
+        ("not a log", |log| log[2] ^= 1, |_| {}, usize::MAX),
+    ];
+    for big_endian in [false, true] {
+        for (name, before, after, unseen) in cases {
+            let mut log = log.clone();
+            before(&mut log);
+            sum_up(&mut log, big_endian);
+            after(&mut log);
+            let whole = transferred(&database, &log);
+            let pages = Pages::new(database.clone(), log.clone());
+            assert_eq!(pages.count() as usize, whole.len() / PAGE_SIZE, "{name}");
+            for (number, page) in (1..).zip(whole.chunks_exact(PAGE_SIZE)) {
+                assert!(pages.current(number) == Some(page), "{name}: page {number}");
+            }
+            let unseen = frames.min(unseen);
+            assert_eq!(pages.loose().count(), unseen, "{name}");
+            // Whoever comes from a page that SQLite would not see finds the newest of them.
+            for number in 1..=pages.count() {
+                let mut newest_first = (0..unseen).map(|index| frame(&mut log, index).to_vec());
+                let loose = newest_first.find(|frame| frame[..4] == number.to_be_bytes());
+                let expected = loose.as_deref().map(|frame| &frame[24..]).or(pages.current(number));
+                assert!(pages.loose_or_current(number) == expected, "{name}: page {number}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_that_was_never_committed_is_found_with_all_of_its_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut written = [long(1), long(47)];
+    written.chunks_mut(1).for_each(|batch| journal.append(batch, &[]).unwrap());
+    drop(journal);
+    let path = folder.path().join(DATABASE_FILE);
+    let (database, mut log) = (fs::read(&path).unwrap(), fs::read(log_file(&path)).unwrap());
+    frame(&mut log, 0)[4..8].fill(0);
+    sum_up(&mut log, false);
+    let pages = Pages::new(database, log);
+    assert!(pages.loose().count() > 3);
+    assert_eq!(entries(&pages), written);
+}
+
+#[test]
+fn a_log_without_a_header_is_none() {
+    for log in [vec![], vec![0x37; 31], vec![0x37; 32 + FRAME_SIZE - 1]] {
+        let pages = Pages::new(vec![7; PAGE_SIZE], log);
+        assert_eq!((pages.count(), pages.loose().count(), pages.current(0)), (1, 0, None));
+        assert!(pages.current(1) == Some(&[7; PAGE_SIZE]) && pages.current(2).is_none());
+    }
+}
+
+/// The events that are found in a journal after these statements, besides one that is whole.
+fn found_after(statements: &str) -> Vec<Entry> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    journal.append(&mut [long(7)], &[]).unwrap();
+    journal.connection.execute_batch(statements).unwrap();
+    journal.settle().unwrap();
+    drop(journal);
+    let mut found = entries(&Pages::new(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), Vec::new()));
+    let whole = found.iter().position(|entry| (entry.seq, told(entry)) == (1, told(&long(7)))).unwrap();
+    found.remove(whole);
+    found
+}
+
+#[test]
+fn what_no_version_has_written_is_no_event() {
+    let add = |wider: &str, change: &str| {
+        found_after(&format!(
+            "{wider}; CREATE TEMP TABLE more AS SELECT * FROM events; UPDATE more SET seq = 2; UPDATE more SET {change}; \
+             INSERT INTO events SELECT * FROM more"
+        ))
+    };
+    let largest = "recorded_at = 9223372036854775807, shown_until = 140737488355328, updated_at = 2147483648";
+    for (change, number) in [(largest, 2), ("seq = 9223372036854775807", i64::MAX.cast_unsigned())] {
+        let found = add("", change);
+        assert_eq!(found.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [number], "{change}");
+    }
+    for change in [
+        "seq = 0",
+        "seq = -1",
+        "recorded_at = -1",
+        "shown_until = -5000000000",
+        "received_at = -300",
+        "sent_at = -1",
+        "updated_at = -9223372036854775808",
+        "event = 'exploded'",
+        "input_id = 'none'",
+    ] {
+        assert_eq!(add("", change), [], "{change}");
+    }
+    assert_eq!(add("ALTER TABLE events ADD COLUMN one_more TEXT", "one_more = NULL"), []);
+}
+
+/// The numbers of the events on a page that holds this row alone.
+fn numbers(seq: &[u8], types: &[u8], values: &[u8]) -> Vec<u64> {
+    let size = |bytes: usize| u8::try_from(bytes).unwrap();
+    let header = [size(1 + types.len())];
+    let cell = [&[size(1 + types.len() + values.len())], seq, &header, types, values].concat();
+    let mut page = [&[0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 10], cell.as_slice()].concat();
+    page.resize(PAGE_SIZE, 0);
+    cells::events(&page, |_| None).iter().map(|entry| entry.seq).collect()
+}
+
+#[test]
+fn a_row_is_an_event_only_to_its_last_byte() {
+    const TYPES: [u8; 13] = [0, 1, 1, 1, 0, 1, 13 + 2 * 32, 13 + 2 * 9, 0, 0, 0, 0, 0];
+    let values = [b"\x01\x02\x03\x04".as_slice(), b"2c28dd2cc444cb77578c4840b51e43a8", b"connected"].concat();
+    // Numbers as they may be written, also at more length than they need.
+    for (seq, number) in [
+        (b"\x01".as_slice(), 1),
+        (b"\x7f", 127),
+        (b"\x81\x00", 128),
+        (b"\x80\x01", 1),
+        (b"\x81\x80\x02", 16386),
+        (b"\x81\x80\x80\x80\x80\x80\x80\x80\x05", (1 << 57) + 5),
+        (b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff", i64::MAX.cast_unsigned()),
+    ] {
+        assert_eq!(numbers(seq, &TYPES, &values), [number], "{seq:?}");
+    }
+    assert_eq!(numbers(&[0xff; 9], &TYPES, &values), [0; 0], "a negative number");
+    let with_last = |types: &[u8]| [&TYPES[..12], types].concat();
+    assert_eq!(numbers(&[1], &with_last(&[13]), &values), [1], "an empty text");
+    // Bytes that are no text, a number with a point, and what no row has.
+    for last in [12, 14, 7, 10, 11] {
+        for more in [0, 1, 8] {
+            let values = [values.as_slice(), &[b'x'; 8][..more]].concat();
+            assert_eq!(numbers(&[1], &with_last(&[last]), &values), [0; 0], "{last} with {more}");
+        }
+    }
+    assert_eq!(numbers(&[1], &TYPES, &[values.as_slice(), &[0]].concat()), [0; 0], "a byte too many");
+    assert_eq!(numbers(&[1], &TYPES, &values[..values.len() - 1]), [0; 0], "a byte too few");
+    assert_eq!(numbers(&[1], &with_last(&[0, 0]), &values), [0; 0], "a column too many");
+    assert_eq!(numbers(&[1], &with_last(&[]), &values), [0; 0], "a column too few");
+}

@@ -9,7 +9,7 @@
 //! is told so, and until the journal can be written again [`Readiness`] names it. When a sync fails
 //! the thread ends with that error: only a new start can tell what is on the disk.
 //!
-//! Between batches the thread moves the checkpoint on, deletes events past their retention and
+//! Between batches the thread moves the checkpoint on, slice by slice, deletes events past their retention and
 //! forgets silent inputs. [`Handle::finish`] lets it work off the queue, write a last checkpoint and
 //! end.
 
@@ -17,8 +17,9 @@ mod batch;
 mod duties;
 mod published;
 mod restore;
+mod unsaved;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -38,6 +39,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::live::{Fold, Rules};
 use crate::metrics::Exporter;
 use published::Published;
+use unsaved::Unsaved;
 
 /// An authenticated, well-formed delivery.
 #[derive(Debug, Clone)]
@@ -214,9 +216,7 @@ struct Recorder {
     watch: Watch,
     metrics: Arc<Exporter>,
     /// Inputs that differ from the checkpoint.
-    changed: HashSet<InputId>,
-    /// Inputs that the checkpoint still has and the fold no longer.
-    forgotten: Vec<InputId>,
+    unsaved: Unsaved,
     /// Something else differs from the checkpoint.
     stale: bool,
     since_checkpoint: Stopwatch,

@@ -81,10 +81,14 @@ impl Fold {
         }
     }
 
-    /// Folds an event that is already in the journal, as it was folded when it was recorded.
-    pub fn replay(&mut self, event: &Event, shown_until: Timestamp) {
+    /// Folds an event that is already in the journal, as it was folded when it was recorded; unless
+    /// it is `uncounted`, the totals have it already.
+    pub fn replay(&mut self, event: &Event, shown_until: Timestamp, uncounted: bool) {
         if self.memory.learn(event.input_id, Identity::of(event)) == Recall::New {
-            self.state.apply(event, shown_until);
+            let effect = self.state.apply_to_input(event, shown_until);
+            if uncounted {
+                self.state.count(event, effect);
+            }
         }
     }
 

@@ -110,10 +110,18 @@ impl State {
     }
 
     pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp) -> Effect {
-        let input = Arc::make_mut(self.inputs.entry(event.input_id).or_default());
-        let effect = input.apply(event, shown_until, self.rules.reconnect_window);
-        Arc::make_mut(&mut self.totals).count(event, effect);
+        let effect = self.apply_to_input(event, shown_until);
+        self.count(event, effect);
         effect
+    }
+
+    pub(super) fn apply_to_input(&mut self, event: &Event, shown_until: Timestamp) -> Effect {
+        let input = Arc::make_mut(self.inputs.entry(event.input_id).or_default());
+        input.apply(event, shown_until, self.rules.reconnect_window)
+    }
+
+    pub(super) fn count(&mut self, event: &Event, effect: Effect) {
+        Arc::make_mut(&mut self.totals).count(event, effect);
     }
 
     pub(super) fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {

@@ -282,7 +282,7 @@ fn a_draft_that_is_dropped_never_happened() {
 fn what_is_replayed_twice_is_counted_once() {
     let mut fold = Fold::new(RULES);
     for _ in 0..2 {
-        fold.replay(&event(1, "connected", at(5), at(6)), at(0));
+        fold.replay(&event(1, "connected", at(5), at(6)), at(0), true);
     }
     assert_eq!(fold.state().inputs()[&input_id(1)].events, [1, 0, 0]);
 }
@@ -291,7 +291,7 @@ fn what_is_replayed_twice_is_counted_once() {
 fn identities_are_read_whole_and_in_order_or_not_at_all() {
     let mut fold = Fold::new(RULES);
     for second in [5, 3] {
-        fold.replay(&event(1, "connected", at(second), at(6)), at(0));
+        fold.replay(&event(1, "connected", at(second), at(6)), at(0), true);
     }
     let identities = fold.identities(&input_id(1)).unwrap();
     let encoded = identities.encode();
@@ -326,7 +326,7 @@ fn a_configured_input_is_known_before_its_first_event_and_afterwards_only_with_o
     let mut fold = Fold::new(RULES);
     let known = |fold: &Fold| fold.state().inputs().keys().copied().collect::<Vec<_>>();
     fold.configure(configured(&[1, 2]));
-    fold.replay(&event(2, "connected", at(1), at(1)), at(0));
+    fold.replay(&event(2, "connected", at(1), at(1)), at(0), true);
     assert_eq!(known(&fold), [input_id(1), input_id(2)]);
     fold.configure(configured(&[3]));
     assert_eq!(known(&fold), [input_id(2), input_id(3)]);
@@ -339,7 +339,7 @@ fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
     let mut fold = Fold::new(RULES);
     fold.configure(configured(&[3]));
     for (input, name) in [(1, "disconnected"), (2, "connected"), (3, "disconnected")] {
-        fold.replay(&event(input, name, at(10), at(10)), at(0));
+        fold.replay(&event(input, name, at(10), at(10)), at(0), true);
     }
     assert_eq!(fold.forget_silent_since(at(10), at(500)), []);
     assert_eq!(fold.forget_silent_since(at(11), at(500)), [input_id(1)]);

@@ -32,7 +32,7 @@ fn snapshot(inputs: u8) -> Snapshot {
             sent_at: Some(at(3000)),
             received_at: at(4000),
         };
-        fold.replay(&event, at(0));
+        fold.replay(&event, at(0), true);
     }
     let state = fold.state().clone();
     Snapshot { state, as_of: at(61_234), journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }

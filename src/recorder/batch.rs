@@ -81,7 +81,9 @@ impl Recorder {
 
     fn publish(&mut self, batch: Batch, changes: Changes) {
         self.fold.adopt(changes);
-        self.changed.extend(batch.entries.iter().map(|entry| entry.event.input_id));
+        for entry in &batch.entries {
+            self.unsaved.change(entry.event.input_id, entry.seq);
+        }
         self.stale = true;
         let (deliveries, answers): (Vec<_>, Vec<_>) = batch.waiting.into_iter().unzip();
         let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();

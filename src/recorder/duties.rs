@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::published::REMEMBERED_DELIVERIES;
 use super::restore::{Restored, checkpoint, input_row, restore};
+use super::unsaved::Slice;
 use super::{Delivered, Limits, Message, Outcome, Recorder, Watch};
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
@@ -21,6 +22,8 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// A clock that has gone back further than this since the last run is believed anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// So many inputs are saved at once: a notification waits no longer than that takes.
+const SAVED_AT_ONCE: usize = 256;
 /// So many events are deleted at once: a notification waits no longer than that takes.
 const EXPIRED_AT_ONCE: u64 = 1000;
 
@@ -33,7 +36,7 @@ impl Recorder {
         metrics: Arc<Exporter>,
     ) -> Result<Self, JournalError> {
         let stopwatch = Stopwatch::start();
-        let Restored { fold, recorded_until, replayed, changed } = restore(&journal, limits.rules)?;
+        let Restored { fold, recorded_until, replayed, unsaved } = restore(&journal, limits.rules)?;
         let newest = journal.newest(REMEMBERED_DELIVERIES as u64)?.into_iter().map(delivered);
         let (events, inputs) = (journal.events(), fold.state().inputs().len());
         // It is whole: from here on it is ours to write.
@@ -42,8 +45,7 @@ impl Recorder {
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         watch.published.restored(inputs, plausible(recorded_until));
         let mut recorder = Self {
-            changed,
-            forgotten: Vec::new(),
+            unsaved,
             // The first checkpoint of all keeps the rules that the first events are folded by.
             stale: events == 0,
             since_checkpoint: Stopwatch::start(),
@@ -81,7 +83,11 @@ impl Recorder {
 
     fn until_next_duty(&self) -> Duration {
         let checkpoint = self.is_ahead_of_checkpoint().then_some((CHECKPOINT_INTERVAL, &self.since_checkpoint));
-        let probe = self.watch.readiness.journal_failing().then_some((PROBE_INTERVAL, &self.since_checkpoint));
+        let failing = self.watch.readiness.journal_failing();
+        if self.unsaved.round_under_way() && !failing {
+            return Duration::ZERO;
+        }
+        let probe = failing.then_some((PROBE_INTERVAL, &self.since_checkpoint));
         let duties = [Some((EXPIRY_INTERVAL, &self.since_expiry)), checkpoint, probe];
         let waits = duties.into_iter().flatten().map(|(interval, since)| interval.saturating_sub(since.elapsed()));
         waits.min().unwrap_or(EXPIRY_INTERVAL)
@@ -96,13 +102,18 @@ impl Recorder {
             Err(error) if error.obstacle() == Obstacle::Unsynced => return self.tried_to_write(Err(error)),
             Ok(()) | Err(_) => {}
         }
-        if self.watch.readiness.journal_failing() && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
-            self.since_checkpoint = Stopwatch::start();
-            let probed = self.journal.probe();
-            self.tried_to_write(probed);
+        if self.watch.readiness.journal_failing() {
+            if self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
+                self.since_checkpoint = Stopwatch::start();
+                let probed = self.journal.probe();
+                self.tried_to_write(probed);
+            }
+        } else if self.unsaved.round_under_way() {
+            self.save_next_slice();
         } else if self.is_ahead_of_checkpoint() && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
-            let saved = self.save_checkpoint();
-            self.tried_to_write(saved);
+            self.since_checkpoint = Stopwatch::start();
+            self.unsaved.begin_round();
+            self.save_next_slice();
         }
         if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
             match self.expire() {
@@ -116,20 +127,28 @@ impl Recorder {
     }
 
     fn is_ahead_of_checkpoint(&self) -> bool {
-        self.stale || !self.changed.is_empty() || !self.forgotten.is_empty()
+        self.stale || !self.unsaved.is_empty()
     }
 
+    fn save_next_slice(&mut self) {
+        let saved = self.save(self.unsaved.next_slice(SAVED_AT_ONCE));
+        self.tried_to_write(saved);
+    }
+
+    /// Moves the checkpoint on to now, in one go.
     pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
         self.since_checkpoint = Stopwatch::start();
-        if !self.is_ahead_of_checkpoint() {
-            return Ok(());
-        }
+        if self.is_ahead_of_checkpoint() { self.save(self.unsaved.everything()) } else { Ok(()) }
+    }
+
+    pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
         let recorded_until = self.recorded_until.max(self.watch.published.latest());
-        let checkpoint = checkpoint(&self.fold, self.journal.last_seq(), recorded_until);
-        let rows = self.changed.iter().filter_map(|input_id| input_row(&self.fold, *input_id));
-        self.journal.save_checkpoint(&checkpoint, rows, &self.forgotten)?;
-        self.changed.clear();
-        self.forgotten.clear();
+        let (fold, counted_until) = (&self.fold, self.journal.last_seq());
+        let position = self.unsaved.position_after(slice, counted_until);
+        let checkpoint = checkpoint(fold, position, counted_until, recorded_until);
+        let rows = self.unsaved.changed(slice).filter_map(|input_id| input_row(fold, input_id, counted_until));
+        self.journal.save_checkpoint(&checkpoint, rows, self.unsaved.forgotten(slice))?;
+        self.unsaved.saved(slice);
         self.stale = false;
         Ok(())
     }
@@ -151,12 +170,9 @@ impl Recorder {
         let now = clock::now();
         let shown_until = self.watch.published.freeze(now, true);
         let forgotten = self.fold.forget_silent_since(now.minus(self.limits.forget_after), shown_until);
-        for input_id in &forgotten {
-            tracing::info!(%input_id, "input forgotten");
-            self.changed.remove(input_id);
-        }
         self.metrics.inputs_expired(forgotten.len());
-        self.forgotten.extend(forgotten);
+        forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
+        self.unsaved.forget(forgotten);
         self.republish();
     }
 
@@ -164,7 +180,9 @@ impl Recorder {
         let shown_until = self.watch.published.freeze(clock::now(), true);
         if limits.rules != self.fold.state().rules() {
             let settled = self.fold.set_rules(limits.rules, shown_until);
-            self.changed.extend(settled);
+            // Their rows lack nothing of the journal's, but what is saved at once below.
+            let next = self.journal.last_seq() + 1;
+            settled.into_iter().for_each(|input_id| self.unsaved.change(input_id, next));
             self.stale = true;
         }
         self.fold.configure(limits.configured.clone());

@@ -1,13 +1,15 @@
 //! From a journal to the fold of all its events: the checkpoint, then what came after it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Deliveries, Fold, Identities, Rules, Totals};
+use crate::live::{Deliveries, Fold, Identities, Input, Rules, Totals};
+
+use super::unsaved::Unsaved;
 
 /// What the checkpoint keeps of all inputs together.
 #[derive(Serialize, Deserialize)]
@@ -16,6 +18,9 @@ struct Kept {
     reconnect_window: Duration,
     /// When it was written.
     recorded_until: Timestamp,
+    /// The newest event that the totals have; without it, the one at the checkpoint's position.
+    #[serde(default)]
+    counted_until: u64,
     totals: Totals,
     deliveries: Deliveries,
 }
@@ -30,7 +35,7 @@ pub struct Restored {
     /// How many events came after the checkpoint.
     pub replayed: u64,
     /// The inputs that they were about.
-    pub changed: HashSet<InputId>,
+    pub(super) unsaved: Unsaved,
 }
 
 /// Reads the journal's state. What came after the checkpoint is folded by the checkpoint's rules,
@@ -40,25 +45,42 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, and what is wrong with it.
 pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
-    let (mut fold, mut recorded_until, position) = match journal.checkpoint()? {
-        Some(checkpoint) => restore_checkpoint(journal, &checkpoint, rules)?,
-        None => (Fold::new(rules), Timestamp::EPOCH, 0),
+    let Checkpointed { mut fold, mut recorded_until, position, counted_until, ahead } = match journal.checkpoint()? {
+        Some(checkpoint) => read_checkpoint(journal, &checkpoint, rules)?,
+        None => Checkpointed {
+            fold: Fold::new(rules),
+            recorded_until: Timestamp::EPOCH,
+            position: 0,
+            counted_until: 0,
+            ahead: HashMap::new(),
+        },
     };
-    let (mut replayed, mut changed) = (0, HashSet::new());
+    let (mut replayed, mut unsaved) = (0, Unsaved::default());
     journal.replay(position, |entry| {
         recorded_until = recorded_until.max(entry.recorded_at);
-        fold.replay(&entry.event, entry.shown_until);
+        if ahead.get(&entry.event.input_id).is_some_and(|row| entry.seq <= *row) {
+            return;
+        }
+        fold.replay(&entry.event, entry.shown_until, entry.seq > counted_until);
         replayed += 1;
-        changed.insert(entry.event.input_id);
+        unsaved.change(entry.event.input_id, entry.seq);
     })?;
-    Ok(Restored { fold, recorded_until, replayed, changed })
+    Ok(Restored { fold, recorded_until, replayed, unsaved })
 }
 
-fn restore_checkpoint(
-    journal: &Journal,
-    checkpoint: &Checkpoint,
-    rules: Rules,
-) -> Result<(Fold, Timestamp, u64), JournalError> {
+/// What a checkpoint says.
+struct Checkpointed {
+    fold: Fold,
+    recorded_until: Timestamp,
+    /// Up to this event every input has everything.
+    position: u64,
+    /// Up to this one the totals do.
+    counted_until: u64,
+    /// Up to this one an input does that is ahead of the position.
+    ahead: HashMap<InputId, u64>,
+}
+
+fn read_checkpoint(journal: &Journal, checkpoint: &Checkpoint, rules: Rules) -> Result<Checkpointed, JournalError> {
     let kept: Kept = serde_json::from_str(&checkpoint.state).map_err(|_| JournalError::Damaged {
         path: journal.path().to_owned(),
         row: "the checkpoint".into(),
@@ -66,23 +88,33 @@ fn restore_checkpoint(
     })?;
     let mut fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
     fold.restore_totals(kept.totals, kept.deliveries);
-    journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
-    Ok((fold, kept.recorded_until, checkpoint.position))
+    let (position, mut ahead) = (checkpoint.position, HashMap::new());
+    journal.checkpointed_inputs(|row| {
+        let (row_position, input) = read_input(&row.state).ok_or("its state cannot be read")?;
+        let identities = Identities::decode(&row.identities).ok_or("its identities cannot be read")?;
+        fold.restore_input(row.input_id, input, identities);
+        if row_position > position {
+            ahead.insert(row.input_id, row_position);
+        }
+        Ok(())
+    })?;
+    let counted_until = kept.counted_until.max(position);
+    Ok(Checkpointed { fold, recorded_until: kept.recorded_until, position, counted_until, ahead })
 }
 
-fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
-    let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
-    let identities = Identities::decode(&row.identities).ok_or("its identities cannot be read")?;
-    fold.restore_input(row.input_id, input, identities);
-    Ok(())
+/// The newest event that is part of an input's row, and the input. At first rows had no number: those are never ahead.
+fn read_input(state: &str) -> Option<(u64, Input)> {
+    let numbered = serde_json::from_str(state);
+    numbered.or_else(|_| serde_json::from_str(state).map(|input| (0, input))).ok()
 }
 
 /// The checkpoint that [`restore`] reads.
-pub(super) fn checkpoint(fold: &Fold, position: u64, recorded_until: Timestamp) -> Checkpoint {
+pub(super) fn checkpoint(fold: &Fold, position: u64, counted_until: u64, recorded_until: Timestamp) -> Checkpoint {
     let state = fold.state();
     let kept = Kept {
         reconnect_window: state.rules().reconnect_window,
         recorded_until,
+        counted_until,
         totals: state.totals().clone(),
         deliveries: state.deliveries().clone(),
     };
@@ -90,11 +122,11 @@ pub(super) fn checkpoint(fold: &Fold, position: u64, recorded_until: Timestamp) 
 }
 
 /// An input's row of the checkpoint; `None` when the fold does not know the input.
-pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
+pub(super) fn input_row(fold: &Fold, input_id: InputId, position: u64) -> Option<InputRow> {
     let input = fold.state().inputs().get(&input_id)?;
     Some(InputRow {
         input_id,
-        state: serde_json::to_string(input.as_ref()).expect("plain data serializes"),
+        state: serde_json::to_string(&(position, input.as_ref())).expect("plain data serializes"),
         identities: fold.identities(&input_id).map(Identities::encode).unwrap_or_default(),
     })
 }

@@ -141,16 +141,20 @@ fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
     assert_eq!(Journal::open_to_read(folder.path()).unwrap().events(), recorded);
 }
 
+/// A recorder that nobody runs, on a new journal.
+fn idle_recorder(folder: &Path, limits: Limits) -> Recorder {
+    let journal = Journal::open(folder).unwrap();
+    let watch = Watch { published: Arc::default(), readiness: Arc::default(), folder: folder.into() };
+    let metrics = Arc::new(Exporter::new(clock::now(), false, LabelValues { outcomes: &[], rejections: &[] }));
+    Recorder::restored(journal, limits, sync_channel(1).1, watch, metrics).unwrap()
+}
+
 #[test]
 fn what_is_past_its_time_goes_once_the_checkpoint_has_it_and_what_it_amounts_to_stays() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = Journal::open(folder.path()).unwrap();
     let moment = Duration::from_nanos(1);
     let limits = Limits { retention: moment, forget_after: moment, ..limits() };
-    let watch = Watch { published: Arc::default(), readiness: Arc::default(), folder: folder.path().into() };
-    let metrics = Arc::new(Exporter::new(clock::now(), false, LabelValues { outcomes: &[], rejections: &[] }));
-    let (_sender, queue) = sync_channel(1);
-    let mut recorder = Recorder::restored(journal, limits.clone(), queue, watch, metrics).unwrap();
+    let mut recorder = idle_recorder(folder.path(), limits.clone());
     for (input, kind) in [(1, EventKind::Connected), (2, EventKind::Disconnected)] {
         recorder.take(Message::Deliver(delivery(event(input, kind, 30)), oneshot::channel().0));
     }
@@ -186,7 +190,45 @@ fn damaged_checkpoints_are_named() {
     check("UPDATE checkpoint SET state = ''", "the checkpoint is damaged: its state cannot be read");
 }
 
+/// What a restart after a crash at this moment would know is what the recorder knows.
+fn check_crash(folder: &Path, recorder: &Recorder) {
+    let restored = restore(&Journal::open_to_read(folder).unwrap(), limits().rules).unwrap();
+    let (found, known) = (restored.fold.state(), recorder.fold.state());
+    assert_eq!(found.inputs(), known.inputs());
+    assert_eq!(found.totals(), known.totals());
+    for input_id in known.inputs().keys() {
+        assert_eq!(restored.fold.identities(input_id), recorder.fold.identities(input_id));
+    }
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_crash_between_any_two_slices_of_a_checkpoint_loses_and_doubles_nothing(
+        steps in proptest::collection::vec((0u8..10, 1u8..7, 0u64..500), 1..60)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = idle_recorder(folder.path(), limits());
+        for (step, input, seconds_ago) in steps {
+            match step {
+                0 => recorder.unsaved.begin_round(),
+                1 | 2 => recorder.save(recorder.unsaved.next_slice(2)).unwrap(),
+                3 => recorder.save_checkpoint().unwrap(),
+                4 => {
+                    recorder.limits.forget_after = Duration::from_secs(seconds_ago.max(1));
+                    recorder.forget_silent_inputs();
+                    recorder.save(recorder.unsaved.next_slice(2)).unwrap();
+                }
+                _ => {
+                    let kind = if step % 2 == 0 { EventKind::Connected } else { EventKind::Disconnected };
+                    recorder.take(Message::Deliver(delivery(event(input, kind, seconds_ago)), oneshot::channel().0));
+                }
+            }
+            check_crash(folder.path(), &recorder);
+        }
+    }
+
     #[test]
     fn time_in_views_never_goes_back_and_stands_still_while_a_change_is_under_way(
         steps in proptest::collection::vec((0u8..4, 0i64..1000, any::<bool>()), 1..100)

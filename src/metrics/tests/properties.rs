@@ -100,7 +100,7 @@ proptest! {
         let detail = crate::event::ErrorDetail { code: error.as_str().into(), ..Default::default() };
         let kind = EventKind::Errored(Box::new(detail));
         let time = at(millis.into());
-        fold.replay(&Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time }, at(0));
+        fold.replay(&Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time }, at(0), true);
         let mut draft = fold.draft(at(0));
         draft.see(time, &secret, true);
         let changes = draft.finish();

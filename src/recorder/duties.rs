@@ -146,7 +146,7 @@ impl Recorder {
         let (fold, counted_until) = (&self.fold, self.journal.last_seq());
         let position = self.unsaved.position_after(slice, counted_until);
         let checkpoint = checkpoint(fold, position, counted_until, recorded_until);
-        let rows = self.unsaved.changed(slice).filter_map(|input_id| input_row(fold, input_id, counted_until));
+        let rows = self.unsaved.changed(slice).filter_map(|input_id| input_row(fold, input_id));
         self.journal.save_checkpoint(&checkpoint, rows, self.unsaved.forgotten(slice))?;
         self.unsaved.saved(slice);
         self.stale = false;

@@ -1,13 +1,12 @@
 //! From a journal to the fold of all its events: the checkpoint, then what came after it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Deliveries, Fold, Identities, Input, Rules, Totals};
+use crate::live::{Deliveries, Fold, Identities, Rules, Totals};
 
 use super::unsaved::Unsaved;
 
@@ -45,22 +44,13 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, and what is wrong with it.
 pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
-    let Checkpointed { mut fold, mut recorded_until, position, counted_until, ahead } = match journal.checkpoint()? {
-        Some(checkpoint) => read_checkpoint(journal, &checkpoint, rules)?,
-        None => Checkpointed {
-            fold: Fold::new(rules),
-            recorded_until: Timestamp::EPOCH,
-            position: 0,
-            counted_until: 0,
-            ahead: HashMap::new(),
-        },
+    let (mut fold, mut recorded_until, position, counted_until) = match journal.checkpoint()? {
+        Some(checkpoint) => restore_checkpoint(journal, &checkpoint, rules)?,
+        None => (Fold::new(rules), Timestamp::EPOCH, 0, 0),
     };
     let (mut replayed, mut unsaved) = (0, Unsaved::default());
     journal.replay(position, |entry| {
         recorded_until = recorded_until.max(entry.recorded_at);
-        if ahead.get(&entry.event.input_id).is_some_and(|row| entry.seq <= *row) {
-            return;
-        }
         fold.replay(&entry.event, entry.shown_until, entry.seq > counted_until);
         replayed += 1;
         unsaved.change(entry.event.input_id, entry.seq);
@@ -68,19 +58,11 @@ pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError
     Ok(Restored { fold, recorded_until, replayed, unsaved })
 }
 
-/// What a checkpoint says.
-struct Checkpointed {
-    fold: Fold,
-    recorded_until: Timestamp,
-    /// Up to this event every input has everything.
-    position: u64,
-    /// Up to this one the totals do.
-    counted_until: u64,
-    /// Up to this one an input does that is ahead of the position.
-    ahead: HashMap<InputId, u64>,
-}
-
-fn read_checkpoint(journal: &Journal, checkpoint: &Checkpoint, rules: Rules) -> Result<Checkpointed, JournalError> {
+fn restore_checkpoint(
+    journal: &Journal,
+    checkpoint: &Checkpoint,
+    rules: Rules,
+) -> Result<(Fold, Timestamp, u64, u64), JournalError> {
     let kept: Kept = serde_json::from_str(&checkpoint.state).map_err(|_| JournalError::Damaged {
         path: journal.path().to_owned(),
         row: "the checkpoint".into(),
@@ -88,24 +70,16 @@ fn read_checkpoint(journal: &Journal, checkpoint: &Checkpoint, rules: Rules) -> 
     })?;
     let mut fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
     fold.restore_totals(kept.totals, kept.deliveries);
-    let (position, mut ahead) = (checkpoint.position, HashMap::new());
-    journal.checkpointed_inputs(|row| {
-        let (row_position, input) = read_input(&row.state).ok_or("its state cannot be read")?;
-        let identities = Identities::decode(&row.identities).ok_or("its identities cannot be read")?;
-        fold.restore_input(row.input_id, input, identities);
-        if row_position > position {
-            ahead.insert(row.input_id, row_position);
-        }
-        Ok(())
-    })?;
-    let counted_until = kept.counted_until.max(position);
-    Ok(Checkpointed { fold, recorded_until: kept.recorded_until, position, counted_until, ahead })
+    journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
+    let position = checkpoint.position;
+    Ok((fold, kept.recorded_until, position, kept.counted_until.max(position)))
 }
 
-/// The newest event that is part of an input's row, and the input. At first rows had no number: those are never ahead.
-fn read_input(state: &str) -> Option<(u64, Input)> {
-    let numbered = serde_json::from_str(state);
-    numbered.or_else(|_| serde_json::from_str(state).map(|input| (0, input))).ok()
+fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
+    let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
+    let identities = Identities::decode(&row.identities).ok_or("its identities cannot be read")?;
+    fold.restore_input(row.input_id, input, identities);
+    Ok(())
 }
 
 /// The checkpoint that [`restore`] reads.
@@ -122,11 +96,11 @@ pub(super) fn checkpoint(fold: &Fold, position: u64, counted_until: u64, recorde
 }
 
 /// An input's row of the checkpoint; `None` when the fold does not know the input.
-pub(super) fn input_row(fold: &Fold, input_id: InputId, position: u64) -> Option<InputRow> {
+pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
     let input = fold.state().inputs().get(&input_id)?;
     Some(InputRow {
         input_id,
-        state: serde_json::to_string(&(position, input.as_ref())).expect("plain data serializes"),
+        state: serde_json::to_string(input.as_ref()).expect("plain data serializes"),
         identities: fold.identities(&input_id).map(Identities::encode).unwrap_or_default(),
     })
 }

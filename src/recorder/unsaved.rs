@@ -2,13 +2,12 @@
 //!
 //! A checkpoint of many inputs is written in slices, each a transaction of its own, with
 //! notifications in between: nobody waits for more than one. So the rows of inputs are as of
-//! different moments. Each row has the number of the newest event that is part of it, and the
-//! checkpoint has two: up to its *position* every row has everything, and up to *counted until* the
-//! totals do. No row is ahead of the totals, so a restart knows of every event after the position
-//! whether its input, the totals, or both lack it.
+//! different moments, and the checkpoint has two numbers: up to its *position* every row has every
+//! event, and up to *counted until* the totals do. A restart folds what came after the position. Of
+//! each event the input's row knows whether it has it, because it remembers identities; whether the
+//! totals have it, the second number tells.
 //!
-//! It would not know that of an input whose row is gone. So rows go when everything else is saved
-//! with them: that is rare.
+//! A row that is gone remembers nothing. So rows go when everything else is saved with them.
 
 use std::collections::{HashSet, VecDeque};
 

@@ -14,8 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Rejection;
-use super::object::{integer_in, object, object_in, text_in};
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
+use super::object::{Nested, Raw, integer_in, object, text_in};
+use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
 
 /// How far an event's time may lie ahead of our clock.
 ///
@@ -73,34 +73,38 @@ fn repair(body: &[u8]) -> Option<String> {
 object! {
     /// The members of the envelope that tell what it is.
     Envelope {
-        alert_type: "alert_type",
-        data: "data",
-        live_input_errored: "live_input_errored",
-        text: "text",
-        ts: "ts",
-        uid: "uid",
-        ready_to_stream: "readyToStream",
+        alert_type: Raw<'a> = "alert_type",
+        data: Nested<Data<'a>> = "data",
+        live_input_errored: Nested<Errored<'a>> = "live_input_errored",
+        text: Raw<'a> = "text",
+        ts: Raw<'a> = "ts",
+        uid: Raw<'a> = "uid",
+        ready_to_stream: Raw<'a> = "readyToStream",
     }
 }
 
 object! {
     /// `data`: the fact itself.
     Data {
-        input_id: "input_id",
-        event_type: "event_type",
-        updated_at: "updated_at",
-        live_input_errored: "live_input_errored",
+        input_id: Raw<'a> = "input_id",
+        event_type: Raw<'a> = "event_type",
+        updated_at: Raw<'a> = "updated_at",
+        live_input_errored: Nested<Errored<'a>> = "live_input_errored",
     }
 }
 
 object! {
     /// `live_input_errored`, in `data` or beside it: Cloudflare's prose and sample differ.
-    Errored { error: "error", video_codec: "video_codec", audio_codec: "audio_codec" }
+    Errored {
+        error: Nested<Error<'a>> = "error",
+        video_codec: Raw<'a> = "video_codec",
+        audio_codec: Raw<'a> = "audio_codec",
+    }
 }
 
 object! {
     /// `live_input_errored.error`.
-    Error { code: "code", message: "message" }
+    Error { code: Raw<'a> = "code", message: Raw<'a> = "message" }
 }
 
 /// Tells tests, strangers and facts apart.
@@ -112,8 +116,8 @@ fn interpret(envelope: &Envelope<'_>, received_at: Timestamp) -> Notification {
     if alert_type.as_ref().is_some_and(|alert_type| alert_type != "stream_live_notifications") {
         return Notification::Ignored(IgnoredReason::AlertType);
     }
-    match object_in(envelope.data) {
-        Some(data) => event(envelope, &data, received_at).map_or_else(Notification::Ignored, Notification::Event),
+    match envelope.data.as_ref().and_then(Nested::object) {
+        Some(data) => event(envelope, data, received_at).map_or_else(Notification::Ignored, Notification::Event),
         // "Save and Test" sends a `text` and nothing else.
         None if alert_type.is_none() && envelope.data.is_none() && text_in(envelope.text).is_some() => {
             Notification::Test
@@ -127,7 +131,8 @@ fn event(envelope: &Envelope<'_>, data: &Data<'_>, received_at: Timestamp) -> Re
         Some("live_input.connected") => EventKind::Connected,
         Some("live_input.disconnected") => EventKind::Disconnected,
         Some("live_input.errored") => {
-            EventKind::Errored(Box::new(error_detail(data.live_input_errored.or(envelope.live_input_errored))))
+            let errored = data.live_input_errored.as_ref().or(envelope.live_input_errored.as_ref());
+            EventKind::Errored(Box::new(error_detail(errored)))
         }
         _ => return Err(IgnoredReason::EventType),
     };
@@ -140,22 +145,22 @@ fn event(envelope: &Envelope<'_>, data: &Data<'_>, received_at: Timestamp) -> Re
     Ok(Event { input_id, kind, updated_at, sent_at, received_at })
 }
 
-fn error_detail(errored: Option<&serde_json::value::RawValue>) -> ErrorDetail {
-    let errored: Errored<'_> = object_in(errored).unwrap_or_default();
-    let error: Error<'_> = object_in(errored.error).unwrap_or_default();
+fn error_detail(errored: Option<&Nested<Errored<'_>>>) -> ErrorDetail {
+    let Some(errored) = errored.and_then(Nested::object) else { return ErrorDetail::default() };
+    let error = errored.error.as_ref().and_then(Nested::object);
     ErrorDetail {
-        code: kept(text_in(error.code)).as_deref().map_or(ErrorCode::Missing, ErrorCode::from),
-        message: kept(text_in(error.message)),
-        video_codec: kept(text_in(errored.video_codec)),
-        audio_codec: kept(text_in(errored.audio_codec)),
+        code: kept(error.and_then(|error| error.code)).unwrap_or_default(),
+        message: kept(error.and_then(|error| error.message)),
+        video_codec: kept(errored.video_codec),
+        audio_codec: kept(errored.audio_codec),
     }
 }
 
-/// The text, unless it says nothing, cut where nobody reads any more.
-fn kept(text: Option<Cow<'_, str>>) -> Option<Box<str>> {
-    let text = text.filter(|text| !text.is_empty())?;
+/// What is kept of a text, unless it says nothing: cut where nobody reads any more.
+fn kept<T: for<'t> From<&'t str>>(member: Option<Raw<'_>>) -> Option<T> {
+    let text = text_in(member).filter(|text| !text.is_empty())?;
     let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
-    Some(text[..end].into())
+    Some(T::from(&text[..end]))
 }
 
 fn parse<T: std::str::FromStr>(text: Option<Cow<'_, str>>) -> Option<T> {

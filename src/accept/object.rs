@@ -3,20 +3,99 @@
 //! serde's derived structs are too strict and too lax for a notification: they refuse an object for
 //! a member of another type or one that is repeated, and take an array for an object. Here every
 //! member is optional, of any type, in any order; of a repeated one the last counts; and an array is
-//! no object. Members stay slices of the body until they are asked for.
+//! no object. Members that are objects of ours are read on the way; the others stay slices of the
+//! body until they are asked for. Nothing is allocated but what texts with escapes need.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Declares a struct of optional raw members, read from an object by their names.
+/// A member of any type, and its value.
+pub(super) type Raw<'a> = &'a RawValue;
+
+/// A member that should be an object.
+///
+/// serde_json keeps a stack while it looks for the end of a nested value, which it allocates. So
+/// objects in objects are not taken as slices.
+pub(super) enum Nested<T> {
+    /// It is one.
+    Object(T),
+    /// It is something else.
+    Other,
+}
+
+impl<T> Nested<T> {
+    /// The object; `None` when it is something else.
+    pub(super) fn object(&self) -> Option<&T> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Other => None,
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything(PhantomData))
+    }
+}
+
+/// Takes whatever comes, objects for what they should be.
+struct Anything<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Anything<T> {
+    type Value = Nested<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Nested<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Nested::Object)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Nested<T>, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Nested::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Nested<T>, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Nested<T>, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Nested<T>, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Nested<T>, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Nested<T>, E> {
+        Ok(Nested::Other)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Nested<T>, E> {
+        Ok(Nested::Other)
+    }
+}
+
+/// Declares a struct of optional members, read from an object by their names.
 macro_rules! object {
-    ($(#[$doc:meta])* $name:ident { $($member:ident: $key:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($member:ident: $kind:ty = $key:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Default)]
         pub(super) struct $name<'a> {
-            $(pub(super) $member: Option<&'a serde_json::value::RawValue>,)+
+            $(pub(super) $member: Option<$kind>,)+
         }
 
         impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
@@ -55,11 +134,6 @@ macro_rules! object {
     };
 }
 pub(super) use object;
-
-/// The member as an object; `None` when it is absent or something else.
-pub(super) fn object_in<'a, T: Deserialize<'a>>(member: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(member?.get()).ok()
-}
 
 /// The member as a text; `None` when it is absent or something else.
 pub(super) fn text_in(member: Option<&RawValue>) -> Option<Cow<'_, str>> {

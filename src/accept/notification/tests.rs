@@ -1,5 +1,6 @@
 //! Bodies and what they mean, through one `check`.
 
+mod allocations;
 mod leniency;
 mod properties;
 
@@ -104,7 +105,9 @@ fn members_of_any_type_are_no_reason_to_refuse() {
     check(r#"{"text": 5}"#, "ignored no_data");
     check(r#"{"text": "Hello", "data": null}"#, "ignored no_data");
     check(r#"{"text": "Hello", "data": []}"#, "ignored no_data");
-    check(r#"{"data": [1, 2, 3]}"#, "ignored no_data");
+    for data in ["[1, 2, 3]", r#"[[{"a": [{}]}]]"#, "true", "1", "-1", "1.5", r#""text""#, r#""\n""#] {
+        check(&format!(r#"{{"data": {data}}}"#), "ignored no_data");
+    }
     check(r#"{"data": {}}"#, "ignored event_type");
     check(r#"{"data": {"event_type": 1}}"#, "ignored event_type");
     check(r#"{"alert_type": 7, "data": {"event_type": "live_input.connected"}}"#, "ignored input_id");

@@ -1,0 +1,46 @@
+//! Accepting a notification allocates what its event keeps, and nothing beyond.
+
+use allocation_counter::{AllocationInfo, measure};
+
+use super::*;
+
+fn read_fixture(name: &str) -> (AllocationInfo, Reading) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/notifications/{name}.json"));
+    let body = fs::read(path).unwrap();
+    let mut reading = None;
+    let allocated = measure(|| reading = Some(read(&body, Timestamp::from_seconds(RECEIVED_AT))));
+    (allocated, reading.unwrap().unwrap())
+}
+
+#[test]
+fn accepting_allocates_what_is_kept_and_nothing_beyond() {
+    for (name, event) in [
+        ("docs-disconnected", "disconnected"),
+        ("connected", "connected"),
+        ("disconnected", "disconnected"),
+        ("errored-unhealthy", "errored"),
+        ("errored-unknown-code", "errored"),
+        ("errored-without-details", "errored"),
+        ("errored-at-top-level", "errored"),
+    ] {
+        let (allocated, reading) = read_fixture(name);
+        let Notification::Event(read) = &reading.notification else { panic!("{name} is no event") };
+        assert_eq!(read.kind.name(), event, "{name}");
+        // A copy allocates what is kept.
+        let mut copy = None;
+        let kept = measure(|| copy = Some(reading.clone()));
+        assert_eq!(copy, Some(reading), "{name}");
+        assert_eq!((allocated.count_total, allocated.bytes_total), (kept.count_total, kept.bytes_total), "{name}");
+    }
+    for name in ["save-and-test-correctly", "unknown-event-type", "other-alert-type", "video-webhook-by-mistake"] {
+        let (allocated, reading) = read_fixture(name);
+        assert!(!matches!(reading.notification, Notification::Event(_)), "{name} is an event");
+        assert_eq!(allocated.count_total, 0, "{name}");
+    }
+}
+
+#[test]
+fn what_is_kept_is_counted() {
+    let (allocated, _) = read_fixture("errored-unhealthy");
+    assert!(allocated.count_total >= 2, "the detail and its message were not counted: {allocated:?}");
+}

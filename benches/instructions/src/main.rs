@@ -1,0 +1,35 @@
+//! Does one piece of work so many times, for callgrind to count; prints how many units that was.
+//!
+//! Whatever is prepared is the same for every number of times: the difference of two runs is the work.
+
+mod server;
+mod stages;
+
+use std::env;
+
+use anyhow::{Context, bail};
+use stream_live_exporter::metrics::Format;
+
+const DISCONNECTED: &[u8] = include_bytes!("../../../tests/fixtures/notifications/docs-disconnected.json");
+const ERRORED: &[u8] = include_bytes!("../../../tests/fixtures/notifications/errored-unhealthy.json");
+const TRAILING_COMMA: &[u8] = include_bytes!("../../../tests/fixtures/notifications/docs-errored-trailing-comma.json");
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let [piece, times] = &arguments[..] else { bail!("usage: instructions PIECE TIMES") };
+    let times: usize = times.parse().context("how many times?")?;
+    let units = match piece.as_str() {
+        "accept" => stages::accept(DISCONNECTED, times)?,
+        "accept_errored" => stages::accept(ERRORED, times)?,
+        "accept_lenient" => stages::accept(TRAILING_COMMA, times)?,
+        "fold" => stages::fold(times),
+        "append" => stages::append(times)?,
+        "text" => stages::expose(Format::Text, times),
+        "openmetrics" => stages::expose(Format::OpenMetrics, times),
+        "gzip" => server::compress(times)?,
+        "request" => server::receive(times)?,
+        _ => bail!("{piece}: no such piece of work"),
+    };
+    println!("{units}");
+    Ok(())
+}

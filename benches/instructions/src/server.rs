@@ -1,0 +1,106 @@
+//! The servers: a notification from the socket to the disk and back, and a compressed answer.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use actix_web::http::header;
+use actix_web::middleware::Compress;
+use actix_web::web::{self, Bytes};
+use actix_web::{App, HttpResponse, rt, test};
+use anyhow::{Context, ensure};
+use futures_util::stream;
+use stream_live_exporter::accept::Secrets;
+use stream_live_exporter::http::{self, ConnectionLimits, Door, TrustedProxies, Webhook};
+use stream_live_exporter::journal::Journal;
+use stream_live_exporter::metrics::{Exposition, Format};
+use stream_live_exporter::recorder::{self, Limits};
+use stream_live_exporter::telemetry;
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::stages::{SECRET, exporter, rules, snapshot};
+
+/// More than any number of times that is asked for.
+const REQUESTS: usize = 1000;
+const RECORDED: &[u8] = br#"{"outcome":"recorded"}"#;
+
+/// Compresses an exposition of a thousand inputs as the private listener does; per byte.
+pub fn compress(times: usize) -> anyhow::Result<usize> {
+    let chunks: Vec<Bytes> = Exposition::new(snapshot(), &exporter(), Format::Text).collect();
+    let bytes: usize = chunks.iter().map(Bytes::len).sum();
+    rt::System::new().block_on(async {
+        let answer = move || {
+            let chunks = stream::iter(chunks.clone().into_iter().map(Ok::<_, Infallible>));
+            async { HttpResponse::Ok().content_type(Format::Text.content_type()).streaming(chunks) }
+        };
+        let app = test::init_service(App::new().wrap(Compress::default()).route("/", web::get().to(answer))).await;
+        // Once before: the thread that compresses is started by the first.
+        for _ in 0..=times {
+            let request = test::TestRequest::get().insert_header((header::ACCEPT_ENCODING, "gzip")).to_request();
+            let compressed = test::call_and_read_body(&app, request).await;
+            ensure!(
+                compressed.starts_with(b"\x1f\x8b") && compressed.len() < bytes / 5,
+                "the answer is not compressed"
+            );
+        }
+        Ok(times * bytes)
+    })
+}
+
+/// Sends notifications one after the other over one connection; per request.
+pub fn receive(times: usize) -> anyhow::Result<usize> {
+    let folder = tempfile::tempdir()?;
+    telemetry::init(LevelFilter::INFO, Some(true));
+    let limits = Limits {
+        rules: rules(),
+        retention: Duration::from_secs(86_400),
+        forget_after: Duration::ZERO,
+        configured: BTreeMap::new(),
+    };
+    let exporter = Arc::new(exporter());
+    let recorder = recorder::start(Journal::open(folder.path())?, limits, 1024, exporter.clone())?;
+    recorder.restored.blocking_recv().context("the journal is not restored")?;
+    let door = Door {
+        secrets: Secrets::new([("new", SECRET)]),
+        max_body_size: 65_536,
+        body_timeout: Duration::from_secs(600),
+        max_failures: 10,
+        trusted_proxies: TrustedProxies::default(),
+    };
+    let webhook = Arc::new(Webhook::new("/webhook".into(), door, recorder.handle, exporter));
+    let limits = ConnectionLimits { total: 8, per_peer: 8, idle_timeout: Duration::from_secs(600) };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    let (tell, ended) = channel();
+    thread::spawn(move || {
+        let serve = async { http::serve_public(vec![listener], limits, None, webhook)?.await };
+        tell.send(rt::System::new().block_on(serve))
+    });
+    let requests: Vec<String> = (0..REQUESTS).map(request).collect();
+    let mut connection = TcpStream::connect(address)?;
+    connection.set_nodelay(true)?;
+    for request in &requests[..times] {
+        connection.write_all(request.as_bytes())?;
+        let mut answer = [0; 512];
+        let size = connection.read(&mut answer)?;
+        ensure!(answer[..size].ends_with(RECORDED), "{}", String::from_utf8_lossy(&answer[..size]));
+    }
+    ensure!(ended.try_recv().is_err(), "the server has ended");
+    Ok(times)
+}
+
+/// As Cloudflare sends it; another event each time.
+fn request(number: usize) -> String {
+    let body = String::from_utf8_lossy(crate::DISCONNECTED).replace("41.855717910Z", &format!("41.8557{number:05}Z"));
+    let length = body.len();
+    format!(
+        "POST /webhook HTTP/1.1\r\nhost: exporter.example.com\r\nuser-agent: Go-http-client/1.1\r\n\
+         content-type: application/json\r\ncf-webhook-auth: {SECRET}\r\naccept-encoding: gzip\r\n\
+         content-length: {length}\r\n\r\n{body}"
+    )
+}

@@ -1,0 +1,150 @@
+//! The four stages, each alone.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use stream_live_exporter::accept::{self, Rejection, Secrets};
+use stream_live_exporter::event::{
+    Configured, ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Notification, Timestamp,
+};
+use stream_live_exporter::journal::{Entry, Journal};
+use stream_live_exporter::live::{Fold, Rules, Verdict};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
+use stream_live_exporter::recorder::Outcome;
+
+pub const SECRET: &str = "0f5a7e5be0d34c7a9b1c6b9e7d0a4f21";
+/// 2026-11-22, after every fixture.
+pub const NOW: i64 = 1_795_300_000;
+const INPUTS: usize = 1000;
+const BATCH: usize = 64;
+/// More than any number of times that is asked for.
+const EVENTS: usize = 16_384;
+
+pub fn rules() -> Rules {
+    Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 }
+}
+
+pub fn exporter() -> Exporter {
+    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
+    Exporter::new(Timestamp::from_seconds(NOW), false, values)
+}
+
+/// Authenticates and reads a notification; per notification.
+pub fn accept(body: &[u8], times: usize) -> anyhow::Result<usize> {
+    let secrets = Secrets::new([("old", "1b0c3d55d3f9a2c8"), ("new", SECRET)]);
+    let now = Timestamp::from_seconds(NOW);
+    let notification = accept::read(body, now)?.notification;
+    ensure!(matches!(notification, Notification::Event(_)), "the fixture is no event");
+    for _ in 0..times {
+        black_box(secrets.identify(black_box(SECRET.as_bytes())).context("the secret is not known")?);
+        black_box(accept::read(black_box(body), now)?);
+    }
+    Ok(times)
+}
+
+/// Folds events of a thousand inputs in batches; per event.
+pub fn fold(times: usize) -> usize {
+    let events: Vec<Event> = (0..EVENTS).map(event).collect();
+    let mut fold = Fold::new(rules());
+    for batch in events[..times].chunks(BATCH) {
+        let mut draft = fold.draft(Timestamp::EPOCH);
+        for event in batch {
+            assert!(matches!(draft.consider(event), Verdict::Recorded(_)), "every event is new");
+        }
+        let changes = draft.finish();
+        fold.adopt(changes);
+    }
+    times
+}
+
+/// Makes batches durable; per event.
+pub fn append(times: usize) -> anyhow::Result<usize> {
+    let folder = tempfile::tempdir()?;
+    let mut journal = Journal::open(folder.path())?;
+    journal.settle()?;
+    let at = Timestamp::from_seconds(NOW);
+    let entry = |number| Entry { seq: 0, recorded_at: at, shown_until: at, note: None, event: event(number) };
+    let mut batch: Vec<Entry> = (0..BATCH).map(entry).collect();
+    for _ in 0..times {
+        journal.append(&mut batch, &[])?;
+    }
+    Ok(times * BATCH)
+}
+
+/// Exposes a thousand inputs; per sample.
+pub fn expose(format: Format, times: usize) -> usize {
+    let (snapshot, exporter) = (snapshot(), exporter());
+    let write = || Exposition::new(snapshot.clone(), &exporter, format);
+    let text: Vec<u8> = write().flatten().collect();
+    let samples = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
+    for _ in 0..times {
+        write().for_each(|chunk| drop(black_box(chunk)));
+    }
+    times * samples
+}
+
+/// A thousand inputs to which everything that is counted has happened.
+pub fn snapshot() -> Snapshot {
+    let mut fold = Fold::new(rules());
+    let configured = |number| {
+        (input_id(number), Configured { name: format!("Stage {number}").into(), expectation: Expectation::Always })
+    };
+    fold.configure((0..INPUTS).map(configured).collect::<BTreeMap<_, _>>());
+    let mut draft = fold.draft(Timestamp::EPOCH);
+    let codes = ErrorClass::ALL.map(|class| errored(class.label()));
+    let kinds = [EventKind::Connected, EventKind::Disconnected].into_iter().cycle().take(13).chain(codes);
+    for (step, kind) in kinds.enumerate() {
+        for number in 0..INPUTS {
+            let seconds = (step * 500 + number) as u64;
+            draft.consider(&happened(
+                number,
+                kind.clone(),
+                Timestamp::from_seconds(NOW).plus(Duration::from_secs(seconds)),
+            ));
+        }
+    }
+    for (secret, test) in [("old", true), ("new", false)] {
+        draft.see(Timestamp::from_seconds(NOW), secret, test);
+    }
+    let changes = draft.finish();
+    fold.adopt(changes);
+    Snapshot {
+        state: fold.state().clone(),
+        as_of: Timestamp::from_seconds(NOW + 100_000),
+        journal_events: 20_000,
+        journal_size_bytes: 4_000_000,
+        restored_inputs: INPUTS,
+    }
+}
+
+/// One event a second: inputs take turns, come and go by turns, and every tenth event is an error.
+fn event(number: usize) -> Event {
+    let (input, turn) = (number % INPUTS, number / INPUTS);
+    let kind = match (number % 10, turn % 2) {
+        (9, _) => errored(ErrorClass::ALL[input % 6].label()),
+        (_, 0) => EventKind::Connected,
+        _ => EventKind::Disconnected,
+    };
+    happened(input, kind, Timestamp::from_seconds(NOW).plus(Duration::from_secs(number as u64)))
+}
+
+fn happened(input: usize, kind: EventKind, updated_at: Timestamp) -> Event {
+    let sent_at = Some(updated_at.plus(Duration::from_secs(1)));
+    let received_at = updated_at.plus(Duration::from_millis(1500));
+    Event { input_id: input_id(input), kind, updated_at, sent_at, received_at }
+}
+
+fn errored(code: &str) -> EventKind {
+    EventKind::Errored(Box::new(ErrorDetail {
+        code: ErrorCode::from(code),
+        message: Some("Input GOP size or keyframe interval is out of range.".into()),
+        ..ErrorDetail::default()
+    }))
+}
+
+/// Identifiers as they are: spread evenly.
+fn input_id(number: usize) -> InputId {
+    InputId::from_bytes((number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes())
+}

@@ -1,0 +1,216 @@
+//! How it goes on: over connections, load, inputs and events.
+
+use crate::plot::{Axis, Plot, Shape};
+use crate::report::{Figures, Report, number};
+use crate::server::{Kind, Server};
+use crate::{Setup, interrupt, journal, scrape};
+
+const CONNECTIONS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
+const KINDS: [Kind; 5] = [Kind::Bare, Kind::Ours, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
+
+type Points = Vec<(f64, f64)>;
+
+pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    report.heading("Curves", "One column is one point of a curve; a point is measured for half the time of a figure.");
+    connections(setup, report)?;
+    loads(setup, report)?;
+    inputs(setup, report)?;
+    events(setup, report)
+}
+
+/// The curves of these figures: a series for each of whom, a point for each of what.
+fn series(figures: &Figures, whose: &[&str], what: &[(f64, String)]) -> Vec<(String, Points)> {
+    let points = |whose: &str| {
+        let points = what.iter().map(|(x, what)| (*x, figures.median(whose, what)));
+        points.filter(|(_, y)| !y.is_nan()).collect::<Points>()
+    };
+    let curves = whose.iter().map(|whose| ((*whose).to_owned(), points(whose)));
+    curves.filter(|(_, points)| !points.is_empty()).collect()
+}
+
+fn draw(
+    report: &mut Report,
+    file: &str,
+    title: &str,
+    axes: [(&str, bool); 2],
+    series: Vec<(String, Points)>,
+) -> anyhow::Result<()> {
+    let [x, y] = axes.map(|(label, logarithmic)| Axis { label, logarithmic });
+    report.picture(file, &Plot { title, shape: Shape::Lines { x, y, series } })
+}
+
+fn table(report: &mut Report, name: &str, figures: &Figures, rows: &[&str], columns: &[(f64, String)]) {
+    let rows: Vec<_> = rows.iter().map(|row| (*row).to_owned()).collect();
+    let columns: Vec<_> = columns.iter().map(|(_, column)| column.as_str()).collect();
+    report.table(name, figures, &rows, &columns, None);
+}
+
+fn connections(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let kinds: Vec<_> = KINDS.into_iter().filter(|kind| kind.is_there(setup)).collect();
+    let mut figures = Figures::default();
+    let progress = setup.progress("curves", setup.rounds as usize * kinds.len() * CONNECTIONS.len());
+    for _ in 0..setup.rounds {
+        for kind in &kinds {
+            progress.set_message(kind.name());
+            let mut server = Server::fresh(setup, *kind, None)?;
+            server.load(64, None, setup.warm_up())?;
+            for connections in CONNECTIONS {
+                let outcome = server.load(connections, None, setup.duration() / 2)?;
+                figures.add(kind.name(), &connections.to_string(), outcome.rate());
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    let names: Vec<_> = kinds.iter().map(|kind| kind.name()).collect();
+    let columns = CONNECTIONS.map(|connections| (connections as f64, connections.to_string()));
+    let title = "Notifications per second over connections";
+    table(report, "connections", &figures, &names, &columns);
+    draw(
+        report,
+        "connections",
+        title,
+        [("connections", true), ("requests/s", false)],
+        series(&figures, &names, &columns),
+    )
+}
+
+fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let mut figures = Figures::default();
+    let kinds: Vec<_> = KINDS[1..].iter().filter(|kind| kind.is_there(setup)).collect();
+    let progress = setup.progress("load", setup.rounds as usize * kinds.len() * LOADS.len());
+    for _ in 0..setup.rounds {
+        for kind in &kinds {
+            progress.set_message(kind.name());
+            let mut server = Server::fresh(setup, **kind, None)?;
+            server.load(64, None, setup.warm_up())?;
+            let full = server.load(64, None, setup.duration() / 2)?.rate();
+            for load in LOADS {
+                let outcome = server.load(64, Some(full * load), setup.duration() / 2)?;
+                for (name, quantile) in [("p50", 0.5), ("p99", 0.99)] {
+                    figures.add(&format!("{} {name}", kind.name()), &percent(load), outcome.latency(quantile));
+                    figures.add(&format!("{} {name} rate", kind.name()), &percent(load), full * load);
+                }
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    let whose: Vec<_> =
+        kinds.iter().flat_map(|kind| [format!("{} p50", kind.name()), format!("{} p99", kind.name())]).collect();
+    let names: Vec<_> = whose.iter().map(String::as_str).collect();
+    let columns = LOADS.map(|load| (load, percent(load)));
+    table(report, "load", &figures, &names, &columns);
+    let rate = |whose: &str, (_, what): &(f64, String)| figures.median(&format!("{whose} rate"), what);
+    let curve =
+        |whose: &&str| columns.iter().map(|column| (rate(whose, column), figures.median(whose, &column.1))).collect();
+    let p99 = names.iter().filter(|name| name.ends_with("p99")).map(|name| ((*name).to_owned(), curve(name))).collect();
+    let title = "Latency at a fixed rate, from 10 % to 90 % of what 64 connections reach";
+    draw(report, "load", title, [("requests/s", true), ("p99, ms", true)], p99)
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.0} %", part * 100.0)
+}
+
+/// 100, 1,000... up to the largest.
+fn decades(largest: u64) -> Vec<u64> {
+    std::iter::successors(Some(100), |number| Some(number * 10)).take_while(|number| *number <= largest).collect()
+}
+
+fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let (mut figures, sizes) = (Figures::default(), decades(setup.largest));
+    let progress = setup.progress("inputs", sizes.len());
+    let (plain, crate_) = (Kind::Ours.name(), Kind::PrometheusCrate.name());
+    for size in &sizes {
+        let folder = journal::settled(setup, *size, journal::FULL)?;
+        let column = number(*size as f64);
+        for _ in 0..setup.rounds {
+            interrupt::check()?;
+            let server = Server::start(setup, Kind::Ours, &folder, None)?;
+            figures.add("start to ready, ms", &column, server.ready_after.as_secs_f64() * 1e3);
+            figures.add("MB resident", &column, server.memory()?);
+            figures.add("kB resident per input", &column, server.memory()? * 1e3 / *size as f64);
+            scrape::metrics(server.private)?;
+            server.forget_peak()?;
+            let taken = scrape::metrics(server.private)?;
+            figures.add(plain, &column, taken.millis);
+            figures.add("MB of text", &column, taken.bytes as f64 / 1e6);
+            figures.add("MB at peak of a scrape", &column, server.peak()?);
+            if *size <= 100_000 && server.ready_after.as_secs() < 60 {
+                let exposition = setup.work().join("exposition");
+                std::fs::write(&exposition, scrape::text(server.private)?)?;
+                drop(server);
+                let server = Server::fresh(setup, Kind::PrometheusCrate, Some(&exposition))?;
+                scrape::metrics(server.private)?;
+                figures.add(crate_, &column, scrape::metrics(server.private)?.millis);
+            }
+        }
+        if *size > 100_000 {
+            std::fs::remove_dir_all(folder)?;
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
+    let memory = ["MB resident", "MB at peak of a scrape"];
+    let rows = [plain, crate_, "MB of text", memory[0], "kB resident per input", memory[1], "start to ready, ms"];
+    table(report, "inputs", &figures, &rows, &columns);
+    draw(
+        report,
+        "inputs-scrape",
+        "Time of a scrape over inputs",
+        [("inputs", true), ("ms", true)],
+        series(&figures, &[plain, crate_], &columns),
+    )?;
+    draw(
+        report,
+        "inputs-memory",
+        "Memory over inputs",
+        [("inputs", true), ("MB", true)],
+        series(&figures, &memory, &columns),
+    )?;
+    let start = series(&figures, &["start to ready, ms"], &columns);
+    draw(
+        report,
+        "inputs-start",
+        "Start over inputs, with an up-to-date checkpoint",
+        [("inputs", true), ("ms", true)],
+        start,
+    )
+}
+
+fn events(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let (mut figures, sizes) = (Figures::default(), decades(setup.largest));
+    let names = ["up-to-date checkpoint", "everything replayed", "MB resident", "bytes of disk per event"];
+    let progress = setup.progress("events", sizes.len());
+    for size in &sizes {
+        let (inputs, column) = ((setup.inputs as u64).min(*size), number(*size as f64));
+        for _ in 0..setup.rounds {
+            let folder = journal::filled(setup, inputs, *size / inputs)?;
+            let server = Server::start(setup, Kind::Ours, &folder, None)?;
+            figures.add(names[1], &column, server.ready_after.as_secs_f64() * 1e3);
+            server.stop()?;
+            let server = Server::start(setup, Kind::Ours, &folder, None)?;
+            figures.add(names[0], &column, server.ready_after.as_secs_f64() * 1e3);
+            figures.add(names[2], &column, server.memory()?);
+            server.stop()?;
+            figures.add(names[3], &column, journal::size(&folder)? as f64 / *size as f64);
+            // The next round replays again.
+            std::fs::remove_dir_all(folder)?;
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
+    report.heading("Start over events", "Milliseconds from the start of the process until it is ready.");
+    table(report, "events", &figures, &names, &columns);
+    draw(
+        report,
+        "events",
+        "Start over kept events",
+        [("events", true), ("ms", true)],
+        series(&figures, &names[..2], &columns),
+    )
+}

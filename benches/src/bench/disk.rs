@@ -1,0 +1,147 @@
+//! What the disk has to do with it.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::plot::{Axis, Plot, Shape};
+use crate::report::{Figures, Report, median};
+use crate::server::{Kind, Server};
+use crate::{Setup, interrupt, scrape};
+
+const CONNECTIONS: [usize; 5] = [1, 8, 64, 256, 1024];
+const DELAYS: [(&str, Option<u32>); 4] =
+    [("as it is", None), ("traced, not slower", Some(0)), ("1 ms per sync", Some(1)), ("10 ms per sync", Some(10))];
+
+pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    alone(setup, report)?;
+    match &setup.strace {
+        Some(strace) => slow(setup, strace, report),
+        None => Ok(()),
+    }
+}
+
+/// One connection beside a bare sync, by turns.
+fn alone(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let (mut figures, names) = (Figures::default(), ["fdatasync of 4 KiB appended", Kind::Ours.name()]);
+    let progress = setup.progress("disk", setup.rounds as usize);
+    for _ in 0..setup.rounds {
+        figures.add(names[0], "median ms", sync_millis(setup)?);
+        let mut server = Server::fresh(setup, Kind::Ours, None)?;
+        server.load(1, None, setup.warm_up())?;
+        let outcome = server.load(1, None, setup.duration())?;
+        figures.add(names[1], "median ms", outcome.latency(0.5));
+        figures.add(names[1], "p99 ms", outcome.latency(0.99));
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    report.heading("One connection beside a bare sync", "A notification at a time.");
+    let ratio = Some((names[0], "median ms"));
+    report.table("disk", &figures, &names.map(str::to_owned), &["median ms", "p99 ms"], ratio);
+    let ratio = figures.median(names[1], "median ms") / figures.median(names[0], "median ms");
+    report.goal("one connection alone, latency of a bare fdatasync's", ratio, true, 1.7);
+    Ok(())
+}
+
+fn slow(setup: &Setup, strace: &Path, report: &mut Report) -> anyhow::Result<()> {
+    let mut figures = Figures::default();
+    let progress = setup.progress("slow", setup.rounds as usize * DELAYS.len() * CONNECTIONS.len());
+    for _ in 0..setup.rounds {
+        for (name, delay) in DELAYS {
+            let mut server = Server::fresh(setup, Kind::Ours, None)?;
+            server.load(64, None, setup.warm_up())?;
+            let _delay = delay.map(|millis| Delay::inject(strace, &server, millis)).transpose()?;
+            for connections in CONNECTIONS {
+                let before = batches(&server)?;
+                let outcome = server.load(connections, None, setup.duration() / 2)?;
+                let after = batches(&server)?;
+                let column = |what: &str| format!("{connections}: {what}");
+                figures.add(name, &column("requests/s"), outcome.rate());
+                figures.add(name, &column("mean batch"), (after.0 - before.0) / (after.1 - before.1));
+                progress.inc(1);
+            }
+        }
+    }
+    progress.finish_and_clear();
+    report.heading(
+        "Disks that are slow",
+        "Every sync of the recorder is held up by strace. A batch is what shares one: it grows to all who wait.",
+    );
+    let rows = DELAYS.map(|(name, _)| name.to_owned());
+    for what in ["requests/s", "mean batch"] {
+        let columns = CONNECTIONS.map(|connections| format!("{connections}: {what}"));
+        report.table(&format!("slow, {what}"), &figures, &rows, &columns.each_ref().map(String::as_str), None);
+    }
+    let curve = |(name, _): &(&str, _)| {
+        let point = |connections: &usize| figures.median(name, &format!("{connections}: mean batch"));
+        let points = CONNECTIONS.iter().map(|connections| (*connections as f64, point(connections)));
+        ((*name).to_owned(), points.collect())
+    };
+    let [x, y] = ["connections", "notifications per sync"].map(|label| Axis { label, logarithmic: true });
+    let series = DELAYS.iter().map(curve).collect();
+    report.goal(
+        "mean batch of 64 connections, 10 ms per sync",
+        figures.median(DELAYS[3].0, "64: mean batch"),
+        false,
+        32.0,
+    );
+    report.picture("batches", &Plot { title: "Mean batch over connections", shape: Shape::Lines { x, y, series } })
+}
+
+/// How many events were committed, in how many batches.
+fn batches(server: &Server) -> anyhow::Result<(f64, f64)> {
+    let text = scrape::text(server.private)?;
+    let value = |suffix| scrape::value(&text, &format!("stream_live_exporter_journal_batch_size_{suffix}"));
+    Ok((value("sum")?, value("count")?))
+}
+
+/// The median of syncs after appending 4 KiB, on the disk of the data folders.
+pub fn sync_millis(setup: &Setup) -> anyhow::Result<f64> {
+    let path = setup.work().join("sync");
+    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    let (began, mut millis) = (Instant::now(), Vec::new());
+    while began.elapsed() < setup.warm_up() {
+        interrupt::check()?;
+        file.write_all(&[0x5a; 4096])?;
+        let sync = Instant::now();
+        file.sync_data()?;
+        millis.push(sync.elapsed().as_secs_f64() * 1e3);
+    }
+    std::fs::remove_file(path)?;
+    millis.sort_by(f64::total_cmp);
+    Ok(median(&millis))
+}
+
+/// strace on the recorder: its syncs take longer until this is dropped.
+struct Delay(Child);
+
+impl Delay {
+    fn inject(strace: &Path, server: &Server, millis: u32) -> anyhow::Result<Self> {
+        let threads = server.threads()?;
+        let (recorder, _) =
+            threads.iter().find(|(_, name)| name.trim() == "recorder").context("there is no recorder")?;
+        let mut command = Command::new(strace);
+        command.args(["-o", "/dev/null", "-e", "signal=none", "-e", "trace=fdatasync,fsync"]);
+        if millis > 0 {
+            command.args(["-e", &format!("inject=fdatasync,fsync:delay_enter={millis}ms")]);
+        }
+        let mut strace = command.args(["-p", &recorder.to_string()]).stderr(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(strace.stderr.take().context("it is piped")?).read_line(&mut line)?;
+        ensure!(line.contains("attached"), "strace cannot attach: {line}");
+        Ok(Self(strace))
+    }
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        // With SIGTERM it lets go of the process before it ends; it may have ended with the process.
+        let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,68 @@
+//! Journals with a history, as the exporter itself would have written them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId};
+use stream_live_exporter::journal::{DATABASE_FILE, Entry, Journal};
+
+use crate::payload::{history_began, input_id};
+use crate::server::{Kind, Server};
+use crate::{Setup, interrupt};
+
+/// So many events bring an input all of its series: a connection with every kind of error.
+pub const FULL: u64 = 9;
+const BATCH: u64 = 10_000;
+
+/// A working folder whose journal has so many inputs with so many events each. It is kept for the whole run.
+pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Result<PathBuf> {
+    let folder = setup.work().join(format!("journal-{inputs}-{events_per_input}"));
+    if folder.exists() {
+        return Ok(folder);
+    }
+    let unfinished = setup.work().join("unfinished");
+    // What an interrupted run left.
+    let _ = fs::remove_dir_all(&unfinished);
+    let mut journal = Journal::open(&unfinished.join("data"))?;
+    let events = inputs * events_per_input;
+    let began = history_began(events);
+    for first in (0..events).step_by(usize::try_from(BATCH)?) {
+        interrupt::check()?;
+        let entry = |number: u64| {
+            let updated_at = began.plus(Duration::from_millis(10 * number));
+            let kind = kind(number / inputs % FULL);
+            let input_id = InputId::from_bytes(input_id(number % inputs));
+            let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at };
+            Entry { seq: 0, recorded_at: updated_at, shown_until: updated_at, note: None, event }
+        };
+        let mut entries: Vec<_> = (first..(first + BATCH).min(events)).map(entry).collect();
+        journal.append(&mut entries, &[])?;
+        journal.transfer_long_log()?;
+    }
+    journal.close()?;
+    fs::rename(unfinished, &folder)?;
+    Ok(folder)
+}
+
+/// The same with an up-to-date checkpoint, as the exporter leaves it when it is stopped.
+pub fn settled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Result<PathBuf> {
+    let folder = filled(setup, inputs, events_per_input)?;
+    Server::start(setup, Kind::Ours, &folder, None)?.stop()?;
+    Ok(folder)
+}
+
+/// In bytes.
+pub fn size(folder: &std::path::Path) -> anyhow::Result<u64> {
+    Ok(folder.join("data").join(DATABASE_FILE).metadata()?.len())
+}
+
+fn kind(turn: u64) -> EventKind {
+    let errored = |code| EventKind::Errored(Box::new(ErrorDetail { code, ..ErrorDetail::default() }));
+    match turn {
+        0 => EventKind::Connected,
+        8 => EventKind::Disconnected,
+        7 => errored(ErrorCode::Missing),
+        _ => errored(ErrorCode::Documented(ErrorClass::ALL[(turn - 1) as usize])),
+    }
+}

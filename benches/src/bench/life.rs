@@ -1,0 +1,89 @@
+//! Start, idle, sizes, sustained load.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::plot::{Axis, Plot, Shape};
+use crate::report::{Figures, Report};
+use crate::server::{Kind, Server};
+use crate::{Setup, interrupt, journal};
+
+const EVENTS: u64 = 1_000_000;
+/// What takes long is measured for so many times the time of a figure: a minute, unless told otherwise.
+const LONG: u32 = 12;
+
+pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let (mut figures, inputs) = (Figures::default(), setup.inputs as u64);
+    let events = EVENTS.min(setup.largest).max(inputs);
+    let progress = setup.progress("life", setup.rounds as usize + 3);
+    for _ in 0..setup.rounds {
+        let folder = journal::filled(setup, inputs, events / inputs)?;
+        let worst = Server::start(setup, Kind::Ours, &folder, None)?;
+        figures.add("start, no checkpoint, everything replayed, s", "", worst.ready_after.as_secs_f64());
+        worst.stop()?;
+        let usual = Server::start(setup, Kind::Ours, &folder, None)?;
+        figures.add("start, up-to-date checkpoint, s", "", usual.ready_after.as_secs_f64());
+        figures.add("MB resident after it", "", usual.memory()?);
+        usual.stop()?;
+        figures.add("bytes of disk per event", "", journal::size(&folder)? as f64 / events as f64);
+        fs::remove_dir_all(folder)?;
+        progress.inc(1);
+    }
+    figures.add("MB of the binary", "", setup.exporter.metadata()?.len() as f64 / 1e6);
+    idle(setup, &mut figures)?;
+    progress.inc(1);
+    let course = sustained(setup, &mut figures)?;
+    progress.finish_and_clear();
+
+    let words =
+        format!("{events} kept events of {inputs} inputs; the time from the start of the process until it is ready.");
+    report.heading("Life", &words);
+    let rows = [
+        "start, up-to-date checkpoint, s",
+        "start, no checkpoint, everything replayed, s",
+        "MB resident after it",
+        "bytes of disk per event",
+        "MB of the binary",
+        "idle, no inputs: MB resident",
+        "idle, no inputs: wake-ups per second",
+        "idle, no inputs: ms of CPU per minute",
+        "sustained load: requests/s",
+        "sustained load: MB after the first tenth",
+        "sustained load: MB at the end",
+        "sustained load: MB at the most",
+    ];
+    report.table("life", &figures, &rows.map(str::to_owned), &[""], None);
+    report.goal("start with up-to-date checkpoint, s", figures.median(rows[0], ""), true, 2.0);
+    report.goal("start with everything replayed, s", figures.median(rows[1], ""), true, 2.0);
+    let [x, y] = ["seconds", "MB"].map(|label| Axis { label, logarithmic: false });
+    let series = vec![("resident".to_owned(), course)];
+    report.picture("sustained", &Plot { title: "Memory under sustained load", shape: Shape::Lines { x, y, series } })
+}
+
+fn idle(setup: &Setup, figures: &mut Figures) -> anyhow::Result<()> {
+    let server = Server::fresh(setup, Kind::Ours, None)?;
+    interrupt::sleep(setup.warm_up())?;
+    let (began, sleeps, cpu) = (Instant::now(), server.sleeps()?, server.cpu()?);
+    interrupt::sleep(setup.duration() * LONG)?;
+    let seconds = began.elapsed().as_secs_f64();
+    figures.add("idle, no inputs: wake-ups per second", "", (server.sleeps()? - sleeps) as f64 / seconds);
+    figures.add("idle, no inputs: ms of CPU per minute", "", (server.cpu()? - cpu) / 1e3 / seconds * 60.0);
+    figures.add("idle, no inputs: MB resident", "", server.memory()?);
+    Ok(())
+}
+
+/// Memory over the seconds of a long load.
+fn sustained(setup: &Setup, figures: &mut Figures) -> anyhow::Result<Vec<(f64, f64)>> {
+    let mut server = Server::fresh(setup, Kind::Ours, None)?;
+    let (began, mut course, mut answered) = (Instant::now(), vec![(0.0, server.memory()?)], 0);
+    while began.elapsed() < setup.duration() * LONG {
+        answered += server.load(64, None, setup.duration() / 5)?.answered;
+        course.push((began.elapsed().as_secs_f64(), server.memory()?));
+    }
+    let memory = |index: usize| course[index.min(course.len() - 1)].1;
+    figures.add("sustained load: requests/s", "", answered as f64 / began.elapsed().as_secs_f64());
+    figures.add("sustained load: MB after the first tenth", "", memory(course.len() / 10));
+    figures.add("sustained load: MB at the end", "", memory(course.len()));
+    figures.add("sustained load: MB at the most", "", server.peak()?);
+    Ok(course)
+}

@@ -1,0 +1,150 @@
+//! Requests as they go over the wire, each a new event.
+//!
+//! A template is a documented notification; an input's digits and its times are written over in place,
+//! so that a request costs a copy. Inputs are drawn at random from a fixed seed, and an input's events
+//! follow each other by a second, connected and disconnected by turns.
+
+use std::time::Duration;
+
+use stream_live_exporter::clock::now;
+use stream_live_exporter::event::Timestamp;
+
+const CONNECTED: &str = include_str!("../../../tests/fixtures/notifications/connected.json");
+const DISCONNECTED: &str = include_str!("../../../tests/fixtures/notifications/disconnected.json");
+const SAMPLE_ID: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+/// How many events of one input there may be: they begin so many seconds ago.
+const LONGEST: usize = 7200;
+const SEED: u64 = 0x5eed;
+
+/// Where and how a server takes notifications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// As Cloudflare posts them.
+    Webhook,
+    /// The metrics that a notification changes, posted to the input's group of a Pushgateway.
+    Pushgateway,
+}
+
+/// A source of requests.
+pub struct Payload {
+    templates: [Template; 2],
+    /// The times of an input's first, second... event: as text to the second, and seconds since the epoch.
+    times: Vec<(String, String)>,
+    /// How many events each input had.
+    counts: Vec<usize>,
+    random: fastrand::Rng,
+}
+
+struct Template {
+    bytes: Vec<u8>,
+    ids: Vec<usize>,
+    times: Vec<usize>,
+    epochs: Vec<usize>,
+}
+
+impl Payload {
+    pub fn new(dialect: Dialect, inputs: usize, secret: &str) -> Self {
+        let templates = [(CONNECTED, "connected", 1), (DISCONNECTED, "disconnected", 0)];
+        let templates = templates.map(|(fixture, event, on)| match dialect {
+            Dialect::Webhook => webhook(fixture, secret),
+            Dialect::Pushgateway => pushgateway(event, on),
+        });
+        let began = now().minus(Duration::from_secs(LONGEST as u64));
+        let times = (0..LONGEST as u64).map(|second| {
+            let time = began.plus(Duration::from_secs(second));
+            let text: String = time.to_string().chars().take("2026-11-20T18:00:02".len()).collect();
+            (text, (time.as_millis() / 1000).to_string())
+        });
+        let (times, counts) = (times.collect(), vec![0; inputs]);
+        Self { templates, times, counts, random: fastrand::Rng::with_seed(SEED) }
+    }
+
+    /// Writes the next request over this one.
+    pub fn write_next(&mut self, request: &mut Vec<u8>) {
+        let input = self.random.usize(..self.counts.len());
+        let count = self.counts[input];
+        self.counts[input] += 1;
+        let template = &self.templates[count % 2];
+        request.clone_from(&template.bytes);
+        let (time, epoch) = &self.times[count % LONGEST];
+        let id = digits(input as u64);
+        for (places, text) in [(&template.ids, &id), (&template.times, time), (&template.epochs, epoch)] {
+            for place in places {
+                request[*place..*place + text.len()].copy_from_slice(text.as_bytes());
+            }
+        }
+    }
+}
+
+/// The id of the input with this number.
+pub fn input_id(number: u64) -> [u8; 16] {
+    u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+}
+
+fn digits(number: u64) -> String {
+    format!("{:032x}", u128::from_be_bytes(input_id(number)))
+}
+
+/// The same on one line, as Cloudflare sends it.
+fn webhook(fixture: &str, secret: &str) -> Template {
+    let body: String = fixture.lines().map(str::trim).collect();
+    let head = format!(
+        "POST /webhook HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: Go-http-client/1.1\r\ncontent-length: {}\r\n\
+         content-type: application/json\r\ncf-webhook-auth: {secret}\r\n\r\n",
+        body.len()
+    );
+    let text = |name: &str| {
+        let rest = body.split_once(&format!("\"{name}\": ")).expect("fixtures have it").1;
+        rest.trim_start_matches('"').chars().take_while(|c| !matches!(c, '"' | ',' | '.' | 'Z')).collect::<String>()
+    };
+    Template::new(head + &body, &text("input_id"), &text("updated_at"), &text("ts"))
+}
+
+fn pushgateway(event: &str, on: u8) -> Template {
+    const EPOCH: &str = "1795197605";
+    let name = "cloudflare_stream_live_input";
+    let body = format!(
+        "# TYPE {name}_connected gauge\n{name}_connected {on}\n# TYPE {name}_state_timestamp_seconds gauge\n\
+         {name}_state_timestamp_seconds {EPOCH}.104\n# TYPE {name}_last_event_timestamp_seconds gauge\n\
+         {name}_last_event_timestamp_seconds{{event=\"{event}\"}} {EPOCH}.104\n"
+    );
+    let head = format!(
+        "POST /metrics/job/stream/input_id/{SAMPLE_ID} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    Template::new(head + &body, SAMPLE_ID, "no such text", EPOCH)
+}
+
+impl Template {
+    fn new(text: String, id: &str, time: &str, epoch: &str) -> Self {
+        let places = |sample: &str| text.match_indices(sample).map(|(place, _)| place).collect();
+        Self { ids: places(id), times: places(time), epochs: places(epoch), bytes: text.into() }
+    }
+}
+
+/// When a journal begins that is filled with so many events, before everything that is posted.
+pub fn history_began(events: u64) -> Timestamp {
+    now().minus(Duration::from_secs(2 * LONGEST as u64)).minus(Duration::from_millis(10 * events))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_notification_of_its_input() {
+        let mut payload = Payload::new(Dialect::Webhook, 1, "secret");
+        let mut requests = vec![Vec::new(); 3];
+        requests.iter_mut().for_each(|request| payload.write_next(request));
+        for (request, event) in requests.iter().zip(["connected", "disconnected", "connected"]) {
+            let text = std::str::from_utf8(request).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            assert!(head.contains(&format!("content-length: {}", body.len())));
+            let body: serde_json::Value = serde_json::from_str(body).unwrap();
+            assert_eq!(body["data"]["event_type"], format!("live_input.{event}"));
+            assert_eq!(body["data"]["input_id"], digits(0));
+            assert!(body["text"].as_str().unwrap().contains(body["data"]["updated_at"].as_str().unwrap()));
+        }
+        assert_ne!(requests[0], requests[2]);
+    }
+}

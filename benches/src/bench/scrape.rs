@@ -1,0 +1,86 @@
+//! Reads `/metrics` to its end, and what it says.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+
+/// How long an answer took until its last byte, and how many bytes it had.
+pub struct Taken {
+    pub millis: f64,
+    pub bytes: usize,
+}
+
+/// Asks on a connection of its own, and throws away what it reads.
+pub fn get(address: SocketAddr, path: &str, headers: &str) -> anyhow::Result<Taken> {
+    let began = Instant::now();
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+    stream.write_all(
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n").as_bytes(),
+    )?;
+    let mut part = vec![0; 256 << 10];
+    let mut bytes = stream.read(&mut part)?;
+    ensure!(
+        part.starts_with(b"HTTP/1.1 200"),
+        "not answered 200: {}",
+        String::from_utf8_lossy(&part[..bytes.min(200)])
+    );
+    loop {
+        match stream.read(&mut part)? {
+            0 => break,
+            length => bytes += length,
+        }
+    }
+    Ok(Taken { millis: began.elapsed().as_secs_f64() * 1e3, bytes })
+}
+
+pub fn metrics(address: SocketAddr) -> anyhow::Result<Taken> {
+    get(address, "/metrics", "")
+}
+
+/// The text of `/metrics`.
+pub fn text(address: SocketAddr) -> anyhow::Result<String> {
+    let mut answer = agent().get(format!("http://{address}/metrics")).call()?;
+    Ok(answer.body_mut().with_config().limit(u64::MAX).read_to_string()?)
+}
+
+/// A sample without labels, or with these as they are written.
+pub fn value(text: &str, sample: &str) -> anyhow::Result<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    Ok(line.with_context(|| format!("no {sample}"))?.parse()?)
+}
+
+/// The samples of one input.
+pub fn series_per_input(text: &str) -> usize {
+    let id = text.split_once("{input_id=\"").map_or("", |(_, rest)| &rest[..32.min(rest.len())]);
+    text.lines().filter(|line| line.contains(id)).count()
+}
+
+/// Posts the inputs' samples to their groups of a Pushgateway.
+pub fn push(address: SocketAddr, exposition: &str) -> anyhow::Result<()> {
+    let mut groups: BTreeMap<&str, String> = BTreeMap::new();
+    for line in exposition.lines() {
+        let Some((name, rest)) = line.split_once("{input_id=\"") else { continue };
+        let (id, rest) = rest.split_once('"').context("an input's id ends")?;
+        let group = groups.entry(id).or_default();
+        let header = format!("# TYPE {name} {}\n", if name.ends_with("_total") { "counter" } else { "gauge" });
+        if !group.contains(&header) {
+            group.push_str(&header);
+        }
+        let rest = rest.strip_prefix(',').unwrap_or(rest);
+        let opening = if rest.starts_with('}') { "" } else { "{" };
+        *group += &format!("{name}{opening}{}\n", rest.strip_prefix('}').unwrap_or(rest));
+    }
+    let agent = agent();
+    for (id, body) in groups {
+        agent.put(format!("http://{address}/metrics/job/stream/input_id/{id}")).send(&body)?;
+    }
+    Ok(())
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().proxy(None).build().into()
+}

@@ -1,0 +1,269 @@
+//! The servers under test: started fresh, ended by their process id.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::load::{self, Outcome, Plan};
+use crate::payload::{Dialect, Payload};
+use crate::{Setup, interrupt, scrape};
+
+const SECRET: &str = "a-secret-of-the-benchmark";
+const PATIENCE: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Ours,
+    /// With the default log: a line for every event, into a file.
+    OursLogging,
+    Raw,
+    Bare,
+    Fastify,
+    FastApi,
+    Pushgateway,
+    Preencoded,
+    PrometheusCrate,
+}
+
+impl Kind {
+    pub const INGEST: [Self; 7] =
+        [Self::Raw, Self::Bare, Self::Ours, Self::OursLogging, Self::Fastify, Self::FastApi, Self::Pushgateway];
+    pub const SCRAPE: [Self; 6] =
+        [Self::Preencoded, Self::Ours, Self::PrometheusCrate, Self::Fastify, Self::FastApi, Self::Pushgateway];
+    pub const PEERS: [Self; 3] = [Self::Fastify, Self::FastApi, Self::Pushgateway];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "stream-live-exporter",
+            Self::OursLogging => "the same, log.level=info",
+            Self::Raw => "raw epoll (the generator's ceiling)",
+            Self::Bare => "bare actix",
+            Self::Fastify => "fastify + prom-client",
+            Self::FastApi => "FastAPI + prometheus_client",
+            Self::Pushgateway => "Pushgateway",
+            Self::Preencoded => "preencoded bytes, actix",
+            Self::PrometheusCrate => "prometheus crate, actix",
+        }
+    }
+
+    fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursLogging)
+    }
+
+    /// Whether its program could be had.
+    pub fn is_there(self, setup: &Setup) -> bool {
+        match self {
+            Self::Fastify => setup.node.is_some(),
+            Self::FastApi => setup.python.is_some(),
+            Self::Pushgateway => setup.pushgateway.is_some(),
+            _ => true,
+        }
+    }
+
+    fn command(self, setup: &Setup, exposition: Option<&Path>, port: u16, second: u16) -> anyhow::Result<Command> {
+        let program = |program: &Option<PathBuf>| program.clone().context("its program is not there").map(Command::new);
+        let mut command = match self {
+            Self::Ours | Self::OursLogging => ours(setup, self, port, second),
+            Self::Raw | Self::Bare | Self::Preencoded | Self::PrometheusCrate => {
+                let mut command = Command::new(std::env::current_exe()?.with_file_name("reference"));
+                command.args(match self {
+                    Self::Raw => ["raw"].as_slice(),
+                    Self::Bare => &["bare"],
+                    Self::Preencoded => &["preencoded"],
+                    _ => &["prometheus"],
+                });
+                command.args(exposition);
+                command
+            }
+            Self::Fastify => {
+                let mut command = program(&setup.node)?;
+                command.args(&setup.node_server);
+                command
+            }
+            Self::FastApi => {
+                let mut command = program(&setup.python)?;
+                command.args(&setup.python_server);
+                command
+            }
+            Self::Pushgateway => {
+                let mut command = program(&setup.pushgateway)?;
+                command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+                command.args(["--push.disable-consistency-check", "--log.level=warn"]);
+                command
+            }
+        };
+        command.env("PORT", port.to_string()).env("SECRET", SECRET).env("NODE_ENV", "production");
+        if let Some(file) = exposition {
+            command.env("EXPOSITION", file);
+        }
+        Ok(command)
+    }
+}
+
+fn ours(setup: &Setup, kind: Kind, port: u16, second: u16) -> Command {
+    let mut command = Command::new(&setup.exporter);
+    command.arg(format!("--webhook.listen-address=127.0.0.1:{port}"));
+    command.arg(format!("--web.listen-address=127.0.0.1:{second}"));
+    command.args(["--storage.path=data", "--inputs.max=2000000", "--log.format=logfmt"]);
+    command.arg(if kind == Kind::Ours { "--log.level=warn" } else { "--log.level=info" });
+    let variables = [("SECRETS__BENCH", SECRET), ("MAX_CONNECTIONS", "4096"), ("MAX_CONNECTIONS_PER_PEER", "4096")];
+    for (name, value) in variables {
+        command.env(format!("STREAM_LIVE_EXPORTER__WEBHOOK__{name}"), value);
+    }
+    command
+}
+
+/// A running server.
+pub struct Server {
+    pub kind: Kind,
+    child: Child,
+    log: PathBuf,
+    address: SocketAddr,
+    /// Where `/metrics` is.
+    pub private: SocketAddr,
+    pub payload: Payload,
+    /// From the start of the process until it answered.
+    pub ready_after: Duration,
+}
+
+impl Server {
+    /// Starts it with an empty folder.
+    pub fn fresh(setup: &Setup, kind: Kind, exposition: Option<&Path>) -> anyhow::Result<Self> {
+        let folder = setup.work().join("fresh");
+        // What a run before left.
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder)?;
+        Self::start(setup, kind, &folder, exposition)
+    }
+
+    /// Starts it in this folder; the samples of an exposition are there from the beginning.
+    pub fn start(setup: &Setup, kind: Kind, folder: &Path, exposition: Option<&Path>) -> anyhow::Result<Self> {
+        interrupt::check()?;
+        let (port, second) = free_ports()?;
+        let log = setup.work().join("server.log");
+        let mut command = kind.command(setup, exposition, port, second)?;
+        command.current_dir(folder).stdin(Stdio::null()).stderr(File::create(&log)?).stdout(Stdio::null());
+        // Ctrl-C is ours alone to hear.
+        command.process_group(0);
+        let began = Instant::now();
+        let child = command.spawn().with_context(|| format!("{} does not run", kind.name()))?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let private = if kind.is_ours() { SocketAddr::from(([127, 0, 0, 1], second)) } else { address };
+        let dialect = if kind == Kind::Pushgateway { Dialect::Pushgateway } else { Dialect::Webhook };
+        let payload = Payload::new(dialect, setup.inputs, SECRET);
+        let mut server = Self { kind, child, log, address, private, payload, ready_after: Duration::ZERO };
+        while !server.is_ready() {
+            interrupt::check()?;
+            server.check_alive()?;
+            ensure!(began.elapsed() < PATIENCE, "{} is not ready after {PATIENCE:?}", kind.name());
+            thread::sleep(Duration::from_millis(1));
+        }
+        server.ready_after = began.elapsed();
+        if let (Kind::Pushgateway, Some(file)) = (kind, exposition) {
+            scrape::push(address, &fs::read_to_string(file)?)?;
+        }
+        Ok(server)
+    }
+
+    fn is_ready(&self) -> bool {
+        match self.kind.is_ours() {
+            true => scrape::get(self.private, "/-/ready", "").is_ok(),
+            false => TcpStream::connect(self.address).is_ok(),
+        }
+    }
+
+    /// Posts notifications.
+    pub fn load(&mut self, connections: usize, rate: Option<f64>, duration: Duration) -> anyhow::Result<Outcome> {
+        let plan = Plan { address: self.address, connections, rate, duration };
+        let outcome = load::run(&plan, &mut self.payload);
+        self.check_alive()?;
+        outcome.with_context(|| format!("{} with {connections} connections", self.kind.name()))
+    }
+
+    fn check_alive(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{} ended with {status}:\n{}", self.kind.name(), fs::read_to_string(&self.log)?);
+        }
+        Ok(())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A line of `/proc/PID/status` such as `VmRSS`, as a number.
+    fn status(&self, name: &str) -> anyhow::Result<u64> {
+        number_in(&fs::read_to_string(format!("/proc/{}/status", self.pid()))?, name)
+    }
+
+    /// Resident memory in megabytes.
+    pub fn memory(&self) -> anyhow::Result<f64> {
+        Ok(self.status("VmRSS")? as f64 / 1e3)
+    }
+
+    /// The most resident memory since [`Server::forget_peak`], in megabytes.
+    pub fn peak(&self) -> anyhow::Result<f64> {
+        Ok(self.status("VmHWM")? as f64 / 1e3)
+    }
+
+    pub fn forget_peak(&self) -> anyhow::Result<()> {
+        Ok(fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")?)
+    }
+
+    /// Its threads: numbers and names.
+    pub fn threads(&self) -> anyhow::Result<Vec<(u32, String)>> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()))?;
+        let name = |id: u32| fs::read_to_string(format!("/proc/{}/task/{id}/comm", self.pid()));
+        tasks
+            .map(|task| Ok(task?.file_name().to_string_lossy().parse()?))
+            .map(|id| id.and_then(|id| Ok((id, name(id)?))))
+            .collect()
+    }
+
+    /// How often its threads went to sleep, so far.
+    pub fn sleeps(&self) -> anyhow::Result<u64> {
+        let status = |(id, _)| fs::read_to_string(format!("/proc/{}/task/{id}/status", self.pid()));
+        self.threads()?.into_iter().map(|thread| number_in(&status(thread)?, "voluntary_ctxt_switches")).sum()
+    }
+
+    /// CPU time in microseconds, of all its threads.
+    pub fn cpu(&self) -> anyhow::Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
+        let fields: Vec<_> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
+        let ticks = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
+        Ok(ticks * 1e6 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// Ends it as an operator would.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM)?;
+        ensure!(self.child.wait()?.success(), "{} did not stop in good order", self.kind.name());
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn number_in(status: &str, name: &str) -> anyhow::Result<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {name}"))?.parse()?)
+}
+
+/// Two ports that nobody listens on.
+fn free_ports() -> anyhow::Result<(u16, u16)> {
+    let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok((listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()))
+}

@@ -152,12 +152,14 @@ fn registered_as<C: prometheus::core::Collector + Clone + 'static>(
     Ok(metrics)
 }
 
+type Labels<'a> = Vec<(&'a str, &'a str)>;
+
 /// Name, labels and value of a line whose label values have nothing escaped.
-fn sample(line: &str) -> Option<(&str, Vec<(&str, &str)>, &str)> {
+fn sample(line: &str) -> Option<(&str, Labels<'_>, &str)> {
     let (name, rest) = line.split_once('{')?;
     let (labels, value) = rest.rsplit_once("} ")?;
     let labels = labels.split(',').map(|label| label.split_once('='));
-    let labels: Option<Vec<_>> =
+    let labels: Option<Labels<'_>> =
         labels.map(|label| label.map(|(name, value)| (name, value.trim_matches('"')))).collect();
     Some((name, labels?, value))
 }

@@ -36,7 +36,7 @@ fn ingest(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             ingest_of(setup, *kind, &mut figures)?;
             progress.inc(1);
         }
-        let sync = disk::sync_millis(setup)?;
+        let sync = disk::sync_millis(setup, true)?;
         figures.add("fdatasync of 4 KiB appended, alone", "1 connection: median ms", sync);
     }
     progress.finish_and_clear();

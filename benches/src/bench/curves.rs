@@ -7,7 +7,7 @@ use crate::{Setup, interrupt, journal, scrape};
 
 const CONNECTIONS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
-const KINDS: [Kind; 5] = [Kind::Bare, Kind::Ours, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
+const KINDS: [Kind; 5] = [Kind::Ours, Kind::Bare, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
 
 type Points = Vec<(f64, f64)>;
 
@@ -78,12 +78,13 @@ fn connections(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
 
 fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let mut figures = Figures::default();
-    let kinds: Vec<_> = KINDS[1..].iter().filter(|kind| kind.is_there(setup)).collect();
+    let mut kinds: Vec<_> = KINDS.into_iter().filter(|kind| kind.is_there(setup)).collect();
+    kinds.retain(|kind| *kind != Kind::Bare);
     let progress = setup.progress("load", setup.rounds as usize * kinds.len() * LOADS.len());
     for _ in 0..setup.rounds {
         for kind in &kinds {
             progress.set_message(kind.name());
-            let mut server = Server::fresh(setup, **kind, None)?;
+            let mut server = Server::fresh(setup, *kind, None)?;
             server.load(64, None, setup.warm_up())?;
             let full = server.load(64, None, setup.duration() / 2)?.rate();
             for load in LOADS {

@@ -73,13 +73,11 @@ pub fn run(plan: &Plan, payload: &mut Payload) -> anyhow::Result<Outcome> {
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut connections = Vec::with_capacity(plan.connections);
     for number in 0..plan.connections {
-        let stream = TcpStream::connect(plan.address).context("cannot connect")?;
-        stream.set_nonblocking(true)?;
-        stream.set_nodelay(true)?;
+        interrupt::check()?;
+        let connection = Connection::open(plan.address, payload)?;
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-        epoll::add(&poll, &stream, EventData::new_u64(number as u64), flags)?;
-        let (request, response) = (Vec::new(), Vec::with_capacity(1024));
-        connections.push(Connection { stream, request, written: 0, response, since: Instant::now() });
+        epoll::add(&poll, &connection.stream, EventData::new_u64(number as u64), flags)?;
+        connections.push(connection);
     }
     let latency = Histogram::new_with_bounds(1, 100_000_000, 3)?;
     let outcome = Outcome { answered: 0, seconds: 0.0, latency };
@@ -160,6 +158,19 @@ impl Run<'_> {
 }
 
 impl Connection {
+    /// One that has been answered once already: a server may give the first request of a connection little time.
+    fn open(address: SocketAddr, payload: &mut Payload) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LONGEST))?;
+        let response = Vec::with_capacity(1024);
+        let mut connection = Self { stream, request: Vec::new(), written: 0, response, since: Instant::now() };
+        payload.write_next(&mut connection.request);
+        while !connection.advance()? {}
+        connection.stream.set_nonblocking(true)?;
+        Ok(connection)
+    }
+
     fn write(&mut self) -> anyhow::Result<()> {
         while self.written < self.request.len() {
             match self.stream.write(&self.request[self.written..]) {

@@ -141,7 +141,7 @@ impl Axis<'_> {
         let least = values.filter(|value| *value > 0.0).fold(most, f64::min);
         match self.logarithmic {
             true => {
-                let (from, to) = (least.log10().floor(), most.log10().ceil());
+                let (from, to) = (least.log10().floor(), most.log10() + 0.02);
                 Scale { from, to: to.max(from + 1.0), logarithmic: true }
             }
             false => Scale { from: 0.0, to: most * 1.05, logarithmic: false },

@@ -93,7 +93,7 @@ fn slow(setup: &Setup, strace: &Path, report: &mut Report) -> anyhow::Result<()>
         "mean batch of 64 connections, 10 ms per sync",
         figures.median(DELAYS[3].0, "64: mean batch"),
         false,
-        32.0,
+        28.0,
     );
     report.picture("batches", &Plot { title: "Mean batch over connections", shape: Shape::Lines { x, y, series } })
 }

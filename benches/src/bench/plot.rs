@@ -195,17 +195,17 @@ mod tests {
     #[test]
     fn ticks_are_round() {
         let axis = |logarithmic| Axis { label: "", logarithmic };
-        assert_eq!(axis(true).scale([3.0, 900.0].into_iter()).ticks().map_or_round(), [1, 10, 100, 1000]);
-        assert_eq!(axis(false).scale([3.0, 900.0].into_iter()).ticks().map_or_round(), [0, 200, 400, 600, 800]);
+        assert_eq!(axis(true).scale([3.0, 900.0].into_iter()).ticks().rounded(), [1, 10, 100]);
+        assert_eq!(axis(false).scale([3.0, 900.0].into_iter()).ticks().rounded(), [0, 200, 400, 600, 800]);
     }
 
     trait Rounded {
-        fn map_or_round(&self) -> Vec<i64>;
+        fn rounded(&self) -> Vec<i64>;
     }
 
     impl Rounded for Vec<f64> {
         #[expect(clippy::cast_possible_truncation, reason = "they are small")]
-        fn map_or_round(&self) -> Vec<i64> {
+        fn rounded(&self) -> Vec<i64> {
             self.iter().map(|value| value.round() as i64).collect()
         }
     }

@@ -22,7 +22,9 @@ const GZIP: &str = "accept-encoding: gzip\r\n";
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     ingest(setup, report)?;
+    report.write()?;
     scrapes(setup, report)?;
+    report.write()?;
     many_inputs(setup, report)
 }
 

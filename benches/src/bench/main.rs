@@ -125,20 +125,26 @@ fn main() -> anyhow::Result<()> {
     interrupt::listen()?;
     setup.output = std::path::absolute(&setup.output)?;
     setup.python_server = setup.python_server.map(std::path::absolute).transpose()?;
+    // What a run that was killed left.
+    let _ = fs::remove_dir_all(setup.work());
     fs::create_dir_all(setup.work())?;
     let mut report = Report::new(setup.output.clone(), &setup.header());
-    for part in Part::value_variants() {
-        if setup.parts.is_empty() || setup.parts.contains(part) {
-            match part {
-                Part::Compare => compare::measure(&setup, &mut report)?,
-                Part::Curves => curves::measure(&setup, &mut report)?,
-                Part::Disk => disk::measure(&setup, &mut report)?,
-                Part::Life => life::measure(&setup, &mut report)?,
-            }
-            report.write()?;
-        }
-    }
+    let measured = measure(&setup, &mut report);
     fs::remove_dir_all(setup.work())?;
+    measured?;
     println!("{}", report.write()?);
+    Ok(())
+}
+
+fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    for part in Part::value_variants().iter().filter(|part| setup.parts.is_empty() || setup.parts.contains(part)) {
+        match part {
+            Part::Compare => compare::measure(setup, report)?,
+            Part::Curves => curves::measure(setup, report)?,
+            Part::Disk => disk::measure(setup, report)?,
+            Part::Life => life::measure(setup, report)?,
+        }
+        report.write()?;
+    }
     Ok(())
 }

@@ -220,6 +220,9 @@ struct Recorder {
     /// Something else differs from the checkpoint.
     stale: bool,
     since_checkpoint: Stopwatch,
+    since_slice: Stopwatch,
+    /// From one slice of a checkpoint to the next.
+    pause: Duration,
     since_expiry: Stopwatch,
     /// The newest event's `recorded_at`.
     recorded_until: Timestamp,

@@ -23,7 +23,10 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// A clock that has gone back further than this since the last run is believed anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// So many inputs are saved at once: a notification waits no longer than that takes.
-const SAVED_AT_ONCE: usize = 256;
+const SAVED_AT_ONCE: usize = 64;
+/// Between two slices notifications have so many times the time that a slice took: or they would pile up
+/// over a whole checkpoint.
+const PAUSE: u32 = 4;
 /// So many events are deleted at once: a notification waits no longer than that takes.
 const EXPIRED_AT_ONCE: u64 = 1000;
 
@@ -49,6 +52,8 @@ impl Recorder {
             // The first checkpoint of all keeps the rules that the first events are folded by.
             stale: events == 0,
             since_checkpoint: Stopwatch::start(),
+            since_slice: Stopwatch::start(),
+            pause: Duration::ZERO,
             since_expiry: Stopwatch::start(),
             recorded_until,
             finished: false,
@@ -85,7 +90,7 @@ impl Recorder {
         let checkpoint = self.is_ahead_of_checkpoint().then_some((CHECKPOINT_INTERVAL, &self.since_checkpoint));
         let failing = self.watch.readiness.journal_failing();
         if self.unsaved.round_under_way() && !failing {
-            return Duration::ZERO;
+            return self.pause.saturating_sub(self.since_slice.elapsed());
         }
         let probe = failing.then_some((PROBE_INTERVAL, &self.since_checkpoint));
         let duties = [Some((EXPIRY_INTERVAL, &self.since_expiry)), checkpoint, probe];
@@ -109,7 +114,9 @@ impl Recorder {
                 self.tried_to_write(probed);
             }
         } else if self.unsaved.round_under_way() {
-            self.save_next_slice();
+            if self.since_slice.elapsed() >= self.pause {
+                self.save_next_slice();
+            }
         } else if self.is_ahead_of_checkpoint() && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
             self.unsaved.begin_round();
@@ -131,8 +138,11 @@ impl Recorder {
     }
 
     fn save_next_slice(&mut self) {
+        let stopwatch = Stopwatch::start();
         let saved = self.save(self.unsaved.next_slice(SAVED_AT_ONCE));
         self.tried_to_write(saved);
+        self.pause = stopwatch.elapsed() * PAUSE;
+        self.since_slice = Stopwatch::start();
     }
 
     /// Moves the checkpoint on to now, in one go.

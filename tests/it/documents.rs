@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stream_live_exporter::config::{DEFAULT, Settings, Sources};
 
-const DOCUMENTS: [&str; 14] = [
+const DOCUMENTS: [&str; 15] = [
     "README.md",
     "ARCHITECTURE.md",
     "METRICS.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 14] = [
     "grafana/README.md",
     "docs/web-config.md",
     "docs/rotation.md",
+    "benches/instructions/README.md",
 ];
 
 fn root() -> PathBuf {

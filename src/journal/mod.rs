@@ -48,7 +48,7 @@ pub const DATABASE_FILE: &str = "journal.db";
 /// So many bodies that were not understood are kept.
 const UNRECOGNIZED_KEPT: u64 = 1000;
 /// A write-ahead log with so many pages that the database does not have is transferred to it.
-const LONG_LOG: i64 = 1000;
+const LONG_LOG: i64 = 500;
 /// What stands here for a moment tells whether the disk has so much room, in bytes.
 const ROOM_FILE: &str = "journal.room";
 const ROOM: usize = 64 << 10;

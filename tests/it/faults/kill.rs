@@ -33,7 +33,9 @@ fn until_unharmed(round: impl Fn(u32) -> bool + Sync) -> u32 {
             });
         }
     });
-    hurt.into_inner()
+    let hurt = hurt.into_inner();
+    eprintln!("killed {hurt} times, and whole again each time");
+    hurt
 }
 
 /// Starts the daemon, which is killed at its call number `when` on these paths, or ended when it is ready.

@@ -210,6 +210,7 @@ fn what_was_shown_is_not_taken_back() {
 fn errors_are_counted_by_class_and_the_newest_unknown_code_is_kept() {
     let input = play("1s ERR_NEW; 3s ERR_NEWER; 2s ERR_OLD; 2s ERR_UNHEALTHY").input();
     assert_eq!(input.errors.counts(), [0, 0, 0, 0, 0, 1, 3]);
+    assert_eq!(input.errors.last(), [None, None, None, None, None, Some(at(2)), Some(at(3))]);
     assert_eq!(input.errors.newest(), Some((at(3), ErrorCode::from("ERR_NEWER"))));
 }
 

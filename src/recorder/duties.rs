@@ -193,6 +193,7 @@ impl Recorder {
             // Their rows lack nothing of the journal's, but what is saved at once below.
             let next = self.journal.last_seq() + 1;
             settled.into_iter().for_each(|input_id| self.unsaved.change(input_id, next));
+            self.unsaved.change_rules();
             self.stale = true;
         }
         self.fold.configure(limits.configured.clone());

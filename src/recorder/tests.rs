@@ -190,6 +190,23 @@ fn damaged_checkpoints_are_named() {
     check("UPDATE checkpoint SET state = ''", "the checkpoint is damaged: its state cannot be read");
 }
 
+#[test]
+fn a_change_of_rules_is_saved_with_everything_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = idle_recorder(folder.path(), limits());
+    for input in 1..=5 {
+        let connected = event(input, EventKind::Connected, 30);
+        recorder.take(Message::Deliver(delivery(connected), oneshot::channel().0));
+    }
+    recorder.unsaved.begin_round();
+    recorder.save(recorder.unsaved.next_slice(2)).unwrap();
+    assert_ne!(recorder.unsaved.next_slice(2), recorder.unsaved.everything());
+    recorder.unsaved.change_rules();
+    assert_eq!(recorder.unsaved.next_slice(2), recorder.unsaved.everything());
+    recorder.save(recorder.unsaved.next_slice(2)).unwrap();
+    assert!(recorder.unsaved.is_empty() && !recorder.unsaved.round_under_way());
+}
+
 /// What a restart after a crash at this moment would know is what the recorder knows.
 fn check_crash(folder: &Path, recorder: &Recorder) {
     let restored = restore(&Journal::open_to_read(folder).unwrap(), limits().rules).unwrap();

@@ -7,7 +7,8 @@
 //! each event the input's row knows whether it has it, because it remembers identities; whether the
 //! totals have it, the second number tells.
 //!
-//! A row that is gone remembers nothing. So rows go when everything else is saved with them.
+//! A row that is gone remembers nothing, and what came after the position is folded by one set of
+//! rules. So when rows go or rules change, everything is saved at once.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -24,9 +25,11 @@ pub(super) struct Unsaved {
     round: usize,
     /// Those whose rows are to go.
     forgotten: Vec<InputId>,
+    /// The rules have changed since the checkpoint.
+    indivisible: bool,
 }
 
-/// So many of the changed inputs, from the front on; those to forget only with all of them.
+/// So many of the changed inputs, from the front on; those to forget with all of them alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Slice(usize);
 
@@ -46,6 +49,11 @@ impl Unsaved {
         self.forgotten.extend(input_ids);
     }
 
+    /// Notes that the rules changed: what is saved next is everything.
+    pub(super) fn change_rules(&mut self) {
+        self.indivisible = true;
+    }
+
     /// Begins a checkpoint of what differs now.
     pub(super) fn begin_round(&mut self) {
         self.round = self.changed.len();
@@ -58,7 +66,8 @@ impl Unsaved {
 
     /// The next part of the checkpoint that was begun, of so many inputs at the most.
     pub(super) fn next_slice(&self, limit: usize) -> Slice {
-        if self.forgotten.is_empty() { Slice(self.round.min(limit)) } else { self.everything() }
+        let divisible = self.forgotten.is_empty() && !self.indivisible;
+        if divisible { Slice(self.round.min(limit)) } else { self.everything() }
     }
 
     /// All that is not saved.

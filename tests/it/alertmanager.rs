@@ -130,7 +130,7 @@ fn a_page_and_its_end_word_for_word(alertmanager: &Alertmanager) {
         let title = "CRITICAL: R&amp;D &lt;main&gt; is off air and should be live.";
         let text = format!(
             "Live input R&amp;D &lt;main&gt; (8f1e) has been disconnected.\n\
-             Critical since {} · <https://example.org/runbooks#off-air|Runbook> \
+             CRITICAL since {} · <https://example.org/runbooks#off-air|Runbook> \
              · <https://grafana.example.org/d/input?a=1&amp;b=2|Dashboard>",
             minute(&alert, "startsAt")
         );

@@ -85,14 +85,17 @@ impl Journal {
             for input_id in forgotten {
                 delete.execute(params![input_id.to_string()])?;
             }
-            let mut replace = transaction
-                .prepare_cached("INSERT OR REPLACE INTO inputs (input_id, state, identities) VALUES (?1, ?2, ?3)")?;
+            // A row stays where it is: what is replaced instead moves to the end, and two more pages change.
+            let mut save = transaction.prepare_cached(
+                "INSERT INTO inputs (input_id, state, identities) VALUES (?1, ?2, ?3) ON CONFLICT (input_id) \
+                 DO UPDATE SET state = excluded.state, identities = excluded.identities",
+            )?;
             for row in changed {
-                replace.execute(params![row.input_id.to_string(), row.state, row.identities])?;
+                save.execute(params![row.input_id.to_string(), row.state, row.identities])?;
             }
-            let mut replace = transaction
+            let mut save = transaction
                 .prepare_cached("INSERT OR REPLACE INTO checkpoint (id, position, state) VALUES (1, ?1, ?2)")?;
-            replace.execute(params![checkpoint.position, checkpoint.state]).map(drop)
+            save.execute(params![checkpoint.position, checkpoint.state]).map(drop)
         })
     }
 }

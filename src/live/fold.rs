@@ -129,16 +129,16 @@ impl Fold {
         self.state.configured = Arc::new(configured);
     }
 
-    /// Forgets the inputs that are disconnected, not configured, and had no event since `horizon`, when
-    /// views up to `shown_until` may have been shown. Returns them.
-    pub fn forget_silent_since(&mut self, horizon: Timestamp, shown_until: Timestamp) -> Vec<InputId> {
+    /// Forgets inputs that are disconnected, not configured, and had no event since `horizon`, when views up to
+    /// `shown_until` may have been shown: up to `limit` of them. Returns them.
+    pub fn forget_silent_since(&mut self, horizon: Timestamp, shown_until: Timestamp, limit: usize) -> Vec<InputId> {
         let silent = |input: &Input| {
             input.evidence.is_none_or(|evidence| !evidence.connected)
                 && input.newest_event().is_some_and(|newest| newest < horizon)
         };
         let inputs =
             self.state.inputs.iter().filter(|(id, input)| silent(input) && !self.state.configured.contains_key(id));
-        let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).collect();
+        let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).take(limit).collect();
         for input_id in &forgotten {
             self.settle(input_id, shown_until);
             self.state.inputs.remove(input_id);

@@ -77,6 +77,11 @@ impl Identities {
         }
     }
 
+    /// The size of what [`Identities::encode`] writes, in bytes.
+    pub fn encoded_size(&self) -> usize {
+        self.0.len() * Self::ENCODED_SIZE
+    }
+
     /// As the checkpoint keeps them: per identity eight bytes of time and four of the rest,
     /// little-endian.
     pub fn encode(&self) -> Vec<u8> {

@@ -342,8 +342,9 @@ fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
     for (input, name) in [(1, "disconnected"), (2, "connected"), (3, "disconnected")] {
         fold.replay(&event(input, name, at(10), at(10)), at(0), true);
     }
-    assert_eq!(fold.forget_silent_since(at(10), at(500)), []);
-    assert_eq!(fold.forget_silent_since(at(11), at(500)), [input_id(1)]);
+    assert_eq!(fold.forget_silent_since(at(10), at(500), 9), []);
+    assert_eq!(fold.forget_silent_since(at(11), at(500), 0), []);
+    assert_eq!(fold.forget_silent_since(at(11), at(500), 9), [input_id(1)]);
     assert_eq!(fold.identities(&input_id(1)), None);
 }
 
@@ -355,7 +356,7 @@ fn other_rules_and_forgetting_take_no_finished_session_back() {
     let settled = world.fold.set_rules(Rules { reconnect_window: Duration::from_secs(3600), ..RULES }, at(100));
     assert_eq!((settled, finished(&world.fold)), (vec![input_id(1)], 1));
     let mut world = play("0s connected; 10s disconnected");
-    world.fold.forget_silent_since(at(99), at(100));
+    world.fold.forget_silent_since(at(99), at(100), 9);
     assert_eq!(finished(&world.fold), 1);
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::published::REMEMBERED_DELIVERIES;
-use super::restore::{Restored, checkpoint, input_row, restore};
+use super::restore::{Restored, checkpoint, input_row, restore, row_size};
 use super::unsaved::Slice;
 use super::{Delivered, Limits, Message, Outcome, Recorder, Watch};
 use crate::clock::{self, Stopwatch};
@@ -22,13 +22,15 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// A clock that has gone back further than this since the last run is believed anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
-/// So many inputs are saved at once: a notification waits no longer than that takes.
-const SAVED_AT_ONCE: usize = 64;
+/// So much is saved of a checkpoint at once, in bytes: a notification waits no longer than that takes.
+const SAVED_AT_ONCE: usize = 64 << 10;
 /// Between two slices notifications have so many times the time that a slice took: or they would pile up
 /// over a whole checkpoint.
 const PAUSE: u32 = 4;
 /// So many events are deleted at once: a notification waits no longer than that takes.
 const EXPIRED_AT_ONCE: u64 = 1000;
+/// So many inputs are forgotten at once, for the same reason.
+const FORGOTTEN_AT_ONCE: usize = 250;
 
 impl Recorder {
     pub(super) fn restored(
@@ -49,7 +51,6 @@ impl Recorder {
         watch.published.restored(inputs, plausible(recorded_until));
         let mut recorder = Self {
             unsaved,
-            // The first checkpoint of all keeps the rules that the first events are folded by.
             stale: events == 0,
             since_checkpoint: Stopwatch::start(),
             since_slice: Stopwatch::start(),
@@ -67,6 +68,11 @@ impl Recorder {
         };
         recorder.watch.published.publish(recorder.fold.state().clone(), events, newest);
         recorder.adopt(limits);
+        if events == 0 {
+            // The first checkpoint of all keeps the rules that the first events are folded by.
+            let saved = recorder.save_checkpoint();
+            recorder.tried_to_write(saved);
+        }
         recorder.watch.readiness.set_restored();
         Ok(recorder)
     }
@@ -126,7 +132,16 @@ impl Recorder {
             match self.expire() {
                 // There may be more: next time round, after what waits by then.
                 Ok(EXPIRED_AT_ONCE) => return,
-                Ok(_) => self.forget_silent_inputs(),
+                Ok(_) => {
+                    let forgotten = self.forget_silent_inputs();
+                    if forgotten > 0 {
+                        // Before there are more, so that few rows go at once.
+                        self.save_next_slice();
+                    }
+                    if forgotten == FORGOTTEN_AT_ONCE {
+                        return;
+                    }
+                }
                 Err(error) => self.tried_to_write(Err(error)),
             }
             self.since_expiry = Stopwatch::start();
@@ -139,7 +154,8 @@ impl Recorder {
 
     fn save_next_slice(&mut self) {
         let stopwatch = Stopwatch::start();
-        let saved = self.save(self.unsaved.next_slice(SAVED_AT_ONCE));
+        let slice = self.unsaved.next_slice(SAVED_AT_ONCE, |input_id| row_size(&self.fold, input_id));
+        let saved = self.save(slice);
         self.tried_to_write(saved);
         self.pause = stopwatch.elapsed() * PAUSE;
         self.since_slice = Stopwatch::start();
@@ -148,17 +164,18 @@ impl Recorder {
     /// Moves the checkpoint on to now, in one go.
     pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
         self.since_checkpoint = Stopwatch::start();
-        if self.is_ahead_of_checkpoint() { self.save(self.unsaved.everything()) } else { Ok(()) }
+        if self.is_ahead_of_checkpoint() { self.save(Slice::Everything) } else { Ok(()) }
     }
 
     pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
         let recorded_until = self.recorded_until.max(self.watch.published.latest());
         let (fold, counted_until) = (&self.fold, self.journal.last_seq());
         let position = self.unsaved.position_after(slice, counted_until);
-        let checkpoint = checkpoint(fold, position, counted_until, recorded_until);
+        let gone = self.unsaved.gone(position);
+        let checkpoint = checkpoint(fold.state(), position, counted_until, recorded_until, gone);
         let rows = self.unsaved.changed(slice).filter_map(|input_id| input_row(fold, input_id));
-        self.journal.save_checkpoint(&checkpoint, rows, self.unsaved.forgotten(slice))?;
-        self.unsaved.saved(slice);
+        self.journal.save_checkpoint(&checkpoint, rows, self.unsaved.forgotten())?;
+        self.unsaved.saved(slice, position);
         self.stale = false;
         Ok(())
     }
@@ -173,22 +190,27 @@ impl Recorder {
         Ok(expired)
     }
 
-    pub(super) fn forget_silent_inputs(&mut self) {
+    /// Forgets some of the inputs that have been silent for too long; returns how many.
+    pub(super) fn forget_silent_inputs(&mut self) -> usize {
         if self.limits.forget_after.is_zero() {
-            return;
+            return 0;
         }
         let now = clock::now();
         let shown_until = self.watch.published.freeze(now, true);
-        let forgotten = self.fold.forget_silent_since(now.minus(self.limits.forget_after), shown_until);
-        self.metrics.inputs_expired(forgotten.len());
+        let horizon = now.minus(self.limits.forget_after);
+        let forgotten = self.fold.forget_silent_since(horizon, shown_until, FORGOTTEN_AT_ONCE);
+        let count = forgotten.len();
+        self.metrics.inputs_expired(count);
         forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
-        self.unsaved.forget(forgotten);
+        self.unsaved.forget(forgotten, self.journal.last_seq());
         self.republish();
+        count
     }
 
     pub(super) fn adopt(&mut self, limits: Limits) {
         let shown_until = self.watch.published.freeze(clock::now(), true);
-        if limits.rules != self.fold.state().rules() {
+        let rules_changed = limits.rules != self.fold.state().rules();
+        if rules_changed {
             let settled = self.fold.set_rules(limits.rules, shown_until);
             // Their rows lack nothing of the journal's, but what is saved at once below.
             let next = self.journal.last_seq() + 1;
@@ -199,7 +221,7 @@ impl Recorder {
         self.fold.configure(limits.configured.clone());
         self.limits = limits;
         self.republish();
-        if self.stale {
+        if rules_changed {
             // A restart must fold what follows by the new rules, and what came before by the old.
             let saved = self.save_checkpoint();
             self.tried_to_write(saved);

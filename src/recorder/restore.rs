@@ -1,14 +1,18 @@
 //! From a journal to the fold of all its events: the checkpoint, then what came after it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Deliveries, Fold, Identities, Rules, Totals};
+use crate::live::{Deliveries, Fold, Identities, Rules, State, Totals};
 
 use super::unsaved::Unsaved;
+
+/// About how large the state of an input is in its row, in bytes.
+const STATE_SIZE: usize = 500;
 
 /// What the checkpoint keeps of all inputs together.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +24,9 @@ struct Kept {
     /// The newest event that the totals have; without it, the one at the checkpoint's position.
     #[serde(default)]
     counted_until: u64,
+    /// Inputs that were forgotten, each with the number of the last event that may have been its own by then.
+    #[serde(default)]
+    forgotten: Vec<(InputId, u64)>,
     totals: Totals,
     deliveries: Deliveries,
 }
@@ -44,35 +51,41 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, and what is wrong with it.
 pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
-    let (mut fold, mut recorded_until, position, counted_until) = match journal.checkpoint()? {
-        Some(checkpoint) => restore_checkpoint(journal, &checkpoint, rules)?,
-        None => (Fold::new(rules), Timestamp::EPOCH, 0, 0),
-    };
+    let checkpoint = journal.checkpoint()?;
+    let position = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
+    let kept = checkpoint.map(|checkpoint| kept(journal, &checkpoint)).transpose()?;
+    let mut fold = Fold::new(rules);
+    let (mut recorded_until, mut counted_until, mut forgotten) = (Timestamp::EPOCH, position, Vec::new());
+    if let Some(kept) = kept {
+        fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
+        fold.restore_totals(kept.totals, kept.deliveries);
+        journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
+        recorded_until = kept.recorded_until;
+        counted_until = kept.counted_until.max(position);
+        forgotten = kept.forgotten;
+    }
+    let gone: HashMap<InputId, u64> = forgotten.iter().copied().collect();
     let (mut replayed, mut unsaved) = (0, Unsaved::default());
+    unsaved.restore_gone(forgotten);
     journal.replay(position, |entry| {
         recorded_until = recorded_until.max(entry.recorded_at);
-        fold.replay(&entry.event, entry.shown_until, entry.seq > counted_until);
+        let (input_id, seq) = (entry.event.input_id, entry.seq);
+        if gone.get(&input_id).is_some_and(|until| seq <= *until) {
+            return;
+        }
+        fold.replay(&entry.event, entry.shown_until, seq > counted_until);
         replayed += 1;
-        unsaved.change(entry.event.input_id, entry.seq);
+        unsaved.change(input_id, seq);
     })?;
     Ok(Restored { fold, recorded_until, replayed, unsaved })
 }
 
-fn restore_checkpoint(
-    journal: &Journal,
-    checkpoint: &Checkpoint,
-    rules: Rules,
-) -> Result<(Fold, Timestamp, u64, u64), JournalError> {
-    let kept: Kept = serde_json::from_str(&checkpoint.state).map_err(|_| JournalError::Damaged {
+fn kept(journal: &Journal, checkpoint: &Checkpoint) -> Result<Kept, JournalError> {
+    serde_json::from_str(&checkpoint.state).map_err(|_| JournalError::Damaged {
         path: journal.path().to_owned(),
         row: "the checkpoint".into(),
         problem: "its state cannot be read",
-    })?;
-    let mut fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
-    fold.restore_totals(kept.totals, kept.deliveries);
-    journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
-    let position = checkpoint.position;
-    Ok((fold, kept.recorded_until, position, kept.counted_until.max(position)))
+    })
 }
 
 fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
@@ -83,16 +96,27 @@ fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
 }
 
 /// The checkpoint that [`restore`] reads.
-pub(super) fn checkpoint(fold: &Fold, position: u64, counted_until: u64, recorded_until: Timestamp) -> Checkpoint {
-    let state = fold.state();
+pub(super) fn checkpoint(
+    state: &State,
+    position: u64,
+    counted_until: u64,
+    recorded_until: Timestamp,
+    forgotten: Vec<(InputId, u64)>,
+) -> Checkpoint {
     let kept = Kept {
         reconnect_window: state.rules().reconnect_window,
         recorded_until,
         counted_until,
+        forgotten,
         totals: state.totals().clone(),
         deliveries: state.deliveries().clone(),
     };
     Checkpoint { position, state: serde_json::to_string(&kept).expect("plain data serializes") }
+}
+
+/// About how large an input's row is, in bytes.
+pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
+    STATE_SIZE + fold.identities(input_id).map_or(0, Identities::encoded_size)
 }
 
 /// An input's row of the checkpoint; `None` when the fold does not know the input.

@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::published::Published;
+use super::unsaved::Slice;
 use super::*;
 use crate::event::{Event, EventKind};
 use crate::journal::DATABASE_FILE;
@@ -190,6 +191,11 @@ fn damaged_checkpoints_are_named() {
     check("UPDATE checkpoint SET state = ''", "the checkpoint is damaged: its state cannot be read");
 }
 
+/// The next slice of two inputs.
+fn small_slice(recorder: &Recorder) -> Slice {
+    recorder.unsaved.next_slice(2, |_| 1)
+}
+
 #[test]
 fn a_change_of_rules_is_saved_with_everything_at_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,12 +205,37 @@ fn a_change_of_rules_is_saved_with_everything_at_once() {
         recorder.take(Message::Deliver(delivery(connected), oneshot::channel().0));
     }
     recorder.unsaved.begin_round();
-    recorder.save(recorder.unsaved.next_slice(2)).unwrap();
-    assert_ne!(recorder.unsaved.next_slice(2), recorder.unsaved.everything());
+    recorder.save(small_slice(&recorder)).unwrap();
+    assert_eq!(small_slice(&recorder), Slice::Round(2));
     recorder.unsaved.change_rules();
-    assert_eq!(recorder.unsaved.next_slice(2), recorder.unsaved.everything());
-    recorder.save(recorder.unsaved.next_slice(2)).unwrap();
+    assert_eq!(small_slice(&recorder), Slice::Everything);
+    recorder.save(small_slice(&recorder)).unwrap();
     assert!(recorder.unsaved.is_empty() && !recorder.unsaved.round_under_way());
+}
+
+#[test]
+fn a_slice_is_as_small_as_it_may_be_and_has_one_input_at_least() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = idle_recorder(folder.path(), limits());
+    for input in 1..=5 {
+        let connected = event(input, EventKind::Connected, 30);
+        recorder.take(Message::Deliver(delivery(connected), oneshot::channel().0));
+    }
+    let slice = |recorder: &Recorder, limit| recorder.unsaved.next_slice(limit, |_| 10);
+    assert_eq!(slice(&recorder, 100), Slice::Round(0), "no checkpoint was begun");
+    recorder.unsaved.begin_round();
+    for (limit, count) in [(0, 1), (10, 1), (29, 2), (30, 3), (1000, 5)] {
+        assert_eq!(slice(&recorder, limit), Slice::Round(count), "{limit}");
+    }
+}
+
+#[test]
+fn a_reload_that_changes_no_rules_leaves_the_checkpoint_for_its_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = idle_recorder(folder.path(), limits());
+    recorder.take(Message::Deliver(delivery(event(1, EventKind::Connected, 30)), oneshot::channel().0));
+    recorder.adopt(Limits { retention: Duration::from_secs(60), ..limits() });
+    assert!(!recorder.unsaved.is_empty());
 }
 
 /// What a restart after a crash at this moment would know is what the recorder knows.
@@ -223,19 +254,19 @@ proptest! {
 
     #[test]
     fn a_crash_between_any_two_slices_of_a_checkpoint_loses_and_doubles_nothing(
-        steps in proptest::collection::vec((0u8..10, 1u8..7, 0u64..500), 1..60)
+        steps in proptest::collection::vec((0u8..14, 1u8..7, 0u64..500), 1..60)
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = idle_recorder(folder.path(), limits());
         for (step, input, seconds_ago) in steps {
             match step {
                 0 => recorder.unsaved.begin_round(),
-                1 | 2 => recorder.save(recorder.unsaved.next_slice(2)).unwrap(),
-                3 => recorder.save_checkpoint().unwrap(),
-                4 => {
+                1..4 => recorder.save(recorder.unsaved.next_slice(1, |_| 1)).unwrap(),
+                4 => recorder.save_checkpoint().unwrap(),
+                5 | 6 => {
                     recorder.limits.forget_after = Duration::from_secs(seconds_ago.max(1));
                     recorder.forget_silent_inputs();
-                    recorder.save(recorder.unsaved.next_slice(2)).unwrap();
+                    recorder.save(recorder.unsaved.next_slice(1, |_| 1)).unwrap();
                 }
                 _ => {
                     let kind = if step % 2 == 0 { EventKind::Connected } else { EventKind::Disconnected };

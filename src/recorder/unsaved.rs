@@ -7,10 +7,11 @@
 //! each event the input's row knows whether it has it, because it remembers identities; whether the
 //! totals have it, the second number tells.
 //!
-//! A row that is gone remembers nothing, and what came after the position is folded by one set of
-//! rules. So when rows go or rules change, everything is saved at once.
+//! A row that is gone remembers nothing: so the checkpoint names the inputs that were forgotten, for as
+//! long as a restart may find events in the log that came before. And what came after the position is
+//! folded by one set of rules: when they change, everything is saved at once.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use crate::event::InputId;
 
@@ -18,35 +19,51 @@ use crate::event::InputId;
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
     /// Those that changed, each with the number of the first event that its row lacks, ascending.
-    changed: VecDeque<(u64, InputId)>,
-    /// The same inputs, to have each once.
+    changed: Vec<(u64, InputId)>,
+    /// What is left of the checkpoint that is being written, descending: neighbours share pages of the journal.
+    round: Vec<InputId>,
+    /// Up to this event the rows of the round have everything.
+    round_position: u64,
+    /// Those of both, to have each once.
     members: HashSet<InputId>,
-    /// So many of them, from the front on, are left of the checkpoint that is being written.
-    round: usize,
     /// Those whose rows are to go.
     forgotten: Vec<InputId>,
+    /// Those that are gone, each with the number of the newest event of all at that time.
+    gone: Vec<(InputId, u64)>,
     /// The rules have changed since the checkpoint.
     indivisible: bool,
 }
 
-/// So many of the changed inputs, from the front on; those to forget with all of them alone.
+/// What is saved at once, and with it the rows go that are to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Slice(usize);
+pub(super) enum Slice {
+    /// So many inputs of the checkpoint that is being written.
+    Round(usize),
+    /// All that is not saved.
+    Everything,
+}
 
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.forgotten.is_empty()
+        self.members.is_empty() && self.forgotten.is_empty()
     }
 
     /// Notes that the event with this number, the newest of all, changed an input.
     pub(super) fn change(&mut self, input_id: InputId, seq: u64) {
         if self.members.insert(input_id) {
-            self.changed.push_back((seq, input_id));
+            self.changed.push((seq, input_id));
         }
     }
 
-    pub(super) fn forget(&mut self, input_ids: impl IntoIterator<Item = InputId>) {
+    /// Notes that inputs were forgotten, when this was the number of the newest event of all.
+    pub(super) fn forget(&mut self, input_ids: Vec<InputId>, last_seq: u64) {
+        self.gone.extend(input_ids.iter().map(|input_id| (*input_id, last_seq)));
         self.forgotten.extend(input_ids);
+    }
+
+    /// What a checkpoint said of inputs that were forgotten before it.
+    pub(super) fn restore_gone(&mut self, gone: Vec<(InputId, u64)>) {
+        self.gone = gone;
     }
 
     /// Notes that the rules changed: what is saved next is everything.
@@ -54,52 +71,76 @@ impl Unsaved {
         self.indivisible = true;
     }
 
-    /// Begins a checkpoint of what differs now.
+    /// Begins a checkpoint of what differs now, when the one before is finished.
     pub(super) fn begin_round(&mut self) {
-        self.round = self.changed.len();
+        if let (false, Some((first, _))) = (self.round_under_way(), self.changed.first()) {
+            self.round_position = first - 1;
+            self.round.extend(self.changed.drain(..).map(|(_, input_id)| input_id));
+            self.round.sort_unstable_by(|a, b| b.cmp(a));
+        }
     }
 
     /// Whether a checkpoint was begun and not finished.
     pub(super) fn round_under_way(&self) -> bool {
-        self.round > 0
+        !self.round.is_empty()
     }
 
-    /// The next part of the checkpoint that was begun, of so many inputs at the most.
-    pub(super) fn next_slice(&self, limit: usize) -> Slice {
-        let divisible = self.forgotten.is_empty() && !self.indivisible;
-        if divisible { Slice(self.round.min(limit)) } else { self.everything() }
-    }
-
-    /// All that is not saved.
-    pub(super) fn everything(&self) -> Slice {
-        Slice(self.changed.len())
+    /// The next part of the checkpoint that was begun: one input, and more as long as all of them are no larger
+    /// than `limit`, in bytes.
+    pub(super) fn next_slice(&self, limit: usize, size: impl Fn(&InputId) -> usize) -> Slice {
+        if self.indivisible {
+            return Slice::Everything;
+        }
+        let sizes = self.round.iter().rev().scan(0, |sum, input_id| {
+            *sum += size(input_id);
+            Some(*sum)
+        });
+        let fitting = sizes.take_while(|sum| *sum <= limit).count();
+        Slice::Round(fitting.max(1).min(self.round.len()))
     }
 
     /// The changed inputs of a slice.
-    pub(super) fn changed(&self, Slice(changed): Slice) -> impl Iterator<Item = InputId> {
-        self.changed.iter().take(changed).map(|(_, input_id)| *input_id)
+    pub(super) fn changed(&self, slice: Slice) -> impl Iterator<Item = InputId> {
+        let (of_round, others) = match slice {
+            Slice::Round(count) => (count, [].as_slice()),
+            Slice::Everything => (self.round.len(), self.changed.as_slice()),
+        };
+        self.round.iter().rev().take(of_round).chain(others.iter().map(|(_, input_id)| input_id)).copied()
     }
 
-    /// The inputs that the slice lets go.
-    pub(super) fn forgotten(&self, slice: Slice) -> &[InputId] {
-        if slice == self.everything() { &self.forgotten } else { &[] }
+    /// The inputs whose rows go with the next slice.
+    pub(super) fn forgotten(&self) -> &[InputId] {
+        &self.forgotten
+    }
+
+    /// Those that are gone and may have events after the position, each with the number of the last that may be
+    /// theirs.
+    pub(super) fn gone(&self, position: u64) -> Vec<(InputId, u64)> {
+        self.gone.iter().filter(|(_, until)| *until > position).copied().collect()
     }
 
     /// Up to this event every row has everything, once the slice is saved.
-    pub(super) fn position_after(&self, Slice(changed): Slice, last_seq: u64) -> u64 {
-        self.changed.get(changed).map_or(last_seq, |(first, _)| first - 1)
+    pub(super) fn position_after(&self, slice: Slice, last_seq: u64) -> u64 {
+        match slice {
+            Slice::Round(count) if count < self.round.len() => self.round_position,
+            Slice::Round(_) => self.changed.first().map_or(last_seq, |(first, _)| first - 1),
+            Slice::Everything => last_seq,
+        }
     }
 
-    /// Notes that the slice was saved.
-    pub(super) fn saved(&mut self, slice: Slice) {
-        if slice == self.everything() {
+    /// Notes that the slice was saved, up to this position.
+    pub(super) fn saved(&mut self, slice: Slice, position: u64) {
+        let gone = self.gone(position);
+        if let Slice::Round(count) = slice {
+            for input_id in self.round.drain(self.round.len() - count..) {
+                self.members.remove(&input_id);
+            }
+            self.forgotten.clear();
+        }
+        if slice == Slice::Everything || self.is_empty() {
             // Also the space is given back, after a flood of inputs.
             *self = Self::default();
-            return;
         }
-        for (_, input_id) in self.changed.drain(..slice.0) {
-            self.members.remove(&input_id);
-        }
-        self.round = self.round.saturating_sub(slice.0);
+        self.gone = gone;
     }
 }

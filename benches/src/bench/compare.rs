@@ -1,45 +1,18 @@
 //! Side by side: notifications, then scrapes.
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
 use crate::plot::{Plot, Shape};
-use crate::report::{Figures, Report, median};
+use crate::report::{Figures, Report};
 use crate::server::{Kind, Server};
-use crate::{Setup, disk, interrupt, journal, scrape};
+use crate::{Setup, disk, journal, many, scrape};
 
 const CONNECTIONS: usize = 64;
-const MANY_INPUTS: u64 = 100_000;
-/// Notifications per second while somebody scrapes.
-const STEADY: f64 = 1000.0;
-
 const RATE: &str = "requests/s";
-const SCRAPE_COLUMNS: [&str; 9] = [
-    "ms",
-    "server ms of CPU",
-    "MB",
-    "gzip: ms",
-    "gzip: server ms of CPU",
-    "gzip: MB",
-    "MB resident",
-    "peak of one",
-    "peak of ten at once",
-];
-const GZIP: &str = "accept-encoding: gzip\r\n";
 
-pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    ingest(setup, report)?;
-    report.write()?;
-    scrapes(setup, report)?;
-    report.write()?;
-    many_inputs(setup, report)
-}
-
-fn ingest(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+pub fn ingest(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let kinds: Vec<_> = Kind::INGEST.into_iter().filter(|kind| kind.is_there(setup)).collect();
     let mut figures = Figures::default();
     let progress = setup.progress("ingest", setup.rounds as usize * kinds.len());
@@ -111,7 +84,7 @@ fn ingest_of(setup: &Setup, kind: Kind, figures: &mut Figures) -> anyhow::Result
     Ok(())
 }
 
-fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+pub fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let kinds: Vec<_> = Kind::SCRAPE.into_iter().filter(|kind| kind.is_there(setup)).collect();
     let folder = journal::settled(setup, setup.inputs as u64, journal::FULL)?;
     let text = scrape::text(Server::start(setup, Kind::Ours, &folder, None)?.private)?;
@@ -126,7 +99,7 @@ fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
                 Kind::Ours => Server::start(setup, *kind, &folder, None)?,
                 _ => Server::fresh(setup, *kind, Some(&exposition))?,
             };
-            scrapes_of(setup, &server, &mut figures)?;
+            many::scrapes_of(setup, &server, &mut figures)?;
             progress.inc(1);
         }
     }
@@ -138,7 +111,7 @@ fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     );
     report.heading("Scrapes", &words);
     let rows: Vec<_> = kinds.iter().map(|kind| kind.name().to_owned()).collect();
-    report.table("scrape", &figures, &rows, &SCRAPE_COLUMNS, Some((Kind::Preencoded.name(), "ms")));
+    report.table("scrape", &figures, &rows, &many::SCRAPE_COLUMNS, Some((Kind::Preencoded.name(), "ms")));
     let time = |kind: Kind| figures.median(kind.name(), "ms");
     let peer = Kind::PEERS.into_iter().map(time).fold(f64::NAN, f64::min);
     report.goal("scrape, of the same bytes preencoded", time(Kind::Ours) / time(Kind::Preencoded), true, 2.0);
@@ -153,116 +126,4 @@ fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let bars = kinds.iter().map(|kind| (kind.name().to_owned(), time(*kind))).collect();
     let title = format!("Milliseconds for a scrape of {} inputs, {series} series each", setup.inputs);
     report.picture("scrape", &Plot { title: &title, shape: Shape::Bars { unit: "ms", ours, bars } })
-}
-
-fn scrapes_of(setup: &Setup, server: &Server, figures: &mut Figures) -> anyhow::Result<()> {
-    let name = server.kind.name();
-    scrape::metrics(server.private)?;
-    let bytes = repeated(setup, server, "", ["ms", "MB", "server ms of CPU"], figures)?;
-    if scrape::get(server.private, "/metrics", GZIP)?.bytes < bytes / 2 {
-        repeated(setup, server, GZIP, ["gzip: ms", "gzip: MB", "gzip: server ms of CPU"], figures)?;
-    }
-    // What takes many seconds is not asked every round.
-    let is_slow = figures.median(name, "ms") > 500.0 && server.kind != Kind::Ours;
-    if is_slow && !figures.median(name, "MB resident").is_nan() { Ok(()) } else { memory(server, figures) }
-}
-
-/// Three scrapes at least; the size of one.
-fn repeated(
-    setup: &Setup,
-    server: &Server,
-    headers: &str,
-    names: [&str; 3],
-    figures: &mut Figures,
-) -> anyhow::Result<usize> {
-    let (began, cpu, mut millis, mut bytes) = (Instant::now(), server.cpu()?, Vec::new(), 0);
-    while millis.len() < 3 || began.elapsed() < setup.duration() / 2 {
-        interrupt::check()?;
-        let taken = scrape::get(server.private, "/metrics", headers)?;
-        millis.push(taken.millis);
-        bytes = taken.bytes;
-    }
-    let cpu = (server.cpu()? - cpu) / 1e3 / millis.len() as f64;
-    millis.sort_by(f64::total_cmp);
-    for (name, value) in names.into_iter().zip([median(&millis), bytes as f64 / 1e6, cpu]) {
-        figures.add(server.kind.name(), name, value);
-    }
-    Ok(bytes)
-}
-
-/// What one scrape needs at the most, and ten at once.
-fn memory(server: &Server, figures: &mut Figures) -> anyhow::Result<()> {
-    let name = server.kind.name();
-    figures.add(name, "MB resident", server.memory()?);
-    for (what, count) in [("peak of one", 1), ("peak of ten at once", 10)] {
-        server.forget_peak()?;
-        let scrapes: Vec<_> =
-            (0..count).map(|_| server.private).map(|at| thread::spawn(move || scrape::metrics(at))).collect();
-        for scrape in scrapes {
-            scrape.join().expect("a scrape does not panic")?;
-        }
-        figures.add(name, what, server.peak()?);
-    }
-    Ok(())
-}
-
-fn many_inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    let inputs = MANY_INPUTS.min(setup.largest);
-    let folder = journal::settled(setup, inputs, journal::FULL)?;
-    let (mut figures, name) = (Figures::default(), Kind::Ours.name());
-    let progress = setup.progress("inputs", setup.rounds as usize);
-    for _ in 0..setup.rounds {
-        let mut server = Server::start(setup, Kind::Ours, &folder, None)?;
-        scrapes_of(setup, &server, &mut figures)?;
-        server.load(CONNECTIONS, Some(STEADY), setup.warm_up())?;
-        let alone = server.load(CONNECTIONS, Some(STEADY), setup.duration())?;
-        let (private, over) = (server.private, AtomicBool::new(false));
-        let (beside, scrapes) = thread::scope(|scope| {
-            let scraper = scope.spawn(|| {
-                let mut scrapes = 0;
-                while !over.load(Ordering::Relaxed) {
-                    scrape::metrics(private)?;
-                    scrapes += 1;
-                }
-                anyhow::Ok(scrapes)
-            });
-            thread::sleep(Duration::from_millis(100));
-            let beside = server.load(CONNECTIONS, Some(STEADY), setup.duration());
-            over.store(true, Ordering::Relaxed);
-            (beside, scraper.join().expect("the scraper does not panic"))
-        });
-        let (beside, scrapes) = (beside?, scrapes?);
-        figures.add(name, "notification p50 ms", alone.latency(0.5));
-        figures.add(name, "notification p99 ms", alone.latency(0.99));
-        figures.add(name, "p50 ms, scraped", beside.latency(0.5));
-        figures.add(name, "p99 ms, scraped", beside.latency(0.99));
-        figures.add(name, "scrapes/s", f64::from(scrapes) / beside.seconds);
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
-    let words = format!("{STEADY} notifications per second, first alone, then while one scrapes without pause.");
-    report.heading(&format!("Scrapes of {inputs} inputs"), &words);
-    let rows = [name.to_owned()];
-    report.table("many_inputs", &figures, &rows, &SCRAPE_COLUMNS, None);
-    let p99 = ["notification p50 ms", "notification p99 ms", "p50 ms, scraped", "p99 ms, scraped", "scrapes/s"];
-    report.table("scraped", &figures, &rows, &p99, None);
-    let get = |what| figures.median(name, what);
-    report.goal(&format!("scrape of {inputs} inputs, ms"), get("ms"), true, 300.0);
-    report.goal(&format!("scrape of {inputs} inputs, ms of our CPU"), get("server ms of CPU"), true, 300.0);
-    let extra = |peak| get(peak) - get("MB resident");
-    let (one, ten) = (extra("peak of one"), extra("peak of ten at once"));
-    report.goal(
-        "memory of ten scrapes at once beyond the resident, of the resident",
-        ten / get("MB resident"),
-        true,
-        1.0,
-    );
-    report.goal(
-        "memory of ten scrapes at once beyond the resident, of one's (or of 1 MB)",
-        ten / one.max(1.0),
-        true,
-        10.0,
-    );
-    report.goal("notification p99 while scraped, of that without", get(p99[3]) / get(p99[1]), true, 2.0);
-    Ok(())
 }

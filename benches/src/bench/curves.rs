@@ -158,6 +158,10 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let memory = ["MB resident", "MB at peak of a scrape"];
     let rows = [plain, crate_, "MB of text", memory[0], "kB resident per input", memory[1], "start to ready, ms"];
     table(report, "inputs", &figures, &rows, &columns);
+    if let Some((size, column)) = columns.last() {
+        let what = format!("kB resident per input, with {} inputs", number(*size));
+        report.goal(&what, figures.median(rows[4], column), true, 0.4);
+    }
     draw(
         report,
         "inputs-scrape",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -107,10 +107,20 @@ fn batches(server: &Server) -> anyhow::Result<(f64, f64)> {
 
 /// The median of syncs after writing 4 KiB, at the end or over what is there, on the disk of the data folders.
 pub fn sync_millis(setup: &Setup, append: bool) -> anyhow::Result<f64> {
-    let path = setup.work().join("sync");
+    Ok(median(&syncs(&setup.work(), setup.warm_up(), append)?))
+}
+
+/// The longest of syncs after appending 4 KiB.
+pub fn longest_sync_millis(folder: &Path, duration: Duration) -> anyhow::Result<f64> {
+    Ok(syncs(folder, duration, true)?.pop().unwrap_or_default())
+}
+
+/// Milliseconds, ascending.
+fn syncs(folder: &Path, duration: Duration, append: bool) -> anyhow::Result<Vec<f64>> {
+    let path = folder.join("sync");
     let mut file = File::create(&path)?;
     let (began, mut millis) = (Instant::now(), Vec::new());
-    while began.elapsed() < setup.warm_up() {
+    while began.elapsed() < duration {
         interrupt::check()?;
         if !append {
             file.rewind()?;
@@ -122,7 +132,7 @@ pub fn sync_millis(setup: &Setup, append: bool) -> anyhow::Result<f64> {
     }
     std::fs::remove_file(path)?;
     millis.sort_by(f64::total_cmp);
-    Ok(median(&millis))
+    Ok(millis)
 }
 
 /// strace on the recorder: its syncs take longer until this is dropped.

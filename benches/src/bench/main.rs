@@ -9,9 +9,13 @@ mod journal;
 mod plot;
 mod report;
 mod compare;
+mod many;
+mod gzip;
 mod curves;
 mod disk;
 mod life;
+mod hold;
+mod prometheus;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,14 +28,24 @@ use report::Report;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Ingest and scrape beside peers and references.
-    Compare,
+    /// Notifications, beside peers and references.
+    Ingest,
+    /// Scrapes, beside peers and references.
+    Scrapes,
+    /// Scrapes of 100,000 inputs, and notifications meanwhile.
+    Many,
+    /// Compression, by library and level.
+    Gzip,
     /// Over connections, load, inputs and events.
     Curves,
     /// One connection beside a bare sync; disks that are slow.
     Disk,
     /// Start, idle, sizes, sustained load.
     Life,
+    /// Who waits for checkpoints and expiry.
+    Hold,
+    /// What a real Prometheus pays for the same inputs.
+    Prometheus,
 }
 
 /// Measures the exporter beside its peers and references.
@@ -70,6 +84,8 @@ pub struct Setup {
     python_server: Option<PathBuf>,
     #[arg(long)]
     pushgateway: Option<PathBuf>,
+    #[arg(long)]
+    prometheus: Option<PathBuf>,
     #[arg(long)]
     strace: Option<PathBuf>,
     /// Peers that could not be had, and why.
@@ -139,10 +155,15 @@ fn main() -> anyhow::Result<()> {
 fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     for part in Part::value_variants().iter().filter(|part| setup.parts.is_empty() || setup.parts.contains(part)) {
         match part {
-            Part::Compare => compare::measure(setup, report)?,
+            Part::Ingest => compare::ingest(setup, report)?,
+            Part::Scrapes => compare::scrapes(setup, report)?,
+            Part::Many => many::measure(setup, report)?,
+            Part::Gzip => gzip::measure(setup, report)?,
             Part::Curves => curves::measure(setup, report)?,
             Part::Disk => disk::measure(setup, report)?,
             Part::Life => life::measure(setup, report)?,
+            Part::Hold => hold::measure(setup, report)?,
+            Part::Prometheus => prometheus::measure(setup, report)?,
         }
         report.write()?;
     }

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
+/// A header of a client that takes compressed answers.
+pub const GZIP: &str = "accept-encoding: gzip\r\n";
+
 /// How long an answer took until its last byte, and how many bytes it had.
 pub struct Taken {
     pub millis: f64,
@@ -43,7 +46,12 @@ pub fn metrics(address: SocketAddr) -> anyhow::Result<Taken> {
 
 /// The text of `/metrics`.
 pub fn text(address: SocketAddr) -> anyhow::Result<String> {
-    let mut answer = agent().get(format!("http://{address}/metrics")).call()?;
+    body(&format!("http://{address}/metrics"))
+}
+
+/// What is answered, as text.
+pub fn body(url: &str) -> anyhow::Result<String> {
+    let mut answer = agent().get(url).call()?;
     Ok(answer.body_mut().with_config().limit(u64::MAX).read_to_string()?)
 }
 

@@ -145,10 +145,24 @@ impl Server {
 
     /// Starts it in this folder; the samples of an exposition are there from the beginning.
     pub fn start(setup: &Setup, kind: Kind, folder: &Path, exposition: Option<&Path>) -> anyhow::Result<Self> {
+        Self::configured(setup, kind, folder, exposition, &[])
+    }
+
+    /// The same with settings of ours: keys as in the environment, and their values.
+    pub fn configured(
+        setup: &Setup,
+        kind: Kind,
+        folder: &Path,
+        exposition: Option<&Path>,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         interrupt::check()?;
         let (port, second) = free_ports()?;
         let log = setup.work().join("server.log");
         let mut command = kind.command(setup, exposition, port, second)?;
+        for (key, value) in settings {
+            command.env(format!("STREAM_LIVE_EXPORTER__{key}"), value);
+        }
         command.current_dir(folder).stdin(Stdio::null()).stderr(File::create(&log)?).stdout(Stdio::null());
         // Ctrl-C is ours alone to hear.
         command.process_group(0);
@@ -257,7 +271,8 @@ impl Drop for Server {
     }
 }
 
-fn number_in(status: &str, name: &str) -> anyhow::Result<u64> {
+/// The number that stands behind a name in `/proc/PID/status`.
+pub fn number_in(status: &str, name: &str) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     Ok(line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {name}"))?.parse()?)
 }

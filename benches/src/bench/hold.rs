@@ -1,0 +1,91 @@
+//! Who waits for the recorder's other duties: checkpoint, expiry, forgetting.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::report::{Figures, Report};
+use crate::server::{Kind, Server};
+use crate::{Setup, disk, journal, scrape};
+
+const CONNECTIONS: usize = 64;
+/// Enough for all inputs to change between two checkpoints.
+const RATE: f64 = 2000.0;
+/// Old events and silent inputs are looked for every minute; this is one time and what follows from it.
+const DURATION: Duration = Duration::from_secs(80);
+const EVENTS: u64 = 1_000_000;
+/// A disk of memory, whose syncs take no time: what is left is what the exporter does itself.
+const MEMORY: &str = "/dev/shm";
+/// Everything of the history is old, and whoever has disconnected is forgotten.
+const SETTINGS: [(&str, &str); 2] = [("STORAGE__RETENTION", "1s"), ("INPUTS__FORGET_AFTER", "1s")];
+
+pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    let mut figures = Figures::default();
+    let progress = setup.progress("hold", 2);
+    let places = [("on the disk", setup.work()), ("on a disk of memory", PathBuf::from(MEMORY))];
+    for (name, place) in &places {
+        if place.is_dir() {
+            progress.set_message(*name);
+            held(setup, name, place, &mut figures)?;
+            progress.inc(1);
+        }
+    }
+    progress.finish_and_clear();
+    let words = format!(
+        "{RATE} notifications per second about {} inputs for {} s, latency from when a request was due, while every \
+         input is saved every five seconds, {EVENTS} kept events are past their retention and every input that has \
+         disconnected is forgotten.",
+        setup.inputs,
+        DURATION.as_secs()
+    );
+    report.heading("Who waits for checkpoints and expiry", &words);
+    let rows = places.map(|(name, _)| name.to_owned());
+    let columns =
+        ["p50 ms", "p99 ms", "p99.9 ms", "longest ms", "longest bare sync ms", "events expired", "inputs forgotten"];
+    report.table("hold", &figures, &rows, &columns, None);
+    report.goal(
+        "longest wait of a notification while checkpoints are written and events expire, on a disk of memory, ms",
+        figures.median(&rows[1], "longest ms"),
+        true,
+        20.0,
+    );
+    Ok(())
+}
+
+fn held(setup: &Setup, name: &str, place: &Path, figures: &mut Figures) -> anyhow::Result<()> {
+    let history = journal::filled(setup, setup.inputs as u64, EVENTS.min(setup.largest) / setup.inputs as u64)?;
+    let folder = place.join(format!("stream-live-exporter-hold-{}", std::process::id()));
+    let _removed = Removed(&folder);
+    fs::create_dir_all(folder.join("data"))?;
+    for file in fs::read_dir(history.join("data"))? {
+        let file = file?;
+        fs::copy(file.path(), folder.join("data").join(file.file_name()))?;
+    }
+    let mut server = Server::configured(setup, Kind::Ours, &folder, None, &SETTINGS)?;
+    let before = kept_and_forgotten(&server)?;
+    let outcome = server.load(CONNECTIONS, Some(RATE), DURATION)?;
+    let after = kept_and_forgotten(&server)?;
+    for (what, quantile) in [("p50 ms", 0.5), ("p99 ms", 0.99), ("p99.9 ms", 0.999), ("longest ms", 1.0)] {
+        figures.add(name, what, outcome.latency(quantile));
+    }
+    figures.add(name, "events expired", before.0 + outcome.answered as f64 - after.0);
+    figures.add(name, "inputs forgotten", after.1 - before.1);
+    figures.add(name, "longest bare sync ms", disk::longest_sync_millis(&folder, DURATION / 4)?);
+    server.stop()
+}
+
+/// How many events are kept, and how many inputs were forgotten.
+fn kept_and_forgotten(server: &Server) -> anyhow::Result<(f64, f64)> {
+    let text = scrape::text(server.private)?;
+    let value = |name| scrape::value(&text, name);
+    Ok((value("stream_live_exporter_journal_events")?, value("stream_live_exporter_inputs_expired_total")?))
+}
+
+struct Removed<'a>(&'a Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        // What cannot be removed lies in a temporary place.
+        let _ = fs::remove_dir_all(self.0);
+    }
+}

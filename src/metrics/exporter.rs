@@ -94,11 +94,14 @@ impl Exporter {
         self.request_duration.observe(duration.as_secs_f64());
     }
 
-    /// A batch of so many events became durable in so long.
+    /// A batch of so many events became durable in so long. One that only keeps bodies without an event has no size: it
+    /// would drag an average of events below 1.
     pub fn committed(&self, events: usize, duration: Duration) {
         self.appends.inc_by(events as u64);
         self.commit_duration.observe(duration.as_secs_f64());
-        self.batch_size.observe(events as f64);
+        if events > 0 {
+            self.batch_size.observe(events as f64);
+        }
     }
 
     /// A batch could not be made durable.

@@ -114,6 +114,18 @@ fn created_samples_follow_what_counts() {
 }
 
 #[test]
+fn a_batch_without_events_is_committed_and_has_no_size() {
+    let exporter = Exporter::new(at(500), false, VALUES);
+    exporter.committed(0, Duration::from_millis(3));
+    exporter.committed(2, Duration::from_millis(3));
+    let chunks: Vec<_> = Exposition::new(snapshot(1), &exporter, Format::Text).collect();
+    let text = String::from_utf8(chunks.concat()).unwrap();
+    for line in ["appends_total 2", "commit_duration_seconds_count 2", "batch_size_sum 2", "batch_size_count 1"] {
+        assert!(text.contains(&format!("\nstream_live_exporter_journal_{line}\n")), "{line}\n{text}");
+    }
+}
+
+#[test]
 fn what_is_exposed_is_what_the_catalogue_lists() {
     let text = exposition(snapshot(2), Format::Text, false);
     let exposed: Vec<(&str, &str)> =

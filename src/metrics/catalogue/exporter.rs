@@ -159,7 +159,7 @@ pub const COMMIT_DURATION: Family = histogram(
 /// Events per batch.
 pub const BATCH_SIZE: Family = histogram(
     "stream_live_exporter_journal_batch_size",
-    "Events per durable batch.",
+    "Events per durable batch that has any.",
     "14",
     "rate(stream_live_exporter_journal_batch_size_sum[5m]) / rate(stream_live_exporter_journal_batch_size_count[5m])",
 );

@@ -14,6 +14,9 @@ use super::truth::{Counts, seconds};
 /// A connect within this time after a disconnect continues the session.
 const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
 
+/// A connect that comes later than this begins another broadcast, and had nothing to do with the disconnect.
+const LONGEST_RETURN: Duration = Duration::from_secs(3600);
+
 /// What is true of one live input in a range.
 #[derive(Debug, Default, Serialize)]
 pub struct InputTruth {
@@ -127,6 +130,17 @@ impl Past {
             !resumed && from < known && known <= to
         });
         finished.count() as u64
+    }
+
+    /// How often it was heard in this range that it connected within an hour of its disconnect.
+    pub fn returns(&self, from: Timestamp, to: Timestamp) -> u64 {
+        let changes = self.happened.iter().zip(&self.heard).collect::<Vec<_>>();
+        let returns = changes.windows(2).filter(|pair| {
+            let [((ended, was), _), ((began, is), (heard, _))] = pair else { return false };
+            let returned = *was == Some(false) && *is == Some(true) && *began <= ended.plus(LONGEST_RETURN);
+            returned && from < *heard && *heard <= to
+        });
+        returns.count() as u64
     }
 
     fn every_minute(&self, from: Timestamp, to: Timestamp, step: Duration) -> EveryMinute {

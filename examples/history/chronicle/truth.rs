@@ -15,7 +15,10 @@ use super::INSTANCES;
 use super::cast::Input;
 use super::inputs::{InputTruth, Past};
 use super::script::FIRING_AT_END;
-use super::story::{Meaning, Post, Story, What};
+use super::story::{Fact, Meaning, Post, Story, What};
+
+/// A notification that takes longer is late.
+const LATE: Duration = Duration::from_secs(30);
 
 /// What happened in a range: after its beginning, up to its end.
 #[derive(Debug, Serialize)]
@@ -32,10 +35,23 @@ pub struct Truth {
     pub out_of_order: u64,
     /// Notifications that were received before they were sent.
     pub clock_skew: u64,
+    /// Notifications of events that took longer than half a minute.
+    pub late: Late,
+    /// Connects within an hour of the disconnect before.
+    pub reconnect_delays: u64,
     /// Broadcasts that ended, and were not resumed within the reconnect window.
     pub finished_sessions: u64,
     /// The alerts about live inputs that fire at the end of the story.
     pub firing_at_end: Vec<Firing>,
+}
+
+/// Late notifications by where they were held up.
+#[derive(Debug, Serialize)]
+pub struct Late {
+    /// Until they were sent.
+    pub in_cloudflare: u64,
+    /// From there to the first replica.
+    pub on_the_way: u64,
 }
 
 /// Numbers by the value of a label.
@@ -91,9 +107,8 @@ impl Truth {
     pub fn of(story: &Story, from: Timestamp, to: Timestamp, step: Duration) -> Self {
         let within = |at: Timestamp| from < at && at <= to;
         let facts: Vec<_> = Past::facts(story).collect();
-        let counted = |what: &dyn Fn(Timestamp, Meaning, Timestamp) -> bool| {
-            let counted = facts.iter().filter(|(at, fact)| within(*at) && what(*at, fact.meaning, fact.sent_at));
-            counted.count() as u64
+        let counted = |what: &dyn Fn(Timestamp, &Fact) -> bool| {
+            facts.iter().filter(|(at, fact)| within(*at) && what(*at, fact)).count() as u64
         };
         let known = |input| Some((Input::id(input), InputTruth::of(story, input, from, to, step)?));
         Self {
@@ -101,8 +116,13 @@ impl Truth {
             to: seconds(to),
             inputs: Input::ALL.into_iter().filter_map(known).collect(),
             replicas: (0..INSTANCES.len()).map(|index| (INSTANCES[index], replica(story, index, from, to))).collect(),
-            out_of_order: counted(&|_, meaning, _| meaning == Meaning::IsLate),
-            clock_skew: counted(&|at, _, sent_at| at < sent_at),
+            out_of_order: counted(&|_, fact| fact.meaning == Meaning::IsLate),
+            clock_skew: counted(&|at, fact| at < fact.sent_at),
+            late: Late {
+                in_cloudflare: counted(&|_, fact| fact.sent_at > fact.updated_at.plus(LATE)),
+                on_the_way: counted(&|at, fact| at > fact.sent_at.plus(LATE)),
+            },
+            reconnect_delays: Input::ALL.into_iter().map(|input| Past::of(story, input).returns(from, to)).sum(),
             finished_sessions: Input::ALL.into_iter().map(|input| Past::of(story, input).finished(from, to)).sum(),
             firing_at_end: firing_at_end(),
         }

@@ -4,7 +4,7 @@ import { Icon } from '@grafana/ui';
 import type { CSSProperties } from 'react';
 
 import { inspectLayout } from './inspect';
-import type { Dashboard, Panel } from './model';
+import type { Annotation, Dashboard, Panel } from './model';
 import { PanelFrame, prepare, type Prepared, type View } from './panel';
 import { report } from './problems';
 import type { QueryContext } from './query';
@@ -107,7 +107,12 @@ function Row({ panel, theme }: { panel: Panel; theme: GrafanaTheme2 }) {
   );
 }
 
-/** The title with the time range, and below the variables and links. */
+/** Those that Grafana names above the panels, each with a switch. */
+function shownAnnotations({ annotations: { list } }: Dashboard): Annotation[] {
+  return list.filter(({ builtIn, hide }) => !builtIn && !hide);
+}
+
+/** The title with the time range, and below the variables, what the lines in graphs mean, and links. */
 function Head({
   dashboard,
   variables,
@@ -142,6 +147,14 @@ function Head({
               <span style={{ ...box, background: theme.components.input.background }}>
                 {value} <Icon name="angle-down" />
               </span>
+            </span>
+          ))}
+        </span>
+        <span style={{ display: 'flex', gap: GAP, marginRight: 'auto' }}>
+          {shownAnnotations(dashboard).map(({ name, enable, iconColor }) => (
+            <span key={name} style={{ ...box, opacity: enable ? 1 : theme.colors.action.disabledOpacity }}>
+              <span style={{ height: 16, borderLeft: `2px dashed ${theme.visualization.getColorByName(iconColor)}` }} />
+              {name}
             </span>
           ))}
         </span>

@@ -104,6 +104,7 @@ type Transformation =
     }
   | { id: DataTransformerID.merge; options: Record<string, never> }
   | { id: DataTransformerID.joinByField; options: { byField: string; mode: 'inner' | 'outer' | 'outerTabular' } }
+  | { id: DataTransformerID.formatString; options: { stringField: string; outputFormat: 'Lower Case' } }
   | { id: DataTransformerID.sortBy; options: { sort: Array<{ field: string; desc?: boolean }> } }
   | {
       id: DataTransformerID.filterFieldsByName;

@@ -1,8 +1,9 @@
 // The heatmap: a cell for each bucket and step, coloured by its count.
 //
 // Grafana does not publish this panel. Its rules are kept: buckets are rows of equal height with their bounds between
-// them, a cell ends at its sample's time, and the palette is d3's, turned round where the theme asks for it.
-import { formattedValueToString, getValueFormat, type DataFrame, type GrafanaTheme2 } from '@grafana/data';
+// them, a cell ends at its sample's time, and the palette is one colour in steps of opacity or one of d3's, turned round
+// where the theme asks for it.
+import { colorManipulator, formattedValueToString, getValueFormat, type DataFrame, type GrafanaTheme2 } from '@grafana/data';
 import type {
   HeatmapColorOptions,
   Options,
@@ -99,6 +100,13 @@ const LIGHT_FIRST =
 const DARK_FIRST = /^(Turbo|Cividis|Viridis|Magma|Inferno|Plasma|Warm|Cool)$/;
 
 function palette(color: HeatmapColorOptions, theme: GrafanaTheme2): string[] {
+  if (color.mode === 'opacity') {
+    const fill = theme.visualization.getColorByName(color.fill);
+    const exponent = color.scale === 'exponential' ? color.exponent : 1;
+    return Array.from({ length: color.steps }, (_, at) =>
+      colorManipulator.alpha(fill, (at / (color.steps - 1)) ** exponent),
+    );
+  }
   const interpolate = (schemes as unknown as Record<string, (part: number) => string>)[`interpolate${color.scheme}`];
   const known = LIGHT_FIRST.test(color.scheme) || DARK_FIRST.test(color.scheme);
   if (color.mode !== 'scheme' || !known || !interpolate)

@@ -10,14 +10,17 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use regex_lite::Regex;
 use serde_json::{Value, json};
 
 use crate::tools::tool;
 use document::{Dashboard, dashboards, files, list, root, text};
-use promql::substitute;
+use promql::{parse, substitute};
 
 const UIDS: [&str; 3] = ["stream-live-exporter", "stream-live-input", "stream-live-overview"];
 const COLUMNS: u64 = 24;
+/// The runbooks, as the shipped rules and the tables of alerts name them.
+const RUNBOOKS: &str = "https://github.com/stream-live-exporter/stream-live-exporter/blob/main/docs/runbooks.md";
 
 #[test]
 fn the_linter_is_content() {
@@ -122,20 +125,32 @@ fn panels_have_ids_of_their_own_and_fill_the_grid() {
     }
 }
 
-/// Counts are whole: no panel of a number without unit shows decimals that it did not ask for.
+/// Counts are whole: no panel of a number without unit shows decimals that it did not ask for, nor a column or a cell.
 #[test]
 fn counts_have_no_fractions() {
+    let mut heatmaps = 0;
     for dashboard in dashboards() {
-        for panel in
-            dashboard.charts().into_iter().filter(|panel| ["stat", "timeseries"].contains(&text(panel, "type")))
-        {
+        for panel in dashboard.charts() {
+            let place = dashboard.place(panel);
             let defaults = &panel["fieldConfig"]["defaults"];
+            let decimals = u64::from(panel["title"] == "Batch size");
             if defaults["unit"] == "none" {
-                let averages = panel["title"] == "Batch size";
-                assert_eq!(defaults["decimals"], u64::from(averages), "{}", dashboard.place(panel));
+                assert_eq!(defaults["decimals"], decimals, "{place}");
+            }
+            for over in list(&panel["fieldConfig"]["overrides"]) {
+                let set = |id: &str| list(&over["properties"]).iter().find(|property| property["id"] == id);
+                let set = |id: &str| set(id).map(|property| &property["value"]);
+                if set("unit").unwrap_or(&defaults["unit"]) == "none" {
+                    assert_eq!(*set("decimals").unwrap_or(&json!(decimals)), decimals, "{place}: {over}");
+                }
+            }
+            if panel["type"] == "heatmap" {
+                assert_eq!(panel["options"]["cellValues"], json!({"unit": "none", "decimals": 0}), "{place}");
+                heatmaps += 1;
             }
         }
     }
+    assert!(heatmaps > 1, "there are heatmaps");
 }
 
 /// A way into a dashboard: whose it is, and which variables it sets.
@@ -153,12 +168,17 @@ fn links_lead_to_dashboards_with_time_and_variables() {
     let dashboards = dashboards();
     for dashboard in &dashboards {
         let mut targets = BTreeSet::new();
-        for (url, keeps_time) in dashboard.links() {
+        let links = dashboard.links().into_iter().filter(|(url, _)| !url.starts_with(RUNBOOKS));
+        // A row of alerts leads to any of them.
+        for (url, keeps_time) in links.flat_map(|(url, keeps_time)| {
+            let each = UIDS.map(|uid| (url.replace("stream-live-${__data.fields.dashboard}", uid), keeps_time));
+            each.into_iter().collect::<BTreeSet<_>>()
+        }) {
             let (uid, set) = follow(&url).unwrap_or_else(|| panic!("{}: {url} is no dashboard", dashboard.file));
             let target = dashboards.iter().find(|target| target.file == uid);
             let target = target.unwrap_or_else(|| panic!("{}: there is no {uid}", dashboard.file));
             assert!(keeps_time || url.contains("${__url_time_range}"), "{}: {url} forgets the time", dashboard.file);
-            for variable in ["datasource", "job", "instance"] {
+            for variable in ["datasource", "job", "instance", "input"] {
                 assert!(set.contains(&variable), "{}: {url} forgets {variable}", dashboard.file);
             }
             for variable in set {
@@ -187,6 +207,97 @@ fn every_alert_leads_to_a_dashboard() {
         }
     }
     assert!(urls > 20, "only {urls} alerts have a dashboard");
+}
+
+/// The name of every alert that somebody is told of, its runbook's anchor, and the uid of its dashboard.
+fn alerts() -> Vec<(String, String, String)> {
+    let mut alerts = Vec::new();
+    for path in files(&root().join("deploy/prometheus/rules"), "yml") {
+        let rules = fs::read_to_string(&path).unwrap();
+        for rule in rules.split("- alert: ").skip(1).filter(|rule| !rule.contains("severity: none")) {
+            let after = |start: &str| rule.split(start).nth(1).unwrap_or_else(|| panic!("{rule} has {start}"));
+            let word = |text: &str| text.split(['\n', '\'', '?']).next().unwrap().to_owned();
+            let runbook = word(after("label \"runbooks\" }}{{ end }}#"));
+            alerts.push((word(rule), runbook, word(after("label \"grafana\" }}{{ end }}/d/"))));
+        }
+    }
+    assert!(alerts.len() > 20, "only {} alerts were found", alerts.len());
+    alerts
+}
+
+/// The tables of firing alerts, each with its dashboard.
+fn alert_tables(dashboards: &[Dashboard]) -> Vec<(&Dashboard, &Value)> {
+    let charts =
+        dashboards.iter().flat_map(|dashboard| dashboard.charts().into_iter().map(move |one| (dashboard, one)));
+    let tables = charts.filter(|(_, panel)| panel["title"] == "Firing alerts" && panel["type"] == "table");
+    let tables: Vec<_> = tables.collect();
+    assert_eq!(tables.len(), 2);
+    tables
+}
+
+/// The tables make of an alert's name and labels what its annotations say.
+#[test]
+fn an_alert_in_a_table_leads_where_its_message_leads() {
+    let settings = fs::read_to_string(root().join("deploy/prometheus/rules/settings.yml")).unwrap();
+    assert!(settings.contains(&format!("runbooks: {RUNBOOKS}\n")));
+    let dashboards = dashboards();
+    for (dashboard, panel) in alert_tables(&dashboards) {
+        let links = dashboard.links();
+        assert!(links.iter().any(|(url, _)| *url == format!("{RUNBOOKS}#${{__data.fields.runbook}}")));
+        let lower = json!({"stringField": "runbook", "outputFormat": "Lower Case"});
+        assert!(
+            list(&panel["transformations"]).iter().any(|one| one["id"] == "formatString" && one["options"] == lower)
+        );
+        let expression = text(&panel["targets"][0], "expr");
+        let overview = expression.split("\"dashboard\", \"overview\", \"alertname\", \"").nth(1).unwrap();
+        let overview = anchored(overview.split('"').next().unwrap());
+        for (name, runbook, uid) in alerts() {
+            assert_eq!(runbook, name.to_lowercase());
+            let input = name.starts_with("StreamLiveInput");
+            let table = if input {
+                "input"
+            } else if overview.is_match(&name) {
+                "overview"
+            } else {
+                "exporter"
+            };
+            assert_eq!(uid, format!("stream-live-{table}"), "{}: {name}", dashboard.file);
+        }
+    }
+}
+
+/// Who looks at one input is told of what all share, and the exporter that watches it is among that.
+#[test]
+fn an_input_shows_the_alerts_that_concern_everybody() {
+    let dashboard = dashboards().into_iter().find(|dashboard| dashboard.file == "stream-live-input").unwrap();
+    let everybody = [
+        "StreamLiveAccountBlocked",
+        "StreamLiveExporterAbsent",
+        "StreamLiveExporterDown",
+        "StreamLiveManyInputsOffAir",
+    ];
+    let mut selectors = 0;
+    for query in dashboard.queries().iter().filter(|query| query.expression.contains("ALERTS{")) {
+        for selector in parse(&query.expression).unwrap().selectors {
+            if selector.has("alertname", "=", "StreamLiveWatchdog") {
+                continue;
+            }
+            let names = selector.matchers.iter().find(|matcher| matcher.label == "alertname").unwrap();
+            let names = anchored(&names.value);
+            let alerts = alerts().into_iter().map(|(name, ..)| name);
+            let shown: BTreeSet<_> =
+                alerts.filter(|name| names.is_match(name) && !name.starts_with("StreamLiveInput")).collect();
+            assert_eq!(shown, everybody.map(str::to_owned).into(), "{}", query.place);
+            assert!(selector.has("input_id", "=~", "$input|"), "{}", query.place);
+            selectors += 1;
+        }
+    }
+    assert_eq!(selectors, 6, "two of the tile, two of the table, two of the annotation");
+}
+
+/// What PromQL makes of a regular expression.
+fn anchored(expression: &str) -> Regex {
+    Regex::new(&format!("^(?:{expression})$")).unwrap()
 }
 
 /// Promtool has the last word on what PromQL is.

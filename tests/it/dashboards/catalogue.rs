@@ -178,6 +178,11 @@ fn legends_and_columns_name_what_is_there() {
                     let missing: Vec<_> = organized.filter(|column| !columns.contains(*column)).collect();
                     assert!(missing.is_empty(), "{place}: {member} has {missing:?}");
                 }
+                // What is neither renamed nor left out keeps its name.
+                let gone = |column: &&String| {
+                    !options["renameByName"][column].is_null() || options["excludeByName"][column] == true
+                };
+                names.extend(columns.iter().filter(|column| !gone(column)).cloned());
                 names.extend(
                     options["renameByName"].as_object().unwrap().values().map(|name| name.as_str().unwrap().to_owned()),
                 );

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::dashboard::{Panel, Target};
 use super::grafana::{SCRAPE_INTERVAL, Series};
-use super::scene::{Rows, Scene, disconnects, flag, on_air, one, secrets, silence, state, sum};
+use super::scene::{Rows, Scene, disconnects, flag, lane, on_air, one, secrets, silence, state, sum};
 
 use Figure::{Count, CountAmongOthers, Now, Seconds, Share};
 
@@ -105,26 +105,40 @@ const OVERVIEW: &[Claim] = &[
     claim("Expected but off air", "A", "", Now(0.0), |scene| {
         scene.number(|input| input.at_end.expected && input.at_end.connected == Some(false))
     }),
+    claim("Off air for", "A", "name", THOUSANDTH, |scene| {
+        let off = scene.by_name(|input| (state(input) == Some(2.0)).then_some(input.at_end.since).flatten());
+        let off: Rows = off.into_iter().map(|(name, since)| (name, scene.to - since)).collect();
+        if off.is_empty() { [("expected inputs".to_owned(), -1.0)].into() } else { off }
+    }),
     claim("Live", "A", "", Now(0.0), |scene| scene.number(|input| input.at_end.connected == Some(true))),
     claim("State unknown", "A", "", Now(0.0), |scene| {
         scene.number(|input| input.at_end.expected && input.at_end.connected.is_none())
     }),
     claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
     claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
-        // Alerts concern everybody, whatever was chosen.
-        scene.firing(|firing| firing.severity == "critical")
+        scene.firing(|firing| firing.severity == "critical" && scene.chose(&firing.input_id))
     }),
-    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| scene.firing(|firing| firing.severity != "critical")),
-    claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| scene.alerts(|_| true)),
+    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| {
+        scene.firing(|firing| firing.severity != "critical" && scene.chose(&firing.input_id))
+    }),
+    claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| {
+        scene.alerts(|firing| scene.chose(&firing.input_id))
+    }),
     claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.errors))),
     claim("Disconnects", "A", "", Count, |scene| scene.total(disconnects)),
     claim("On-air compliance", "A", "", Share, on_air),
     claim("Last notification", "A", "", THOUSANDTH, silence),
-    claim("State of the inputs", "A", "name", Now(0.0), |scene| scene.by_name(state)),
+    // Who should be live and is not has the upper lanes.
+    claim("State of the inputs", "A", "name", Now(0.0), |scene| {
+        scene.by_name(|input| lane(input).filter(|state| *state > 1.0))
+    }),
+    claim("State of the inputs", "B", "name", Now(0.0), |scene| {
+        scene.by_name(|input| lane(input).filter(|state| *state <= 1.0))
+    }),
     claim("Inputs", "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.at_end.expected)))),
     claim("Inputs", "B", "input_id", Now(0.0), |scene| {
-        // A table says in words what is unknown: 1.5 when it is expected, and -1 when it is not.
-        scene.by_input(|input| state(input).or(Some(if input.at_end.expected { 1.5 } else { -1.0 })))
+        // The table also says in words what is unknown and nobody expects.
+        scene.by_input(|input| lane(input).or(Some(-1.0)))
     }),
     claim("Inputs", "C", "input_id", THOUSANDTH, |scene| {
         let since = scene.by_input(|input| input.at_end.since);
@@ -157,6 +171,7 @@ const INPUT: &[Claim] = &[
     claim("For", "A", "", THOUSANDTH, |scene| {
         scene.single(|input| input.at_end.since).into_values().map(|since| (String::new(), scene.to - since)).collect()
     }),
+    claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
     claim("Expected", "A", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.at_end.expected)))),
     claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity == "critical" && scene.chose(&firing.input_id))

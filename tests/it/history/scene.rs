@@ -155,3 +155,8 @@ pub fn disconnects(input: &InputTruth) -> f64 {
 pub fn state(input: &InputTruth) -> Option<f64> {
     input.at_end.connected.map(|connected| if connected { 1.0 } else { 2.0 * flag(input.at_end.expected) })
 }
+
+/// The same, and 1.5 when it is unknown although it is expected.
+pub fn lane(input: &InputTruth) -> Option<f64> {
+    state(input).or(input.at_end.expected.then_some(1.5))
+}

@@ -110,7 +110,9 @@ fn the_history_is_scraped_as_often_as_grafana_is_told() {
 
 /// Whether it counts over the range, or bar by bar.
 fn counts(target: &Target) -> bool {
-    ["[$__range", "offset $__range", "offset $__interval"].iter().any(|part| target.expr.contains(part))
+    ["[$__range", "offset $__range", "offset $__interval", "offset -$__interval"]
+        .iter()
+        .any(|part| target.expr.contains(part))
 }
 
 impl<'a> Look<'a> {

@@ -160,9 +160,14 @@ const OVERVIEW: &[Claim] = &[
     claim("Session duration", "A", "le", CountAmongOthers, |scene| {
         [("+Inf".to_owned(), scene.truth.finished_sessions as f64)].into()
     }),
+    claim("Reconnect delay", "A", "le", CountAmongOthers, |scene| {
+        [("+Inf".to_owned(), scene.truth.reconnect_delays as f64)].into()
+    }),
     claim("Notifications by outcome", "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
     claim("Ignored", "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
     claim("Rejected", "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
+    claim("Late notifications", "A", "", Count, |scene| one(scene.truth.late.in_cloudflare as f64)),
+    claim("Late notifications", "B", "", Count, |scene| one(scene.truth.late.on_the_way as f64)),
     claim("Lost notifications", "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
 ];
 
@@ -223,6 +228,8 @@ const EXPORTER: &[Claim] = &[
         let answered = scene.all(|replica| sum(&replica.notifications) + sum(&replica.rejected));
         answered.into_values().map(|requests| ("+Inf".to_owned(), requests)).collect()
     }),
+    claim("Delay within Cloudflare", "A", "le", CountAmongOthers, delays),
+    claim("Delay of delivery", "A", "le", CountAmongOthers, delays),
     claim("Doubtful events", "A", "", Count, |scene| {
         // Of the exporter, whatever input was chosen elsewhere.
         one(scene.truth.inputs.values().map(|input| sum(&input.inconsistent)).sum())
@@ -243,9 +250,6 @@ const EXPORTER: &[Claim] = &[
         let inputs = scene.truth.inputs.len() as f64;
         scene.replicas().map(|(instance, _)| (instance.to_owned(), inputs)).collect()
     }),
-    claim("Known inputs", "B", "instance", Now(0.0), |scene| {
-        scene.by_instance(|replica| Some(replica.restored as f64))
-    }),
     claim("Inputs forgotten", "A", "instance", Count, |_| Rows::new()),
     claim("Instances", "A", "instance", MILLISECOND, |scene| {
         scene.by_instance(|replica| Some(1000.0 * replica.last_start))
@@ -256,7 +260,17 @@ const EXPORTER: &[Claim] = &[
     claim("Instances", "C", "instance", MILLISECOND, |scene| {
         scene.by_instance(|replica| replica.last_test.map(|at| 1000.0 * at))
     }),
+    claim("Instances", "D", "instance", Now(0.0), |scene| {
+        let inputs = scene.truth.inputs.len() as f64;
+        scene.by_instance(|_| Some(0.0)).into_keys().map(|instance| (instance, inputs)).collect()
+    }),
+    claim("Instances", "E", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.restored as f64))),
 ];
+
+/// Every recorded event had a delay. Of the exporter, whatever input was chosen elsewhere.
+fn delays(scene: &Scene<'_>) -> Rows {
+    [("+Inf".to_owned(), scene.truth.inputs.values().map(|input| sum(&input.events)).sum())].into()
+}
 
 /// The claims of a dashboard.
 pub fn claims(dashboard: &str) -> &'static [Claim] {

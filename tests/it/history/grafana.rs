@@ -60,7 +60,9 @@ impl View<'_> {
             return (self.from, self.to);
         }
         let step = self.step_of(panel, target);
-        (aligned(self.from, step) - step as f64, aligned(self.to, step))
+        let (first, last) = (aligned(self.from, step), aligned(self.to, step));
+        // Cells of a timeline begin where bars end: those look ahead, the last one up to what there is.
+        if target.expr.contains("offset -$__interval") { (first, self.to) } else { (first - step as f64, last) }
     }
 
     fn step_of(&self, panel: &Panel, target: &Target) -> u64 {

@@ -81,7 +81,8 @@ fn the_dashboards_tell_the_truth_about_six_hours() {
     let dashboards = dashboards();
     let Some(served) = serve() else { return };
     let looks = dashboards.iter().flat_map(|dashboard| Look::all(&served, dashboard));
-    let problems: Vec<_> = looks.flat_map(|look| look.problems()).collect();
+    let mut problems: Vec<_> = looks.flat_map(|look| look.problems()).collect();
+    problems.extend(dashboards.iter().flat_map(|dashboard| claims_of_now(&served, dashboard)));
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
@@ -106,6 +107,42 @@ fn the_history_is_scraped_as_often_as_grafana_is_told() {
     let source = std::fs::read_to_string(source).expect("the data source can be read");
     let told = source.lines().find_map(|line| line.trim().strip_prefix("timeInterval: "));
     assert_eq!(told, Some(format!("{SCRAPE_INTERVAL}s").as_str()));
+}
+
+/// What a dashboard says of the present while no exporter is scraped: nothing of this can be known.
+fn claims_of_now(served: &Served, dashboard: &Dashboard) -> Vec<String> {
+    let to = END as f64 + 300.0;
+    let chosen = dashboard.variable("input").filter(|input| !input.include_all);
+    let chosen = chosen.map(|_| ("input", vec![Input::Auditorium.id().to_string()])).into_iter().collect();
+    let view = View { prometheus: &served.prometheus, dashboard, from: to - 6.0 * 3600.0, to, chosen };
+    let present = [
+        "Expected but off air",
+        "Off air for",
+        "Live",
+        "State unknown",
+        "Last notification",
+        "State",
+        "For",
+        "Expected",
+    ];
+    let mut asked = 0;
+    let mut problems = Vec::new();
+    for (panel, target) in dashboard.targets() {
+        let of_inputs = panel.title == "Inputs" && target.ref_id == "A";
+        if !of_inputs && !present.contains(&panel.title.as_str()) {
+            continue;
+        }
+        asked += 1;
+        let series = view.ask(panel, target);
+        let known = |series: &Series| series.points.iter().any(|(_, value)| *value != -1.0);
+        let claims =
+            if of_inputs { series.len() != Input::ALL.len() || series.iter().any(known) } else { !is_empty(&series) };
+        if claims {
+            problems.push(format!("{}: {} says {series:?} although nobody is scraped", dashboard.uid, panel.title));
+        }
+    }
+    assert!(asked > 0, "{} says nothing of the present", dashboard.uid);
+    problems
 }
 
 /// Whether it counts over the range, or bar by bar.

@@ -73,11 +73,14 @@ type FieldConfig = With<
   }
 >;
 
+/** What an override may set of a panel's own: of `hideFrom` tables know only a part. */
+type Own<Custom> = Exclude<keyof Custom & string, 'hideFrom'>;
+
 /** One override: what may be its value depends on what it sets. */
 type Property<Custom> =
   | { [Key in keyof FieldConfig]-?: { id: Key; value: Exclude<FieldConfig[Key], undefined> } }[keyof FieldConfig]
-  | { [Key in keyof Custom & string]-?: { id: `custom.${Key}`; value: Exclude<Custom[Key], undefined> } }[keyof Custom &
-      string];
+  | { [Key in Own<Custom>]-?: { id: `custom.${Key}`; value: Exclude<Custom[Key], undefined> } }[Own<Custom>]
+  | { id: 'custom.hideFrom.viz'; value: boolean };
 
 type Matcher =
   | {

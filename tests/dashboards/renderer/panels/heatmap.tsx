@@ -1,9 +1,15 @@
 // The heatmap: a cell for each bucket and step, coloured by its count.
 //
 // Grafana does not publish this panel. Its rules are kept: buckets are rows of equal height with their bounds between
-// them, a cell ends at its sample's time, and the palette is one colour in steps of opacity or one of d3's, turned round
-// where the theme asks for it.
-import { colorManipulator, formattedValueToString, getValueFormat, type DataFrame, type GrafanaTheme2 } from '@grafana/data';
+// them, a cell ends at its sample's time, and the palette is one colour in steps of opacity, or one of d3's, turned
+// round where the theme asks for it.
+import {
+  colorManipulator,
+  formattedValueToString,
+  getValueFormat,
+  type DataFrame,
+  type GrafanaTheme2,
+} from '@grafana/data';
 import type {
   HeatmapColorOptions,
   Options,

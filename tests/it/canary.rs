@@ -6,36 +6,55 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::connection::exchange;
-use crate::daemon::{Daemon, eventually};
+use crate::daemon::{Daemon, eventually, fixture};
 
 const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
 const PAGES: [&str; 7] =
     ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/inputs", "/api/v1/events?limit=1000", "/nowhere"];
 
+/// Whether these bytes have this text in them.
+fn has(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// A body of which only what is told is used, with this text everywhere else.
+fn with_unused(text: &str) -> String {
+    let body = serde_json::json!({
+        "name": text, "text": text, "policy_name": text, "account_id": text, text: text,
+        "data": {
+            "notification_name": text, "input_id": INPUT, "event_type": "live_input.errored",
+            "updated_at": "2026-11-20T18:00:00Z", text: [text],
+            "live_input_errored": {
+                "error": {"code": "ERR_UNHEALTHY", "message": "told", text: text},
+                "video_codec": "told", "audio_codec": "told", text: text,
+            },
+        },
+    });
+    body.to_string()
+}
+
+/// At the level trace, which holds for the daemon's own lines alone: what it is built on is capped at warnings, on
+/// purpose, because HTTP libraries write whole heads, and with them secrets, when they trace. The cap is what is tested
+/// here as much as the daemon's own discretion.
 #[test]
 fn what_is_private_is_found_nowhere() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_with(folder.path(), ["--log.level=trace"]);
-    let (private, guess) = ("confidential-8d1f", "guessed-secret-51c0");
-    let told = serde_json::json!({
-        "name": private, "text": private, "policy_name": private, "account_id": private, private: private,
-        "data": {
-            "notification_name": private, "input_id": INPUT, "event_type": "live_input.errored",
-            "updated_at": "2026-11-20T18:00:00Z",
-            "live_input_errored": {
-                "error": {"code": "ERR_UNHEALTHY", "message": "told"}, "video_codec": "told", "audio_codec": "told",
-            },
-        },
-    });
-    let unusable = [
+    // In what is understood, in what is not, and in the place of a secret.
+    let (understood, private, guess) = ("discreet-77e2", "confidential-8d1f", "guessed-secret-51c0");
+    let test = fixture("save-and-test-properly").replace("webhook", understood);
+    assert!(test.contains(understood));
+    for (body, outcome) in [(with_unused(understood), "recorded"), (test, "test")] {
+        assert_eq!(daemon.post(&body).body, format!("{{\"outcome\":\"{outcome}\"}}"));
+    }
+    for body in [
         format!("{{\"data\": {{\"input_id\": \"{private}\", \"event_type\": \"live_input.connected\"}}}}"),
         format!("{{\"data\": {{\"event_type\": \"{private}\"}}}}"),
         format!("{{\"alert_type\": \"{private}\", \"data\": \"{private}\"}}"),
         format!("{{\"{private}\": nothing"),
         private.to_owned(),
-    ];
-    for body in unusable.iter().chain([&told.to_string()]) {
-        let answer = daemon.post(body);
+    ] {
+        let answer = daemon.post(&body);
         assert!(!answer.body.contains(private), "{answer:?}");
     }
     for head in [
@@ -46,27 +65,31 @@ fn what_is_private_is_found_nowhere() {
         let answer = exchange(daemon.public_address(), &head, b"").to_string();
         assert!(!answer.contains(private) && !answer.contains(guess), "{answer}");
     }
-    daemon.wait_for("input errored");
     let secret = daemon.secret().to_owned();
-    let lines: String = daemon.log().iter().map(|line| format!("{line}\n")).collect();
-    assert!(lines.contains(INPUT) && lines.contains("ERR_UNHEALTHY"), "{lines}");
-    for unmentionable in [private, guess, &secret] {
-        assert!(!lines.contains(unmentionable), "{unmentionable} in\n{lines}");
-        for page in PAGES {
-            let page = daemon.get(page).body;
-            assert!(!page.contains(unmentionable), "{unmentionable} in\n{page}");
-        }
+    let everything = [understood, private, guess, &secret];
+    for page in PAGES {
+        let body = daemon.get(page).body;
+        assert!(!everything.iter().any(|unmentionable| body.contains(unmentionable)), "{page}:\n{body}");
     }
-    // Bodies that were not understood are kept in the journal, for the one who looks into them.
+    // To its end: what it says while it stops is part of it, and so is what is no line of the log.
+    daemon.signal("TERM");
+    let (ended, written) = daemon.wait_and_read();
+    assert!(ended.success());
+    assert!(written.contains(INPUT) && written.contains("ERR_UNHEALTHY") && written.contains("DEBUG"), "{written}");
+    for unmentionable in everything {
+        assert!(!written.contains(unmentionable), "{unmentionable} in\n{written}");
+    }
     let files: Vec<_> = fs::read_dir(folder.path().join("data")).unwrap().map(|file| file.unwrap().path()).collect();
     let others = files.iter().filter(|file| !file.ends_with("webhook-secret"));
+    let mut kept = false;
     for (file, content) in others.map(|file| (file, fs::read(file).unwrap())) {
-        for unmentionable in [guess, &secret] {
-            let found = content.windows(unmentionable.len()).any(|window| window == unmentionable.as_bytes());
-            assert!(!found, "{unmentionable} in {}", file.display());
+        for unmentionable in [understood, guess, &secret] {
+            assert!(!has(&content, unmentionable), "{unmentionable} in {}", file.display());
         }
+        kept |= has(&content, private);
     }
-    assert!(files.len() >= 3, "the journal is there: {files:?}");
+    // Bodies that were not understood are kept in the journal, for the one who looks into them. So the search finds.
+    assert!(kept, "the journal is there: {files:?}");
 }
 
 /// An errored event with this code.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use serde_json::Value;
 
 /// Longer than anything takes that is going to happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How much later than it should a time limit may be noticed, on a machine that has much else to do.
+pub const LATENESS: Duration = Duration::from_secs(10);
 
 /// The real binary in a data folder of its own. Killed when dropped.
 pub struct Daemon {
@@ -26,10 +29,18 @@ pub struct Daemon {
     log: Log,
 }
 
-/// The daemon's log as it grows.
+/// What the daemon writes to standard error, as it grows.
 struct Log {
-    lines: Arc<Mutex<Vec<Value>>>,
+    written: Arc<Mutex<Written>>,
     arrived: Receiver<()>,
+}
+
+#[derive(Default)]
+struct Written {
+    /// The lines of the log.
+    lines: Vec<Value>,
+    /// Every byte, also of what is no line of the log: what a panic says.
+    all: String,
 }
 
 /// An answer: status, headers of interest, body.
@@ -84,6 +95,12 @@ impl Daemon {
     pub fn post_with(&self, secret: &str, body: &str) -> Answer {
         let request = agent().post(&self.webhook).header("cf-webhook-auth", secret);
         answer(request.send(body))
+    }
+
+    /// Posts a body with the daemon's own secret; `None` when the connection ends before an answer.
+    pub fn try_post(&self, body: &str) -> Option<Answer> {
+        let sent = agent().post(&self.webhook).header("cf-webhook-auth", &self.secret).send(body);
+        sent.is_ok().then(|| answer(sent))
     }
 
     /// Gets a path of the private listener.
@@ -154,7 +171,7 @@ impl Daemon {
 
     /// All lines logged so far.
     pub fn log(&self) -> Vec<Value> {
-        self.log.lines.lock().expect("no reader panicked").clone()
+        self.log.written().lines.clone()
     }
 
     /// Ends it with SIGTERM and waits.
@@ -164,8 +181,16 @@ impl Daemon {
     }
 
     /// Waits for its end.
-    pub fn wait(mut self) -> ExitStatus {
-        self.child.wait().expect("the daemon can be waited for")
+    pub fn wait(self) -> ExitStatus {
+        self.wait_and_read().0
+    }
+
+    /// Waits for its end; all that it has ever written to standard error, lines of the log or not.
+    pub fn wait_and_read(mut self) -> (ExitStatus, String) {
+        let ended = self.child.wait().expect("the daemon can be waited for");
+        self.log.wait_for_end();
+        let all = self.log.written().all.clone();
+        (ended, all)
     }
 
     /// Ends it with SIGKILL, at once.
@@ -184,23 +209,41 @@ impl Drop for Daemon {
 }
 
 impl Log {
-    fn follow(stderr: impl std::io::Read + Send + 'static) -> Self {
-        let lines = Arc::new(Mutex::new(Vec::new()));
+    fn follow(stderr: impl Read + Send + 'static) -> Self {
+        let written = Arc::new(Mutex::new(Written::default()));
         let (tell, arrived) = channel();
-        let followed = lines.clone();
+        let followed = written.clone();
         thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8_lossy(&line).into_owned();
+                let mut written = followed.lock().expect("no reader panicked");
+                written.all.extend([&line, "\n"]);
                 // What is no JSON is an error before the log begins, or a panic: shown with the test.
                 match serde_json::from_str(&line) {
-                    Ok(line) => followed.lock().expect("no reader panicked").push(line),
+                    Ok(line) => written.lines.push(line),
                     Err(_) => eprintln!("{line}"),
                 }
-                if tell.send(()).is_err() {
-                    return;
-                }
+                drop(written);
+                // Even when nobody listens any more: a pipe that is full would hold the daemon up.
+                let _ = tell.send(());
             }
         });
-        Self { lines, arrived }
+        Self { written, arrived }
+    }
+
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().expect("no reader panicked")
+    }
+
+    /// Waits until whoever can write has ended.
+    fn wait_for_end(&self) {
+        loop {
+            match self.arrived.recv_timeout(PATIENCE) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("standard error has no end"),
+            }
+        }
     }
 
     fn wait_for(&self, message: &str) -> Value {
@@ -210,8 +253,8 @@ impl Log {
     fn wait_for_count(&self, message: &str, count: usize) -> Value {
         loop {
             let found = {
-                let lines = self.lines.lock().expect("no reader panicked");
-                lines.iter().filter(|line| line["message"] == message).nth(count - 1).cloned()
+                let written = self.written();
+                written.lines.iter().filter(|line| line["message"] == message).nth(count - 1).cloned()
             };
             match found {
                 Some(line) => return line,
@@ -252,6 +295,16 @@ pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
         let _ = pace.recv_timeout(PATIENCE / LOOKS);
     }
     panic!("never: {what}");
+}
+
+/// Says that it is over when it is dropped: also when an assertion fails, so that no thread that waits for it goes on
+/// for ever.
+pub struct OverWhenDropped<'a>(pub &'a AtomicBool);
+
+impl Drop for OverWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// What a command that ends by itself did.

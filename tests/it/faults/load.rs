@@ -8,13 +8,16 @@ use std::thread;
 
 use super::{Fault, journaled, post_on, recorder, strace, updated_at};
 use crate::connection::Connection;
-use crate::daemon::{Daemon, command, eventually, notification};
+use crate::daemon::{Daemon, OverWhenDropped, command, eventually, notification};
+use crate::tools::report;
 
 /// So many post at a time, each as fast as it is answered.
 const POSTERS: u64 = 40;
 /// The disk takes so many notifications at once, and so many of that in a second.
 const QUEUE_SIZE: u64 = 8;
-const SYNCS_PER_SECOND: u64 = 5;
+const SYNCS_PER_SECOND: u64 = 2;
+/// So many are refused before anything is judged: a slow machine has to manage that within the time for anything.
+const REFUSED: u64 = 4000;
 /// What the disk refuses grows with the load, what the daemon holds does not: in kibibytes.
 const GROWTH: u64 = 32 << 10;
 
@@ -78,30 +81,29 @@ fn ten_times_what_the_disk_takes_is_refused_in_bounded_memory_and_then_it_recove
     let tally = Tally::default();
     let delay = format!("fsync,fdatasync:delay_enter={}ms", 1000 / SYNCS_PER_SECOND);
     thread::scope(|scope| {
+        let _over = OverWhenDropped(&tally.over);
         let fault = Fault::of_thread(&strace, recorder(&daemon), &[&delay]);
         for poster in 0..POSTERS {
             let tally = &tally;
             scope.spawn(move || tally.post(address, secret, poster));
         }
         // Everybody has been served before memory is looked at.
-        eventually("the load is on", || tally.refused() > 1000);
+        eventually("the load is on", || tally.refused() > REFUSED / 4);
         let before = status(&daemon, "VmRSS");
-        let most = 20_000;
-        eventually("more is refused than the disk takes in a long time", || tally.refused() > most);
+        eventually("more is refused than the disk takes in a long time", || tally.refused() > REFUSED);
         // Alive, and told.
         assert_eq!(daemon.get("/-/healthy").status, 200);
         assert_eq!(daemon.get("/-/ready").status, 200);
         let rejected = daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#);
-        assert!(rejected >= Some(most as f64), "{rejected:?}");
+        assert!(rejected >= Some(REFUSED as f64), "{rejected:?}");
         assert!(tally.refused() > 9 * tally.accepted(), "{} of {}", tally.refused(), tally.accepted());
         let after = status(&daemon, "VmHWM");
         assert!(after < before + GROWTH, "from {before} kB to {after} kB");
         // The disk is fast again: they are the same who post, and they are not refused for ever.
         drop(fault);
         let (accepted, refused) = (tally.accepted(), tally.refused());
-        eventually("what was refused is taken", || tally.accepted() > accepted + 500);
-        tally.over.store(true, Ordering::Release);
-        assert!(refused > 0);
+        eventually("what was refused is taken", || tally.accepted() > accepted + 200);
+        report(&format!("overload: {refused} refused, {accepted} accepted, memory from {before} kB to {after} kB"));
     });
     let accepted = tally.accepted.into_inner().unwrap();
     assert!(daemon.stop().success());

@@ -1,52 +1,111 @@
 //! Who may stay connected: clients that take their time, that come in crowds, that guess.
 
+use std::io::ErrorKind;
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use stream_live_exporter::clock::Stopwatch;
 
 use crate::connection::{Connection, exchange, request};
-use crate::daemon::{Daemon, PATIENCE, command, eventually, fixture};
+use crate::daemon::{Daemon, LATENESS, PATIENCE, command, eventually, fixture};
 
-/// How long this daemon waits for anything, and how late it may be on a busy machine.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long this daemon waits for anything: longer than a busy machine leaves a client between two steps.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the server itself waits for the first head of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn daemon(folder: &Path, settings: &[(&str, &str)]) -> Daemon {
+fn daemon(folder: &Path, idle_timeout: Duration) -> Daemon {
     let mut command = command(folder);
-    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1s");
-    command.envs(settings.iter().map(|(key, value)| (format!("STREAM_LIVE_EXPORTER__{key}"), value)));
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", format!("{}s", idle_timeout.as_secs()));
     Daemon::spawn(command, folder)
 }
 
-/// Sends `bytes`, reads so many answers, and then does nothing any more until it is shut out: what
-/// came after the answers.
-fn dawdle(address: &str, bytes: &[u8], answers: usize) -> Vec<u8> {
+/// Sends `bytes`, reads so many answers, and then does nothing any more until it is shut out, which must be after
+/// `limit`: what came after the answers.
+fn dawdle(address: &str, bytes: &[u8], answers: usize, limit: Duration) -> Vec<u8> {
+    // Before it connects: the daemon's own watch begins later than ours, whatever the machine does meanwhile.
+    let since = Stopwatch::start();
     let mut connection = Connection::open(address).unwrap();
     connection.send(bytes).unwrap();
     for _ in 0..answers {
         connection.read_answer().unwrap();
     }
-    let since = Stopwatch::start();
+    let answered = Stopwatch::start();
     let rest = connection.read_to_end().unwrap_or_else(|error| panic!("still open after {PATIENCE:?}: {error}"));
-    assert!(since.elapsed() > IDLE_TIMEOUT / 2, "it was not given its time");
+    assert!(since.elapsed() > limit / 2, "it was not given its time: {:?}", since.elapsed());
+    assert!(answered.elapsed() < limit + LATENESS, "it was given too much time: {:?}", answered.elapsed());
     rest
 }
 
 #[test]
 fn whoever_dawdles_is_shut_out() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = daemon(folder.path(), &[]);
+    let daemon = daemon(folder.path(), IDLE_TIMEOUT);
     let healthy = request("GET /-/healthy", b"");
     let head = b"POST /webhook HTTP/1.1\r\nhost: x\r\n";
-    for address in [daemon.public_address(), daemon.private_address()] {
-        assert_eq!(dawdle(address, b"", 0), b"", "nothing is sent");
-        assert_eq!(dawdle(address, &healthy, 1), b"", "a kept-alive connection idles");
-        assert_eq!(dawdle(address, &[&healthy[..], head].concat(), 1), b"", "the second head is not finished");
-        assert_eq!(dawdle(address, &[&healthy[..], &healthy, b"G"].concat(), 2), b"", "nor the third");
-        dawdle(address, head, 0);
-    }
-    let unfinished = request("GET /-/healthy | transfer-encoding: chunked", b"5\r\nab");
-    assert_eq!(dawdle(daemon.private_address(), &unfinished, 1), b"", "a body that nobody asked for does not end");
+    let cases = [
+        (Vec::new(), 0, "nothing is sent"),
+        (head.to_vec(), 0, "the first head is not finished"),
+        (healthy.clone(), 1, "a kept-alive connection idles"),
+        ([&healthy[..], head].concat(), 1, "the second head is not finished"),
+        ([&healthy[..], &healthy, b"G"].concat(), 2, "nor the third"),
+    ];
+    let unfinished =
+        (request("GET /-/healthy | transfer-encoding: chunked", b"5\r\nab"), 1, "a body that nobody asked for");
+    let (public, private) = (daemon.public_address(), daemon.private_address());
+    let everywhere = cases.iter().flat_map(|case| [(public, case), (private, case)]);
+    // All at once, because each takes its time.
+    thread::scope(|scope| {
+        for (address, (bytes, answers, what)) in everywhere.chain([(private, &unfinished)]) {
+            scope.spawn(move || assert_eq!(dawdle(address, bytes, *answers, IDLE_TIMEOUT), b"", "{address}: {what}"));
+        }
+    });
+}
+
+#[test]
+fn a_first_head_that_does_not_come_is_given_up_long_before_an_idle_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path(), Duration::from_secs(3600));
+    thread::scope(|scope| {
+        for address in [daemon.public_address(), daemon.private_address()] {
+            for beginning in ["", "G", "GET /-/healthy HTTP/1.1\r\nhost: x\r\nx: "] {
+                scope.spawn(move || {
+                    let answer = dawdle(address, beginning.as_bytes(), 0, HEAD_TIMEOUT);
+                    let told = String::from_utf8_lossy(&answer);
+                    assert!(told.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{address}: {beginning:?}: {told}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn answers_that_nobody_takes_are_not_kept_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = daemon(folder.path(), IDLE_TIMEOUT);
+    thread::scope(|scope| {
+        for (address, head) in [(daemon.public_address(), "GET /-/healthy"), (daemon.private_address(), "GET /metrics")]
+        {
+            scope.spawn(move || {
+                let many = request(head, b"").repeat(100);
+                let mut connection = Connection::open(address).unwrap();
+                // Nothing is ever read. When there is no room for answers any more no request is taken either, and
+                // so the last that could be sent is what the end is measured from.
+                let (mut sent, mut since) = (0, Stopwatch::start());
+                let error = loop {
+                    match connection.send(&many) {
+                        Ok(()) => (sent, since) = (sent + many.len(), Stopwatch::start()),
+                        Err(error) => break error,
+                    }
+                };
+                let took = since.elapsed();
+                assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{head}: {error}");
+                assert!(took < IDLE_TIMEOUT + LATENESS, "{head}: it was given too much time: {took:?} ({sent} bytes)");
+            });
+        }
+    });
+    assert_eq!(exchange(daemon.public_address(), "GET /-/healthy", b"").status, "200 OK");
 }
 
 /// A connection that the daemon has taken in, and keeps.

@@ -1,8 +1,7 @@
 //! A flood of slow clients, of every kind that there is: each is shut out in its time, over and over, and notifications
 //! pass meanwhile.
 //!
-//! How long notifications take beside the flood is printed, not judged:
-//! `cargo test --release --test it slow_clients -- --nocapture`.
+//! How long notifications take beside the flood is reported, not judged: `cargo test --release --test it slow_clients`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,9 +17,9 @@ use std::time::Duration;
 use stream_live_exporter::clock::Stopwatch;
 
 use crate::connection::{Connection, exchange, request};
-use crate::daemon::{Daemon, PATIENCE, command, notification};
+use crate::daemon::{Daemon, LATENESS, OverWhenDropped, PATIENCE, command, eventually, notification};
 use crate::tls::Pair;
-use crate::tools::tool;
+use crate::tools::{report, tool};
 
 /// So many clients of each kind at a time.
 const CLIENTS: usize = 64;
@@ -28,6 +27,8 @@ const CLIENTS: usize = 64;
 const DRIP: Duration = Duration::from_millis(100);
 /// So many notifications are timed, alone and beside the flood.
 const NOTIFICATIONS: u64 = 1000;
+/// The longest limit of those that shut slow clients out, and how late each of a crowd may notice it.
+const LONGEST: Duration = Duration::from_secs(3).saturating_add(LATENESS).saturating_add(LATENESS);
 
 /// A way to be slow.
 struct Kind {
@@ -62,7 +63,7 @@ impl Kind {
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
                 Err(error) => panic!("{}: {error}", self.name),
             }
-            assert!(since.elapsed() < PATIENCE, "{}: still open", self.name);
+            assert!(since.elapsed() < LONGEST, "{}: still open", self.name);
         }
         let answer = String::from_utf8_lossy(&answer);
         assert!(answer.is_empty() || self.told.iter().any(|told| answer.starts_with(told)), "{}: {answer}", self.name);
@@ -90,7 +91,7 @@ fn kinds(secret: &str) -> Vec<Kind> {
 }
 
 /// The head of a TLS record that is longer than what follows.
-const HANDSHAKE: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
+pub const HANDSHAKE: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
 
 fn handshakes() -> Vec<Kind> {
     vec![
@@ -100,17 +101,29 @@ fn handshakes() -> Vec<Kind> {
     ]
 }
 
-/// Times distinct notifications, one after the other; `post` says whether it was recorded.
-fn timed(first: u64, mut post: impl FnMut(&str) -> bool) -> Vec<Duration> {
+/// Posts distinct notifications, one after the other, each until it is answered: how long each took, in order, and how
+/// often one had to be posted again. `post` says what it was answered, if it was.
+///
+/// A busy machine may leave a good client idle for as long as it takes to be shut out, as a slow one; like Cloudflare, it
+/// tries again, and that takes its time. Any other answer than 200 is a failure.
+fn timed(first: u64, mut post: impl FnMut(&str) -> Option<u16>) -> (Vec<Duration>, usize) {
+    let mut again = 0;
     let post = |number| {
         let body = notification(&format!("{number:032x}"), "connected", "2026-11-20T18:00:00Z");
         let since = Stopwatch::start();
-        assert!(post(&body), "notification {number} was recorded");
+        let status = loop {
+            match post(&body) {
+                Some(status) => break status,
+                None => again += 1,
+            }
+            assert!(since.elapsed() < PATIENCE, "notification {number} is never answered");
+        };
+        assert_eq!(status, 200, "notification {number} was recorded");
         since.elapsed()
     };
     let mut times: Vec<_> = (first..first + NOTIFICATIONS).map(post).collect();
     times.sort_unstable();
-    times
+    (times, again)
 }
 
 fn percentiles(times: &[Duration]) -> String {
@@ -119,12 +132,13 @@ fn percentiles(times: &[Duration]) -> String {
 }
 
 /// Has all kinds of clients dawdle at once, and notifications arrive alone and beside them.
-fn flood(daemon: &Daemon, kinds: &[Kind], mut post: impl FnMut(&str) -> bool) {
-    let alone = timed(0, &mut post);
+fn flood(daemon: &Daemon, kinds: &[Kind], mut post: impl FnMut(&str) -> Option<u16>) {
+    let (alone, _) = timed(0, &mut post);
     let address = daemon.public_address();
     let (over, dawdling, shut_out) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let clients = kinds.len() * CLIENTS;
-    let beside = thread::scope(|scope| {
+    let (beside, again) = thread::scope(|scope| {
+        let _over = OverWhenDropped(&over);
         for kind in kinds.iter().cycle().take(clients) {
             scope.spawn(|| {
                 dawdling.fetch_add(1, Ordering::AcqRel);
@@ -134,17 +148,19 @@ fn flood(daemon: &Daemon, kinds: &[Kind], mut post: impl FnMut(&str) -> bool) {
                 }
             });
         }
-        while dawdling.load(Ordering::Acquire) < clients {
-            thread::yield_now();
-        }
-        let beside = timed(NOTIFICATIONS, &mut post);
-        over.store(true, Ordering::Release);
-        beside
+        eventually("all of them are there", || dawdling.load(Ordering::Acquire) == clients);
+        timed(NOTIFICATIONS, &mut post)
     });
+    // All that was posted beside them is there, once.
+    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(2.0 * NOTIFICATIONS as f64));
     let shut_out = shut_out.into_inner();
     assert!(shut_out >= clients, "{shut_out} of {clients}");
+    let kinds = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     let (alone, beside) = (percentiles(&alone), percentiles(&beside));
-    eprintln!("{clients} slow clients, shut out {shut_out} times; notifications: alone {alone}; beside them {beside}");
+    report(&format!(
+        "slow clients: {clients} at a time ({kinds}), shut out {shut_out} times; notifications: alone {alone}; beside \
+         them {beside}, {again} posted again"
+    ));
 }
 
 fn limited(folder: &Path) -> Command {
@@ -159,13 +175,15 @@ fn limited(folder: &Path) -> Command {
 fn slow_clients_are_shut_out_while_notifications_pass() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::spawn(limited(folder.path()), folder.path());
-    let mut connection = Connection::open(daemon.public_address()).unwrap();
+    let mut kept_alive = None;
     flood(&daemon, &kinds(daemon.secret()), |body| {
+        let mut connection = kept_alive.take().or_else(|| Connection::open(daemon.public_address()).ok())?;
         let head = format!("POST /webhook | cf-webhook-auth: {} | content-length: {}", daemon.secret(), body.len());
-        connection.send(&request(&head, body.as_bytes())).unwrap();
-        connection.read_answer().unwrap().status == "200 OK"
+        connection.send(&request(&head, body.as_bytes())).ok()?;
+        let answer = connection.read_answer().ok()?;
+        kept_alive = Some(connection);
+        Some(answer.status.split(' ').next()?.parse().expect("a status is a number"))
     });
-    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(2.0 * NOTIFICATIONS as f64));
 }
 
 #[test]
@@ -174,13 +192,13 @@ fn slow_handshakes_are_shut_out_while_notifications_pass() {
     let mut command = limited(folder.path());
     Pair::new().write(folder.path(), &mut command);
     let daemon = Daemon::spawn(command, folder.path());
-    flood(&daemon, &handshakes(), |body| daemon.post(body).status == 200);
+    flood(&daemon, &handshakes(), |body| daemon.try_post(body).map(|answer| answer.status));
 }
 
 /// What slowhttptest saw in each second, by the names of its columns.
-fn slowhttptest(program: &Path, folder: &Path, url: &str, mode: &str) -> Vec<BTreeMap<String, u64>> {
+fn slowhttptest(program: &Path, folder: &Path, url: &str, mode: &str, length: &str) -> Vec<BTreeMap<String, u64>> {
     let mut command = Command::new(program);
-    command.args([mode, "-c", "500", "-r", "500", "-i", "1", "-l", "30", "-p", "10", "-g", "-o", "seen", "-u", url]);
+    command.args([mode, "-c", "500", "-r", "500", "-i", "1", "-l", length, "-p", "30", "-g", "-o", "seen", "-u", url]);
     let ran = command.current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
     assert!(ran.success(), "{ran}");
     let seen = fs::read_to_string(folder.join("seen.csv")).unwrap();
@@ -195,11 +213,14 @@ fn slowhttptest_gets_nowhere() {
     let Some(program) = tool("SLOWHTTPTEST", Path::new("slowhttptest")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::spawn(limited(folder.path()), folder.path());
-    for mode in ["-H", "-B"] {
-        let seconds = slowhttptest(&program, folder.path(), daemon.webhook(), mode);
+    // Slow heads and bodies are shut out long before it gives up. Slow readers have all of our short answers from the
+    // start, and take their time over what nobody holds for them any more: they stay until its end.
+    for (mode, length, stays) in [("-H", "120", false), ("-B", "120", false), ("-X", "10", true)] {
+        let seconds = slowhttptest(&program, folder.path(), daemon.webhook(), mode, length);
         let (first, last) = (&seconds[0], &seconds[seconds.len() - 1]);
-        assert!(seconds.len() < 30, "{mode}: all were shut out before it gave up: {seconds:?}");
-        assert!(last["Closed"] + last["Connected"] + last["Pending"] > 400, "{mode}: there was a crowd: {seconds:?}");
+        let all = length.parse::<usize>().expect("a number of seconds");
+        assert!(stays || seconds.len() < all, "{mode}: all were shut out before it gave up: {seconds:?}");
+        assert!(last["Closed"] + last["Connected"] + last["Pending"] > 250, "{mode}: there was a crowd: {seconds:?}");
         let up = first["Service Available"];
         assert!(up > 0 && seconds.iter().all(|second| second["Service Available"] == up), "{mode}: {seconds:?}");
     }

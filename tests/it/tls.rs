@@ -3,9 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use stream_live_exporter::clock::Stopwatch;
 
 use crate::connection::Connection;
-use crate::daemon::{Daemon, command, eventually, fixture, ran};
+use crate::daemon::{Daemon, LATENESS, command, eventually, fixture, ran};
+use crate::slow_clients::HANDSHAKE;
 
 const EXPIRY: &str = "stream_live_exporter_tls_certificate_expiry_timestamp_seconds{listener=\"webhook\"}";
 const RENEWED: &str = "certificate renewed";
@@ -71,8 +76,34 @@ fn notifications_arrive_over_tls() {
     let mut plain = Connection::open(daemon.public_address()).unwrap();
     plain.send(b"GET /-/healthy HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
     assert!(!plain.read_to_end().unwrap().starts_with(b"HTTP"), "plain HTTP is not answered");
-    let mut silent = Connection::open(daemon.public_address()).unwrap();
-    assert_eq!(silent.read_to_end().unwrap(), b"", "a handshake that dawdles is given up");
+}
+
+#[test]
+fn a_handshake_that_dawdles_is_given_up_by_either_listener() {
+    const LIMIT: Duration = Duration::from_secs(3);
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    Pair::new().write(folder.path(), &mut command);
+    fs::write(folder.path().join("web.yml"), "tls_server_config: {cert_file: tls.crt, key_file: tls.key}").unwrap();
+    command.arg("--web.config.file=web.yml");
+    // It is not the limit for idle connections that ends them.
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1h");
+    let daemon = Daemon::spawn(command, folder.path());
+    assert_eq!((daemon.get("/-/healthy").status, daemon.post(&fixture("connected")).status), (200, 200));
+    thread::scope(|scope| {
+        for address in [daemon.public_address(), daemon.private_address()] {
+            for beginning in [b"", HANDSHAKE] {
+                scope.spawn(move || {
+                    let since = Stopwatch::start();
+                    let mut connection = Connection::open(address).unwrap();
+                    connection.send(beginning).unwrap();
+                    assert_eq!(connection.read_to_end().unwrap(), b"", "{address}: nothing is said before a handshake");
+                    let took = since.elapsed();
+                    assert!(took > LIMIT / 2 && took < LIMIT + LATENESS, "{address}: {beginning:?}: {took:?}");
+                });
+            }
+        }
+    });
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
+
+use stream_live_exporter::clock::Stopwatch;
 
 use crate::connection::{Connection, exchange, request};
-use crate::daemon::{Daemon, command, fixture, notification};
+use crate::daemon::{Daemon, LATENESS, command, fixture, notification};
 
 const UNAUTHORIZED: &str = "401 Unauthorized | connection: close | content-length: 24 | content-type: application/json | \
                             {\"error\":\"unauthorized\"}";
@@ -130,7 +133,9 @@ fn a_body_that_dawdles_is_refused() {
         ("POST /webhook | AUTH | content-length: 2", "{"),
         ("POST /webhook | AUTH | transfer-encoding: chunked", "2\r\n{}\r\n"),
     ] {
+        let since = Stopwatch::start();
         check(&daemon, head, beginning, answer, Some("timeout"));
+        assert!(since.elapsed() < Duration::from_millis(200) + LATENESS, "{head}: {:?}", since.elapsed());
     }
 }
 

@@ -87,7 +87,8 @@ impl Poster {
         let _ = self.answered.send(());
     }
 
-    /// Posts on one kept-alive connection until it breaks; every third fact twice.
+    /// Posts on one kept-alive connection until it breaks; every third fact twice. Who is refused, because the disk is
+    /// held for longer than the daemon waits for it, tries again.
     fn post_until_killed(mut self) -> Self {
         let Ok(mut connection) = Connection::open(&self.address) else { return self };
         loop {
@@ -96,8 +97,14 @@ impl Poster {
             for outcome in outcomes {
                 let body = fact.body();
                 let head = format!("POST /webhook | cf-webhook-auth: {} | content-length: {}", self.secret, body.len());
-                let sent = connection.send(&request(&head, body.as_bytes()));
-                let Ok(answer) = sent.and_then(|()| connection.read_answer()) else {
+                let answer = loop {
+                    let sent = connection.send(&request(&head, body.as_bytes()));
+                    match sent.and_then(|()| connection.read_answer()) {
+                        Ok(answer) if answer.status == "503 Service Unavailable" => {}
+                        answer => break answer,
+                    }
+                };
+                let Ok(answer) = answer else {
                     if !self.accepted.contains(&fact) {
                         self.unanswered.insert(fact);
                     }

@@ -170,7 +170,9 @@ fn the_newest_deliveries_are_told_with_their_verdict_also_after_a_restart() {
 #[test]
 fn a_daemon_that_drains_says_so_and_answers_what_is_under_way() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
+    let mut patient = command(folder.path());
+    patient.env("STREAM_LIVE_EXPORTER__WEBHOOK__BODY_TIMEOUT", "60s");
+    let daemon = Daemon::spawn(patient, folder.path());
     assert_eq!(daemon.get("/-/ready"), Answer { status: 200, body: "ready\n".into() });
     let body = fixture("connected");
     let secret = daemon.secret();

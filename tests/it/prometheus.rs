@@ -219,6 +219,8 @@ fn what_prometheus_says_is_what_was_simulated() {
     truths.push(simulate(&daemon, folder.path(), "flapping", 6));
     prometheus.wait_for_scrape_after(now());
     check(&prometheus, &truths);
+    // A machine that has much else to do may let scrapes fail while the simulator posts: here is a second one of all.
+    prometheus.wait_for_scrape_after(now());
     check_counters_never_fell(&prometheus, began);
 }
 

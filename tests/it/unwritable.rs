@@ -55,14 +55,24 @@ fn a_full_queue_refuses_at_once_and_loses_nothing_that_it_took() {
     }
     let overloaded = "503 Service Unavailable | content-length: 33 | content-type: application/json | retry-after: 5 | \
                       {\"error\":\"overloaded, try again\"}";
-    // Whoever is in the queue waits for the disk; the first to be answered is one who is not.
-    assert_eq!(answered.recv_timeout(PATIENCE).unwrap().to_string(), overloaded);
+    // Whoever is in the queue waits for the disk; who is not is refused at once.
+    let mut answers = Vec::new();
+    while answers.last().is_none_or(|answer| answer != overloaded) {
+        answers.push(answered.recv_timeout(PATIENCE).unwrap().to_string());
+    }
     blocker.execute_batch("ROLLBACK").unwrap();
-    let answers: Vec<String> = (1..40).map(|_| answered.recv_timeout(PATIENCE).unwrap().to_string()).collect();
-    let recorded = answers.iter().filter(|answer| answer.ends_with("{\"outcome\":\"recorded\"}")).count();
-    let refused = answers.iter().filter(|answer| *answer == overloaded).count();
-    assert_eq!((recorded + refused, recorded > 0), (39, true), "{answers:?}");
-    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(recorded as f64));
+    answers.extend((answers.len()..40).map(|_| answered.recv_timeout(PATIENCE).unwrap().to_string()));
+    let count = |of: &dyn Fn(&str) -> bool| answers.iter().filter(|answer| of(answer)).count();
+    let recorded = count(&|answer| answer.ends_with("{\"outcome\":\"recorded\"}"));
+    let refused = count(&|answer| answer == overloaded);
+    // On a slow machine the daemon may have given up the one that waited for the disk.
+    let failed = count(&|answer| answer.ends_with("{\"error\":\"could not be recorded, try again\"}"));
+    assert_eq!((recorded + refused + failed, recorded + failed > 0), (40, true), "{answers:?}");
+    if failed > 0 {
+        daemon.wait_for("the journal can be written again");
+    }
+    assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
+    assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some((recorded + 1) as f64));
     let rejected = r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#;
-    assert_eq!(daemon.metric(rejected), Some((refused + 1) as f64));
+    assert_eq!(daemon.metric(rejected), Some(refused as f64));
 }

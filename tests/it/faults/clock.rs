@@ -8,6 +8,8 @@ use crate::daemon::{Daemon, command, notification};
 use crate::tools::tool;
 
 const CONNECTED_SECONDS: &str = "cloudflare_stream_live_input_connected_seconds_total";
+/// Longer than the test takes on any machine, and much less than the clock jumps, in seconds.
+const LONGEST: f64 = 1800.0;
 
 /// The library that stands between the daemon and the clock; `None` when it is to be skipped.
 fn faketime() -> Option<PathBuf> {
@@ -57,7 +59,7 @@ fn a_clock_that_jumps_either_way_loses_nothing_and_no_counter_falls() {
     };
     post(&daemon, "connected", 100);
     let mut shown = daemon.metric(&series).unwrap();
-    assert!((100.0..200.0).contains(&shown), "{shown}");
+    assert!((100.0..100.0 + LONGEST).contains(&shown), "{shown}");
 
     // Two hours ahead: the time that runs is that of the clock.
     let mut look = |daemon: &Daemon| {
@@ -67,12 +69,12 @@ fn a_clock_that_jumps_either_way_loses_nothing_and_no_counter_falls() {
         now
     };
     set_offset(folder.path(), "+7200s");
-    assert!((7300.0..7400.0).contains(&look(&daemon)));
+    assert!((7300.0..7300.0 + LONGEST).contains(&look(&daemon)));
     post(&daemon, "errored", 50);
     // An hour behind: what was shown stays shown. What seems to come from the future cannot be told from
     // nonsense; it is kept aside and counted as such.
     set_offset(folder.path(), "-3600s");
-    assert!((7300.0..7400.0).contains(&look(&daemon)));
+    assert!((7300.0..7300.0 + LONGEST).contains(&look(&daemon)));
     let answer = daemon.post(&sent_now("errored", 45));
     assert_eq!(answer.body, r#"{"outcome":"ignored"}"#);
     let ignored = r#"stream_live_exporter_notifications_ignored_total{reason="future"}"#;
@@ -88,14 +90,14 @@ fn a_clock_that_jumps_either_way_loses_nothing_and_no_counter_falls() {
     daemon = start(&library, folder.path());
     daemon.wait_for("the clock has gone back since the journal was written");
     shown = daemon.metric(&series).unwrap();
-    assert!(shown < 200.0, "{shown}");
+    assert!(shown < 100.0 + LONGEST, "{shown}");
     post(&daemon, "errored", 30);
     daemon.kill();
     set_offset(folder.path(), "+0s");
     daemon = start(&library, folder.path());
     assert!(daemon.metric(&series).unwrap() >= shown);
     post(&daemon, "disconnected", 0);
-    assert!((100.0..200.0).contains(&daemon.metric(&series).unwrap()));
+    assert!((100.0..100.0 + LONGEST).contains(&daemon.metric(&series).unwrap()));
     assert!(daemon.stop().success());
     assert_eq!(journaled(folder.path(), "data").len(), 5);
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stream_live_exporter::config::{DEFAULT, Settings, Sources};
 
-const DOCUMENTS: [&str; 15] = [
+const DOCUMENTS: [&str; 16] = [
     "README.md",
     "ARCHITECTURE.md",
     "METRICS.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 15] = [
     "CHANGELOG.md",
     "deploy/proxy/README.md",
     "docs/journal.md",
+    "docs/testing.md",
     "docs/runbooks.md",
     "deploy/alertmanager/README.md",
     "deploy/compose/README.md",
@@ -165,6 +166,69 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
         .collect()
 }
 
+/// What is in backquotes on a line.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// A path of this repository, such as `src/http/peer.rs` or `docs/`.
+fn is_path(text: &str) -> bool {
+    let folders = ["src/", "tests/", "docs/", "deploy/", "fuzz/", "benches/", "grafana/", "config/", "examples/"];
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    folders.iter().any(|folder| text.starts_with(folder)) && text.chars().all(plain)
+}
+
+/// The name of a test: a sentence.
+fn is_sentence(text: &str) -> bool {
+    text.matches('_').count() >= 2 && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// What is wrong with a line that names files and, after each, tests in it; and how many tests it names.
+fn check_tests(line: &str) -> (Vec<String>, usize) {
+    let (mut wrong, mut code, mut named) = (Vec::new(), None, 0);
+    for text in quoted(line) {
+        if is_path(text) {
+            code = fs::read_to_string(root().join(text)).ok();
+            if !root().join(text).exists() {
+                wrong.push(format!("there is no {text}"));
+            }
+        } else if let Some(code) = code.as_ref().filter(|_| is_sentence(text)) {
+            named += 1;
+            if !code.contains(&format!("fn {text}(")) {
+                wrong.push(format!("there is no {text} where it is said to be"));
+            }
+        }
+    }
+    (wrong, named)
+}
+
+#[test]
+fn every_threat_and_fault_names_tests_that_exist() {
+    let security = read("SECURITY.md");
+    let rows: Vec<_> = security.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| -")).collect();
+    let rows: Vec<_> =
+        rows.into_iter().filter(|row| !row.starts_with("| threat |") && !row.starts_with("| fault |")).collect();
+    assert!(rows.len() > 50, "both tables are read");
+    let mut wrong = Vec::new();
+    for row in rows {
+        let (problems, named) = check_tests(row.trim_end_matches('|').rsplit('|').next().unwrap_or_default());
+        wrong.extend(problems);
+        if named == 0 {
+            wrong.push(format!("no test is named: {row}"));
+        }
+    }
+    assert!(wrong.is_empty(), "SECURITY.md: {}", wrong.join("\n"));
+}
+
+#[test]
+fn the_files_and_tests_that_documents_name_exist() {
+    let wrong: Vec<_> = ["docs/testing.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"]
+        .into_iter()
+        .flat_map(|document| prose(&read(document)).flat_map(|line| check_tests(line).0).collect::<Vec<_>>())
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_reader_of_documents_sees_links_and_headings() {
     let markdown = "# One `two`, three!\n## Again\n## Again\n```\n# not a heading\n[not](a/link)\n```\n\
@@ -175,6 +239,11 @@ fn the_reader_of_documents_sees_links_and_headings() {
     assert!(follow("README.md", "no-such-file.md").is_err());
     assert!(follow("METRICS.md", "METRICS.md#no-such-heading").is_err());
     assert_eq!(follow("METRICS.md", "#metrics"), Ok(()));
+    let here = "`tests/it/documents.rs`";
+    let good = format!("{here} (`the_example_configuration_loads`, `EROFS`, `webhook.path`)");
+    assert_eq!(check_tests(&good), (Vec::new(), 1));
+    let bad = format!("{here} (`no_such_test_here`), `tests/it/no-such-file.rs` (`the_example_configuration_loads`)");
+    assert_eq!(check_tests(&bad).0.len(), 2);
 }
 
 #[test]

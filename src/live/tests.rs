@@ -296,6 +296,7 @@ fn identities_are_read_whole_and_in_order_or_not_at_all() {
     }
     let identities = fold.identities(&input_id(1)).unwrap();
     let encoded = identities.encode();
+    assert_eq!((identities.encoded_size(), encoded.len()), (24, 24));
     assert_eq!(Identities::decode(&encoded).as_ref(), Some(identities));
     assert_eq!(Identities::decode(&[&encoded[..], &[0]].concat()), None);
     assert_eq!(Identities::decode(&[&encoded[12..], &encoded[..12]].concat()), None);

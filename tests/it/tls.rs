@@ -1,8 +1,10 @@
 //! TLS on the public listener, and certificates that are renewed while it runs.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 
 use crate::connection::Connection;
 use crate::daemon::{Daemon, command, eventually, fixture, ran};
@@ -73,6 +75,51 @@ fn notifications_arrive_over_tls() {
     assert!(!plain.read_to_end().unwrap().starts_with(b"HTTP"), "plain HTTP is not answered");
     let mut silent = Connection::open(daemon.public_address()).unwrap();
     assert_eq!(silent.read_to_end().unwrap(), b"", "a handshake that dawdles is given up");
+}
+
+/// Somebody else.
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Checks that something happens beside more handshakes of a stranger than actix has room for by itself, and before
+/// the first of them is given up.
+fn check_beside_stalled_handshakes(address: &str, happens: impl Fn()) {
+    let workers = thread::available_parallelism().unwrap().get();
+    eventually("it happens while the handshakes stall", || {
+        let stalled: Vec<_> =
+            (0..256 * workers + 64).map(|_| Connection::open_from(STRANGER, address).unwrap()).collect();
+        happens();
+        stalled[0].is_open()
+    });
+}
+
+#[test]
+fn handshakes_of_a_stranger_that_stall_keep_nobody_else_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    Pair::new().write(folder.path(), &mut command);
+    fs::write(folder.path().join("web.yml"), "tls_server_config: {cert_file: tls.crt, key_file: tls.key}").unwrap();
+    command.arg("--web.config.file=web.yml");
+    let daemon = Daemon::spawn(command, folder.path());
+    check_beside_stalled_handshakes(daemon.public_address(), || {
+        assert_eq!(daemon.post(&fixture("save-and-test-properly")).status, 200);
+    });
+    check_beside_stalled_handshakes(daemon.private_address(), || assert_eq!(daemon.get("/metrics").status, 200));
+}
+
+#[test]
+fn a_handshake_takes_one_of_the_places_of_its_peer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    Pair::new().write(folder.path(), &mut command);
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", "3");
+    let daemon = Daemon::spawn(command, folder.path());
+    let address = daemon.public_address();
+    eventually("a fourth is shut out before the others are", || {
+        let stalled: Vec<_> = (0..3).map(|_| Connection::open_from(STRANGER, address).unwrap()).collect();
+        let beyond = Connection::open_from(STRANGER, address).unwrap().read_to_end().unwrap();
+        assert_eq!(beyond, b"", "it is told nothing");
+        stalled.iter().all(Connection::is_open)
+    });
 }
 
 #[test]

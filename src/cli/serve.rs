@@ -17,6 +17,7 @@ use actix_web::rt;
 use anyhow::{Context, anyhow, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::descriptors;
 use super::reload::{Reloader, door, limits};
 use crate::accept::Rejection;
 use crate::clock;
@@ -36,6 +37,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
         LogFormat::Json => Some(true),
     };
     let level = telemetry::init(settings.log.level, json);
+    descriptors::provide(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
     let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
     let private = listen("web.listen_address", &settings.web.listen_address)?;
     let journal = Journal::open(&settings.storage.path)?;

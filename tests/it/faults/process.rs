@@ -46,6 +46,51 @@ fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
     assert_eq!(journaled(folder.path(), "data").len(), 3);
 }
 
+/// A daemon that may have so many descriptors, and as many more as it asks for up to the second number.
+fn limited(prlimit: &Path, folder: &Path, soft: usize, hard: usize) -> Daemon {
+    let mut command = command_through(folder, prlimit, &[&format!("--nofile={soft}:{hard}")]);
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1s");
+    Daemon::spawn(command, folder)
+}
+
+#[test]
+fn without_descriptors_whoever_got_in_is_still_watched() {
+    const DESCRIPTORS: usize = 80;
+    let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = limited(&prlimit, folder.path(), DESCRIPTORS, DESCRIPTORS);
+    // A request, and a second head that does not end: only the watch ends such a connection.
+    let dawdling = [&request("GET /-/healthy", b"")[..], b"G"].concat();
+    let dawdle = || {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(&dawdling).unwrap();
+        connection
+    };
+    let crowd: Vec<_> = (0..2 * DESCRIPTORS).map(|_| dawdle()).collect();
+    for mut connection in crowd {
+        assert_eq!(connection.read_answer().unwrap().status, "200 OK");
+        assert_eq!(connection.read_to_end().unwrap(), b"");
+    }
+    assert_eq!(daemon.post(&event(1)).status, 200);
+}
+
+#[test]
+fn descriptors_are_asked_for_and_too_few_are_warned_of() {
+    let warning = "there may be fewer open files than connections need; those beyond wait until others end";
+    let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
+    // 1024 connections, 512 on the private listener, and some for itself.
+    for (hard, warned) in [(1663, true), (1664, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = limited(&prlimit, folder.path(), 100, hard);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft = files.split_whitespace().nth(3).unwrap();
+        assert_eq!(soft, hard.to_string());
+        let told: Vec<_> = daemon.log().into_iter().filter(|line| line["message"] == warning).collect();
+        assert_eq!(told.len(), usize::from(warned), "{hard}: {told:?}");
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once_and_loses_nothing() {
     for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
+use std::time::SystemTime;
 
 use crate::connection::Connection;
 use crate::daemon::{Daemon, command, eventually, fixture, ran};
@@ -35,6 +36,11 @@ impl Pair {
     /// Writes both files, and has the daemon use them.
     pub fn write(&self, folder: &Path, command: &mut Command) {
         self.renew(folder);
+        Self::name(command);
+    }
+
+    /// Has the daemon use the files, wherever they come from.
+    fn name(command: &mut Command) {
         for (key, file) in [("CERT", "tls.crt"), ("KEY", "tls.key")] {
             command.env(format!("STREAM_LIVE_EXPORTER__WEBHOOK__TLS_{key}_FILE"), file);
         }
@@ -147,6 +153,33 @@ fn a_renewed_certificate_takes_over_once_it_is_whole() {
     daemon.wait_for(RENEWED);
     assert!(old.healthy(&daemon).is_err(), "the old one is not served any more");
     assert_eq!(daemon.metric(EXPIRY), Some(2_240_611_200.0));
+}
+
+#[test]
+fn a_certificate_is_renewed_although_no_time_and_no_length_tells_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (Pair::until(2040), Pair::until(2041));
+    let write = |file: &str, content: &str| {
+        let path = folder.path().join(file);
+        // Blank lines behind PEM are nothing.
+        fs::write(&path, format!("{content:\n<2000}")).unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    };
+    write("tls.crt", &old.certificate.pem());
+    write("tls.key", &old.key);
+    let mut command = command(folder.path());
+    Pair::name(&mut command);
+    let daemon = Daemon::spawn(command, folder.path());
+    assert_eq!(old.healthy(&daemon), Ok(200));
+    // The key is written first, and seen before its certificate.
+    write("tls.key", &new.key);
+    eventually("the files are looked at again", || {
+        assert_eq!(old.healthy(&daemon), Ok(200));
+        daemon.log().iter().any(|line| line["message"] == KEPT)
+    });
+    write("tls.crt", &new.certificate.pem());
+    eventually("the new certificate is served", || new.healthy(&daemon) == Ok(200));
+    daemon.wait_for(RENEWED);
 }
 
 #[test]

@@ -19,7 +19,7 @@ mod published;
 mod restore;
 mod unsaved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -93,6 +93,8 @@ pub struct Limits {
     pub forget_after: Duration,
     /// The configured inputs.
     pub configured: BTreeMap<InputId, Configured>,
+    /// The names of the valid secrets; when others were last used is forgotten.
+    pub secrets: BTreeSet<String>,
 }
 
 /// The queue is full, or nobody works it off any more.

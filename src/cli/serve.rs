@@ -60,7 +60,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     if let Some(web_config) = web_config.clone().filter(|web_config| web_config.has_tls()) {
         metrics.watch_certificate("web", move || web_config.not_after());
     }
-    let recorder = recorder::start(journal, limits(&settings), settings.webhook.queue_size, metrics.clone())
+    let recorder = recorder::start(journal, limits(&settings, &secrets), settings.webhook.queue_size, metrics.clone())
         .context("the recorder's thread cannot be started")?;
     let path = settings.webhook.path.clone();
     let webhook = Arc::new(Webhook::new(path, door(&settings, &secrets), recorder.handle.clone(), metrics.clone()));

@@ -218,6 +218,7 @@ impl Recorder {
             self.unsaved.change_rules();
             self.stale = true;
         }
+        self.stale |= self.fold.keep_secrets(limits.secrets.clone());
         self.fold.configure(limits.configured.clone());
         self.limits = limits;
         self.republish();

@@ -15,7 +15,13 @@ use crate::metrics::LabelValues;
 fn limits() -> Limits {
     let rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100 };
     let day = Duration::from_secs(86_400);
-    Limits { rules, retention: day, forget_after: Duration::ZERO, configured: BTreeMap::new() }
+    Limits {
+        rules,
+        retention: day,
+        forget_after: Duration::ZERO,
+        configured: BTreeMap::new(),
+        secrets: ["default".to_owned()].into(),
+    }
 }
 
 fn recorder(folder: &Path) -> Running {

@@ -132,16 +132,8 @@ impl Recorder {
             match self.expire() {
                 // There may be more: next time round, after what waits by then.
                 Ok(EXPIRED_AT_ONCE) => return,
-                Ok(_) => {
-                    let forgotten = self.forget_silent_inputs();
-                    if forgotten > 0 {
-                        // Before there are more, so that few rows go at once.
-                        self.save_next_slice();
-                    }
-                    if forgotten == FORGOTTEN_AT_ONCE {
-                        return;
-                    }
-                }
+                Ok(_) if self.forget_silent_inputs() == FORGOTTEN_AT_ONCE => return,
+                Ok(_) => {}
                 Err(error) => self.tried_to_write(Err(error)),
             }
             self.since_expiry = Stopwatch::start();
@@ -205,6 +197,11 @@ impl Recorder {
         self.unsaved.forget(forgotten, self.journal.last_seq());
         self.republish();
         count
+        if count > 0 {
+            // Before it is seen, so that no crash brings them back; and before there are more, so that few rows go at
+            // once.
+            self.save_next_slice();
+        }
     }
 
     pub(super) fn adopt(&mut self, limits: Limits) {

@@ -244,6 +244,17 @@ fn a_reload_that_changes_no_rules_leaves_the_checkpoint_for_its_time() {
     assert!(!recorder.unsaved.is_empty());
 }
 
+#[test]
+fn what_is_forgotten_is_so_before_it_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { forget_after: Duration::from_nanos(1), ..limits() };
+    let mut recorder = idle_recorder(folder.path(), limits);
+    recorder.take(Message::Deliver(delivery(event(1, EventKind::Disconnected, 30)), oneshot::channel().0));
+    recorder.save_checkpoint().unwrap();
+    assert_eq!(recorder.forget_silent_inputs(), 1);
+    check_crash(folder.path(), &recorder);
+}
+
 /// What a restart after a crash at this moment would know is what the recorder knows.
 fn check_crash(folder: &Path, recorder: &Recorder) {
     let restored = restore(&Journal::open_to_read(folder).unwrap(), limits().rules).unwrap();

@@ -14,6 +14,7 @@
 //! end.
 
 mod batch;
+mod calendar;
 mod duties;
 mod published;
 mod restore;
@@ -38,6 +39,7 @@ use crate::event::{Configured, IgnoredReason, InputId, Notification, Timestamp};
 use crate::journal::{self, Journal, JournalError};
 use crate::live::{Fold, Rules};
 use crate::metrics::Exporter;
+use calendar::Calendar;
 use published::Published;
 use unsaved::Unsaved;
 
@@ -226,6 +228,7 @@ struct Recorder {
     /// From one slice of a checkpoint to the next.
     pause: Duration,
     since_expiry: Stopwatch,
+    calendar: Calendar,
     /// The newest event's `recorded_at`.
     recorded_until: Timestamp,
     finished: bool,

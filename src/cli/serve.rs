@@ -49,7 +49,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let certificate = certificate.transpose()?.map(Arc::new);
     let web_config = settings.web.config_file.clone().map(WebConfig::load);
     let web_config = web_config.transpose().context("web.config_file")?.map(Arc::new);
-    warn_of_exposure(&private, web_config.as_deref())?;
+    WebConfig::watch_exposure(web_config.as_deref(), &private)?;
 
     let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
     let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));
@@ -182,17 +182,6 @@ impl Signals {
 fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
     let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
     http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-/// Says loudly what is open to others on a listener that they can reach.
-fn warn_of_exposure(private: &[TcpListener], web_config: Option<&WebConfig>) -> anyhow::Result<()> {
-    for listener in private {
-        let address = listener.local_addr()?;
-        if let Some(exposure) = WebConfig::exposure(web_config).filter(|_| !address.ip().to_canonical().is_loopback()) {
-            tracing::warn!(%address, exposure, "the private listener is not on loopback");
-        }
-    }
-    Ok(())
 }
 
 /// Says where everything is: to a person in a few lines, to a machine in the log.

@@ -11,11 +11,14 @@ use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt;
 use anyhow::{Context, anyhow, bail};
+use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::descriptors;
 use super::reload::{Reloader, door, limits};
@@ -91,7 +94,7 @@ struct Daemon {
 impl Daemon {
     async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
         let Self {
-            recorder: Running { handle, restored, mut ended, thread },
+            recorder: Running { handle, restored, mut ended, thread: recording },
             webhook,
             connection_limits,
             certificate,
@@ -124,7 +127,7 @@ impl Daemon {
             }
             if !has_ended {
                 // That waits for room in the queue; the signals must not.
-                std::thread::spawn(move || handle.finish());
+                thread::spawn(move || handle.finish());
                 // It is dropped, and tells nothing else.
                 let _ = ended.await;
             }
@@ -134,7 +137,7 @@ impl Daemon {
             () = stopped => {}
             () = signals.terminated(&reloader) => bail!("ended at once by a second signal; nothing that was answered 2xx is lost"),
         }
-        thread.join().map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
+        recording.join().map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -152,6 +155,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Fails when the reload that is under way has ended.
+    reloading: Option<oneshot::Receiver<()>>,
 }
 
 impl Signals {
@@ -160,23 +165,39 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            reloading: None,
         })
     }
 
-    /// Waits until the daemon is to end, and reloads on SIGHUP until then.
+    /// Waits until the daemon is to end, and reloads on SIGHUP until then, one after the other.
+    ///
+    /// A reload waits for room in the queue, which there is none of while a disk hangs: signals do not wait with it.
     async fn terminated(&mut self, reloader: &Arc<Reloader>) {
+        let Self { terminate, interrupt, hangup, reloading } = self;
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    let reloader = reloader.clone();
-                    // The outcome is logged and exposed where it happens.
-                    let _ = rt::task::spawn_blocking(move || reloader.reload()).await;
-                }
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                // Signals that come meanwhile are one that comes then.
+                _ = hangup.recv(), if reloading.is_none() => *reloading = Some(reload(reloader.clone())),
+                Some(_) = OptionFuture::from(reloading.as_mut()) => *reloading = None,
             }
         }
     }
+}
+
+/// Reloads on a thread that nobody joins: the end of the daemon does not wait for it.
+fn reload(reloader: Arc<Reloader>) -> oneshot::Receiver<()> {
+    let (tell_ended, ended) = oneshot::channel();
+    let started = thread::Builder::new().name("reload".into()).spawn(move || {
+        let _told_at_the_end = tell_ended;
+        // The outcome is logged and exposed where it happens.
+        let _ = reloader.reload();
+    });
+    if let Err(error) = started {
+        tracing::error!(%error, "the configuration was not reloaded; the one before stays in force");
+    }
+    ended
 }
 
 fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {

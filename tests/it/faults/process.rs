@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use super::{Fault, check_restart, command_through, event, journaled, post, post_on, recorder, strace};
+use super::{Fault, check_restart, command_through, event, journaled, post, post_on, posting, recorder, strace};
 use crate::connection::{Connection, exchange, request};
-use crate::daemon::{Daemon, PATIENCE, eventually};
+use crate::daemon::{Daemon, PATIENCE, command, eventually};
 use crate::tools::tool;
 
 #[test]
@@ -111,6 +111,39 @@ fn a_second_signal_ends_it_at_once_and_loses_nothing() {
         assert!(slow.read_answer().is_err(), "{first}, {second}");
         check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1]));
     }
+}
+
+#[test]
+fn signals_are_heard_while_a_reload_waits_for_a_disk_that_hangs() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__QUEUE_SIZE", "1");
+    let daemon = Daemon::spawn(command, folder.path());
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    let hung = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=600s"]);
+    // The disk has one, the queue another: there is no room for anybody.
+    let mut waiting = Vec::new();
+    eventually("the queue is full", || {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(&posting(daemon.secret(), &event(2 + waiting.len() as u64))).unwrap();
+        waiting.push(connection);
+        daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#) > Some(0.0)
+    });
+    let reloaded_at = || daemon.metric("stream_live_exporter_config_last_reload_success_timestamp_seconds");
+    let before = reloaded_at();
+    daemon.signal("HUP");
+    eventually("the reload is under way", || reloaded_at() > before);
+    daemon.signal("TERM");
+    daemon.wait_for("shutting down: answering what is under way");
+    daemon.signal("TERM");
+    let status = || std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    eventually("it has ended but for the thread that the disk holds", || status().contains("State:\tZ"));
+    drop(hung);
+    assert_eq!(daemon.wait().code(), Some(1));
+    // The disk may have done what it was asked, or not.
+    let sent = (1..2 + waiting.len() as u64).collect();
+    check_restart(folder.path(), &BTreeSet::from([1]), &sent);
 }
 
 #[test]

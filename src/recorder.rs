@@ -52,7 +52,7 @@ pub struct Delivery {
     pub secret: Arc<str>,
     /// What it says.
     pub notification: Notification,
-    /// Its body, kept when it is ignored.
+    /// Its body when it is ignored, to be kept; nobody reads that of others.
     pub body: Bytes,
 }
 

@@ -90,12 +90,14 @@ const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// the first of them is given up.
 fn check_beside_stalled_handshakes(address: &str, happens: impl Fn()) {
     let workers = thread::available_parallelism().unwrap().get();
-    eventually("it happens while the handshakes stall", || {
+    let at_once = || {
         let stalled: Vec<_> =
             (0..256 * workers + 64).map(|_| Connection::open_from(STRANGER, address).unwrap()).collect();
         happens();
         stalled[0].is_open()
-    });
+    };
+    // A busy machine may need more than one try.
+    assert!((0..5).any(|_| at_once()), "it never happens while the handshakes stall");
 }
 
 #[test]
@@ -120,12 +122,13 @@ fn a_handshake_takes_one_of_the_places_of_its_peer() {
     command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", "3");
     let daemon = Daemon::spawn(command, folder.path());
     let address = daemon.public_address();
-    eventually("a fourth is shut out before the others are", || {
+    let shut_out = || {
         let stalled: Vec<_> = (0..3).map(|_| Connection::open_from(STRANGER, address).unwrap()).collect();
         let beyond = Connection::open_from(STRANGER, address).unwrap().read_to_end().unwrap();
         assert_eq!(beyond, b"", "it is told nothing");
         stalled.iter().all(Connection::is_open)
-    });
+    };
+    assert!((0..5).any(|_| shut_out()), "a fourth is never shut out before the others are");
 }
 
 #[test]

@@ -14,12 +14,13 @@
 //! end.
 
 mod batch;
+mod calendar;
 mod duties;
 mod published;
 mod restore;
 mod unsaved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -38,6 +39,7 @@ use crate::event::{Configured, IgnoredReason, InputId, Notification, Timestamp};
 use crate::journal::{self, Journal, JournalError};
 use crate::live::{Fold, Rules};
 use crate::metrics::Exporter;
+use calendar::Calendar;
 use published::Published;
 use unsaved::Unsaved;
 
@@ -50,7 +52,7 @@ pub struct Delivery {
     pub secret: Arc<str>,
     /// What it says.
     pub notification: Notification,
-    /// Its body, kept when it is ignored.
+    /// Its body when it is ignored, to be kept; nobody reads that of others.
     pub body: Bytes,
 }
 
@@ -93,6 +95,8 @@ pub struct Limits {
     pub forget_after: Duration,
     /// The configured inputs.
     pub configured: BTreeMap<InputId, Configured>,
+    /// The names of the valid secrets; when others were last used is forgotten.
+    pub secrets: BTreeSet<String>,
 }
 
 /// The queue is full, or nobody works it off any more.
@@ -224,6 +228,7 @@ struct Recorder {
     /// From one slice of a checkpoint to the next.
     pause: Duration,
     since_expiry: Stopwatch,
+    calendar: Calendar,
     /// The newest event's `recorded_at`.
     recorded_until: Timestamp,
     finished: bool,

@@ -3,6 +3,7 @@
 mod flags;
 mod serve;
 mod reload;
+mod descriptors;
 mod check_config;
 mod simulate;
 mod journal;

@@ -67,7 +67,7 @@ impl Reloader {
     fn apply(&self, settings: &Settings, secrets: &Secrets) {
         self.level.set(settings.log.level);
         self.webhook.set_door(door(settings, secrets));
-        self.recorder.adopt(limits(settings));
+        self.recorder.adopt(limits(settings, secrets));
     }
 
     /// What the private listener serves from.
@@ -96,12 +96,13 @@ pub(super) fn door(settings: &Settings, secrets: &Secrets) -> Door {
 }
 
 /// The recorder's limits as configured.
-pub(super) fn limits(settings: &Settings) -> Limits {
+pub(super) fn limits(settings: &Settings, secrets: &Secrets) -> Limits {
     let inputs = &settings.inputs;
     Limits {
         rules: Rules { reconnect_window: inputs.reconnect_window, max_inputs: inputs.max },
         retention: settings.storage.retention,
         forget_after: inputs.forget_after,
         configured: inputs.configured.clone(),
+        secrets: secrets.named.iter().map(|(name, _)| name.clone()).collect(),
     }
 }

@@ -11,12 +11,16 @@ use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt;
 use anyhow::{Context, anyhow, bail};
+use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
+use super::descriptors;
 use super::reload::{Reloader, door, limits};
 use crate::accept::Rejection;
 use crate::clock;
@@ -36,6 +40,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
         LogFormat::Json => Some(true),
     };
     let level = telemetry::init(settings.log.level, json);
+    descriptors::provide(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
     let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
     let private = listen("web.listen_address", &settings.web.listen_address)?;
     let journal = Journal::open(&settings.storage.path)?;
@@ -47,7 +52,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let certificate = certificate.transpose()?.map(Arc::new);
     let web_config = settings.web.config_file.clone().map(WebConfig::load);
     let web_config = web_config.transpose().context("web.config_file")?.map(Arc::new);
-    warn_of_exposure(&private, web_config.as_deref())?;
+    WebConfig::watch_exposure(web_config.as_deref(), &private)?;
 
     let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
     let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));
@@ -58,7 +63,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     if let Some(web_config) = web_config.clone().filter(|web_config| web_config.has_tls()) {
         metrics.watch_certificate("web", move || web_config.not_after());
     }
-    let recorder = recorder::start(journal, limits(&settings), settings.webhook.queue_size, metrics.clone())
+    let recorder = recorder::start(journal, limits(&settings, &secrets), settings.webhook.queue_size, metrics.clone())
         .context("the recorder's thread cannot be started")?;
     let path = settings.webhook.path.clone();
     let webhook = Arc::new(Webhook::new(path, door(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
@@ -89,7 +94,7 @@ struct Daemon {
 impl Daemon {
     async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
         let Self {
-            recorder: Running { handle, restored, mut ended, thread },
+            recorder: Running { handle, restored, mut ended, thread: recording },
             webhook,
             connection_limits,
             certificate,
@@ -122,7 +127,7 @@ impl Daemon {
             }
             if !has_ended {
                 // That waits for room in the queue; the signals must not.
-                std::thread::spawn(move || handle.finish());
+                thread::spawn(move || handle.finish());
                 // It is dropped, and tells nothing else.
                 let _ = ended.await;
             }
@@ -132,7 +137,7 @@ impl Daemon {
             () = stopped => {}
             () = signals.terminated(&reloader) => bail!("ended at once by a second signal; nothing that was answered 2xx is lost"),
         }
-        thread.join().map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
+        recording.join().map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
         tracing::info!("stopped");
         Ok(ExitCode::SUCCESS)
     }
@@ -150,6 +155,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// Fails when the reload that is under way has ended.
+    reloading: Option<oneshot::Receiver<()>>,
 }
 
 impl Signals {
@@ -158,39 +165,44 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            reloading: None,
         })
     }
 
-    /// Waits until the daemon is to end, and reloads on SIGHUP until then.
+    /// Waits until the daemon is to end, and reloads on SIGHUP until then, one after the other.
+    ///
+    /// A reload waits for room in the queue, which there is none of while a disk hangs: signals do not wait with it.
     async fn terminated(&mut self, reloader: &Arc<Reloader>) {
+        let Self { terminate, interrupt, hangup, reloading } = self;
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    let reloader = reloader.clone();
-                    // The outcome is logged and exposed where it happens.
-                    let _ = rt::task::spawn_blocking(move || reloader.reload()).await;
-                }
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                // Signals that come meanwhile are one that comes then.
+                _ = hangup.recv(), if reloading.is_none() => *reloading = Some(reload(reloader.clone())),
+                Some(_) = OptionFuture::from(reloading.as_mut()) => *reloading = None,
             }
         }
     }
 }
 
+/// Reloads on a thread that nobody joins: the end of the daemon does not wait for it.
+fn reload(reloader: Arc<Reloader>) -> oneshot::Receiver<()> {
+    let (tell_ended, ended) = oneshot::channel();
+    let started = thread::Builder::new().name("reload".into()).spawn(move || {
+        let _told_at_the_end = tell_ended;
+        // The outcome is logged and exposed where it happens.
+        let _ = reloader.reload();
+    });
+    if let Err(error) = started {
+        tracing::error!(%error, "the configuration was not reloaded; the one before stays in force");
+    }
+    ended
+}
+
 fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
     let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
     http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-/// Says loudly what is open to others on a listener that they can reach.
-fn warn_of_exposure(private: &[TcpListener], web_config: Option<&WebConfig>) -> anyhow::Result<()> {
-    for listener in private {
-        let address = listener.local_addr()?;
-        if let Some(exposure) = WebConfig::exposure(web_config).filter(|_| !address.ip().to_canonical().is_loopback()) {
-            tracing::warn!(%address, exposure, "the private listener is not on loopback");
-        }
-    }
-    Ok(())
 }
 
 /// Says where everything is: to a person in a few lines, to a machine in the log.

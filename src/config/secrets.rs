@@ -13,6 +13,8 @@ use super::{InvalidConfig, environment_name};
 const OWN_SECRET_NAME: &str = "default";
 /// Its file in the data folder.
 const OWN_SECRET_FILE: &str = "webhook-secret";
+/// What it is called until it is whole: as nobody would call a secret.
+const UNFINISHED_SECRET_FILE: &str = ".webhook-secret.unfinished";
 
 /// A secret, which no formatting shows.
 #[derive(Clone, PartialEq, Eq)]
@@ -141,10 +143,10 @@ fn read(path: &Path) -> Result<Secret, Problem> {
 }
 
 fn own_secret(file: &Path) -> Result<Secret, Problem> {
-    if !file.exists() {
-        make(file).map_err(|error| {
-            Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}"))
-        })?;
+    let problem = |error| Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}"));
+    // What cannot be looked at is not taken for missing.
+    if !file.try_exists().map_err(problem)? {
+        make(file).map_err(problem)?;
     }
     read(file)
 }
@@ -154,8 +156,13 @@ fn make(file: &Path) -> io::Result<()> {
     let mut random = [0u8; 32];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let unfinished = file.with_extension("new");
-    let mut output = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let unfinished = file.with_file_name(UNFINISHED_SECRET_FILE);
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        // A start that was cut off may have left it.
+        Ok(()) | Err(_) => {}
+    }
+    let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     writeln!(output, "{secret}")?;
     output.sync_all()?;
     fs::rename(&unfinished, file)

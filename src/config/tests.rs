@@ -4,7 +4,7 @@ mod properties;
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::{fs, path::Path};
 
 use super::*;
@@ -324,6 +324,23 @@ fn without_a_secret_one_is_made_for_its_owner_alone_and_kept() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(made.own_file.as_deref(), Some(file.as_path()));
     assert_eq!(load_secrets(&settings).unwrap(), made);
+}
+
+#[test]
+fn a_secret_that_is_made_takes_the_place_of_no_other_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = load("site.toml", "", &[], &[("storage.path", folder.path().to_str().unwrap())]).unwrap();
+    let named = ["webhook-secret.new", "webhook-secret.old", "webhook-secret-2"];
+    named.iter().for_each(|name| fs::write(folder.path().join(name), "Cloudflare's\n").unwrap());
+    // A start that was cut off has left it, or somebody who wants to read ours.
+    let elsewhere = folder.path().join("elsewhere");
+    symlink(&elsewhere, folder.path().join(".webhook-secret.unfinished")).unwrap();
+    load_secrets(&settings).unwrap();
+    for name in named {
+        assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "Cloudflare's\n", "{name}");
+    }
+    assert!(!elsewhere.exists());
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
 }
 
 #[test]

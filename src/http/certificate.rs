@@ -1,15 +1,17 @@
 //! A TLS certificate that may be renewed under our feet.
 //!
-//! Its two files are looked at when somebody connects, at most once a second. What changed is read
-//! anew, and takes over when it is a pair: a certificate without its key, half a file, a file that is
-//! gone for a moment leave the one before in force, and are told once.
+//! Its two files are read when somebody connects, at most once a second. What differs from the pair in
+//! force takes over when it is a pair itself: a certificate without its key, half a file, a file that
+//! cannot be read for a moment leave the one before in force, are told once, and tried again.
+//!
+//! Contents are compared, not times of change: two changes may have the same time.
 
 use std::error::Error as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -24,7 +26,7 @@ use x509_parser::prelude::FromDer;
 use crate::clock::Stopwatch;
 use crate::event::Timestamp;
 
-/// The files are looked at so often at the most.
+/// The files are read so often at the most.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The files of a certificate and its key, both PEM. The first certificate of the file is the
@@ -64,7 +66,10 @@ pub struct Certificate {
 #[derive(Debug)]
 struct State {
     pair: Pair,
-    stamps: Option<Stamps>,
+    /// What the pair was made of.
+    pems: Pems,
+    /// Why what the files hold now has not taken over; none while that is the pair in force.
+    problem: Option<String>,
     looked: Stopwatch,
 }
 
@@ -75,8 +80,8 @@ pub(super) struct Pair {
     pub(super) not_after: Timestamp,
 }
 
-/// What changes when a file does.
-type Stamps = [(SystemTime, u64); 2];
+/// What the files hold: the certificates, and the key.
+type Pems = [Vec<u8>; 2];
 
 impl Certificate {
     /// Reads the files.
@@ -85,9 +90,9 @@ impl Certificate {
     ///
     /// What is wrong with which file.
     pub fn load(files: CertificateFiles) -> Result<Self, InvalidCertificate> {
-        let stamps = files.stamps();
-        let pair = files.read()?;
-        Ok(Self { files, state: Mutex::new(State { pair, stamps, looked: Stopwatch::start() }) })
+        let pems = files.read()?;
+        let pair = files.parse(&pems)?;
+        Ok(Self { files, state: Mutex::new(State { pair, pems, problem: None, looked: Stopwatch::start() }) })
     }
 
     /// The end of its validity.
@@ -105,19 +110,23 @@ impl Certificate {
     }
 
     fn renew(&self, state: &mut State) {
-        let stamps = self.files.stamps();
-        if stamps == state.stamps {
+        let read = self.files.read();
+        if read.as_ref().is_ok_and(|pems| *pems == state.pems) {
+            state.problem = None;
             return;
         }
-        state.stamps = stamps;
-        match self.files.read() {
-            Ok(pair) => {
+        match read.and_then(|pems| Ok((self.files.parse(&pems)?, pems))) {
+            Ok((pair, pems)) => {
                 tracing::info!(not_after = %pair.not_after, "certificate renewed");
-                state.pair = pair;
+                (state.pair, state.pems, state.problem) = (pair, pems, None);
             }
             Err(invalid) => {
                 let cause = invalid.source().map(ToString::to_string);
-                tracing::warn!(problem = %invalid, cause, "the certificate cannot be renewed; the one before stays in force");
+                let problem = Some(format!("{invalid} {cause:?}"));
+                if state.problem != problem {
+                    tracing::warn!(problem = %invalid, cause, "the certificate cannot be renewed; the one before stays in force");
+                    state.problem = problem;
+                }
             }
         }
     }
@@ -139,18 +148,13 @@ pub(super) fn server_config(certificate: Arc<Certificate>) -> ServerConfig {
 }
 
 impl CertificateFiles {
-    /// `None` while one of them is missing.
-    fn stamps(&self) -> Option<Stamps> {
-        let stamp = |path: &Path| {
-            let metadata = fs::metadata(path).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        Some([stamp(&self.certificate)?, stamp(&self.key)?])
+    fn read(&self) -> Result<Pems, InvalidCertificate> {
+        let read = |path: &Path| fs::read(path).map_err(|error| InvalidCertificate::Unreadable(path.to_owned(), error));
+        Ok([read(&self.certificate)?, read(&self.key)?])
     }
 
-    fn read(&self) -> Result<Pair, InvalidCertificate> {
-        let read = |path: &Path| fs::read(path).map_err(|error| InvalidCertificate::Unreadable(path.to_owned(), error));
-        Pair::parse((&self.certificate, &read(&self.certificate)?), (&self.key, &read(&self.key)?))
+    fn parse(&self, [certificate, key]: &Pems) -> Result<Pair, InvalidCertificate> {
+        Pair::parse((&self.certificate, certificate), (&self.key, key))
     }
 }
 

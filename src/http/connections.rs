@@ -3,25 +3,21 @@
 //! actix bounds the first request of a connection in time, and an idle one. It knows no limit for a
 //! head that dawdles later on, nor for an answer that nobody takes, nor how many connections one
 //! peer holds. So every connection has a watch: unless a request begins or is answered within the
-//! idle timeout, its socket is shut down, whatever it was waiting for. Each request winds the watch
-//! up again, so a proxy keeps its connections.
+//! idle timeout, it is closed, whatever it was waiting for. Each request winds the watch up again, so a
+//! proxy keeps its connections.
 //!
-//! A connection beyond the limits, of all or of one peer, is closed before it is read.
+//! A connection beyond the limits, of all or of one peer, is closed before it is read: also before its
+//! TLS handshake.
 
-use std::any::Any;
-use std::cell::{Cell, OnceCell};
-use std::net::{IpAddr, Shutdown, TcpStream};
-use std::os::fd::AsFd;
-use std::rc::{Rc, Weak};
+use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::MessageBody;
-use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
-use actix_web::rt;
-use tokio::task::AbortHandle;
+use actix_web::rt::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::places::{Place, Places};
@@ -38,50 +34,69 @@ pub struct ConnectionLimits {
 }
 
 /// The open connections of one listener.
-#[derive(Debug)]
 pub(super) struct Connections {
     places: Arc<Places>,
     idle_timeout: Duration,
+    exempt: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 impl Connections {
-    pub(super) fn new(limits: ConnectionLimits) -> Arc<Self> {
+    /// None as yet. The limit of one peer does not hold for those that are `exempt`.
+    pub(super) fn new(limits: ConnectionLimits, exempt: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Arc<Self> {
         let ConnectionLimits { total, per_peer, idle_timeout } = limits;
-        Arc::new(Self { places: Places::new(total, per_peer), idle_timeout })
+        Arc::new(Self { places: Places::new(total, per_peer), idle_timeout, exempt: Box::new(exempt) })
     }
 
-    /// Takes a new connection in, or shuts it down. The limit of one peer does not hold for `exempt`.
-    pub(super) fn admit(self: &Arc<Self>, io: &dyn Any, data: &mut Extensions, exempt: impl Fn(IpAddr) -> bool) {
-        let plain = io.downcast_ref::<rt::net::TcpStream>();
-        let secured = || io.downcast_ref::<TlsStream<rt::net::TcpStream>>().map(|stream| stream.get_ref().0);
-        let stream = plain.or_else(secured).expect("the listeners speak TCP, or TLS over it");
-        // A peer that has gone already has no address, and nothing to be told.
-        let (Ok(peer), Ok(socket)) = (stream.peer_addr(), stream.as_fd().try_clone_to_owned()) else { return };
-        let socket = TcpStream::from(socket);
-        match self.places.take(peer.ip(), exempt(peer.ip())) {
-            Some(place) => _ = data.insert(Connection::watched(socket, place, self.idle_timeout)),
-            None => shut_down(&socket),
-        }
+    pub(super) fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
+    }
+
+    /// Takes in whoever has connected, unless there is no place. A peer that has gone already has no address, and
+    /// needs none.
+    pub(super) fn admit(&self, stream: &TcpStream) -> Option<Admission> {
+        let peer = stream.peer_addr().ok()?.ip();
+        let place = self.places.take(peer, (self.exempt)(peer))?;
+        Some(Admission { place, watch: Watch::new(self.idle_timeout) })
     }
 }
 
-/// A connection that was taken in; what its requests see of it.
-struct Connection {
-    socket: TcpStream,
+/// A connection that was taken in.
+pub(super) struct Admission {
+    place: Place,
+    watch: Watch,
+}
+
+impl Admission {
+    /// Lets the connection be served as long as its watch runs, and holds its place until it is closed.
+    pub(super) async fn watch<E>(self, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        let ended = async {
+            tokio::select! {
+                biased;
+                ended = served => ended,
+                // What was being served is dropped, and with it the socket.
+                () = run_down() => Ok(()),
+            }
+        };
+        let ended = WATCH.scope(self.watch, ended).await;
+        drop(self.place);
+        ended
+    }
+}
+
+/// By when the next request of a connection must begin or be answered.
+struct Watch {
     deadline: Cell<Instant>,
     idle_timeout: Duration,
-    watch: OnceCell<AbortHandle>,
-    _place: Place,
 }
 
-impl Connection {
-    /// Takes the place, and watches over the connection as long as somebody else holds it.
-    fn watched(socket: TcpStream, place: Place, idle_timeout: Duration) -> Rc<Self> {
-        let deadline = Cell::new(Instant::now() + idle_timeout);
-        let connection = Rc::new(Self { socket, deadline, idle_timeout, watch: OnceCell::new(), _place: place });
-        let watch = rt::spawn(watch(Rc::downgrade(&connection), connection.deadline.get()));
-        connection.watch.get_or_init(|| watch.abort_handle());
-        connection
+tokio::task_local! {
+    /// The watch of the connection that is being served.
+    static WATCH: Watch;
+}
+
+impl Watch {
+    fn new(idle_timeout: Duration) -> Self {
+        Self { deadline: Cell::new(Instant::now() + idle_timeout), idle_timeout }
     }
 
     fn wind_up(&self) {
@@ -89,30 +104,15 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let Some(watch) = self.watch.get() {
-            watch.abort();
-        }
-    }
-}
-
-/// Waits for the connection's deadline, however often it moves, and ends what is still there then.
-async fn watch(connection: Weak<Connection>, mut deadline: Instant) {
+/// Waits for the deadline, however often it moves.
+async fn run_down() {
     loop {
+        let deadline = WATCH.with(|watch| watch.deadline.get());
         sleep_until(deadline).await;
-        let Some(connection) = connection.upgrade() else { return };
-        if connection.deadline.get() <= deadline {
-            return shut_down(&connection.socket);
+        if WATCH.with(|watch| watch.deadline.get()) <= deadline {
+            return;
         }
-        deadline = connection.deadline.get();
     }
-}
-
-/// The server sees the end of the stream and drops the connection by itself.
-fn shut_down(socket: &TcpStream) {
-    // The peer may have been faster.
-    let _ = socket.shutdown(Shutdown::Both);
 }
 
 /// A middleware: each request, and each answer, winds up its connection's watch.
@@ -120,9 +120,8 @@ pub(super) async fn wind_up<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let connection = request.request().conn_data::<Rc<Connection>>().cloned();
-    connection.iter().for_each(|connection| connection.wind_up());
+    WATCH.with(Watch::wind_up);
     let answer = next.call(request).await;
-    connection.iter().for_each(|connection| connection.wind_up());
+    WATCH.with(Watch::wind_up);
     answer
 }

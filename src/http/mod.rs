@@ -13,6 +13,7 @@ mod connections;
 mod failures;
 mod health;
 mod landing;
+mod listener;
 mod peer;
 mod places;
 mod scrape;
@@ -30,7 +31,7 @@ use actix_web::dev::Server;
 use actix_web::http::header;
 use actix_web::middleware::{Compress, Condition, DefaultHeaders, from_fn};
 use actix_web::web::{self, Data};
-use actix_web::{App, HttpResponse, HttpServer, guard};
+use actix_web::{App, HttpResponse, guard};
 
 pub use certificate::{Certificate, CertificateFiles, InvalidCertificate};
 pub use connections::ConnectionLimits;
@@ -44,10 +45,10 @@ use unread::Unread;
 use crate::metrics::Exporter;
 use crate::recorder::Watch;
 
-/// So many connections may the private listener have; behind a proxy all of them are one peer's.
-const PRIVATE_CONNECTIONS: usize = 256;
-/// A shutdown waits for so long until the requests under way are answered, in seconds.
-const DRAIN_SECONDS: u64 = 20;
+/// So many connections may the private listener have.
+pub const PRIVATE_CONNECTIONS: usize = 512;
+/// So many of one peer, which may be a proxy in front of everybody else; half, so that nobody shuts out all.
+const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
 /// Loads the configuration anew; the error says what is wrong with it, for people.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -90,10 +91,11 @@ pub fn serve_public(
     certificate: Option<Arc<Certificate>>,
     webhook: Arc<Webhook>,
 ) -> io::Result<Server> {
-    let connections = Connections::new(limits);
     let webhook = Data::from(webhook);
     let trusting = webhook.clone();
-    let server = HttpServer::new(move || {
+    let connections = Connections::new(limits, move |peer| trusting.door().trusted_proxies.contain(peer));
+    let tls = certificate.map(certificate::server_config);
+    listener::serve(listeners, tls.as_ref(), &connections, None, move || {
         App::new()
             .app_data(webhook.clone())
             .wrap(from_fn(connections::wind_up))
@@ -104,17 +106,7 @@ pub fn serve_public(
             )
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
             .default_service(web::to(unknown))
-    });
-    let server = server
-        .on_connect(move |io, data| connections.admit(io, data, |peer| trusting.door().trusted_proxies.contain(peer)));
-    let tls = certificate.map(certificate::server_config);
-    listeners
-        .into_iter()
-        .try_fold(server, |server, listener| match &tls {
-            Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
-            None => server.listen(listener),
-        })
-        .map(|server| server.keep_alive(limits.idle_timeout).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+    })
 }
 
 /// Serves metrics, status and API on these sockets, to whom the web configuration lets in, until the server is stopped.
@@ -129,9 +121,11 @@ pub fn serve_private(
     private: Private,
 ) -> io::Result<Server> {
     let tls = web_config.as_ref().and_then(WebConfig::server_config);
+    let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS_PER_PEER, idle_timeout };
+    let connections = Connections::new(limits, |_| false);
     let (telemetry_path, compression) = (private.telemetry_path.clone(), private.compression);
     let private = Data::new(private);
-    let server = HttpServer::new(move || {
+    listener::serve(listeners, tls.as_ref(), &connections, Some(1), move || {
         let web_config = web_config.clone();
         App::new()
             .app_data(private.clone())
@@ -147,15 +141,7 @@ pub fn serve_private(
             .service(web::resource("/api/v1/events").route(web::get().to(status::events)))
             .service(web::resource("/").route(web::get().to(landing::page)))
             .default_service(web::to(unknown))
-    });
-    let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS, idle_timeout };
-    let connections = Connections::new(limits);
-    let server = server.on_connect(move |io, data| connections.admit(io, data, |_| false));
-    let server = listeners.into_iter().try_fold(server, |server, listener| match &tls {
-        Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
-        None => server.listen(listener),
-    })?;
-    Ok(server.keep_alive(idle_timeout).workers(1).shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+    })
 }
 
 /// What tells browsers that no answer of the private listener runs, frames, fetches or keeps anything.

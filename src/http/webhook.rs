@@ -29,6 +29,7 @@ use super::peer::TrustedProxies;
 use super::unread::Unread;
 use crate::accept::{self, Rejection, SecretName, Secrets};
 use crate::clock::{self, Stopwatch};
+use crate::event::Notification;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
 
@@ -89,7 +90,10 @@ impl Webhook {
         if reading.lenient {
             self.metrics.read_leniently();
         }
-        let delivery = Delivery { received_at, secret, notification: reading.notification, body };
+        let notification = reading.notification;
+        // While it waits for the disk, it holds no more than what is going to be kept.
+        let body = if matches!(notification, Notification::Ignored(_)) { body } else { Bytes::new() };
+        let delivery = Delivery { received_at, secret, notification, body };
         let recorded = self.recorder.submit(delivery).map_err(|_| Rejection::Overloaded)?;
         // The sender is dropped without an answer only when the recorder is gone.
         recorded.await.ok().flatten().ok_or(Rejection::Journal)

@@ -1,6 +1,6 @@
 //! One event after the other: is it new, and what does it change?
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::memory::{Identity, Memory, Recall};
@@ -127,6 +127,16 @@ impl Fold {
             self.state.inputs.entry(*input_id).or_default();
         }
         self.state.configured = Arc::new(configured);
+    }
+
+    /// Makes exactly these the secrets whose use is noted; whether the last use of another one was forgotten.
+    pub fn keep_secrets(&mut self, names: BTreeSet<String>) -> bool {
+        let forgets = self.state.deliveries.by_secret.keys().any(|name| !names.contains(name));
+        if forgets {
+            Arc::make_mut(&mut self.state.deliveries).by_secret.retain(|name, _| names.contains(name));
+        }
+        self.state.secrets = Some(Arc::new(names));
+        forgets
     }
 
     /// Forgets inputs that are disconnected, not configured, and had no event since `horizon`, when views up to

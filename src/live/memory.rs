@@ -61,10 +61,16 @@ impl Identities {
     }
 
     fn remember(&mut self, identity: Identity) {
-        if let Err(position) = self.search(&identity) {
-            self.0.insert(position, identity);
-            let surplus = self.0.len().saturating_sub(REMEMBERED);
-            self.0.drain(..surplus);
+        match self.search(&identity) {
+            // It would be the first to go.
+            Err(0) if self.0.len() >= REMEMBERED => {}
+            Err(position) if self.0.len() >= REMEMBERED => {
+                // Before it comes: or the room would be doubled for one.
+                self.0.remove(0);
+                self.0.insert(position - 1, identity);
+            }
+            Err(position) => self.0.insert(position, identity),
+            Ok(_) => {}
         }
     }
 

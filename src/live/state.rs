@@ -1,6 +1,6 @@
 //! The state of all inputs together: what readers see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct State {
     pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
     pub(super) totals: Arc<Totals>,
     pub(super) deliveries: Arc<Deliveries>,
+    /// The names of the secrets whose use is noted; without them, of all.
+    pub(super) secrets: Option<Arc<BTreeSet<String>>>,
     pub(super) rules: Rules,
 }
 
@@ -130,6 +132,10 @@ impl State {
         deliveries.last = deliveries.last.max(seen);
         if test {
             deliveries.last_test = deliveries.last_test.max(seen);
+        }
+        // One may have been removed while a delivery with it was under way.
+        if self.secrets.as_ref().is_some_and(|secrets| !secrets.contains(secret)) {
+            return;
         }
         match deliveries.by_secret.get_mut(secret) {
             Some(last) => *last = received_at.max(*last),

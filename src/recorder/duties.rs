@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use super::calendar::Calendar;
 use super::published::REMEMBERED_DELIVERIES;
 use super::restore::{Restored, checkpoint, input_row, restore, row_size};
 use super::unsaved::Slice;
@@ -20,8 +21,9 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often old events and silent inputs are looked for.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
-/// A clock that has gone back further than this since the last run is believed anew.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// A clock that has gone back further than this since the last run is believed anew; one that has jumped ahead further
+/// is told.
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// So much is saved of a checkpoint at once, in bytes: a notification waits no longer than that takes.
 const SAVED_AT_ONCE: usize = 64 << 10;
 /// Between two slices notifications have so many times the time that a slice took: or they would pile up
@@ -56,6 +58,7 @@ impl Recorder {
             since_slice: Stopwatch::start(),
             pause: Duration::ZERO,
             since_expiry: Stopwatch::start(),
+            calendar: Calendar::new(clock::now()),
             recorded_until,
             finished: false,
             unsynced: None,
@@ -132,16 +135,8 @@ impl Recorder {
             match self.expire() {
                 // There may be more: next time round, after what waits by then.
                 Ok(EXPIRED_AT_ONCE) => return,
-                Ok(_) => {
-                    let forgotten = self.forget_silent_inputs();
-                    if forgotten > 0 {
-                        // Before there are more, so that few rows go at once.
-                        self.save_next_slice();
-                    }
-                    if forgotten == FORGOTTEN_AT_ONCE {
-                        return;
-                    }
-                }
+                Ok(_) if self.forget_silent_inputs() == FORGOTTEN_AT_ONCE => return,
+                Ok(_) => {}
                 Err(error) => self.tried_to_write(Err(error)),
             }
             self.since_expiry = Stopwatch::start();
@@ -182,7 +177,7 @@ impl Recorder {
 
     /// Deletes some of the events past their retention; returns how many.
     pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
-        let expired = self.journal.expire(clock::now().minus(self.limits.retention), EXPIRED_AT_ONCE)?;
+        let expired = self.journal.expire(self.calendar.today().minus(self.limits.retention), EXPIRED_AT_ONCE)?;
         if expired > 0 {
             tracing::debug!(expired, "old events deleted");
             self.republish();
@@ -195,14 +190,18 @@ impl Recorder {
         if self.limits.forget_after.is_zero() {
             return 0;
         }
-        let now = clock::now();
-        let shown_until = self.watch.published.freeze(now, true);
-        let horizon = now.minus(self.limits.forget_after);
+        let shown_until = self.watch.published.freeze(clock::now(), true);
+        let horizon = self.calendar.today().minus(self.limits.forget_after);
         let forgotten = self.fold.forget_silent_since(horizon, shown_until, FORGOTTEN_AT_ONCE);
         let count = forgotten.len();
         self.metrics.inputs_expired(count);
         forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
         self.unsaved.forget(forgotten, self.journal.last_seq());
+        if count > 0 {
+            // Before it is seen, so that no crash brings them back; and before there are more, so that few rows go at
+            // once.
+            self.save_next_slice();
+        }
         self.republish();
         count
     }
@@ -219,6 +218,7 @@ impl Recorder {
             self.stale = true;
         }
         self.fold.configure(limits.configured.clone());
+        self.stale |= self.fold.keep_secrets(limits.secrets.clone());
         self.limits = limits;
         self.republish();
         if rules_changed {

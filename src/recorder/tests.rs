@@ -15,7 +15,13 @@ use crate::metrics::LabelValues;
 fn limits() -> Limits {
     let rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100 };
     let day = Duration::from_secs(86_400);
-    Limits { rules, retention: day, forget_after: Duration::ZERO, configured: BTreeMap::new() }
+    Limits {
+        rules,
+        retention: day,
+        forget_after: Duration::ZERO,
+        configured: BTreeMap::new(),
+        secrets: ["default".to_owned()].into(),
+    }
 }
 
 fn recorder(folder: &Path) -> Running {
@@ -236,6 +242,31 @@ fn a_reload_that_changes_no_rules_leaves_the_checkpoint_for_its_time() {
     recorder.take(Message::Deliver(delivery(event(1, EventKind::Connected, 30)), oneshot::channel().0));
     recorder.adopt(Limits { retention: Duration::from_secs(60), ..limits() });
     assert!(!recorder.unsaved.is_empty());
+}
+
+#[test]
+fn a_clock_that_has_jumped_ahead_makes_nothing_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let moment = Duration::from_nanos(1);
+    let mut recorder = idle_recorder(folder.path(), Limits { retention: moment, forget_after: moment, ..limits() });
+    recorder.take(Message::Deliver(delivery(event(1, EventKind::Disconnected, 30)), oneshot::channel().0));
+    recorder.save_checkpoint().unwrap();
+    // To a calendar of an hour ago it is as if the clock had jumped to now.
+    recorder.calendar = Calendar::new(clock::now().minus(Duration::from_secs(3600)));
+    assert_eq!((recorder.expire().unwrap(), recorder.forget_silent_inputs()), (0, 0));
+    recorder.calendar = Calendar::new(clock::now());
+    assert_eq!((recorder.expire().unwrap(), recorder.forget_silent_inputs()), (1, 1));
+}
+
+#[test]
+fn what_is_forgotten_is_so_before_it_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { forget_after: Duration::from_nanos(1), ..limits() };
+    let mut recorder = idle_recorder(folder.path(), limits);
+    recorder.take(Message::Deliver(delivery(event(1, EventKind::Disconnected, 30)), oneshot::channel().0));
+    recorder.save_checkpoint().unwrap();
+    assert_eq!(recorder.forget_silent_inputs(), 1);
+    check_crash(folder.path(), &recorder);
 }
 
 /// What a restart after a crash at this moment would know is what the recorder knows.

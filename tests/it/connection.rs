@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
 
 use crate::daemon::PATIENCE;
 
@@ -23,7 +25,19 @@ pub struct RawAnswer {
 impl Connection {
     /// Connects to `host:port`.
     pub fn open(address: &str) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// Connects from another address of this machine.
+    pub fn open_from(source: IpAddr, address: &str) -> io::Result<Self> {
+        let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+        socket.connect(&address.into())?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -66,6 +80,15 @@ impl Connection {
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(rest),
             read => read.map(|_| rest),
         }
+    }
+
+    /// Whether the other side has kept it open, and sent nothing.
+    pub fn is_open(&self) -> bool {
+        let stream = self.0.get_ref();
+        stream.set_nonblocking(true).expect("the socket is ours");
+        let seen = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).expect("the socket is ours");
+        seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn read_line(&mut self) -> io::Result<String> {

@@ -86,6 +86,33 @@ fn browsers_are_told_that_nothing_runs_is_framed_or_kept() {
 }
 
 #[test]
+fn a_page_of_somebody_else_cannot_reload() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for (headers, status) in [
+        ("", "200 OK"),
+        (" | origin: http://stream.example.com", "200 OK"),
+        (" | origin: http://stream.example.com | sec-fetch-site: same-origin", "200 OK"),
+        (" | sec-fetch-site: none", "200 OK"),
+        (" | origin: https://evil.example.com", "403 Forbidden"),
+        (" | origin: http://stream.example.com:81", "403 Forbidden"),
+        (" | origin: null", "403 Forbidden"),
+        (" | sec-fetch-site: same-site", "403 Forbidden"),
+        (" | origin: http://stream.example.com | sec-fetch-site: cross-site", "403 Forbidden"),
+    ] {
+        let reloads = || daemon.log().iter().filter(|line| line["message"] == "configuration reloaded").count();
+        let before = reloads();
+        let answer = exchange(daemon.private_address(), &format!("POST /-/reload{headers}"), b"");
+        assert_eq!(answer.status, status, "{headers}");
+        if status == "200 OK" {
+            daemon.wait_for_count("configuration reloaded", before + 1);
+        } else {
+            assert_eq!((answer.text(), reloads()), ("a page of another origin may not reload\n", before));
+        }
+    }
+}
+
+#[test]
 fn the_inputs_are_told_with_all_that_is_known_of_them() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());

@@ -58,6 +58,12 @@ impl Site {
         self.daemon.post_with(secret, &fixture("save-and-test-properly")).status
     }
 
+    /// The names of the secrets whose last use is told.
+    fn secrets_used(&self) -> Vec<String> {
+        let used = self.daemon.samples("stream_live_exporter_secret_last_used_timestamp_seconds");
+        used.keys().map(|series| series.split('"').nth(1).expect("the label").to_owned()).collect()
+    }
+
     /// The names of the inputs, in the order of their ids.
     fn names(&self) -> Vec<String> {
         let info = self.daemon.samples("cloudflare_stream_live_input_info");
@@ -94,9 +100,35 @@ fn takes_names_secrets_and_level(by_signal: bool) {
     assert_eq!(statuses, [200, 401, 200]);
     assert_eq!(it.logged("notification without event"), 1, "what was posted at the level debug");
     eventually("the name is the old one", || it.names() == ["Main stage"]);
-    let used = it.daemon.samples("stream_live_exporter_secret_last_used_timestamp_seconds");
-    let used: Vec<_> = used.keys().map(|series| series.split('"').nth(1).unwrap()).collect();
-    assert_eq!(used, ["next", "site"]);
+    assert_eq!(it.secrets_used(), ["next", "site"]);
+}
+
+#[test]
+fn a_secret_that_was_removed_is_forgotten_by_a_reload_and_by_a_restart() {
+    let both = "[webhook.secret_files]\nold = \"first\"\nnew = \"second\"\n";
+    let last = "[webhook.secret_files]\nnew = \"second\"\n";
+    for by_reload in [true, false] {
+        let mut it = Site::start(both);
+        assert_eq!([it.status_with("first-secret"), it.status_with("second-secret")], [200, 200]);
+        assert_eq!(it.secrets_used(), ["new", "old"]);
+        it.configure(last);
+        if by_reload {
+            it.reload(false, RELOADED);
+            eventually("the old one is gone", || it.secrets_used() == ["new"]);
+        } else {
+            it.daemon.signal("TERM");
+            it.daemon.wait_for("stopped");
+            it.daemon = Daemon::start_with(it.path(), ["--config.file=exporter.toml"]);
+        }
+        assert_eq!(it.secrets_used(), ["new"]);
+        // Who comes back has not been here.
+        it.configure(both);
+        it.reload(false, RELOADED);
+        assert_eq!(it.status_with("second-secret"), 200);
+        assert_eq!(it.secrets_used(), ["new"]);
+        assert_eq!(it.status_with("first-secret"), 200);
+        assert_eq!(it.secrets_used(), ["new", "old"]);
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! TLS on the public listener, and certificates that are renewed while it runs.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use stream_live_exporter::clock::Stopwatch;
 
@@ -38,6 +39,11 @@ impl Pair {
     /// Writes both files, and has the daemon use them.
     pub fn write(&self, folder: &Path, command: &mut Command) {
         self.renew(folder);
+        Self::name(command);
+    }
+
+    /// Has the daemon use the files, wherever they come from.
+    fn name(command: &mut Command) {
         for (key, file) in [("CERT", "tls.crt"), ("KEY", "tls.key")] {
             command.env(format!("STREAM_LIVE_EXPORTER__WEBHOOK__TLS_{key}_FILE"), file);
         }
@@ -106,6 +112,54 @@ fn a_handshake_that_dawdles_is_given_up_by_either_listener() {
     });
 }
 
+/// Somebody else.
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Checks that something happens beside more handshakes of a stranger than actix has room for by itself, and before
+/// the first of them is given up.
+fn check_beside_stalled_handshakes(address: &str, happens: impl Fn()) {
+    let workers = thread::available_parallelism().unwrap().get();
+    let at_once = || {
+        let stalled: Vec<_> =
+            (0..256 * workers + 64).map(|_| Connection::open_from(STRANGER, address).unwrap()).collect();
+        happens();
+        stalled[0].is_open()
+    };
+    // A busy machine may need more than one try.
+    assert!((0..5).any(|_| at_once()), "it never happens while the handshakes stall");
+}
+
+#[test]
+fn handshakes_of_a_stranger_that_stall_keep_nobody_else_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    Pair::new().write(folder.path(), &mut command);
+    fs::write(folder.path().join("web.yml"), "tls_server_config: {cert_file: tls.crt, key_file: tls.key}").unwrap();
+    command.arg("--web.config.file=web.yml");
+    let daemon = Daemon::spawn(command, folder.path());
+    check_beside_stalled_handshakes(daemon.public_address(), || {
+        assert_eq!(daemon.post(&fixture("save-and-test-properly")).status, 200);
+    });
+    check_beside_stalled_handshakes(daemon.private_address(), || assert_eq!(daemon.get("/metrics").status, 200));
+}
+
+#[test]
+fn a_handshake_takes_one_of_the_places_of_its_peer() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    Pair::new().write(folder.path(), &mut command);
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", "3");
+    let daemon = Daemon::spawn(command, folder.path());
+    let address = daemon.public_address();
+    let shut_out = || {
+        let stalled: Vec<_> = (0..3).map(|_| Connection::open_from(STRANGER, address).unwrap()).collect();
+        let beyond = Connection::open_from(STRANGER, address).unwrap().read_to_end().unwrap();
+        assert_eq!(beyond, b"", "it is told nothing");
+        stalled.iter().all(Connection::is_open)
+    };
+    assert!((0..5).any(|_| shut_out()), "a fourth is never shut out before the others are");
+}
+
 #[test]
 fn a_renewed_certificate_takes_over_once_it_is_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -131,6 +185,33 @@ fn a_renewed_certificate_takes_over_once_it_is_whole() {
     daemon.wait_for(RENEWED);
     assert!(old.healthy(&daemon).is_err(), "the old one is not served any more");
     assert_eq!(daemon.metric(EXPIRY), Some(2_240_611_200.0));
+}
+
+#[test]
+fn a_certificate_is_renewed_although_no_time_and_no_length_tells_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (Pair::until(2040), Pair::until(2041));
+    let write = |file: &str, content: &str| {
+        let path = folder.path().join(file);
+        // Blank lines behind PEM are nothing.
+        fs::write(&path, format!("{content:\n<2000}")).unwrap();
+        fs::File::options().write(true).open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    };
+    write("tls.crt", &old.certificate.pem());
+    write("tls.key", &old.key);
+    let mut command = command(folder.path());
+    Pair::name(&mut command);
+    let daemon = Daemon::spawn(command, folder.path());
+    assert_eq!(old.healthy(&daemon), Ok(200));
+    // The key is written first, and seen before its certificate.
+    write("tls.key", &new.key);
+    eventually("the files are looked at again", || {
+        assert_eq!(old.healthy(&daemon), Ok(200));
+        daemon.log().iter().any(|line| line["message"] == KEPT)
+    });
+    write("tls.crt", &new.certificate.pem());
+    eventually("the new certificate is served", || new.healthy(&daemon) == Ok(200));
+    daemon.wait_for(RENEWED);
 }
 
 #[test]

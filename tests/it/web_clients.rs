@@ -245,19 +245,36 @@ fn a_health_check_works_although_it_knows_no_password() {
     }
 }
 
+const EXPOSED: &str = "the private listener is not on loopback";
+const EVERYTHING: &str = "whoever reaches the private listener reads everything and reloads the configuration; \
+                          set web.config_file with users or client certificates, or listen on loopback";
+const CLEAR: &str = "passwords cross the network in clear text; add tls_server_config to web.config_file";
+
+/// A daemon with this web configuration, whose private listener is at this address.
+fn start_at(folder: &Path, web_config: &str, address: &str) -> Daemon {
+    fs::write(folder.join("web.yml"), web_config).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    command.current_dir(folder).args(["--webhook.listen-address=127.0.0.1:0", "--log.format=json"]);
+    command.args(["--web.config.file=web.yml", &format!("--web.listen-address={address}")]);
+    Daemon::spawn(command, folder)
+}
+
+/// What the log says to be open to others, time after time.
+fn exposures(daemon: &Daemon) -> Vec<String> {
+    let lines = daemon.log().into_iter().filter(|line| line["message"] == EXPOSED);
+    let exposure = lines.inspect(|line| assert_eq!(line["level"], "WARN")).map(|line| line["exposure"].clone());
+    exposure.map(|exposure| exposure.as_str().expect("it says what").to_owned()).collect()
+}
+
 #[test]
 fn a_listener_that_others_can_reach_says_what_is_open_to_them() {
-    let warning = "the private listener is not on loopback";
     let anna = format!("basic_auth_users: {{{}}}", user("anna", "password"));
-    let everything = "whoever reaches the private listener reads everything and reloads the configuration; \
-                      set web.config_file with users or client certificates, or listen on loopback";
-    let clear = "passwords cross the network in clear text; add tls_server_config to web.config_file";
     let known = format!("{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: tls.crt}}");
     for (address, web_config, exposure) in [
-        ("0.0.0.0:0", "", Some(everything)),
-        ("[::]:0", "", Some(everything)),
-        ("0.0.0.0:0", &format!("{TLS}}}"), Some(everything)),
-        ("0.0.0.0:0", &anna, Some(clear)),
+        ("0.0.0.0:0", "", Some(EVERYTHING)),
+        ("[::]:0", "", Some(EVERYTHING)),
+        ("0.0.0.0:0", &format!("{TLS}}}"), Some(EVERYTHING)),
+        ("0.0.0.0:0", &anna, Some(CLEAR)),
         ("0.0.0.0:0", &format!("{TLS}}}\n{anna}"), None),
         ("0.0.0.0:0", &known, None),
         ("127.0.0.2:0", "", None),
@@ -269,13 +286,25 @@ fn a_listener_that_others_can_reach_says_what_is_open_to_them() {
         }
         let folder = tempfile::tempdir().unwrap();
         Authority::new().identity("127.0.0.1", 2040).write_as(folder.path(), "tls");
-        fs::write(folder.path().join("web.yml"), web_config).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
-        command.current_dir(folder.path()).args(["--webhook.listen-address=127.0.0.1:0", "--log.format=json"]);
-        command.args(["--web.config.file=web.yml", &format!("--web.listen-address={address}")]);
-        let daemon = Daemon::spawn(command, folder.path());
-        let lines: Vec<_> = daemon.log().into_iter().filter(|line| line["message"] == warning).collect();
-        assert_eq!(lines.first().and_then(|line| line["exposure"].as_str()), exposure, "{address} {web_config}");
-        assert!(lines.iter().all(|line| line["level"] == "WARN"), "{lines:?}");
+        let daemon = start_at(folder.path(), web_config, address);
+        assert_eq!(exposures(&daemon), Vec::from_iter(exposure), "{address} {web_config}");
+    }
+}
+
+#[test]
+fn a_file_that_opens_the_listener_while_it_runs_says_so_once_more() {
+    let anna = format!("basic_auth_users: {{{}}}", user("anna", "password"));
+    for (address, told) in [("0.0.0.0:0", vec![CLEAR, EVERYTHING, CLEAR, EVERYTHING]), ("127.0.0.1:0", vec![])] {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = start_at(folder.path(), &anna, address);
+        let private = daemon.private_address().replace("0.0.0.0", "127.0.0.1");
+        for (web_config, status) in [("", "200 OK"), (&anna, "401 Unauthorized"), ("", "200 OK")] {
+            fs::write(folder.path().join("web.yml"), web_config).unwrap();
+            for _ in 0..2 {
+                assert_eq!(exchange(&private, "GET /-/healthy", b"").status, status);
+            }
+        }
+        daemon.wait_for_count("web configuration read anew", 3);
+        assert_eq!(exposures(&daemon), told, "{address}");
     }
 }

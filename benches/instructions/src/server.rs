@@ -61,6 +61,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         retention: Duration::from_secs(86_400),
         forget_after: Duration::ZERO,
         configured: BTreeMap::new(),
+        secrets: ["new".to_owned()].into(),
     };
     let exporter = Arc::new(exporter());
     let recorder = recorder::start(Journal::open(folder.path())?, limits, 1024, exporter.clone())?;

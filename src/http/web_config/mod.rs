@@ -19,6 +19,8 @@ mod limiter;
 mod guard;
 
 use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -49,6 +51,8 @@ pub struct WebConfig {
     /// The end of validity of the newest certificate that could be used.
     not_after: Mutex<Option<Timestamp>>,
     started_with: OnceLock<Option<Fixed>>,
+    /// Where others can reach the listener.
+    reachable: OnceLock<Vec<SocketAddr>>,
     limiter: Option<Limiter>,
     passwords: Arc<Passwords>,
 }
@@ -66,6 +70,7 @@ impl WebConfig {
             material: Renewed::new("handshakes fail until they can"),
             not_after: Mutex::new(None),
             started_with: OnceLock::new(),
+            reachable: OnceLock::new(),
             limiter: None,
             passwords: Arc::new(Passwords::new()),
         };
@@ -99,23 +104,20 @@ impl WebConfig {
         not_after.expect("a listener with TLS had a certificate when it started")
     }
 
-    /// What is open to those who should not be here, on a listener that others can reach.
-    pub fn exposure(config: Option<&Self>) -> Option<&'static str> {
+    /// Says loudly what is open to others on listeners that they can reach: now, and when the file has changed.
+    ///
+    /// # Errors
+    ///
+    /// A listener does not know where it is.
+    pub fn watch_exposure(config: Option<&Self>, listeners: &[TcpListener]) -> io::Result<()> {
+        let mut reachable = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+        reachable.retain(|address| !address.ip().to_canonical().is_loopback());
         let settings = config.and_then(|config| config.settings().ok());
-        let tls = settings.as_ref().and_then(|settings| settings.tls.as_ref());
-        let known_users = settings.as_ref().is_some_and(|settings| !settings.users.is_empty());
-        let known_clients = tls.is_some_and(|tls| tls.client_auth.verifies());
-        match (tls.is_some(), known_users) {
-            _ if known_clients => None,
-            (true, true) => None,
-            (false, true) => {
-                Some("passwords cross the network in clear text; add tls_server_config to web.config_file")
-            }
-            (_, false) => Some(
-                "whoever reaches the private listener reads everything and reloads the configuration; \
-                 set web.config_file with users or client certificates, or listen on loopback",
-            ),
+        warn_of_exposure(&reachable, settings.as_deref());
+        if let Some(config) = config {
+            config.reachable.get_or_init(|| reachable);
         }
+        Ok(())
     }
 
     fn started_with(&self) -> Option<&Fixed> {
@@ -132,8 +134,11 @@ impl WebConfig {
         })
     }
 
-    /// Says what of a renewed file is not in force.
+    /// Says what of a renewed file is not in force, and what it opens.
     fn warn(&self, settings: &Settings) {
+        if let Some(reachable) = self.reachable.get() {
+            warn_of_exposure(reachable, Some(settings));
+        }
         let path = self.path.display();
         let Some(started_with) = self.started_with.get() else { return };
         if settings.tls.as_ref().map(|tls| &tls.fixed) != started_with.as_ref() {
@@ -154,6 +159,29 @@ impl WebConfig {
 
     fn invalid(&self, message: String) -> InvalidWebConfig {
         InvalidWebConfig { path: self.path.clone(), message }
+    }
+}
+
+fn warn_of_exposure(reachable: &[SocketAddr], settings: Option<&Settings>) {
+    let Some(exposure) = exposure(settings) else { return };
+    for address in reachable {
+        tracing::warn!(%address, exposure, "the private listener is not on loopback");
+    }
+}
+
+/// What is open to those who should not be here, on a listener that others can reach.
+fn exposure(settings: Option<&Settings>) -> Option<&'static str> {
+    let tls = settings.and_then(|settings| settings.tls.as_ref());
+    let known_users = settings.is_some_and(|settings| !settings.users.is_empty());
+    let known_clients = tls.is_some_and(|tls| tls.client_auth.verifies());
+    match (tls.is_some(), known_users) {
+        _ if known_clients => None,
+        (true, true) => None,
+        (false, true) => Some("passwords cross the network in clear text; add tls_server_config to web.config_file"),
+        (_, false) => Some(
+            "whoever reaches the private listener reads everything and reloads the configuration; \
+             set web.config_file with users or client certificates, or listen on loopback",
+        ),
     }
 }
 

@@ -101,9 +101,13 @@ fn post(address: &str, secret: &str, body: &str) -> Option<RawAnswer> {
 }
 
 fn post_on(connection: &mut Connection, secret: &str, body: &str) -> Option<RawAnswer> {
-    let head = format!("POST /webhook | cf-webhook-auth: {secret} | content-length: {}", body.len());
-    connection.send(&request(&head, body.as_bytes())).ok()?;
+    connection.send(&posting(secret, body)).ok()?;
     connection.read_answer().ok()
+}
+
+fn posting(secret: &str, body: &str) -> Vec<u8> {
+    let head = format!("POST /webhook | cf-webhook-auth: {secret} | content-length: {}", body.len());
+    request(&head, body.as_bytes())
 }
 
 /// When the events in the journal happened, after checking that it is whole and none is there twice.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use super::{Fault, check_restart, event, journaled, post, post_on, recorder, strace};
+use super::{Fault, check_restart, command_through, event, journaled, post, post_on, posting, recorder, strace};
 use crate::connection::{Connection, exchange, request};
 use crate::daemon::{Daemon, PATIENCE, command, eventually};
 use crate::tools::tool;
@@ -52,6 +52,50 @@ fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
     assert_eq!(journaled(folder.path(), "data").len(), 3);
 }
 
+/// A daemon that may have so many descriptors, and as many more as it asks for up to the second number.
+fn limited(prlimit: &Path, folder: &Path, soft: usize, hard: usize) -> Daemon {
+    let mut command = command_through(folder, prlimit, &[&format!("--nofile={soft}:{hard}")]);
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1s");
+    Daemon::spawn(command, folder)
+}
+
+#[test]
+fn without_descriptors_whoever_got_in_is_still_watched() {
+    const DESCRIPTORS: usize = 80;
+    let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = limited(&prlimit, folder.path(), DESCRIPTORS, DESCRIPTORS);
+    // A request, and when it is answered a second head that does not end: only the watch ends such a connection.
+    let address = daemon.public_address();
+    let dawdle = || {
+        let mut connection = Connection::open(address).unwrap();
+        connection.send(&request("GET /-/healthy", b"")).unwrap();
+        assert_eq!(connection.read_answer().unwrap().status, "200 OK");
+        // It may have been ended for being idle.
+        let _ = connection.send(b"G");
+        assert_eq!(connection.read_to_end().unwrap(), b"");
+    };
+    thread::scope(|scope| (0..2 * DESCRIPTORS).for_each(|_| _ = scope.spawn(dawdle)));
+    assert_eq!(daemon.post(&event(1)).status, 200);
+}
+
+#[test]
+fn descriptors_are_asked_for_and_too_few_are_warned_of() {
+    let warning = "there may be fewer open files than connections need; those beyond wait until others end";
+    let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
+    // 1024 connections, 512 on the private listener, and some for itself.
+    for (hard, warned) in [(1663, true), (1664, false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = limited(&prlimit, folder.path(), 100, hard);
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+        let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+        let soft = files.split_whitespace().nth(3).unwrap();
+        assert_eq!(soft, hard.to_string());
+        let told: Vec<_> = daemon.log().into_iter().filter(|line| line["message"] == warning).collect();
+        assert_eq!(told.len(), usize::from(warned), "{hard}: {told:?}");
+    }
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once_and_loses_nothing() {
     for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
@@ -84,6 +128,39 @@ fn check_panic(daemon: Daemon, code: Option<i32>, private: &[&str]) {
     for private in private {
         assert!(!written.contains(private), "{private} in\n{written}");
     }
+}
+
+#[test]
+fn signals_are_heard_while_a_reload_waits_for_a_disk_that_hangs() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__QUEUE_SIZE", "1");
+    let daemon = Daemon::spawn(command, folder.path());
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    let hung = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=600s"]);
+    // The disk has one, the queue another: there is no room for anybody.
+    let mut waiting = Vec::new();
+    eventually("the queue is full", || {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(&posting(daemon.secret(), &event(2 + waiting.len() as u64))).unwrap();
+        waiting.push(connection);
+        daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#) > Some(0.0)
+    });
+    let reloaded_at = || daemon.metric("stream_live_exporter_config_last_reload_success_timestamp_seconds");
+    let before = reloaded_at();
+    daemon.signal("HUP");
+    eventually("the reload is under way", || reloaded_at() > before);
+    daemon.signal("TERM");
+    daemon.wait_for("shutting down: answering what is under way");
+    daemon.signal("TERM");
+    let status = || std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    eventually("it has ended but for the thread that the disk holds", || status().contains("State:\tZ"));
+    drop(hung);
+    assert_eq!(daemon.wait().code(), Some(1));
+    // The disk may have done what it was asked, or not.
+    let sent = (1..2 + waiting.len() as u64).collect();
+    check_restart(folder.path(), &BTreeSet::from([1]), &sent);
 }
 
 #[test]

@@ -5,21 +5,23 @@
 //! accepted ─▶ a place, or closed ─▶ watched: [ TLS handshake ─▶ request ─▶ answer ─▶ request ... ]
 //! ```
 
+use std::cell::RefCell;
 use std::fmt::Debug;
+use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::{HttpServiceBuilder, TlsAcceptorConfig};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, map_config,
-};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, boxed, fn_service, map_config};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
+use tokio::time::sleep;
 
 use super::connections::Connections;
 
@@ -29,6 +31,8 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that we have ended waits for so long for its peer to end it, too.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often is looked whether what serves connections has any.
+const KEPT_UNUSED: Duration = Duration::from_secs(10);
 /// A shutdown waits for so long until the requests under way are answered, in seconds.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -68,22 +72,26 @@ where
         let (tls, connections, app) = (tls.cloned(), connections.clone(), app.clone());
         let stopping = builder.graceful_shutdown_signal();
         builder = builder.listen("http", listener, move || {
-            let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
-            let app = map_config(app, |()| AppConfig::default());
-            let connection = match tls.clone() {
-                Some(tls) => {
-                    let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
-                    let http = protocol(connections.idle_timeout(), stopping.clone()).finish(app);
-                    boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop))
+            let (tls, app, stopping) = (tls.clone(), app.clone(), stopping.clone());
+            let idle_timeout = connections.idle_timeout();
+            let worker = OnDemand::new(move || {
+                let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
+                let app = map_config(app, |()| AppConfig::default());
+                match tls.clone() {
+                    Some(tls) => {
+                        let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
+                        let http = protocol(idle_timeout, stopping.clone()).finish(app);
+                        boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
+                    }
+                    None => {
+                        let http = protocol(idle_timeout, stopping.clone()).finish(app);
+                        boxed::factory(http.tcp().map_err(drop).map_init_err(drop))
+                    }
                 }
-                None => {
-                    let http = protocol(connections.idle_timeout(), stopping.clone()).finish(app);
-                    boxed::factory(http.tcp().map_err(drop))
-                }
-            };
+            });
             let connections = connections.clone();
-            apply_fn_factory(connection, move |stream: TcpStream, connection: &boxed::BoxService<_, _, _>| {
-                let served = connections.admit(&stream).map(|admitted| admitted.watch(connection.call(stream)));
+            fn_service(move |stream: TcpStream| {
+                let served = connections.admit(&stream).map(|admitted| admitted.watch(worker.serve(stream)));
                 async move {
                     match served {
                         Some(served) => served.await,
@@ -94,6 +102,56 @@ where
         })?;
     }
     Ok(builder.shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+}
+
+type Connection = boxed::BoxService<TcpStream, (), ()>;
+type ConnectionFactory = boxed::BoxServiceFactory<(), TcpStream, (), (), ()>;
+
+/// What serves a worker's connections. It is made for the first of them and goes some time after the last: as long
+/// as it is there actix wakes up twice a second to keep the time, also when there is nobody whom it could tell.
+#[derive(Clone)]
+struct OnDemand(Rc<Shared>);
+
+struct Shared {
+    make: Box<dyn Fn() -> ConnectionFactory>,
+    made: RefCell<Weak<Connection>>,
+}
+
+impl OnDemand {
+    fn new(make: impl Fn() -> ConnectionFactory + 'static) -> Self {
+        Self(Rc::new(Shared { make: Box::new(make), made: RefCell::default() }))
+    }
+
+    fn serve(&self, stream: TcpStream) -> impl Future<Output = Result<(), ()>> + use<> {
+        let shared = self.0.clone();
+        async move {
+            let connection = shared.connection().await?;
+            poll_fn(|context| connection.poll_ready(context)).await?;
+            connection.call(stream).await
+        }
+    }
+}
+
+impl Shared {
+    async fn connection(&self) -> Result<Rc<Connection>, ()> {
+        let made = self.made.borrow().upgrade();
+        if let Some(connection) = made {
+            return Ok(connection);
+        }
+        let connection = Rc::new((self.make)().new_service(()).await?);
+        *self.made.borrow_mut() = Rc::downgrade(&connection);
+        actix_web::rt::spawn(keep_while_used(connection.clone()));
+        Ok(connection)
+    }
+}
+
+async fn keep_while_used(connection: Rc<Connection>) {
+    loop {
+        sleep(KEPT_UNUSED).await;
+        if Rc::strong_count(&connection) == 1 {
+            return;
+        }
+    }
 }
 
 /// How a connection of this type speaks HTTP.

@@ -30,4 +30,5 @@ mod structure;
 mod source;
 mod documents;
 mod dashboards;
+mod thresholds;
 mod tools;

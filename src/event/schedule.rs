@@ -23,8 +23,8 @@ use jiff::tz::TimeZone;
 use super::Timestamp;
 pub use window::{Days, InvalidWindow, Window};
 
-/// So far ahead are changes looked for: at first, and when there were too few.
-const HORIZONS: [Duration; 2] = [Duration::from_secs(15 * 86_400), Duration::from_secs(400 * 86_400)];
+/// So far ahead are changes looked for: at first, and then again and again, while there are too few.
+const STRIDES: [Duration; 2] = [Duration::from_secs(15 * 86_400), Duration::from_secs(400 * 86_400)];
 
 /// The windows in which an input should be live; it should not be outside of them all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,15 +57,27 @@ impl Schedule {
         self.windows.iter().any(|window| window.contains(time))
     }
 
-    /// The next changes after this time, `count` at the most. Weekly windows are followed for 400
-    /// days.
+    /// The next changes after this time, `count` at the most, however far ahead.
     pub fn changes(&self, after: Timestamp, count: usize) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for horizon in HORIZONS {
-            changes = self.changes_until(after, after.plus(horizon)).take(count).collect();
-            if changes.len() == count {
-                break;
+        let [first, stride] = STRIDES;
+        let mut changes: Vec<Change> = self.changes_until(after, after.plus(first)).take(count).collect();
+        let mut seen = after.plus(first);
+        while changes.len() < count {
+            let until = seen.plus(stride);
+            let before = changes.len();
+            changes.extend(self.changes_until(seen, until).take(count - before));
+            seen = until;
+            if changes.len() > before {
+                continue;
             }
+            // Weekly windows repeat, and dated ones begin and end once: after a year in which nothing changed, it is
+            // the next of their edges that may change something.
+            let Some(edge) =
+                self.windows.iter().filter_map(Window::dated_edges).flatten().filter(|edge| *edge > seen).min()
+            else {
+                break;
+            };
+            seen = edge.minus(Duration::from_nanos(1));
         }
         changes
     }

@@ -149,6 +149,30 @@ fn changes_are_found_behind_a_year_that_hides_them() {
 }
 
 #[test]
+fn a_dated_window_is_found_however_far_ahead() {
+    let games = || dated("2030-02-08T18:00:00Z", "2030-02-24T20:00:00Z");
+    let next = dated("2034-02-10T18:00:00Z", "2034-02-26T20:00:00Z");
+    check(
+        &[next, games()],
+        "2026-11-25T00:00:00Z",
+        "+2030-02-08T18:00:00Z -2030-02-24T20:00:00Z +2034-02-10T18:00:00Z",
+    );
+    let early = games().with_grace(minutes(10), minutes(5)).unwrap();
+    check(&[early], "2026-11-25T00:00:00Z", "+2030-02-08T17:50:00Z -2030-02-24T20:05:00Z");
+    check(&[weekly(&EVERY_DAY, "00:00", "00:00", "UTC"), games()], "2026-11-25T00:00:00Z", "");
+}
+
+#[test]
+fn changes_are_found_behind_years_that_hide_them_and_before_the_next() {
+    let windows = [
+        weekly(&[Weekday::Monday], "09:00", "10:00", "UTC"),
+        dated("2026-11-01T00:00:00Z", "2029-11-01T00:00:00Z"),
+        dated("2034-02-10T18:00:00Z", "2034-02-26T20:00:00Z"),
+    ];
+    check(&windows, "2026-11-23T00:00:00Z", "-2029-11-01T00:00:00Z +2029-11-05T09:00:00Z -2029-11-05T10:00:00Z");
+}
+
+#[test]
 fn a_window_that_can_never_be_open_is_refused() {
     let eve = || dated("2026-12-24T18:00:00Z", "2026-12-24T20:00:00Z");
     let reversed = Window::dated(at("2026-12-24T18:00:00Z"), at("2026-12-24T18:00:00Z"));

@@ -99,6 +99,14 @@ impl Window {
         open.flat_map(|(opens, closes)| [opens, closes]).filter(move |edge| *edge <= until)
     }
 
+    /// When it opens and closes, if it does so once: of a dated window.
+    pub(super) fn dated_edges(&self) -> Option<[Timestamp; 2]> {
+        match &self.span {
+            Span::Weekly { .. } => None,
+            Span::Dated { from, until } => Some([shift(*from, -self.before), shift(*until, self.after)]),
+        }
+    }
+
     pub(super) fn time_zone(&self) -> Option<TimeZone> {
         match &self.span {
             Span::Weekly { time_zone, .. } => Some(time_zone.clone()),

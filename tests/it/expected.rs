@@ -19,19 +19,32 @@ fn site(expected: &str) -> tempfile::TempDir {
 
 #[test]
 fn a_window_opens_and_closes_without_a_reload() {
-    let (from, until) = (clock::now().plus(Duration::from_secs(4)), clock::now().plus(Duration::from_secs(6)));
+    // On a machine that is too busy to look in time, everything takes longer.
+    let seen = [4, 12, 24].into_iter().find_map(|seconds| watch_a_window(Duration::from_secs(seconds)));
+    assert_eq!(seen.expect("the daemon was asked before the window and in it"), [0.0, 1.0, 0.0]);
+}
+
+/// What a daemon says of a window that opens so long after now and is open for as long, without
+/// repetitions; nothing when it could not be asked both before and while it was open.
+fn watch_a_window(length: Duration) -> Option<Vec<f64>> {
+    let from = clock::now().plus(length);
+    let until = from.plus(length);
     let site = site(&format!("[{{ from = {from}, until = {until} }}]"));
     let daemon = Daemon::start_with(site.path(), ["--config.file=site.toml"]);
-    let mut seen = Vec::new();
+    let (mut seen, mut before, mut within) = (Vec::new(), false, false);
     eventually("the window closes", || {
+        let asked = clock::now();
         let status: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/inputs").body).unwrap();
         let metric = daemon.metric(EXPECTED).expect("a configured input has it before its first event");
         seen.extend([f64::from(u8::from(status["inputs"][0]["expected"] == true)), metric]);
-        clock::now() > until && seen.ends_with(&[0.0, 0.0])
+        let answered = clock::now();
+        before |= answered < from;
+        within |= from < asked && answered < until;
+        asked > until && seen.ends_with(&[0.0, 0.0])
     });
-    seen.dedup();
-    assert_eq!(seen, [0.0, 1.0, 0.0]);
     daemon.stop();
+    seen.dedup();
+    (before && within).then_some(seen)
 }
 
 #[test]

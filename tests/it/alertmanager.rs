@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use stream_live_exporter::clock::now;
 
 use crate::tools::tool;
-use process::{Alertmanager, shipped};
+use process::{Alertmanager, can_run, shipped};
 
 /// Which alert silences which others, and whether only those of the same input; all of the same job.
 const SILENCES: [(&str, &[&str], bool); 7] = [
@@ -99,7 +99,9 @@ fn minute(alert: &Value, key: &str) -> String {
 
 #[test]
 fn the_right_people_hear_the_right_words() {
-    let Some(program) = tool("ALERTMANAGER", Path::new("alertmanager")) else { return };
+    let Some(program) = tool("ALERTMANAGER", Path::new("alertmanager")).filter(|program| can_run(program)) else {
+        return;
+    };
     // Each waits most of the time, on an Alertmanager of its own: all at once take as long as the longest.
     let scenarios: [fn(&Alertmanager); 7] = [
         a_page_and_its_end_word_for_word,
@@ -199,9 +201,10 @@ fn a_dead_exporter_silences_what_it_said(alertmanager: &Alertmanager) {
     let silent = ("stream-live-exporter", "StreamLiveInputOffAirWhileExpected");
     alertmanager.wait_for_inhibited(&BTreeSet::from([(silent.0.to_owned(), silent.1.to_owned())]));
 
-    // Between two ticks of one group there is one of the other, which could tell of the end.
+    // Between two ticks of one group there is one of the other, which could tell of the end; and one of the chat's, which
+    // come half as often, in three.
     alertmanager.post(&[ended(&chapel)]);
-    for instance in ["the second", "the third"] {
+    for instance in ["the second", "the third", "the fourth"] {
         alertmanager.post(&[tick(instance)]);
         alertmanager.message_with("pager", &format!("*{instance} cannot write its journal.*"));
     }
@@ -292,6 +295,7 @@ fn the_dead_mans_switch_hears_of_the_watchdog_each_minute(alertmanager: &Alertma
         assert_eq!(message.body["groupLabels"], json!({"alertname": "StreamLiveWatchdog"}));
     }
     let between = second.at.since(first.at).expect("the second came later");
-    assert!(between <= Duration::from_secs(60), "{between:?}");
+    // It is told at every second interval. A third one would be late.
+    assert!(between < Duration::from_secs(3 * 25), "{between:?}");
     assert_eq!(alertmanager.sink.arrivals().len(), 3, "nobody else hears of it, and nobody of an end");
 }

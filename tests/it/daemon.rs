@@ -284,15 +284,24 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
 /// # Panics
 ///
 /// When it never does.
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    const LOOKS: u32 = 6000;
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    within(PATIENCE, what, condition);
+}
+
+/// Waits until a condition holds, so long at the most.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    const PACE: Duration = Duration::from_millis(10);
     // Nobody sends: receiving from here is how to wait between two looks.
     let (_nobody, pace) = channel::<()>();
-    for _ in 0..LOOKS {
+    for _ in 0..limit.as_millis() / PACE.as_millis() {
         if condition() {
             return;
         }
-        let _ = pace.recv_timeout(PATIENCE / LOOKS);
+        let _ = pace.recv_timeout(PACE);
     }
     panic!("never: {what}");
 }

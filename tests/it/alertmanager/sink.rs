@@ -9,7 +9,7 @@ use serde_json::Value;
 use stream_live_exporter::clock::now;
 use stream_live_exporter::event::Timestamp;
 
-use crate::daemon::eventually;
+use crate::daemon::{PATIENCE, within};
 
 /// A web server on loopback. Its first path segment says for whom it stands.
 pub struct Sink {
@@ -60,10 +60,11 @@ impl Sink {
         self.arrivals.lock().expect("nobody panicked").clone()
     }
 
-    /// Waits until there is what `find` finds among the messages to this receiver.
+    /// Waits until there is what `find` finds among the messages to this receiver. Some are due only after
+    /// most of a minute.
     pub fn wait_for(&self, to: &str, what: &str, find: impl Fn(Vec<Arrival>) -> Option<Arrival>) -> Arrival {
         let mut found = None;
-        eventually(&format!("{to} gets {what}"), || {
+        within(2 * PATIENCE, &format!("{to} gets {what}"), || {
             found = find(self.arrivals().into_iter().filter(|arrival| arrival.to == to).collect());
             found.is_some()
         });

@@ -33,7 +33,7 @@ struct Arguments {
     #[arg(long)]
     end: Option<i64>,
     /// From one scrape to the next.
-    #[arg(long, value_parser = humantime::parse_duration, default_value = "10s")]
+    #[arg(long, value_parser = humantime::parse_duration, default_value = "5s")]
     step: Duration,
     /// The program promtool.
     #[arg(long, default_value = "promtool")]

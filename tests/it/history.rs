@@ -167,7 +167,7 @@ impl<'a> Look<'a> {
             vec![BTreeMap::new(), two, [ids(&[Input::StudioB])].into_iter().chain(complete).collect()]
         };
         // Twelve hours are more than there are.
-        let ranges = [(6, 0.0), (1, 0.0), (3, 7.0), (12, 0.0)];
+        let ranges = [(6, 0.0), (1, 0.0), (3, 3.0), (12, 0.0)];
         let looks = choices.into_iter().enumerate().flat_map(|(number, chosen)| {
             // Three choices make the difference between ranges; of ten inputs all have their day.
             ranges.into_iter().take(if number < 3 { ranges.len() } else { 1 }).map(move |range| (range, chosen.clone()))

@@ -51,8 +51,10 @@ impl Claim {
         let rows: BTreeSet<_> = shown.keys().filter(|_| !among_others).chain(expected.keys()).collect();
         let tolerance = match self.figure {
             Count | CountAmongOthers => 0.0,
-            // `increase` adds up to half a step where the samples begin within the range.
-            Seconds => 1.5 * SCRAPE_INTERVAL as f64,
+            // `increase` adds up to half a step where the samples begin within the range, and half where they end. The
+            // rest does not depend on the step: a disconnect that is told late takes back seconds that scrapes have
+            // shown, and a counter does not.
+            Seconds => SCRAPE_INTERVAL as f64 + 7.0,
             Share => scene.one_look(),
             Now(tolerance) => tolerance,
         };

@@ -12,7 +12,7 @@ use super::chronicle::prometheus::Prometheus;
 use super::dashboard::{Annotation, Dashboard, Panel, Target, Variable};
 
 /// The data source's scrape interval, in seconds, as it is provisioned.
-pub const SCRAPE_INTERVAL: u64 = 10;
+pub const SCRAPE_INTERVAL: u64 = 5;
 /// So many points fit across a panel that says nothing about it.
 const MAX_DATA_POINTS: u32 = 1000;
 /// Prometheus refuses more points than this in a range.

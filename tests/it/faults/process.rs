@@ -16,12 +16,7 @@ fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
-    let listed = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
-    // What it has by now depends on the number of its workers, and so on the machine.
-    let most = listed() + 40;
-    let mut limit = Command::new(prlimit);
-    limit.args([format!("--pid={}", daemon.pid()), format!("--nofile={most}:{most}")]);
-    assert!(limit.status().unwrap().success());
+    let most = let_have(&prlimit, &daemon, 40);
     let mut private = Connection::open(daemon.private_address()).unwrap();
     let mut scrape = |path: &str| {
         private.send(&request(&format!("GET {path}"), b"")).unwrap();
@@ -32,13 +27,13 @@ fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
     assert_eq!(post_on(&mut open, daemon.secret(), &event(1)).unwrap().status, "200 OK");
 
     let crowd: Vec<_> = (0..80).map(|_| Connection::open(daemon.public_address()).unwrap()).collect();
-    eventually("there is no descriptor left", || listed() >= most);
+    eventually("there is no descriptor left", || descriptors(&daemon) >= most);
     // The daemon needs none for what it does: it records, it tells how it is.
     assert_eq!(post_on(&mut open, daemon.secret(), &event(2)).unwrap().status, "200 OK");
     assert_eq!(scrape("/-/ready").text(), "ready\n");
     assert!(scrape("/metrics").text().contains("stream_live_exporter_journal_events 2\n"));
-    // A connection takes two; few of the daemon's own may have come to it with higher numbers than the limit.
-    assert!(listed() < most + 40, "half of the crowd waits");
+    // A few of the daemon's own may have come to it with higher numbers than the limit.
+    assert!(descriptors(&daemon) < most + 40, "half of the crowd waits");
     // Who comes now waits, and is served when others go.
     let (tell, answered) = channel();
     let (address, secret) = (daemon.public_address(), daemon.secret());
@@ -52,19 +47,28 @@ fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
     assert_eq!(journaled(folder.path(), "data").len(), 3);
 }
 
-/// A daemon that may have so many descriptors, and as many more as it asks for up to the second number.
-fn limited(prlimit: &Path, folder: &Path, soft: usize, hard: usize) -> Daemon {
-    let mut command = command_through(folder, prlimit, &[&format!("--nofile={soft}:{hard}")]);
-    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1s");
-    Daemon::spawn(command, folder)
+/// Lets the daemon have so many descriptors more than it has by now; the most that it may have then.
+fn let_have(prlimit: &Path, daemon: &Daemon, more: usize) -> usize {
+    // What it has depends on the number of its workers, and so on the machine.
+    let most = descriptors(daemon) + more;
+    let mut limit = Command::new(prlimit);
+    limit.args([format!("--pid={}", daemon.pid()), format!("--nofile={most}:{most}")]);
+    assert!(limit.status().unwrap().success());
+    most
+}
+
+fn descriptors(daemon: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
 }
 
 #[test]
 fn without_descriptors_whoever_got_in_is_still_watched() {
-    const DESCRIPTORS: usize = 80;
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = limited(&prlimit, folder.path(), DESCRIPTORS, DESCRIPTORS);
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1s");
+    let daemon = Daemon::spawn(command, folder.path());
+    let_have(&prlimit, &daemon, 40);
     // A request, and when it is answered a second head that does not end: only the watch ends such a connection.
     let address = daemon.public_address();
     let dawdle = || {
@@ -75,7 +79,7 @@ fn without_descriptors_whoever_got_in_is_still_watched() {
         let _ = connection.send(b"G");
         assert_eq!(connection.read_to_end().unwrap(), b"");
     };
-    thread::scope(|scope| (0..2 * DESCRIPTORS).for_each(|_| _ = scope.spawn(dawdle)));
+    thread::scope(|scope| (0..120).for_each(|_| _ = scope.spawn(dawdle)));
     assert_eq!(daemon.post(&event(1)).status, 200);
 }
 
@@ -86,7 +90,8 @@ fn descriptors_are_asked_for_and_too_few_are_warned_of() {
     // 1024 connections, 512 on the private listener, and some for itself.
     for (hard, warned) in [(1663, true), (1664, false)] {
         let folder = tempfile::tempdir().unwrap();
-        let daemon = limited(&prlimit, folder.path(), 100, hard);
+        let limit = format!("--nofile=100:{hard}");
+        let daemon = Daemon::spawn(command_through(folder.path(), &prlimit, &[&limit]), folder.path());
         let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
         let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         let soft = files.split_whitespace().nth(3).unwrap();

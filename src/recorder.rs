@@ -224,8 +224,8 @@ struct Recorder {
     /// Something else differs from the checkpoint.
     stale: bool,
     since_checkpoint: Stopwatch,
-    since_slice: Stopwatch,
-    /// From one slice of a checkpoint to the next.
+    since_duty: Stopwatch,
+    /// From one duty to the next.
     pause: Duration,
     since_expiry: Stopwatch,
     calendar: Calendar,

@@ -26,11 +26,11 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// So much is saved of a checkpoint at once, in bytes: a notification waits no longer than that takes.
 const SAVED_AT_ONCE: usize = 64 << 10;
-/// Between two slices notifications have so many times the time that a slice took: or they would pile up
-/// over a whole checkpoint.
+/// Between two duties notifications have so many times the time that a duty took: or they would pile up over a whole
+/// checkpoint, and over all that expires.
 const PAUSE: u32 = 4;
 /// So many events are deleted at once: a notification waits no longer than that takes.
-const EXPIRED_AT_ONCE: u64 = 1000;
+const EXPIRED_AT_ONCE: u64 = 500;
 /// So many inputs are forgotten at once, for the same reason.
 const FORGOTTEN_AT_ONCE: usize = 250;
 
@@ -55,7 +55,7 @@ impl Recorder {
             unsaved,
             stale: events == 0,
             since_checkpoint: Stopwatch::start(),
-            since_slice: Stopwatch::start(),
+            since_duty: Stopwatch::start(),
             pause: Duration::ZERO,
             since_expiry: Stopwatch::start(),
             calendar: Calendar::new(clock::now()),
@@ -96,15 +96,16 @@ impl Recorder {
     }
 
     fn until_next_duty(&self) -> Duration {
-        let checkpoint = self.is_ahead_of_checkpoint().then_some((CHECKPOINT_INTERVAL, &self.since_checkpoint));
-        let failing = self.watch.readiness.journal_failing();
-        if self.unsaved.round_under_way() && !failing {
-            return self.pause.saturating_sub(self.since_slice.elapsed());
-        }
-        let probe = failing.then_some((PROBE_INTERVAL, &self.since_checkpoint));
-        let duties = [Some((EXPIRY_INTERVAL, &self.since_expiry)), checkpoint, probe];
-        let waits = duties.into_iter().flatten().map(|(interval, since)| interval.saturating_sub(since.elapsed()));
-        waits.min().unwrap_or(EXPIRY_INTERVAL)
+        let left = |interval: Duration, since: &Stopwatch| interval.saturating_sub(since.elapsed());
+        let checkpoint = if self.watch.readiness.journal_failing() {
+            Some(left(PROBE_INTERVAL, &self.since_checkpoint))
+        } else if self.unsaved.round_under_way() {
+            Some(Duration::ZERO)
+        } else {
+            self.is_ahead_of_checkpoint().then(|| left(CHECKPOINT_INTERVAL, &self.since_checkpoint))
+        };
+        let expiry = left(EXPIRY_INTERVAL, &self.since_expiry);
+        checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).max(left(self.pause, &self.since_duty))
     }
 
     fn do_duties(&mut self) {
@@ -116,24 +117,29 @@ impl Recorder {
             Err(error) if error.obstacle() == Obstacle::Unsynced => return self.tried_to_write(Err(error)),
             Ok(()) | Err(_) => {}
         }
-        if self.watch.readiness.journal_failing() {
-            if self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
-                self.since_checkpoint = Stopwatch::start();
-                let probed = self.journal.probe();
-                self.tried_to_write(probed);
-            }
-        } else if self.unsaved.round_under_way() {
-            if self.since_slice.elapsed() >= self.pause {
-                self.save_next_slice();
-            }
-        } else if self.is_ahead_of_checkpoint() && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+        if self.since_duty.elapsed() >= self.pause {
+            let stopwatch = Stopwatch::start();
+            self.do_most_urgent_duty();
+            self.pause = stopwatch.elapsed() * PAUSE;
+            self.since_duty = Stopwatch::start();
+        }
+    }
+
+    fn do_most_urgent_duty(&mut self) {
+        let failing = self.watch.readiness.journal_failing();
+        if failing && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
+            self.since_checkpoint = Stopwatch::start();
+            let probed = self.journal.probe();
+            self.tried_to_write(probed);
+        } else if self.unsaved.round_under_way() && !failing {
+            self.save_next_slice();
+        } else if self.is_ahead_of_checkpoint() && !failing && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
             self.unsaved.begin_round();
             self.save_next_slice();
-        }
-        if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
+        } else if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
             match self.expire() {
-                // There may be more: next time round, after what waits by then.
+                // There may be more: next time round.
                 Ok(EXPIRED_AT_ONCE) => return,
                 Ok(_) if self.forget_silent_inputs() == FORGOTTEN_AT_ONCE => return,
                 Ok(_) => {}
@@ -148,12 +154,9 @@ impl Recorder {
     }
 
     fn save_next_slice(&mut self) {
-        let stopwatch = Stopwatch::start();
         let slice = self.unsaved.next_slice(SAVED_AT_ONCE, |input_id| row_size(&self.fold, input_id));
         let saved = self.save(slice);
         self.tried_to_write(saved);
-        self.pause = stopwatch.elapsed() * PAUSE;
-        self.since_slice = Stopwatch::start();
     }
 
     /// Moves the checkpoint on to now, in one go.

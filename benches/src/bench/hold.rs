@@ -16,8 +16,9 @@ const DURATION: Duration = Duration::from_secs(80);
 const EVENTS: u64 = 1_000_000;
 /// A disk of memory, whose syncs take no time: what is left is what the exporter does itself.
 const MEMORY: &str = "/dev/shm";
-/// Everything of the history is old, and whoever has disconnected is forgotten.
-const SETTINGS: [(&str, &str); 2] = [("STORAGE__RETENTION", "1s"), ("INPUTS__FORGET_AFTER", "1s")];
+/// Everything of the history is old, and whoever has disconnected is forgotten. A connection that is not needed stays.
+const SETTINGS: [(&str, &str); 3] =
+    [("STORAGE__RETENTION", "1s"), ("INPUTS__FORGET_AFTER", "1s"), ("WEBHOOK__IDLE_TIMEOUT", "10m")];
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let mut figures = Figures::default();

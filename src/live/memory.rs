@@ -19,8 +19,25 @@ pub(super) const REMEMBERED: usize = 4096;
 /// because two policies send one fact in two envelopes. Ordered by time first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Identity {
-    updated_at_nanos: i64,
+    updated_at: Nanos,
     what: u32,
+}
+
+/// Nanoseconds in two halves, the upper first: an identity then takes 12 bytes instead of 16, and there are many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Nanos(i32, u32);
+
+impl From<i64> for Nanos {
+    fn from(nanos: i64) -> Self {
+        let [a, b, c, d, rest @ ..] = nanos.to_be_bytes();
+        Self(i32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(rest))
+    }
+}
+
+impl From<Nanos> for i64 {
+    fn from(Nanos(upper, lower): Nanos) -> Self {
+        (Self::from(upper) << 32) | Self::from(lower)
+    }
 }
 
 impl Identity {
@@ -33,7 +50,7 @@ impl Identity {
                 u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]).max(2)
             }
         };
-        Self { updated_at_nanos: event.updated_at.as_nanos(), what }
+        Self { updated_at: event.updated_at.as_nanos().into(), what }
     }
 }
 
@@ -69,7 +86,13 @@ impl Identities {
                 self.0.remove(0);
                 self.0.insert(position - 1, identity);
             }
-            Err(position) => self.0.insert(position, identity),
+            Err(position) => {
+                if self.0.len() == self.0.capacity() {
+                    // By a quarter: doubling would leave a third of all this memory unused.
+                    self.0.reserve_exact(self.0.len() / 4 + 2);
+                }
+                self.0.insert(position, identity);
+            }
             Ok(_) => {}
         }
     }
@@ -92,7 +115,7 @@ impl Identities {
     /// little-endian.
     pub fn encode(&self) -> Vec<u8> {
         let parts =
-            self.0.iter().map(|identity| (identity.updated_at_nanos.to_le_bytes(), identity.what.to_le_bytes()));
+            self.0.iter().map(|identity| (i64::from(identity.updated_at).to_le_bytes(), identity.what.to_le_bytes()));
         parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
     }
 
@@ -102,7 +125,7 @@ impl Identities {
         let identities: Vec<_> = chunks
             .iter()
             .map(|[time @ .., a, b, c, d]| Identity {
-                updated_at_nanos: i64::from_le_bytes(*time),
+                updated_at: i64::from_le_bytes(*time).into(),
                 what: u32::from_le_bytes([*a, *b, *c, *d]),
             })
             .collect();

@@ -1,15 +1,18 @@
-"""The same job with FastAPI and prometheus_client: receives notifications, updates the families of every input in
-memory, exposes them. Not durable. PORT, SECRET, and optionally EXPOSITION: a file of samples to begin with."""
+"""The same job with FastAPI and prometheus_client: authenticates, reads a notification, knows repeats and what is older
+than what is known, updates in memory every family of the exporter's that a notification changes, and exposes them. Not
+durable. PORT, SECRET, and optionally EXPOSITION: a file of samples to begin with."""
 
+import hashlib
 import hmac
 import os
 import re
+import time
 from datetime import datetime
 
 import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 PREFIX = "cloudflare_stream_live_input_"
 disable_created_metrics()
@@ -37,36 +40,111 @@ connected_seconds = family("connected_seconds_total")
 inconsistent = family("inconsistent_events_total", "event")
 info = family("info", "name")
 
-# By input: whether it is connected, and since when.
+
+
+def histogram(name, *bounds):
+    return Histogram(name, name, buckets=bounds, registry=registry)
+
+
+DELAYS = (1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 900, 3600)
+source_delay = histogram("cloudflare_stream_live_notification_source_delay_seconds", *DELAYS)
+delivery_delay = histogram("cloudflare_stream_live_notification_delivery_delay_seconds", *DELAYS)
+reconnect_delay = histogram(PREFIX + "reconnect_delay_seconds", 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
+session_duration = histogram(
+    PREFIX + "session_duration_seconds", 10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400, 604800)
+request_duration = histogram(
+    "stream_live_exporter_request_duration_seconds",
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+
+
+def own(kind, name, *labels):
+    return kind("stream_live_exporter_" + name, name, labels, registry=registry)
+
+
+notifications = own(Counter, "notifications_total", "outcome")
+out_of_order = own(Counter, "events_out_of_order_total")
+last_notification = own(Gauge, "last_notification_timestamp_seconds")
+secret_last_used = own(Gauge, "secret_last_used_timestamp_seconds", "secret")
+
+KINDS = ("connected", "disconnected", "errored")
+CODES = ("ERR_GOP_OUT_OF_RANGE", "ERR_UNSUPPORTED_VIDEO_CODEC", "ERR_UNSUPPORTED_AUDIO_CODEC",
+         "ERR_STORAGE_QUOTA_EXHAUSTED", "ERR_MISSING_SUBSCRIPTION", "ERR_UNHEALTHY", "other")
+REMEMBERED = 4096
+RECONNECT_WINDOW = 60
+ID = re.compile(r"[0-9a-f]{32}")
 inputs = {}
 
 
-def apply(data):
-    input_id = data["input_id"]
-    event = data["event_type"].removeprefix("live_input.")
-    at = datetime.fromisoformat(data["updated_at"]).timestamp()
-    if input_id not in inputs:
-        inputs[input_id] = (None, 0.0)
+class Input:
+    """Every value of a closed label is there from the beginning."""
+
+    def __init__(self, input_id):
+        self.connected, self.since, self.began, self.last, self.identities = None, 0.0, 0.0, {}, {}
         expected.labels(input_id).set(0)
         info.labels(input_id, "").set(1)
-    before, since = inputs[input_id]
+        for event in KINDS:
+            events.labels(input_id, event)
+        for event in KINDS[:2]:
+            inconsistent.labels(input_id, event)
+        for code in CODES:
+            errors.labels(input_id, code)
+        for counter in (sessions, reconnects, connected_seconds):
+            counter.labels(input_id)
+
+
+def apply(body, now):
+    data = body["data"]
+    input_id, updated_at = data["input_id"], data["updated_at"]
+    event = data["event_type"].removeprefix("live_input.")
+    at = datetime.fromisoformat(updated_at).timestamp()
+    if not ID.fullmatch(input_id) or event not in KINDS or at > now + 300:
+        return "ignored"
+    told = data.get("live_input_errored", {}).get("error", {}).get("code")
+    if (input := inputs.get(input_id)) is None:
+        input = inputs[input_id] = Input(input_id)
+    identity = (event, updated_at, told)
+    if identity in input.identities:
+        return "duplicate"
+    input.identities[identity] = True
+    if len(input.identities) > REMEMBERED:
+        del input.identities[next(iter(input.identities))]
+    source_delay.observe(max(0.0, body["ts"] - at))
+    delivery_delay.observe(max(0.0, now - body["ts"]))
     events.labels(input_id, event).inc()
-    last_event.labels(input_id, event).set(at)
+    if at > input.last.get(event, 0.0):
+        input.last[event] = at
+        last_event.labels(input_id, event).set(at)
     if event == "errored":
-        code = data.get("live_input_errored", {}).get("error", {}).get("code", "other")
+        code = told if told in CODES else "other"
         errors.labels(input_id, code).inc()
-        last_error.labels(input_id, code).set(at)
-        return
-    on = event == "connected"
-    if before is on:
+        if at > input.last.get(code, 0.0):
+            input.last[code] = at
+            last_error.labels(input_id, code).set(at)
+    elif at < input.since:
+        out_of_order.inc()
+    else:
+        change(input_id, input, event, at)
+    return "recorded"
+
+
+def change(input_id, input, event, at):
+    on, passed = event == "connected", at - input.since
+    reconnects_now = on and input.connected is False and passed <= RECONNECT_WINDOW
+    if input.connected is on:
         inconsistent.labels(input_id, event).inc()
-    elif before and not on:
-        connected_seconds.labels(input_id).inc(max(0.0, at - since))
-    elif before is False and at - since < 60:
-        reconnects.labels(input_id).inc()
-    elif on:
+    elif not on and input.connected:
+        connected_seconds.labels(input_id).inc(passed)
+    elif on and input.connected is False:
+        if passed <= 3600:
+            reconnect_delay.observe(passed)
+        if reconnects_now:
+            reconnects.labels(input_id).inc()
+        else:
+            session_duration.observe(input.since - input.began)
+    if on and not reconnects_now and input.connected is not True:
         sessions.labels(input_id).inc()
-    inputs[input_id] = (on, at)
+        input.began = at
+    input.connected, input.since = on, at
     connected.labels(input_id).set(on)
     state_timestamp.labels(input_id).set(at)
 
@@ -83,15 +161,22 @@ def load(path):
 
 
 app = FastAPI(openapi_url=None)
-secret = os.environ["SECRET"]
+secret = hashlib.sha256(os.environ["SECRET"].encode()).digest()
 
 
 @app.post("/webhook")
 async def webhook(request: Request) -> Response:
-    if not hmac.compare_digest(request.headers.get("cf-webhook-auth", ""), secret):
+    began = time.perf_counter()
+    presented = request.headers.get("cf-webhook-auth", "").encode()
+    if not hmac.compare_digest(hashlib.sha256(presented).digest(), secret):
         return Response(status_code=401)
-    apply(orjson.loads(await request.body())["data"])
-    return Response(b'{"outcome":"recorded"}', media_type="application/json")
+    now = time.time()
+    outcome = apply(orjson.loads(await request.body()), now)
+    notifications.labels(outcome).inc()
+    last_notification.set(now)
+    secret_last_used.labels("default").set(now)
+    request_duration.observe(time.perf_counter() - began)
+    return Response(f'{{"outcome":"{outcome}"}}'.encode(), media_type="application/json")
 
 
 @app.get("/metrics")

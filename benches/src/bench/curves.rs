@@ -9,12 +9,19 @@ const CONNECTIONS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const KINDS: [Kind; 5] = [Kind::Ours, Kind::Bare, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
 
+/// Most inputs never err.
+const FEW: &str = "kB resident per input without any error, one connect, one disconnect";
+
 type Points = Vec<(f64, f64)>;
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     report.heading("Curves", "One column is one point of a curve; a point is measured for half the time of a figure.");
     connections(setup, report)?;
-    loads(setup, report)?;
+    loads(setup, report)
+}
+
+pub fn sizes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
+    report.heading("Sizes", "One column is one point of a curve.");
     inputs(setup, report)?;
     events(setup, report)
 }
@@ -151,16 +158,20 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         if *size > 100_000 {
             std::fs::remove_dir_all(folder)?;
         }
+        let folder = journal::settled(setup, *size, journal::FEW)?;
+        figures.add(FEW, &column, Server::start(setup, Kind::Ours, &folder, None)?.memory()? * 1e3 / *size as f64);
+        std::fs::remove_dir_all(folder)?;
         progress.inc(1);
     }
     progress.finish_and_clear();
     let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
     let memory = ["MB resident", "MB at peak of a scrape"];
-    let rows = [plain, crate_, "MB of text", memory[0], "kB resident per input", memory[1], "start to ready, ms"];
+    let rows = [plain, crate_, "MB of text", memory[0], "kB resident per input", FEW, memory[1], "start to ready, ms"];
     table(report, "inputs", &figures, &rows, &columns);
     if let Some((size, column)) = columns.last() {
-        let what = format!("kB resident per input, with {} inputs", number(*size));
-        report.goal(&what, figures.median(rows[4], column), true, 0.4);
+        for row in [FEW, rows[4]] {
+            report.goal(&format!("{row}, with {} inputs", number(*size)), figures.median(row, column), true, 0.4);
+        }
     }
     draw(
         report,

@@ -36,8 +36,10 @@ enum Part {
     Many,
     /// Compression, by library and level.
     Gzip,
-    /// Over connections, load, inputs and events.
+    /// Over connections and load.
     Curves,
+    /// Over inputs and events.
+    Sizes,
     /// One connection beside a bare sync; disks that are slow.
     Disk,
     /// Start, idle, sizes, sustained load.
@@ -160,6 +162,7 @@ fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             Part::Many => many::measure(setup, report)?,
             Part::Gzip => gzip::measure(setup, report)?,
             Part::Curves => curves::measure(setup, report)?,
+            Part::Sizes => curves::sizes(setup, report)?,
             Part::Disk => disk::measure(setup, report)?,
             Part::Life => life::measure(setup, report)?,
             Part::Hold => hold::measure(setup, report)?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use stream_live_exporter::config::{DEFAULT, Settings, Sources};
 
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 17] = [
     "README.md",
     "ARCHITECTURE.md",
     "METRICS.md",
@@ -15,6 +15,7 @@ const DOCUMENTS: [&str; 16] = [
     "CHANGELOG.md",
     "deploy/proxy/README.md",
     "docs/journal.md",
+    "docs/performance.md",
     "docs/testing.md",
     "docs/runbooks.md",
     "deploy/alertmanager/README.md",

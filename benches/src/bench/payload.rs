@@ -21,7 +21,7 @@ const SEED: u64 = 0x5eed;
 pub enum Dialect {
     /// As Cloudflare posts them.
     Webhook,
-    /// The metrics that a notification changes, posted to the input's group of a Pushgateway.
+    /// The families that a notification changes, posted to the input's group of a Pushgateway.
     Pushgateway,
 }
 
@@ -44,10 +44,10 @@ struct Template {
 
 impl Payload {
     pub fn new(dialect: Dialect, inputs: usize, secret: &str) -> Self {
-        let templates = [(CONNECTED, "connected", 1), (DISCONNECTED, "disconnected", 0)];
-        let templates = templates.map(|(fixture, event, on)| match dialect {
+        let templates = [(CONNECTED, 1), (DISCONNECTED, 0)];
+        let templates = templates.map(|(fixture, on)| match dialect {
             Dialect::Webhook => webhook(fixture, secret),
-            Dialect::Pushgateway => pushgateway(event, on),
+            Dialect::Pushgateway => pushgateway(on),
         });
         let began = now().minus(Duration::from_secs(LONGEST as u64));
         let times = (0..LONGEST as u64).map(|second| {
@@ -100,14 +100,25 @@ fn webhook(fixture: &str, secret: &str) -> Template {
     Template::new(head + &body, &text("input_id"), &text("updated_at"), &text("ts"))
 }
 
-fn pushgateway(event: &str, on: u8) -> Template {
+fn pushgateway(on: u8) -> Template {
     const EPOCH: &str = "1795197605";
     let name = "cloudflare_stream_live_input";
-    let body = format!(
+    // What is posted replaces all series of a family.
+    let mut body = format!(
         "# TYPE {name}_connected gauge\n{name}_connected {on}\n# TYPE {name}_state_timestamp_seconds gauge\n\
-         {name}_state_timestamp_seconds {EPOCH}.104\n# TYPE {name}_last_event_timestamp_seconds gauge\n\
-         {name}_last_event_timestamp_seconds{{event=\"{event}\"}} {EPOCH}.104\n"
+         {name}_state_timestamp_seconds {EPOCH}.104\n"
     );
+    for (family, kind, value) in [("events_total", "counter", "7"), ("last_event_timestamp_seconds", "gauge", EPOCH)] {
+        body += &format!("# TYPE {name}_{family} {kind}\n");
+        for event in ["connected", "disconnected", "errored"] {
+            body += &format!("{name}_{family}{{event=\"{event}\"}} {value}\n");
+        }
+    }
+    let counters: &[&str] =
+        if on == 1 { &["sessions_total", "reconnects_total"] } else { &["connected_seconds_total"] };
+    for counter in counters {
+        body += &format!("# TYPE {name}_{counter} counter\n{name}_{counter} 7\n");
+    }
     let head = format!(
         "POST /metrics/job/stream/input_id/{SAMPLE_ID} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {}\r\n\r\n",
         body.len()

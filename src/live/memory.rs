@@ -88,8 +88,8 @@ impl Identities {
             }
             Err(position) => {
                 if self.0.len() == self.0.capacity() {
-                    // By a quarter: doubling would leave a third of all this memory unused.
-                    self.0.reserve_exact(self.0.len() / 4 + 2);
+                    // Not doubled: that would leave a third of all this memory unused.
+                    self.0.reserve_exact((self.0.len() / 2 + 4).min(REMEMBERED - self.0.len()));
                 }
                 self.0.insert(position, identity);
             }

@@ -108,7 +108,7 @@ impl Recorder {
         checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).max(left(self.pause, &self.since_duty))
     }
 
-    fn do_duties(&mut self) {
+    pub(super) fn do_duties(&mut self) {
         if self.unsynced.is_some() {
             return;
         }
@@ -120,7 +120,9 @@ impl Recorder {
         if self.since_duty.elapsed() >= self.pause {
             let stopwatch = Stopwatch::start();
             self.do_most_urgent_duty();
-            self.pause = stopwatch.elapsed() * PAUSE;
+            // A probe may wait long for a journal that others hold, and no notification is recorded meanwhile.
+            let failing = self.watch.readiness.journal_failing();
+            self.pause = if failing { Duration::ZERO } else { stopwatch.elapsed() * PAUSE };
             self.since_duty = Stopwatch::start();
         }
     }

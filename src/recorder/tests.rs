@@ -269,6 +269,18 @@ fn what_is_forgotten_is_so_before_it_is_seen() {
     check_crash(folder.path(), &recorder);
 }
 
+#[test]
+fn nothing_waits_longer_for_the_next_probe_of_a_failing_journal_because_the_last_one_took_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = idle_recorder(folder.path(), limits());
+    recorder.do_duties();
+    assert!(!recorder.pause.is_zero());
+    recorder.watch.readiness.set_obstacle(Some(journal::Obstacle::Held));
+    recorder.pause = Duration::ZERO;
+    recorder.do_duties();
+    assert_eq!(recorder.pause, Duration::ZERO);
+}
+
 /// What a restart after a crash at this moment would know is what the recorder knows.
 fn check_crash(folder: &Path, recorder: &Recorder) {
     let restored = restore(&Journal::open_to_read(folder).unwrap(), limits().rules).unwrap();

@@ -50,6 +50,10 @@ pub const PRIVATE_CONNECTIONS: usize = 512;
 /// So many of one peer, which may be a proxy in front of everybody else; half, so that nobody shuts out all.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
+/// So many connections may wait until they are taken, unless the system allows fewer. The standard library lets 128 wait:
+/// of a larger crowd the system forgets some, who believe that they are connected.
+const BACKLOG: i32 = 4096;
+
 /// Loads the configuration anew; the error says what is wrong with it, for people.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
@@ -75,7 +79,11 @@ pub struct Private {
 /// The first address on which it is not possible, and why.
 pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let listen = |address: &SocketAddr| {
-        TcpListener::bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+        let listening = TcpListener::bind(address).and_then(|listener| {
+            rustix::net::listen(&listener, BACKLOG)?;
+            Ok(listener)
+        });
+        listening.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
     };
     addresses.iter().map(listen).collect()
 }

@@ -25,7 +25,7 @@ pub struct RawAnswer {
 impl Connection {
     /// Connects to `host:port`.
     pub fn open(address: &str) -> io::Result<Self> {
-        Self::over(TcpStream::connect(address)?)
+        Self::over(TcpStream::connect_timeout(&address.parse().map_err(io::Error::other)?, PATIENCE)?)
     }
 
     /// Connects from another address of this machine.

@@ -14,6 +14,8 @@ use crate::daemon::{Daemon, LATENESS, PATIENCE, command, eventually, fixture};
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long the server itself waits for the first head of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// More than a listener of the standard library lets wait, and as many as the private one serves of one peer.
+const CROWD: usize = 256;
 
 fn daemon(folder: &Path, idle_timeout: Duration) -> Daemon {
     let mut command = command(folder);
@@ -61,6 +63,23 @@ fn whoever_dawdles_is_shut_out() {
             scope.spawn(move || assert_eq!(dawdle(address, bytes, *answers, IDLE_TIMEOUT), b"", "{address}: {what}"));
         }
     });
+}
+
+#[test]
+fn a_crowd_that_comes_at_once_waits_until_it_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", CROWD.to_string());
+    let daemon = Daemon::spawn(command, folder.path());
+    for address in [daemon.public_address(), daemon.private_address()] {
+        daemon.signal("STOP");
+        let crowd: Vec<_> = (0..CROWD).map(|_| Connection::open(address).unwrap()).collect();
+        daemon.signal("CONT");
+        for mut connection in crowd {
+            connection.send(&request("GET /-/healthy", b"")).unwrap();
+            assert_eq!(connection.read_answer().unwrap().status, "200 OK");
+        }
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn fill(folder: &Path) -> anyhow::Result<()> {
     let began = now().minus(Duration::from_secs(EVENTS));
     for batch in 0..EVENTS / BATCH {
         let mut entries: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(|number| entry(number, began)).collect();
-        journal.append(&mut entries, &[])?;
+        journal.append(&mut entries, &[], None)?;
         journal.transfer_long_log()?;
         progress.inc(BATCH);
     }

@@ -14,10 +14,11 @@
 //! |---|---|
 //! | `events` | the log: every recorded event, numbered without gaps, oldest deleted after the retention |
 //! | `inputs`, `checkpoint` | the fold of all events up to a position, so that a restart replays only the rest |
+//! | `deliveries` | what is kept of all deliveries together, whatever they said |
 //! | `unrecognized` | the newest authenticated bodies that were not understood |
 //!
 //! Times are nanoseconds since the Unix epoch. The journal knows nothing of what its events amount
-//! to: the checkpoint's contents are opaque texts and bytes here.
+//! to: the contents of the checkpoint and of `deliveries` are opaque texts and bytes here.
 
 mod error;
 mod checkpoint;
@@ -32,7 +33,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub use checkpoint::{Checkpoint, InputRow};
 pub use error::{JournalError, Obstacle};
@@ -143,12 +144,18 @@ impl Journal {
         self.transfer("passive").map(drop)
     }
 
-    /// Makes a batch durable: all of it or nothing. Entries get their numbers here.
+    /// Makes a batch durable: all of it or nothing. Entries get their numbers here. What is kept of all
+    /// deliveries, [`Journal::deliveries`], is replaced by what is given.
     ///
     /// # Errors
     ///
     /// The batch was not recorded; the journal is as it was.
-    pub fn append(&mut self, entries: &mut [Entry], unrecognized: &[Unrecognized]) -> Result<(), JournalError> {
+    pub fn append(
+        &mut self,
+        entries: &mut [Entry],
+        unrecognized: &[Unrecognized],
+        deliveries: Option<&str>,
+    ) -> Result<(), JournalError> {
         let next = self.next;
         for (seq, entry) in (next..).zip(entries.iter_mut()) {
             entry.seq = seq;
@@ -159,10 +166,30 @@ impl Journal {
             if !unrecognized.is_empty() {
                 rows::insert_unrecognized(transaction, unrecognized, UNRECOGNIZED_KEPT)?;
             }
+            if let Some(deliveries) = deliveries {
+                let mut save =
+                    transaction.prepare_cached("INSERT OR REPLACE INTO deliveries (id, state) VALUES (1, ?1)")?;
+                save.execute(params![deliveries])?;
+            }
             Ok(())
         })?;
         self.next += entries.len() as u64;
         Ok(())
+    }
+
+    /// What is kept of all deliveries together, as it was appended last; `None` before that.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn deliveries(&self) -> Result<Option<String>, JournalError> {
+        let read = || {
+            // A journal that is only read may be older than the table.
+            let there = self.connection.table_exists(None, "deliveries")?;
+            let select = || self.connection.query_one("SELECT state FROM deliveries", [], |row| row.get(0)).optional();
+            if there { select() } else { Ok(None) }
+        };
+        read().map_err(failed(&self.path, "cannot be read"))
     }
 
     /// Calls `visit` with every kept event after the position, in order.

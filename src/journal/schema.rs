@@ -12,7 +12,7 @@ const APPLICATION_ID: i64 = 0x534c_4578;
 
 /// Migration N leads from version N to version N + 1. What is listed here has been released: it is
 /// never changed, only added to.
-const MIGRATIONS: &[&str] = &["
+pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE events (
         seq         INTEGER PRIMARY KEY,
         recorded_at INTEGER NOT NULL,
@@ -46,6 +46,15 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE TABLE probe (count INTEGER NOT NULL) STRICT;
     INSERT INTO probe VALUES (0);
+", "
+    CREATE TABLE deliveries (
+        id    INTEGER PRIMARY KEY CHECK (id = 1),
+        state TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO deliveries
+        SELECT 1, deliveries FROM
+            (SELECT CASE WHEN json_valid(state) THEN json_extract(state, '$.deliveries') END AS deliveries FROM checkpoint)
+        WHERE deliveries IS NOT NULL;
 "];
 
 /// Brings the database to the current version, or only checks that it has it.
@@ -108,7 +117,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
 }
 
-fn migrate(connection: &mut Connection, from: i64, migrations: &[&str]) -> rusqlite::Result<()> {
+pub(super) fn migrate(connection: &mut Connection, from: i64, migrations: &[&str]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for (version, migration) in (1..).zip(migrations).skip_while(|(version, _)| *version <= from) {
         transaction.execute_batch(migration)?;

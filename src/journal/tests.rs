@@ -41,7 +41,7 @@ pub(super) fn all(journal: &Journal) -> Vec<Entry> {
 fn one_process_at_a_time_owns_a_folder_and_anybody_may_read() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[]).unwrap();
+    journal.append(&mut [entry(1)], &[], None).unwrap();
     assert!(matches!(Journal::open(folder.path()), Err(JournalError::InUse { .. })));
     assert_eq!(all(&Journal::open_to_read(folder.path()).unwrap()).len(), 1);
     drop(journal);
@@ -62,7 +62,7 @@ fn what_is_not_ours_or_from_the_future_is_refused_and_left_alone() {
     };
     check(
         "PRAGMA user_version = 7",
-        "has schema version 7, but this version knows only 1; use a newer stream-live-exporter",
+        "has schema version 7, but this version knows only 2; use a newer stream-live-exporter",
     );
     check("PRAGMA application_id = 1", "is not a journal of stream-live-exporter");
     check("PRAGMA application_id = 0", "is not a journal of stream-live-exporter");
@@ -79,7 +79,7 @@ fn what_is_not_ours_or_from_the_future_is_refused_and_left_alone() {
 fn a_damaged_row_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1), entry(2)], &[]).unwrap();
+    journal.append(&mut [entry(1), entry(2)], &[], None).unwrap();
     journal.connection.execute("UPDATE events SET event = 'exploded' WHERE seq = 2", []).unwrap();
     let message = journal.replay(0, drop).unwrap_err().to_string();
     assert_eq!(message, format!("{}: event 2 is damaged: the event is none that is known", journal.path().display()));
@@ -101,7 +101,7 @@ fn the_size_is_that_of_the_database_and_its_log() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(size_bytes(folder.path()), 0);
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[]).unwrap();
+    journal.append(&mut [entry(1)], &[], None).unwrap();
     let sizes = ["journal.db", "journal.db-wal"].map(|file| fs::metadata(folder.path().join(file)).unwrap().len());
     assert!(sizes.iter().all(|size| *size > 1), "{sizes:?}");
     assert_eq!(size_bytes(folder.path()), sizes[0] + sizes[1]);
@@ -112,12 +112,12 @@ fn a_failed_append_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.connection.pragma_update(None, "query_only", true).unwrap();
-    assert!(journal.append(&mut [entry(1)], &[]).is_err());
+    assert!(journal.append(&mut [entry(1)], &[], None).is_err());
     assert!(journal.probe().is_err());
     journal.connection.pragma_update(None, "query_only", false).unwrap();
     journal.probe().unwrap();
     assert_eq!((journal.events(), all(&journal)), (0, vec![]));
-    journal.append(&mut [entry(1)], &[]).unwrap();
+    journal.append(&mut [entry(1)], &[], None).unwrap();
     assert_eq!(all(&journal)[0].seq, 1);
 }
 
@@ -131,7 +131,7 @@ fn the_newest_unrecognized_bodies_are_kept() {
         body: number.to_string().into_bytes(),
     };
     for number in 0..UNRECOGNIZED_KEPT + 5 {
-        journal.append(&mut [], &[body(number)]).unwrap();
+        journal.append(&mut [], &[body(number)], None).unwrap();
     }
     let (count, oldest): (u64, Vec<u8>) = journal
         .connection
@@ -142,6 +142,33 @@ fn the_newest_unrecognized_bodies_are_kept() {
         )
         .unwrap();
     assert_eq!((count, oldest), (UNRECOGNIZED_KEPT, b"5".to_vec()));
+}
+
+#[test]
+fn what_is_kept_of_deliveries_is_durable_with_their_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    assert_eq!(journal.deliveries().unwrap(), None);
+    for kept in ["a", "b"] {
+        journal.append(&mut [], &[], Some(kept)).unwrap();
+        let read = Journal::open_to_read(folder.path()).unwrap().deliveries().unwrap();
+        assert_eq!(read.as_deref(), Some(kept));
+    }
+    journal.append(&mut [entry(1)], &[], None).unwrap();
+    assert_eq!(journal.deliveries().unwrap().as_deref(), Some("b"));
+}
+
+#[test]
+fn what_the_first_version_kept_of_deliveries_with_the_checkpoint_is_found_and_read() {
+    let state = r#"{"position":1,"deliveries":{"last":5,"by_secret":{"a":5}}}"#;
+    for (state, kept) in [(state, Some(r#"{"last":5,"by_secret":{"a":5}}"#)), ("{}", None), ("damaged", None)] {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = &mut Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+        schema::migrate(connection, 0, &schema::MIGRATIONS[..1]).unwrap();
+        connection.execute("INSERT INTO checkpoint VALUES (1, 1, ?1)", [state]).unwrap();
+        assert_eq!(Journal::open_to_read(folder.path()).unwrap().deliveries().unwrap(), None);
+        assert_eq!(Journal::open(folder.path()).unwrap().deliveries().unwrap().as_deref(), kept, "{state}");
+    }
 }
 
 #[test]
@@ -189,7 +216,7 @@ fn the_log_is_transferred_when_it_is_long_and_not_before() {
 fn what_is_closed_is_all_in_the_database() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1), entry(2)], &[]).unwrap();
+    journal.append(&mut [entry(1), entry(2)], &[], None).unwrap();
     journal.close().unwrap();
     fs::copy(folder.path().join(DATABASE_FILE), other.path().join(DATABASE_FILE)).unwrap();
     assert_eq!(all(&Journal::open(other.path()).unwrap()).len(), 2);
@@ -199,7 +226,7 @@ fn what_is_closed_is_all_in_the_database() {
 fn an_opened_journal_is_as_it_was_left() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[]).unwrap();
+    journal.append(&mut [entry(1)], &[], None).unwrap();
     drop(journal);
     let files = || ["journal.db", "journal.db-wal"].map(|file| fs::read(folder.path().join(file)).unwrap());
     let before = files();
@@ -212,7 +239,7 @@ fn an_opened_journal_is_as_it_was_left() {
 fn a_forgotten_checkpoint_leaves_the_events() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[]).unwrap();
+    journal.append(&mut [entry(1)], &[], None).unwrap();
     let row = InputRow { input_id: entry(1).event.input_id, state: "{}".into(), identities: vec![1] };
     journal.save_checkpoint(&Checkpoint { position: 1, state: "{}".into() }, [row].into_iter(), &[]).unwrap();
     journal.forget_checkpoint().unwrap();

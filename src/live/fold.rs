@@ -93,8 +93,12 @@ impl Fold {
     }
 
     /// Takes over what a checkpoint kept of all inputs together.
-    pub fn restore_totals(&mut self, totals: Totals, deliveries: Deliveries) {
+    pub fn restore_totals(&mut self, totals: Totals) {
         self.state.totals = Arc::new(totals);
+    }
+
+    /// Takes over what was kept of all deliveries.
+    pub fn restore_deliveries(&mut self, deliveries: Deliveries) {
         self.state.deliveries = Arc::new(deliveries);
     }
 
@@ -129,14 +133,10 @@ impl Fold {
         self.state.configured = Arc::new(configured);
     }
 
-    /// Makes exactly these the secrets whose use is noted; whether the last use of another one was forgotten.
-    pub fn keep_secrets(&mut self, names: BTreeSet<String>) -> bool {
-        let forgets = self.state.deliveries.by_secret.keys().any(|name| !names.contains(name));
-        if forgets {
-            Arc::make_mut(&mut self.state.deliveries).by_secret.retain(|name, _| names.contains(name));
-        }
+    /// Makes exactly these the secrets whose use is noted; when others were used is forgotten.
+    pub fn keep_secrets(&mut self, names: BTreeSet<String>) {
+        Arc::make_mut(&mut self.state.deliveries).by_secret.retain(|name, _| names.contains(name));
         self.state.secrets = Some(Arc::new(names));
-        forgets
     }
 
     /// Forgets inputs that are disconnected, not configured, and had no event since `horizon`, when views up to
@@ -169,6 +169,13 @@ impl Fold {
         Arc::make_mut(input).end_session();
         Arc::make_mut(&mut self.state.totals).session_duration.observe(duration);
         true
+    }
+}
+
+impl Changes {
+    /// When deliveries were last seen, those of the batch included.
+    pub fn deliveries(&self) -> &Deliveries {
+        &self.state.deliveries
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::restore::deliveries;
 use super::{Delivered, Delivery, Message, Outcome, Recorder};
 use crate::clock::{self, Stopwatch};
 use crate::event::{EventKind, IgnoredReason, Notification, Timestamp};
@@ -62,18 +63,15 @@ impl Recorder {
             batch.add(&mut draft, delivery, answer);
         }
         let changes = draft.finish();
-        match self.append(&mut batch) {
+        match self.append(&mut batch, &changes) {
             Ok(()) => self.publish(batch, changes),
             Err(error) => self.abandon(batch, error),
         }
     }
 
-    fn append(&mut self, batch: &mut Batch) -> Result<(), JournalError> {
-        if batch.entries.is_empty() && batch.unrecognized.is_empty() {
-            return Ok(());
-        }
+    fn append(&mut self, batch: &mut Batch, changes: &Changes) -> Result<(), JournalError> {
         let stopwatch = Stopwatch::start();
-        self.journal.append(&mut batch.entries, &batch.unrecognized)?;
+        self.journal.append(&mut batch.entries, &batch.unrecognized, Some(&deliveries(changes)))?;
         self.metrics.committed(batch.entries.len(), stopwatch.elapsed());
         self.tried_to_write(Ok(()));
         Ok(())
@@ -84,7 +82,6 @@ impl Recorder {
         for entry in &batch.entries {
             self.unsaved.change(entry.event.input_id, entry.seq);
         }
-        self.stale = true;
         let (deliveries, answers): (Vec<_>, Vec<_>) = batch.waiting.into_iter().unzip();
         let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
         deliveries.iter().for_each(log);

@@ -223,14 +223,14 @@ impl Recorder {
             self.stale = true;
         }
         self.fold.configure(limits.configured.clone());
-        self.stale |= self.fold.keep_secrets(limits.secrets.clone());
+        self.fold.keep_secrets(limits.secrets.clone());
         self.limits = limits;
-        self.republish();
         if rules_changed {
             // A restart must fold what follows by the new rules, and what came before by the old.
             let saved = self.save_checkpoint();
             self.tried_to_write(saved);
         }
+        self.republish();
     }
 
     fn republish(&self) {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Deliveries, Fold, Identities, Rules, State, Totals};
+use crate::live::{Changes, Fold, Identities, Rules, State, Totals};
 
 use super::unsaved::Unsaved;
 
@@ -28,7 +29,6 @@ struct Kept {
     #[serde(default)]
     forgotten: Vec<(InputId, u64)>,
     totals: Totals,
-    deliveries: Deliveries,
 }
 
 /// A fold that was read from a journal.
@@ -53,16 +53,20 @@ pub struct Restored {
 pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
     let checkpoint = journal.checkpoint()?;
     let position = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
-    let kept = checkpoint.map(|checkpoint| kept(journal, &checkpoint)).transpose()?;
+    let kept: Option<Kept> =
+        checkpoint.map(|checkpoint| parsed(journal, "the checkpoint", &checkpoint.state)).transpose()?;
     let mut fold = Fold::new(rules);
     let (mut recorded_until, mut counted_until, mut forgotten) = (Timestamp::EPOCH, position, Vec::new());
     if let Some(kept) = kept {
         fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
-        fold.restore_totals(kept.totals, kept.deliveries);
+        fold.restore_totals(kept.totals);
         journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
         recorded_until = kept.recorded_until;
         counted_until = kept.counted_until.max(position);
         forgotten = kept.forgotten;
+    }
+    if let Some(deliveries) = journal.deliveries()? {
+        fold.restore_deliveries(parsed(journal, "the row of deliveries", &deliveries)?);
     }
     let gone: HashMap<InputId, u64> = forgotten.iter().copied().collect();
     let (mut replayed, mut unsaved) = (0, Unsaved::default());
@@ -80,10 +84,10 @@ pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError
     Ok(Restored { fold, recorded_until, replayed, unsaved })
 }
 
-fn kept(journal: &Journal, checkpoint: &Checkpoint) -> Result<Kept, JournalError> {
-    serde_json::from_str(&checkpoint.state).map_err(|_| JournalError::Damaged {
+fn parsed<T: DeserializeOwned>(journal: &Journal, row: &str, state: &str) -> Result<T, JournalError> {
+    serde_json::from_str(state).map_err(|_| JournalError::Damaged {
         path: journal.path().to_owned(),
-        row: "the checkpoint".into(),
+        row: row.to_owned(),
         problem: "its state cannot be read",
     })
 }
@@ -109,9 +113,13 @@ pub(super) fn checkpoint(
         counted_until,
         forgotten,
         totals: state.totals().clone(),
-        deliveries: state.deliveries().clone(),
     };
     Checkpoint { position, state: serde_json::to_string(&kept).expect("plain data serializes") }
+}
+
+/// What the journal keeps of all deliveries together, for [`restore`].
+pub(super) fn deliveries(changes: &Changes) -> String {
+    serde_json::to_string(changes.deliveries()).expect("plain data serializes")
 }
 
 /// About how large an input's row is, in bytes.

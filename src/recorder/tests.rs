@@ -88,6 +88,8 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
         submit(&running, event(input, EventKind::Connected, u64::from(input) * 50)).unwrap();
         submit(&running, event(input, EventKind::Disconnected, u64::from(input) * 10)).unwrap();
     }
+    // No event, and seen all the same.
+    submit(&running, Notification::Test).unwrap();
     let before = running.handle.watch().view();
     // What a crash leaves: the files as they are now.
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
@@ -101,6 +103,7 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
         let view = running.handle.watch().view();
         assert_eq!(view.state.inputs(), before.state.inputs());
         assert_eq!(view.state.totals(), before.state.totals());
+        assert_eq!(view.state.deliveries(), before.state.deliveries());
         assert_eq!((view.restored_inputs, view.journal_events), (9, 18));
         assert_eq!(running.handle.watch().newest_deliveries(100).len(), 18);
         finish(running);

@@ -330,9 +330,20 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Ran {
     ran(command.current_dir(folder).args(arguments))
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, which is a violent one when it does not come.
 pub fn ran(command: &mut Command) -> Ran {
-    let output = command.output().expect("the command runs");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().expect("the command runs");
+    let pid = child.id().to_string();
+    let (end, ended) = channel::<()>();
+    let impatient = thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", &pid]).status();
+        }
+    });
+    let output = child.wait_with_output().expect("the command ends");
+    drop(end);
+    impatient.join().expect("it waits or kills");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is text");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

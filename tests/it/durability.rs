@@ -269,12 +269,18 @@ fn a_second_daemon_keeps_off_the_data_folder_of_the_first() {
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"duplicate"}"#);
 }
 
-/// All that the metrics tell of the inputs: the lines that stand still, and the seconds that run.
+/// All that the metrics tell of the inputs, and of when which deliveries came: the lines that stand still, and the
+/// seconds that run.
 fn told(daemon: &Daemon) -> (Vec<String>, BTreeMap<String, f64>) {
     const RUNNING: &str = "cloudflare_stream_live_input_connected_seconds_total";
+    const DELIVERIES: [&str; 3] = ["last_notification", "last_test", "secret_last_used"];
+    let of_deliveries = DELIVERIES.map(|what| format!("stream_live_exporter_{what}_timestamp_seconds"));
+    let lasting = |line: &&str| {
+        line.contains("cloudflare_stream_live_") || of_deliveries.iter().any(|family| line.contains(family))
+    };
     let (mut still, mut running) = (Vec::new(), BTreeMap::new());
     let text = daemon.get("/metrics").body;
-    for line in text.lines().filter(|line| line.contains("cloudflare_stream_live_")) {
+    for line in text.lines().filter(lasting) {
         let labels = line.strip_prefix(RUNNING).and_then(|rest| rest.rsplit_once(' '));
         match labels {
             Some((labels, value)) if text.contains(&format!("cloudflare_stream_live_input_connected{labels} 1\n")) => {
@@ -311,6 +317,8 @@ fn a_restart_between_any_two_notifications_changes_nothing() {
         fixture("docs-errored-trailing-comma"),
         at(MAIN, "connected", "20:00:00"),
         fixture("save-and-test-properly"),
+        fixture("save-and-test-properly"),
+        at(MAIN, "connected", "20:00:00"),
         at(YARD, "disconnected", "21:00:00"),
     ];
     for (number, body) in bodies.iter().enumerate() {

@@ -19,6 +19,9 @@ pub const SECRET: &str = "0f5a7e5be0d34c7a9b1c6b9e7d0a4f21";
 pub const NOW: i64 = 1_795_300_000;
 const INPUTS: usize = 1000;
 const BATCH: usize = 64;
+/// What is kept of all deliveries, written with every batch.
+const DELIVERIES: &str =
+    r#"{"last":1795300000000000000,"last_test":1795300000000000000,"by_secret":{"default":1795300000000000000}}"#;
 /// More than any number of times that is asked for.
 const EVENTS: usize = 16_384;
 
@@ -68,7 +71,7 @@ pub fn append(times: usize) -> anyhow::Result<usize> {
     let entry = |number| Entry { seq: 0, recorded_at: at, shown_until: at, note: None, event: event(number) };
     let mut batch: Vec<Entry> = (0..BATCH).map(entry).collect();
     for _ in 0..times {
-        journal.append(&mut batch, &[])?;
+        journal.append(&mut batch, &[], Some(DELIVERIES))?;
     }
     Ok(times * BATCH)
 }

@@ -40,7 +40,7 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
             Entry { seq: 0, recorded_at: updated_at, shown_until: updated_at, note: None, event }
         };
         let mut entries: Vec<_> = (first..(first + BATCH).min(events)).map(entry).collect();
-        journal.append(&mut entries, &[])?;
+        journal.append(&mut entries, &[], None)?;
         journal.transfer_long_log()?;
     }
     journal.close()?;

@@ -70,14 +70,14 @@ impl Journal {
         write(to, entries, checkpoint, now)
     }
 
-    /// Forgets the checkpoint: the state is what the kept events amount to.
+    /// Forgets the checkpoint, and what was kept of all deliveries: the state is what the kept events amount to.
     ///
     /// # Errors
     ///
     /// The checkpoint is as it was.
     pub fn forget_checkpoint(&mut self) -> Result<(), JournalError> {
         self.transaction("the checkpoint cannot be written", |transaction| {
-            transaction.execute_batch("DELETE FROM checkpoint; DELETE FROM inputs")
+            transaction.execute_batch("DELETE FROM checkpoint; DELETE FROM inputs; DELETE FROM deliveries")
         })
     }
 }
@@ -123,8 +123,16 @@ fn identity(entry: &Entry) -> (crate::event::InputId, &'static str, Timestamp, S
     (event.input_id, event.kind.name(), event.updated_at, code)
 }
 
-/// The checkpoint with all of its inputs, when all of it can be read.
-fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<(Checkpoint, Vec<InputRow>)>> {
+/// A checkpoint with all of its inputs, and what was kept of all deliveries.
+#[derive(Debug)]
+struct Kept {
+    checkpoint: Checkpoint,
+    inputs: Vec<InputRow>,
+    deliveries: Option<String>,
+}
+
+/// The checkpoint, when all of it can be read.
+fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
     let copy = to.join("damaged").join(DATABASE_FILE);
     let folder = to.join("damaged");
     fs::create_dir(&folder)?;
@@ -140,15 +148,15 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<(Checkpoint, Vec<In
             (verdict == "ok").then_some(())?;
         }
         let journal = Journal { connection, path: copy.clone(), first: 0, next: 0, _lock: None };
-        let mut rows = Vec::new();
+        let mut inputs = Vec::new();
         let checkpoint = journal.checkpoint().ok()??;
         journal
             .checkpointed_inputs(|row| {
-                rows.push(row);
+                inputs.push(row);
                 Ok(())
             })
             .ok()?;
-        Some((checkpoint, rows))
+        Some(Kept { checkpoint, inputs, deliveries: journal.deliveries().ok()? })
     };
     let checkpoint = read();
     fs::remove_dir_all(folder)?;
@@ -159,10 +167,10 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<(Checkpoint, Vec<In
 fn write(
     to: &Path,
     mut entries: Vec<Entry>,
-    checkpoint: Option<(Checkpoint, Vec<InputRow>)>,
+    kept: Option<Kept>,
     now: Timestamp,
 ) -> Result<(Journal, Salvaged), JournalError> {
-    let position = checkpoint.as_ref().map_or(0, |(checkpoint, _)| checkpoint.position);
+    let position = kept.as_ref().map_or(0, |kept| kept.checkpoint.position);
     let before = entries.partition_point(|entry| entry.seq <= position) as u64;
     let lost = lost(&entries, position);
     let events = entries.len() as u64;
@@ -176,12 +184,13 @@ fn write(
     journal.next = position.saturating_sub(before) + 1;
     journal.first = journal.next;
     for batch in entries.chunks_mut(BATCH) {
-        journal.append(batch, &[])?;
+        journal.append(batch, &[], None)?;
         journal.transfer_long_log()?;
     }
-    let salvaged = Salvaged { events, lost, checkpoint: checkpoint.is_some() };
-    if let Some((checkpoint, rows)) = checkpoint {
-        journal.save_checkpoint(&checkpoint, rows.into_iter(), &[])?;
+    let salvaged = Salvaged { events, lost, checkpoint: kept.is_some() };
+    if let Some(Kept { checkpoint, inputs, deliveries }) = kept {
+        journal.save_checkpoint(&checkpoint, inputs.into_iter(), &[])?;
+        journal.append(&mut [], &[], deliveries.as_deref())?;
     }
     journal.settle()?;
     Ok((journal, salvaged))

@@ -22,7 +22,7 @@ fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
     while (written.len() as u64) < events {
         let first = written.len() as u64 + 1;
         let mut batch: Vec<_> = (first..=events.min(first + 24)).map(long).collect();
-        journal.append(&mut batch, &[]).unwrap();
+        journal.append(&mut batch, &[], None).unwrap();
         written.append(&mut batch);
         let position = written.len() as u64;
         if position >= half {
@@ -34,6 +34,7 @@ fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
             };
             let checkpoint = Checkpoint { position, state: "{}".into() };
             journal.save_checkpoint(&checkpoint, (0..20).map(row), &[]).unwrap();
+            journal.append(&mut [], &[], Some("deliveries")).unwrap();
             if log {
                 journal.settle().unwrap();
                 leave(&journal);
@@ -74,6 +75,7 @@ fn salvaged(from: &Path) -> (Vec<Entry>, Salvaged) {
     left.sort_unstable();
     assert_eq!(left, ["journal.db", "journal.lock"]);
     let journal = Journal::open(&to).unwrap();
+    assert_eq!(journal.deliveries().unwrap().is_some(), salvaged.checkpoint);
     let entries = all(&journal);
     for pair in entries.windows(2) {
         assert!(pair[1].seq == pair[0].seq + 1 && pair[1].recorded_at >= pair[0].recorded_at);
@@ -189,11 +191,11 @@ fn what_a_newer_version_wrote_is_refused_and_nothing_is_made() {
     let mut newer = fs::read(&path).unwrap();
     schema::refuse_newer(&path, &newer).unwrap();
     let version = 60..64;
-    newer[version].copy_from_slice(&2i32.to_be_bytes());
+    newer[version].copy_from_slice(&3i32.to_be_bytes());
     fs::write(&path, &newer).unwrap();
     let to = folder.path().join("new");
     let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
-    assert!(matches!(refused, JournalError::Newer { found: 2, known: 1, .. }), "{refused}");
+    assert!(matches!(refused, JournalError::Newer { found: 3, known: 2, .. }), "{refused}");
     assert!(!to.exists());
     // What says so must be ours, and whole: damage may say anything.
     let damages: [fn(&mut Vec<u8>); 4] =
@@ -220,7 +222,9 @@ fn a_log_that_cannot_be_read_is_told_and_nothing_is_made() {
 fn lost_numbers_are_named_and_those_of_the_checkpoint_stay_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut entries: Vec<_> = [3, 4, 7, 8, 12].map(|number| Entry { seq: number, ..entry(number) }).into();
-    let checkpoint = |position| Some((Checkpoint { position, state: "{}".into() }, vec![]));
+    let checkpoint = |position| {
+        Some(Kept { checkpoint: Checkpoint { position, state: "{}".into() }, inputs: vec![], deliveries: None })
+    };
     let (journal, salvaged) = write(&folder.path().join("a"), entries.clone(), checkpoint(7), at(NOW)).unwrap();
     assert_eq!(salvaged.lost, [5..=6, 9..=11]);
     assert_eq!(all(&journal).iter().map(|entry| entry.seq).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);

@@ -101,7 +101,7 @@ impl World {
 
     fn append(&mut self, count: u64) -> Result<(), JournalError> {
         let next = self.model.last_seq + 1;
-        self.journal().append(&mut (next..next + count).map(entry).collect::<Vec<_>>(), &[])
+        self.journal().append(&mut (next..next + count).map(entry).collect::<Vec<_>>(), &[], None)
     }
 
     fn files(&self) -> Files {

@@ -46,11 +46,11 @@ fn every_failure_is_an_obstacle() {
 fn a_failure_is_laid_to_a_read_only_file_system_only_when_it_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[]).unwrap();
+    journal.append(&mut [entry(1)], &[], None).unwrap();
     // The number that the next event gets is taken.
     journal.next = 1;
     let mut check = || {
-        let error = journal.append(&mut [entry(2)], &[]).unwrap_err();
+        let error = journal.append(&mut [entry(2)], &[], None).unwrap_err();
         assert!(matches!(error, JournalError::Sqlite { .. }), "{error}");
         assert_eq!(error.obstacle(), Obstacle::Failing);
     };

@@ -68,7 +68,8 @@ fn restarted(fold: &Fold) -> Fold {
     let through_json = |value: serde_json::Value| value.to_string();
     let totals = through_json(serde_json::to_value(fold.state().totals()).unwrap());
     let deliveries = through_json(serde_json::to_value(fold.state().deliveries()).unwrap());
-    copy.restore_totals(serde_json::from_str(&totals).unwrap(), serde_json::from_str(&deliveries).unwrap());
+    copy.restore_totals(serde_json::from_str(&totals).unwrap());
+    copy.restore_deliveries(serde_json::from_str(&deliveries).unwrap());
     for (id, input) in fold.state().inputs() {
         let input = serde_json::from_str(&serde_json::to_string(input.as_ref()).unwrap()).unwrap();
         let identities = fold.identities(id).map(Identities::encode).unwrap_or_default();

@@ -80,6 +80,7 @@ fn damage_that_only_the_meaning_shows_is_refused_and_never_changed() {
     for (damage, problem) in [
         ("UPDATE events SET event = 'exploded' WHERE seq = 30", "event 30 is damaged: the event is none that is known"),
         ("UPDATE checkpoint SET state = '{}'", "the checkpoint is damaged: its state cannot be read"),
+        ("UPDATE deliveries SET state = ''", "the row of deliveries is damaged: its state cannot be read"),
         (
             "UPDATE inputs SET state = '{}'",
             "input 2c28dd2cc444cb77578c4840b51e43a8 is damaged: its state cannot be read",
@@ -122,10 +123,10 @@ fn a_journal_of_a_newer_version_is_refused_and_never_changed_not_even_its_log() 
     // The newer version was killed: part of the journal is in the log.
     let keep = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     database.set_db_config(keep, true).unwrap();
-    database.pragma_update(None, "user_version", 2).unwrap();
+    database.pragma_update(None, "user_version", 3).unwrap();
     drop(database);
     assert_eq!(files(folder.path()).len(), 2);
-    let told = "stream-live-exporter: data/journal.db: has schema version 2, but this version knows only 1; \
+    let told = "stream-live-exporter: data/journal.db: has schema version 3, but this version knows only 2; \
                 use a newer stream-live-exporter\n";
     assert_eq!(refused(folder.path()), (told.to_owned(), told.to_owned()));
     let salvaged = run(folder.path(), &["journal", "salvage", "new"]);

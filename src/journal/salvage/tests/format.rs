@@ -98,7 +98,7 @@ fn an_event_that_was_never_committed_is_found_with_all_of_its_pages() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let mut written = [long(1), long(47)];
-    written.chunks_mut(1).for_each(|batch| journal.append(batch, &[]).unwrap());
+    written.chunks_mut(1).for_each(|batch| journal.append(batch, &[], None).unwrap());
     drop(journal);
     let path = folder.path().join(DATABASE_FILE);
     let (database, mut log) = (fs::read(&path).unwrap(), fs::read(log_file(&path)).unwrap());
@@ -122,7 +122,7 @@ fn a_log_without_a_header_is_none() {
 fn found_after(statements: &str) -> Vec<Entry> {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [long(7)], &[]).unwrap();
+    journal.append(&mut [long(7)], &[], None).unwrap();
     journal.connection.execute_batch(statements).unwrap();
     journal.settle().unwrap();
     drop(journal);

@@ -43,7 +43,7 @@ struct LastError {
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
     let View { state, as_of, .. } = private.watch.view();
-    let inputs = state.inputs().iter().map(|(id, input)| input_status(*id, input, &state, as_of)).collect();
+    let inputs = state.inputs().iter().map(|(id, known)| input_status(*id, &known.input, &state, as_of)).collect();
     HttpResponse::Ok().json(Inputs { as_of: as_of.to_string(), inputs })
 }
 

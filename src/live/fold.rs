@@ -1,10 +1,11 @@
 //! One event after the other: is it new, and what does it change?
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::memory::{Identity, Memory, Recall};
-use super::{Deliveries, Identities, Input, Rules, State, Totals};
+use super::memory::{Identity, Recall};
+use super::{Deliveries, Identities, Input, Known, Rules, State, Totals};
 use crate::event::{Configured, Event, IgnoredReason, InputId, Timestamp};
 
 /// What became of an event.
@@ -29,33 +30,41 @@ pub enum Note {
     Inconsistent,
 }
 
-/// Everything that the journal's events amount to, and the memory of which they were.
+/// Everything that the journal's events amount to.
 #[derive(Debug)]
 pub struct Fold {
     state: State,
-    memory: Memory,
 }
 
 /// A batch of events on top of a [`Fold`], not durable yet.
 #[derive(Debug)]
 pub struct Draft<'a> {
     fold: &'a Fold,
-    state: State,
-    fresh: HashSet<(InputId, Identity)>,
+    changes: Changes,
+    /// So many of the changed inputs are new.
+    new: usize,
     shown_until: Timestamp,
 }
 
 /// The outcome of a [`Draft`], to be adopted once it is durable.
 #[derive(Debug)]
 pub struct Changes {
-    state: State,
-    fresh: HashSet<(InputId, Identity)>,
+    inputs: HashMap<InputId, Changed>,
+    totals: Arc<Totals>,
+    deliveries: Arc<Deliveries>,
+}
+
+/// A changed input, and the events that changed it.
+#[derive(Debug)]
+struct Changed {
+    input: Input,
+    fresh: Vec<Identity>,
 }
 
 impl Fold {
     /// Nothing has happened yet.
     pub fn new(rules: Rules) -> Self {
-        Self { state: State { rules, ..State::default() }, memory: Memory::default() }
+        Self { state: State { rules, ..State::default() } }
     }
 
     /// The current state.
@@ -63,31 +72,34 @@ impl Fold {
         &self.state
     }
 
-    /// The identities that an input remembers; `None` when it has had no event.
-    pub fn identities(&self, input_id: &InputId) -> Option<&Identities> {
-        self.memory.identities(input_id)
-    }
-
     /// Begins a batch, before whose adoption no view later than `shown_until` is shown.
     pub fn draft(&self, shown_until: Timestamp) -> Draft<'_> {
-        Draft { fold: self, state: self.state.clone(), fresh: HashSet::new(), shown_until }
+        let State { totals, deliveries, .. } = &self.state;
+        let changes = Changes { inputs: HashMap::new(), totals: totals.clone(), deliveries: deliveries.clone() };
+        Draft { fold: self, changes, new: 0, shown_until }
     }
 
-    /// Makes a durable batch the current state.
+    /// Makes a durable batch the current state. What nobody else has a clone of is changed where it is.
     pub fn adopt(&mut self, changes: Changes) {
-        self.state = changes.state;
-        for (input_id, identity) in changes.fresh {
-            self.memory.remember(input_id, identity);
+        for (input_id, Changed { input, fresh }) in changes.inputs {
+            let known = Arc::make_mut(self.state.inputs.entry(input_id).or_default());
+            known.input = input;
+            fresh.into_iter().for_each(|identity| known.identities.remember(identity));
         }
+        self.state.totals = changes.totals;
+        self.state.deliveries = changes.deliveries;
     }
 
     /// Folds an event that is already in the journal, as it was folded when it was recorded; unless
     /// it is `uncounted`, the totals have it already.
     pub fn replay(&mut self, event: &Event, shown_until: Timestamp, uncounted: bool) {
-        if self.memory.learn(event.input_id, Identity::of(event)) == Recall::New {
-            let effect = self.state.apply_to_input(event, shown_until);
+        let known = Arc::make_mut(self.state.inputs.entry(event.input_id).or_default());
+        let identity = Identity::of(event);
+        if known.identities.recall(&identity) == Recall::New {
+            known.identities.remember(identity);
+            let effect = known.input.apply(event, shown_until, self.state.rules.reconnect_window);
             if uncounted {
-                self.state.count(event, effect);
+                Arc::make_mut(&mut self.state.totals).count(event, effect);
             }
         }
     }
@@ -104,8 +116,7 @@ impl Fold {
 
     /// Takes over what a checkpoint kept of one input.
     pub fn restore_input(&mut self, input_id: InputId, input: Input, identities: Identities) {
-        self.state.inputs.insert(input_id, Arc::new(input));
-        self.memory.restore(input_id, identities);
+        self.state.inputs.insert(input_id, Arc::new(Known { input, identities }));
     }
 
     /// Changes the rules, when views up to `shown_until` may have been shown. What they showed stays
@@ -123,7 +134,7 @@ impl Fold {
         let dropped: Vec<InputId> =
             self.state.configured.keys().filter(|id| !configured.contains_key(id)).copied().collect();
         for input_id in dropped {
-            if self.state.inputs.get(&input_id).is_some_and(|input| input.known_since.is_none()) {
+            if self.state.inputs.get(&input_id).is_some_and(|known| known.input.known_since.is_none()) {
                 self.state.inputs.remove(&input_id);
             }
         }
@@ -146,13 +157,15 @@ impl Fold {
             input.evidence.is_none_or(|evidence| !evidence.connected)
                 && input.newest_event().is_some_and(|newest| newest < horizon)
         };
-        let inputs =
-            self.state.inputs.iter().filter(|(id, input)| silent(input) && !self.state.configured.contains_key(id));
+        let inputs = self
+            .state
+            .inputs
+            .iter()
+            .filter(|(id, known)| silent(&known.input) && !self.state.configured.contains_key(id));
         let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).take(limit).collect();
         for input_id in &forgotten {
             self.settle(input_id, shown_until);
             self.state.inputs.remove(input_id);
-            self.memory.forget(input_id);
         }
         forgotten
     }
@@ -160,13 +173,13 @@ impl Fold {
     /// Banks the input's finished session; whether there was one.
     fn settle(&mut self, input_id: &InputId, shown_until: Timestamp) -> bool {
         let window = self.state.rules.reconnect_window;
-        let Some(input) = self.state.inputs.get_mut(input_id) else {
+        let Some(known) = self.state.inputs.get_mut(input_id) else {
             return false;
         };
-        let Some(duration) = input.finished_session(shown_until, window) else {
+        let Some(duration) = known.input.finished_session(shown_until, window) else {
             return false;
         };
-        Arc::make_mut(input).end_session();
+        Arc::make_mut(known).input.end_session();
         Arc::make_mut(&mut self.state.totals).session_duration.observe(duration);
         true
     }
@@ -175,7 +188,7 @@ impl Fold {
 impl Changes {
     /// When deliveries were last seen, those of the batch included.
     pub fn deliveries(&self) -> &Deliveries {
-        &self.state.deliveries
+        &self.deliveries
     }
 }
 
@@ -183,18 +196,28 @@ impl Draft<'_> {
     /// Judges an event, and folds it when it is new.
     pub fn consider(&mut self, event: &Event) -> Verdict {
         let identity = Identity::of(event);
-        let fresh = (event.input_id, identity);
-        match self.fold.memory.recall(&event.input_id, &identity) {
+        let State { inputs, rules, .. } = &self.fold.state;
+        let known = inputs.get(&event.input_id);
+        match known.map_or(Recall::New, |known| known.identities.recall(&identity)) {
             Recall::Known => return Verdict::Duplicate,
             Recall::TooOld => return Verdict::Ignored(IgnoredReason::TooOld),
-            Recall::New if self.fresh.contains(&fresh) => return Verdict::Duplicate,
             Recall::New => {}
         }
-        if !self.state.inputs.contains_key(&event.input_id) && self.state.inputs.len() >= self.state.rules.max_inputs {
-            return Verdict::Ignored(IgnoredReason::TooManyInputs);
-        }
-        self.fresh.insert(fresh);
-        let effect = self.state.apply(event, self.shown_until);
+        let changed = match self.changes.inputs.entry(event.input_id) {
+            Entry::Occupied(changed) if changed.get().fresh.contains(&identity) => return Verdict::Duplicate,
+            Entry::Occupied(changed) => changed.into_mut(),
+            Entry::Vacant(_) if known.is_none() && inputs.len() + self.new >= rules.max_inputs => {
+                return Verdict::Ignored(IgnoredReason::TooManyInputs);
+            }
+            Entry::Vacant(unchanged) => {
+                self.new += usize::from(known.is_none());
+                let input = known.map(|known| known.input.clone()).unwrap_or_default();
+                unchanged.insert(Changed { input, fresh: Vec::new() })
+            }
+        };
+        changed.fresh.push(identity);
+        let effect = changed.input.apply(event, self.shown_until, rules.reconnect_window);
+        Arc::make_mut(&mut self.changes.totals).count(event, effect);
         Verdict::Recorded(match (effect.out_of_order, effect.inconsistent) {
             (true, _) => Note::OutOfOrder,
             (_, true) => Note::Inconsistent,
@@ -204,11 +227,14 @@ impl Draft<'_> {
 
     /// Notes an authenticated, well-formed delivery, whatever it was.
     pub fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {
-        self.state.see(received_at, secret, test);
+        // One may have been removed while a delivery with it was under way.
+        let secrets = &self.fold.state.secrets;
+        let noted = secrets.as_ref().is_none_or(|secrets| secrets.contains(secret));
+        Arc::make_mut(&mut self.changes.deliveries).see(received_at, noted.then_some(secret), test);
     }
 
     /// Ends the batch.
     pub fn finish(self) -> Changes {
-        Changes { state: self.state, fresh: self.fresh }
+        self.changes
     }
 }

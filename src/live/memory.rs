@@ -3,11 +3,9 @@
 //! Every input remembers the identities of its newest events, by event time. What is older than all
 //! of a full memory cannot be told from a repeat.
 
-use std::collections::HashMap;
-
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, EventKind, InputId};
+use crate::event::{Event, EventKind};
 
 /// How many identities an input remembers.
 ///
@@ -69,7 +67,7 @@ pub struct Identities(Vec<Identity>);
 impl Identities {
     const ENCODED_SIZE: usize = 12;
 
-    fn recall(&self, identity: &Identity) -> Recall {
+    pub(super) fn recall(&self, identity: &Identity) -> Recall {
         match self.search(identity) {
             Ok(_) => Recall::Known,
             Err(0) if self.0.len() >= REMEMBERED => Recall::TooOld,
@@ -77,7 +75,7 @@ impl Identities {
         }
     }
 
-    fn remember(&mut self, identity: Identity) {
+    pub(super) fn remember(&mut self, identity: Identity) {
         match self.search(&identity) {
             // It would be the first to go.
             Err(0) if self.0.len() >= REMEMBERED => {}
@@ -130,41 +128,5 @@ impl Identities {
             })
             .collect();
         (rest.is_empty() && identities.is_sorted()).then_some(Self(identities))
-    }
-}
-
-/// The identities of all inputs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Memory(HashMap<InputId, Identities>);
-
-impl Memory {
-    pub(super) fn recall(&self, input_id: &InputId, identity: &Identity) -> Recall {
-        self.0.get(input_id).map_or(Recall::New, |identities| identities.recall(identity))
-    }
-
-    pub(super) fn remember(&mut self, input_id: InputId, identity: Identity) {
-        self.0.entry(input_id).or_default().remember(identity);
-    }
-
-    /// Remembers the identity if it is new; says what it was before.
-    pub(super) fn learn(&mut self, input_id: InputId, identity: Identity) -> Recall {
-        let identities = self.0.entry(input_id).or_default();
-        let recall = identities.recall(&identity);
-        if recall == Recall::New {
-            identities.remember(identity);
-        }
-        recall
-    }
-
-    pub(super) fn identities(&self, input_id: &InputId) -> Option<&Identities> {
-        self.0.get(input_id)
-    }
-
-    pub(super) fn restore(&mut self, input_id: InputId, identities: Identities) {
-        self.0.insert(input_id, identities);
-    }
-
-    pub(super) fn forget(&mut self, input_id: &InputId) {
-        self.0.remove(input_id);
     }
 }

@@ -10,14 +10,14 @@
 //! inconsistencies follow the order of arrival, because a counter cannot take anything back.
 //!
 //! ```text
-//!              ┌──────────── Fold ────────────┐
-//! Event ─────▶ │ Memory: seen it before?      │ ─▶ Verdict
-//!              │ State: Inputs, Totals        │ ─▶ snapshot for readers (a pointer copy)
-//!              └──────────────────────────────┘
+//!              ┌──────────────── Fold ────────────────┐
+//! Event ─────▶ │ Identities: seen it before?          │ ─▶ Verdict
+//!              │ State: Inputs with theirs, Totals    │ ─▶ snapshot for readers (a pointer copy)
+//!              └──────────────────────────────────────┘
 //! ```
 //!
-//! A batch is folded into a [`Draft`]. When it has become durable the draft is adopted; when it has
-//! not, the draft is dropped and nothing ever happened.
+//! A batch is folded into a [`Draft`], which has copies of the inputs that it changes. When it has become durable the
+//! draft is adopted; when it has not, the draft is dropped and nothing ever happened.
 
 mod errors;
 mod fold;
@@ -31,7 +31,7 @@ pub use fold::{Changes, Draft, Fold, Note, Verdict};
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};
 pub use memory::Identities;
-pub use state::{Deliveries, Rules, State, Totals};
+pub use state::{Deliveries, Known, Rules, State, Totals};
 
 #[cfg(test)]
 mod tests;

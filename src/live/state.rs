@@ -8,19 +8,28 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::input::Effect;
-use super::{Histogram, Input};
+use super::{Histogram, Identities, Input};
 use crate::event::{Configured, Event, InputId, Timestamp};
 
 /// A consistent state of everything. Cloning shares all structure.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    pub(super) inputs: OrdMap<InputId, Arc<Input>>,
+    pub(super) inputs: OrdMap<InputId, Arc<Known>>,
     pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
     pub(super) totals: Arc<Totals>,
     pub(super) deliveries: Arc<Deliveries>,
     /// The names of the secrets whose use is noted; without them, of all.
     pub(super) secrets: Option<Arc<BTreeSet<String>>>,
     pub(super) rules: Rules,
+}
+
+/// What is known of one live input.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Known {
+    /// Its state.
+    pub input: Input,
+    /// Which events that is made of, as far as they are remembered.
+    pub identities: Identities,
 }
 
 /// What folding depends on beside the events.
@@ -71,7 +80,7 @@ const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
 impl State {
     /// All known inputs, by identifier.
-    pub fn inputs(&self) -> &OrdMap<InputId, Arc<Input>> {
+    pub fn inputs(&self) -> &OrdMap<InputId, Arc<Known>> {
         &self.inputs
     }
 
@@ -103,49 +112,33 @@ impl State {
     /// Durations of all sessions that have finished by `as_of`.
     pub fn session_durations(&self, as_of: Timestamp) -> Histogram {
         let mut durations = self.totals.session_duration.clone();
-        for input in self.inputs.values() {
-            if let Some(duration) = input.finished_session(as_of, self.rules.reconnect_window) {
+        for known in self.inputs.values() {
+            if let Some(duration) = known.input.finished_session(as_of, self.rules.reconnect_window) {
                 durations.observe(duration);
             }
         }
         durations
     }
+}
 
-    pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp) -> Effect {
-        let effect = self.apply_to_input(event, shown_until);
-        self.count(event, effect);
-        effect
-    }
-
-    pub(super) fn apply_to_input(&mut self, event: &Event, shown_until: Timestamp) -> Effect {
-        let input = Arc::make_mut(self.inputs.entry(event.input_id).or_default());
-        input.apply(event, shown_until, self.rules.reconnect_window)
-    }
-
-    pub(super) fn count(&mut self, event: &Event, effect: Effect) {
-        Arc::make_mut(&mut self.totals).count(event, effect);
-    }
-
-    pub(super) fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {
-        let deliveries = Arc::make_mut(&mut self.deliveries);
+impl Deliveries {
+    /// Notes a delivery; without `secret` the one that it came with is none of those whose use is noted.
+    pub(super) fn see(&mut self, received_at: Timestamp, secret: Option<&str>, test: bool) {
         let seen = Some(received_at);
-        deliveries.last = deliveries.last.max(seen);
+        self.last = self.last.max(seen);
         if test {
-            deliveries.last_test = deliveries.last_test.max(seen);
+            self.last_test = self.last_test.max(seen);
         }
-        // One may have been removed while a delivery with it was under way.
-        if self.secrets.as_ref().is_some_and(|secrets| !secrets.contains(secret)) {
-            return;
-        }
-        match deliveries.by_secret.get_mut(secret) {
+        let Some(secret) = secret else { return };
+        match self.by_secret.get_mut(secret) {
             Some(last) => *last = received_at.max(*last),
-            None => drop(deliveries.by_secret.insert(secret.to_owned(), received_at)),
+            None => drop(self.by_secret.insert(secret.to_owned(), received_at)),
         }
     }
 }
 
 impl Totals {
-    fn count(&mut self, event: &Event, effect: Effect) {
+    pub(super) fn count(&mut self, event: &Event, effect: Effect) {
         self.counted_since.get_or_insert(event.received_at);
         self.out_of_order += u64::from(effect.out_of_order);
         if let Some(duration) = effect.finished_session {

@@ -56,7 +56,7 @@ impl World {
     }
 
     fn input(&self) -> Input {
-        self.fold.state().inputs().get(&input_id(1)).map(|input| input.as_ref().clone()).unwrap_or_default()
+        self.fold.state().inputs().get(&input_id(1)).map(|known| known.input.clone()).unwrap_or_default()
     }
 }
 
@@ -293,7 +293,7 @@ fn what_is_replayed_twice_is_counted_once() {
     for _ in 0..2 {
         fold.replay(&event(1, "connected", at(5), at(6)), at(0), true);
     }
-    assert_eq!(fold.state().inputs()[&input_id(1)].events, [1, 0, 0]);
+    assert_eq!(fold.state().inputs()[&input_id(1)].input.events, [1, 0, 0]);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn identities_are_read_whole_and_in_order_or_not_at_all() {
     for second in [5, 3] {
         fold.replay(&event(1, "connected", at(second), at(6)), at(0), true);
     }
-    let identities = fold.identities(&input_id(1)).unwrap();
+    let identities = &fold.state().inputs()[&input_id(1)].identities;
     let encoded = identities.encode();
     assert_eq!((identities.encoded_size(), encoded.len()), (24, 24));
     assert_eq!(Identities::decode(&encoded).as_ref(), Some(identities));
@@ -354,7 +354,7 @@ fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
     assert_eq!(fold.forget_silent_since(at(10), at(500), 9), []);
     assert_eq!(fold.forget_silent_since(at(11), at(500), 0), []);
     assert_eq!(fold.forget_silent_since(at(11), at(500), 9), [input_id(1)]);
-    assert_eq!(fold.identities(&input_id(1)), None);
+    assert_eq!(fold.state().inputs().get(&input_id(1)), None);
 }
 
 #[test]

@@ -107,7 +107,8 @@ impl Exposition {
         // Their lines of memory lie far apart: asked for one after the other, they come together.
         let inputs = state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE);
         let views: Vec<_> = inputs
-            .map(|(input_id, input)| {
+            .map(|(input_id, known)| {
+                let input = &known.input;
                 let created = input.known_since.unwrap_or(self.started_at);
                 (InputView { input_id: *input_id, input, state, as_of: *as_of }, created)
             })

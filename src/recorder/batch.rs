@@ -78,14 +78,13 @@ impl Recorder {
     }
 
     fn publish(&mut self, batch: Batch, changes: Changes) {
-        self.fold.adopt(changes);
         for entry in &batch.entries {
             self.unsaved.change(entry.event.input_id, entry.seq);
         }
         let (deliveries, answers): (Vec<_>, Vec<_>) = batch.waiting.into_iter().unzip();
         let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
         deliveries.iter().for_each(log);
-        self.watch.published.publish(self.fold.state().clone(), self.journal.events(), deliveries.into_iter());
+        self.watch.published.adopt(&mut self.fold, changes, self.journal.events(), deliveries.into_iter());
         for (outcome, answer) in outcomes.into_iter().zip(answers) {
             self.metrics.notified(outcome.name(), ignored(outcome));
             // The sender may be gone; its delivery stays recorded.

@@ -50,7 +50,7 @@ impl Recorder {
         journal.settle()?;
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
-        watch.published.restored(inputs, plausible(recorded_until));
+        watch.published.restored(inputs, newest, plausible(recorded_until));
         let mut recorder = Self {
             unsaved,
             stale: events == 0,
@@ -69,7 +69,6 @@ impl Recorder {
             watch,
             metrics,
         };
-        recorder.watch.published.publish(recorder.fold.state().clone(), events, newest);
         recorder.adopt(limits);
         if events == 0 {
             // The first checkpoint of all keeps the rules that the first events are folded by.
@@ -234,7 +233,7 @@ impl Recorder {
     }
 
     fn republish(&self) {
-        self.watch.published.publish(self.fold.state().clone(), self.journal.events(), std::iter::empty());
+        self.watch.published.publish(self.fold.state(), self.journal.events());
     }
 
     /// Notes whether the journal could be written, and says so when that changed.

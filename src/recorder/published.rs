@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Outcome;
 use crate::event::{Event, Timestamp};
 use crate::journal::Obstacle;
-use crate::live::State;
+use crate::live::{Changes, Fold, State};
 
 /// So many of the newest deliveries are remembered for people to look at.
 pub(super) const REMEMBERED_DELIVERIES: usize = 1000;
@@ -38,13 +38,14 @@ pub struct Delivered {
     pub event: Option<Event>,
 }
 
-/// The published state. Its lock is held for a few pointer copies at a time.
+/// The published state. Its lock is held for a few pointer copies at a time, and for as long as a batch changes inputs.
 #[derive(Debug, Default)]
 pub(super) struct Published(Mutex<Current>);
 
 #[derive(Debug, Default)]
 struct Current {
-    state: State,
+    /// None until it is restored, and while a batch changes it.
+    state: Option<State>,
     journal_events: u64,
     restored_inputs: usize,
     /// The time of the newest view.
@@ -66,7 +67,7 @@ impl Published {
             current.latest = current.latest.max(now);
         }
         let Current { journal_events, restored_inputs, latest, .. } = *current;
-        View { state: current.state.clone(), as_of: latest, journal_events, restored_inputs }
+        View { state: current.state.clone().unwrap_or_default(), as_of: latest, journal_events, restored_inputs }
     }
 
     /// Begins a change: returns the time up to which views have shown the state so far, and beyond
@@ -82,19 +83,36 @@ impl Published {
         current.latest
     }
 
-    pub(super) fn publish(&self, state: State, journal_events: u64, deliveries: impl Iterator<Item = Delivered>) {
+    /// Publishes a durable batch: what it changes, and the deliveries that it was made of.
+    ///
+    /// While it is adopted nothing here shares the fold's state: what no view shares either is changed where it is, and
+    /// not copied, which would cost as much as all the rest of the fold.
+    pub(super) fn adopt(
+        &self,
+        fold: &mut Fold,
+        changes: Changes,
+        journal_events: u64,
+        deliveries: impl Iterator<Item = Delivered>,
+    ) {
         let mut current = self.lock();
-        current.state = state;
-        current.journal_events = journal_events;
-        current.frozen = false;
+        current.state = None;
+        fold.adopt(changes);
+        current.show(fold.state(), journal_events);
         current.deliveries.extend(deliveries);
         let surplus = current.deliveries.len().saturating_sub(REMEMBERED_DELIVERIES);
         current.deliveries.drain(..surplus);
     }
 
-    pub(super) fn restored(&self, inputs: usize, latest: Timestamp) {
+    /// Publishes a state that has changed otherwise.
+    pub(super) fn publish(&self, state: &State, journal_events: u64) {
+        self.lock().show(state, journal_events);
+    }
+
+    /// Notes what was read from the journal: so many inputs, the newest deliveries, and from when on time goes.
+    pub(super) fn restored(&self, inputs: usize, newest: impl Iterator<Item = Delivered>, latest: Timestamp) {
         let mut current = self.lock();
         current.restored_inputs = inputs;
+        current.deliveries.extend(newest);
         current.latest = latest;
     }
 
@@ -113,6 +131,14 @@ impl Published {
 
     fn lock(&self) -> MutexGuard<'_, Current> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Current {
+    fn show(&mut self, state: &State, journal_events: u64) {
+        self.state = Some(state.clone());
+        self.journal_events = journal_events;
+        self.frozen = false;
     }
 }
 

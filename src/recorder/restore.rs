@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Changes, Fold, Identities, Rules, State, Totals};
+use crate::live::{Changes, Fold, Identities, Known, Rules, State, Totals};
 
 use super::unsaved::Unsaved;
 
@@ -124,15 +124,12 @@ pub(super) fn deliveries(changes: &Changes) -> String {
 
 /// About how large an input's row is, in bytes.
 pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
-    STATE_SIZE + fold.identities(input_id).map_or(0, Identities::encoded_size)
+    STATE_SIZE + fold.state().inputs().get(input_id).map_or(0, |known| known.identities.encoded_size())
 }
 
 /// An input's row of the checkpoint; `None` when the fold does not know the input.
 pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
-    let input = fold.state().inputs().get(&input_id)?;
-    Some(InputRow {
-        input_id,
-        state: serde_json::to_string(input.as_ref()).expect("plain data serializes"),
-        identities: fold.identities(&input_id).map(Identities::encode).unwrap_or_default(),
-    })
+    let Known { input, identities } = fold.state().inputs().get(&input_id)?.as_ref();
+    let state = serde_json::to_string(input).expect("plain data serializes");
+    Some(InputRow { input_id, state, identities: identities.encode() })
 }

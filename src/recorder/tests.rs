@@ -122,7 +122,7 @@ fn a_backlog_counts_as_it_was_unless_somebody_has_seen_more_of_it_meanwhile() {
         submit(&running, event(1, EventKind::Disconnected, 4000)).unwrap();
         let view = running.handle.watch().view();
         finish(running);
-        view.state.inputs().values().map(|input| input.connected_time(view.as_of).as_secs()).sum::<u64>()
+        view.state.inputs().values().map(|known| known.input.connected_time(view.as_of).as_secs()).sum::<u64>()
     };
     assert!((1000..1060).contains(&connected_seconds(false)));
     assert!((5000..5060).contains(&connected_seconds(true)));
@@ -178,8 +178,7 @@ fn what_is_past_its_time_goes_once_the_checkpoint_has_it_and_what_it_amounts_to_
     let connected = InputId::from_bytes([1; 16]);
     assert_eq!((known(&recorder.fold), recorder.journal.events()), (vec![connected], 0));
     let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), limits.rules).unwrap();
-    assert_eq!(known(&restored.fold), [connected]);
-    assert_eq!(restored.fold.identities(&connected), recorder.fold.identities(&connected));
+    assert_eq!(restored.fold.state().inputs(), recorder.fold.state().inputs());
 }
 
 #[test]
@@ -290,9 +289,6 @@ fn check_crash(folder: &Path, recorder: &Recorder) {
     let (found, known) = (restored.fold.state(), recorder.fold.state());
     assert_eq!(found.inputs(), known.inputs());
     assert_eq!(found.totals(), known.totals());
-    for input_id in known.inputs().keys() {
-        assert_eq!(restored.fold.identities(input_id), recorder.fold.identities(input_id));
-    }
 }
 
 proptest! {

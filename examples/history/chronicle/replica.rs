@@ -59,7 +59,7 @@ impl Replica {
         match what {
             What::Started(configuration) => {
                 // The journal, and with it the fold, outlives the process. It has no input without events.
-                let journaled = self.fold.state().inputs().values().filter(|input| input.known_since.is_some());
+                let journaled = self.fold.state().inputs().values().filter(|known| known.input.known_since.is_some());
                 let restored_inputs = journaled.count();
                 let metrics = Exporter::new(at, false, LABEL_VALUES);
                 metrics.reloaded(at, true);

@@ -35,9 +35,10 @@ fn fold_all(world: &mut World, happenings: &[Happening], mut after: impl FnMut(&
 /// What must not depend on the order of arrival.
 fn order_free(fold: &Fold) -> Vec<String> {
     let inputs = fold.state().inputs().iter();
-    let parts = inputs.map(|(id, input)| {
+    let parts = inputs.map(|(id, known)| {
+        let input = &known.input;
         let evidence = input.evidence.map(|evidence| (evidence.connected, evidence.updated_at));
-        let Input { events, last_event, errors, .. } = input.as_ref();
+        let Input { events, last_event, errors, .. } = input;
         format!("{id} {evidence:?} {events:?} {last_event:?} {errors:?}")
     });
     parts.collect()
@@ -46,7 +47,8 @@ fn order_free(fold: &Fold) -> Vec<String> {
 /// Everything that is exposed as a counter, at this time.
 fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
     let mut counters = Vec::new();
-    for input in [1, 2].map(|input| fold.state().inputs().get(&input_id(input)).cloned().unwrap_or_default()) {
+    for known in [1, 2].map(|input| fold.state().inputs().get(&input_id(input)).cloned().unwrap_or_default()) {
+        let input = &known.input;
         let connected = u64::try_from(input.connected_time(as_of).as_nanos()).unwrap();
         counters.extend([connected, input.sessions, input.reconnects]);
         counters.extend(input.events.into_iter().chain(input.errors.counts()).chain(input.inconsistent));
@@ -70,10 +72,9 @@ fn restarted(fold: &Fold) -> Fold {
     let deliveries = through_json(serde_json::to_value(fold.state().deliveries()).unwrap());
     copy.restore_totals(serde_json::from_str(&totals).unwrap());
     copy.restore_deliveries(serde_json::from_str(&deliveries).unwrap());
-    for (id, input) in fold.state().inputs() {
-        let input = serde_json::from_str(&serde_json::to_string(input.as_ref()).unwrap()).unwrap();
-        let identities = fold.identities(id).map(Identities::encode).unwrap_or_default();
-        copy.restore_input(*id, input, Identities::decode(&identities).unwrap());
+    for (id, known) in fold.state().inputs() {
+        let input = serde_json::from_str(&serde_json::to_string(&known.input).unwrap()).unwrap();
+        copy.restore_input(*id, input, Identities::decode(&known.identities.encode()).unwrap());
     }
     copy
 }

@@ -34,7 +34,8 @@ impl From<i64> for Nanos {
 
 impl From<Nanos> for i64 {
     fn from(Nanos(upper, lower): Nanos) -> Self {
-        (Self::from(upper) << 32) | Self::from(lower)
+        let ([a, b, c, d], [e, f, g, h]) = (upper.to_be_bytes(), lower.to_be_bytes());
+        Self::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
 
@@ -128,5 +129,24 @@ impl Identities {
             })
             .collect();
         (rest.is_empty() && identities.is_sorted()).then_some(Self(identities))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_grows_by_half_and_never_beyond_its_bound() {
+        let mut identities = Identities::default();
+        let mut capacities = Vec::new();
+        for nanos in 0..REMEMBERED as i64 + 9 {
+            identities.remember(Identity { updated_at: nanos.into(), what: 0 });
+            if capacities.last() != Some(&identities.0.capacity()) {
+                capacities.push(identities.0.capacity());
+            }
+        }
+        assert_eq!(capacities[..5], [4, 10, 19, 32, 52]);
+        assert_eq!(capacities.last(), Some(&REMEMBERED));
     }
 }

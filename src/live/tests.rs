@@ -273,9 +273,14 @@ fn the_newest_delivery_of_each_kind_and_secret_is_seen() {
     // It came before the old one was removed.
     draft.see(at(11), "old", false);
     let changes = draft.finish();
-    fold.adopt(changes);
     let by_secret = [("new".to_owned(), at(9))].into();
-    assert_eq!(*fold.state().deliveries(), Deliveries { last: Some(at(11)), last_test: Some(at(5)), by_secret });
+    let seen = Deliveries { last: Some(at(11)), last_test: Some(at(5)), by_secret };
+    assert_eq!(*changes.deliveries(), seen);
+    fold.adopt(changes);
+    assert_eq!(*fold.state().deliveries(), seen);
+    let mut restored = Fold::new(RULES);
+    restored.restore_deliveries(seen.clone());
+    assert_eq!(*restored.state().deliveries(), seen);
 }
 
 #[test]
@@ -325,6 +330,8 @@ fn what_is_older_than_a_full_memory_is_too_old() {
     for second in 1..=remembered + 1 {
         world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(second)));
     }
+    let identities = &world.fold.state().inputs()[&input_id(1)].identities;
+    assert_eq!(identities.encoded_size(), memory::REMEMBERED * 12, "no more than that are remembered");
     let verdict = |world: &mut World, second| world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(9999)));
     assert_eq!(verdict(&mut world, 1), Verdict::Ignored(crate::event::IgnoredReason::TooOld));
     assert_eq!(verdict(&mut world, 2), Verdict::Duplicate);

@@ -105,6 +105,36 @@ proptest! {
     }
 
     #[test]
+    fn a_batch_is_folded_like_its_events_one_after_the_other(
+        happenings in proptest::collection::vec(happening(), 1..60),
+        split in any::<prop::sample::Index>(),
+        max_inputs in 0usize..3,
+    ) {
+        let events = happenings.iter().filter_map(|happening| match happening {
+            Happening::Event { input, name, updated_at, .. } => Some(event(*input, name, at(*updated_at), at(600))),
+            Happening::View => None,
+        });
+        let events: Vec<_> = events.collect();
+        let fold_in = |batches: &mut dyn Iterator<Item = &[Event]>| {
+            let mut fold = Fold::new(Rules { max_inputs, ..RULES });
+            let mut verdicts = Vec::new();
+            for batch in batches {
+                let mut draft = fold.draft(at(0));
+                verdicts.extend(batch.iter().map(|event| draft.consider(event)));
+                let changes = draft.finish();
+                fold.adopt(changes);
+            }
+            (fold, verdicts)
+        };
+        let (alone, verdicts_alone) = fold_in(&mut events.chunks(1));
+        let (before, after) = events.split_at(split.index(events.len() + 1));
+        let (together, verdicts) = fold_in(&mut [before, after].into_iter());
+        prop_assert_eq!(verdicts, verdicts_alone);
+        prop_assert_eq!(together.state().inputs(), alone.state().inputs());
+        prop_assert_eq!(together.state().totals(), alone.state().totals());
+    }
+
+    #[test]
     fn a_restart_anywhere_changes_nothing(
         happenings in proptest::collection::vec(happening(), 1..60),
         split in any::<prop::sample::Index>(),

@@ -50,8 +50,8 @@ pub const PRIVATE_CONNECTIONS: usize = 512;
 /// So many of one peer, which may be a proxy in front of everybody else; half, so that nobody shuts out all.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
-/// So many connections may wait until they are taken, unless the system allows fewer. The standard library lets 128 wait:
-/// of a larger crowd the system forgets some, who believe that they are connected.
+/// So many connections may wait until they are taken, unless the system allows fewer (`net.core.somaxconn`). The standard
+/// library lets 128 wait: of a larger crowd the system forgets some, who believe that they are connected.
 const BACKLOG: i32 = 4096;
 
 /// Loads the configuration anew; the error says what is wrong with it, for people.

@@ -113,7 +113,7 @@ fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let rate = |whose: &str, (_, what): &(f64, String)| figures.median(&format!("{whose} rate"), what);
     let curve =
         |whose: &&str| columns.iter().map(|column| (rate(whose, column), figures.median(whose, &column.1))).collect();
-    let p99 = names.iter().filter(|name| name.ends_with("p99")).map(|name| ((*name).to_owned(), curve(name))).collect();
+    let p99 = names.iter().filter_map(|name| Some((name.strip_suffix(" p99")?.to_owned(), curve(name)))).collect();
     let title = "Latency at a fixed rate, from 10 % to 90 % of what 64 connections reach";
     draw(report, "load", title, [("requests/s", true), ("p99, ms", true)], p99)
 }

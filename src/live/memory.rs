@@ -148,5 +148,8 @@ mod tests {
         }
         assert_eq!(capacities[..5], [4, 10, 19, 32, 52]);
         assert_eq!(capacities.last(), Some(&REMEMBERED));
+        let full = identities.clone();
+        identities.remember(Identity { updated_at: 0.into(), what: 0 });
+        assert_eq!(identities, full, "what is older than all would be the first to go");
     }
 }

@@ -219,10 +219,8 @@ struct Recorder {
     queue: Receiver<Message>,
     watch: Watch,
     metrics: Arc<Exporter>,
-    /// Inputs that differ from the checkpoint.
+    /// What differs from the checkpoint.
     unsaved: Unsaved,
-    /// Something else differs from the checkpoint.
-    stale: bool,
     since_checkpoint: Stopwatch,
     since_duty: Stopwatch,
     /// From one duty to the next.

@@ -53,7 +53,6 @@ impl Recorder {
         watch.published.restored(inputs, newest, plausible(recorded_until));
         let mut recorder = Self {
             unsaved,
-            stale: events == 0,
             since_checkpoint: Stopwatch::start(),
             since_duty: Stopwatch::start(),
             pause: Duration::ZERO,
@@ -72,6 +71,7 @@ impl Recorder {
         recorder.adopt(limits);
         if events == 0 {
             // The first checkpoint of all keeps the rules that the first events are folded by.
+            recorder.unsaved.change_rules();
             let saved = recorder.save_checkpoint();
             recorder.tried_to_write(saved);
         }
@@ -101,7 +101,7 @@ impl Recorder {
         } else if self.unsaved.round_under_way() {
             Some(Duration::ZERO)
         } else {
-            self.is_ahead_of_checkpoint().then(|| left(CHECKPOINT_INTERVAL, &self.since_checkpoint))
+            (!self.unsaved.is_empty()).then(|| left(CHECKPOINT_INTERVAL, &self.since_checkpoint))
         };
         let expiry = left(EXPIRY_INTERVAL, &self.since_expiry);
         checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).max(left(self.pause, &self.since_duty))
@@ -134,7 +134,7 @@ impl Recorder {
             self.tried_to_write(probed);
         } else if self.unsaved.round_under_way() && !failing {
             self.save_next_slice();
-        } else if self.is_ahead_of_checkpoint() && !failing && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+        } else if !self.unsaved.is_empty() && !failing && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
             self.unsaved.begin_round();
             self.save_next_slice();
@@ -150,10 +150,6 @@ impl Recorder {
         }
     }
 
-    fn is_ahead_of_checkpoint(&self) -> bool {
-        self.stale || !self.unsaved.is_empty()
-    }
-
     fn save_next_slice(&mut self) {
         let slice = self.unsaved.next_slice(SAVED_AT_ONCE, |input_id| row_size(&self.fold, input_id));
         let saved = self.save(slice);
@@ -163,7 +159,7 @@ impl Recorder {
     /// Moves the checkpoint on to now, in one go.
     pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
         self.since_checkpoint = Stopwatch::start();
-        if self.is_ahead_of_checkpoint() { self.save(Slice::Everything) } else { Ok(()) }
+        if self.unsaved.is_empty() { Ok(()) } else { self.save(Slice::Everything) }
     }
 
     pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
@@ -175,7 +171,6 @@ impl Recorder {
         let rows = self.unsaved.changed(slice).filter_map(|input_id| input_row(fold, input_id));
         self.journal.save_checkpoint(&checkpoint, rows, self.unsaved.forgotten())?;
         self.unsaved.saved(slice, position);
-        self.stale = false;
         Ok(())
     }
 
@@ -219,7 +214,6 @@ impl Recorder {
             let next = self.journal.last_seq() + 1;
             settled.into_iter().for_each(|input_id| self.unsaved.change(input_id, next));
             self.unsaved.change_rules();
-            self.stale = true;
         }
         self.fold.configure(limits.configured.clone());
         self.fold.keep_secrets(limits.secrets.clone());

@@ -30,7 +30,7 @@ pub(super) struct Unsaved {
     forgotten: Vec<InputId>,
     /// Those that are gone, each with the number of the newest event of all at that time.
     gone: Vec<(InputId, u64)>,
-    /// The rules have changed since the checkpoint.
+    /// The rules have changed since the checkpoint, or there is none.
     indivisible: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Slice {
 
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.forgotten.is_empty()
+        self.members.is_empty() && self.forgotten.is_empty() && !self.indivisible
     }
 
     /// Notes that the event with this number, the newest of all, changed an input.
@@ -66,7 +66,7 @@ impl Unsaved {
         self.gone = gone;
     }
 
-    /// Notes that the rules changed: what is saved next is everything.
+    /// Notes that the checkpoint lacks the rules: what is saved next is everything.
     pub(super) fn change_rules(&mut self) {
         self.indivisible = true;
     }

@@ -45,7 +45,7 @@ pub(super) fn serve<F, I, S, B>(
     listeners: Vec<TcpListener>,
     tls: Option<&ServerConfig>,
     connections: &Arc<Connections>,
-    workers: Option<usize>,
+    workers: usize,
     app: F,
 ) -> io::Result<Server>
 where
@@ -64,10 +64,7 @@ where
     // Whoever has a place may shake hands. These limits hold for each worker, and at theirs it takes no connection of
     // anybody any more, so that few could shut out all.
     actix_tls::accept::max_concurrent_tls_connect(usize::MAX);
-    let mut builder = ServerBuilder::new().max_concurrent_connections(usize::MAX);
-    if let Some(workers) = workers {
-        builder = builder.workers(workers);
-    }
+    let mut builder = ServerBuilder::new().workers(workers).max_concurrent_connections(usize::MAX);
     for listener in listeners {
         let (tls, connections, app) = (tls.cloned(), connections.clone(), app.clone());
         let stopping = builder.graceful_shutdown_signal();

@@ -13,6 +13,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -147,7 +148,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
             let verdict: String = connection.query_one(&pragma, [], |row| row.get(0)).ok()?;
             (verdict == "ok").then_some(())?;
         }
-        let journal = Journal { connection, path: copy.clone(), first: 0, next: 0, _lock: None };
+        let journal = Journal { connection, path: copy.clone(), first: 0, next: 0, log_pages: Arc::default(), _lock: None };
         let mut inputs = Vec::new();
         let checkpoint = journal.checkpoint().ok()??;
         journal

@@ -3,14 +3,19 @@
 use std::convert::Infallible;
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
-use actix_web::web::{Data, Header};
+use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding};
+use actix_web::web::{Bytes, Data, Header};
+use futures_util::stream::{self, Stream};
 
 use super::Private;
 use crate::metrics::{Exposition, Format, Snapshot};
 
 /// Everything, in the format that the scraper likes best, chunk by chunk.
-pub(super) async fn metrics(private: Data<Private>, accept: Option<Header<header::Accept>>) -> HttpResponse {
+pub(super) async fn metrics(
+    private: Data<Private>,
+    accept: Option<Header<header::Accept>>,
+    encodings: Option<Header<AcceptEncoding>>,
+) -> HttpResponse {
     let view = private.watch.view();
     let snapshot = Snapshot {
         state: view.state,
@@ -20,9 +25,26 @@ pub(super) async fn metrics(private: Data<Private>, accept: Option<Header<header
         restored_inputs: view.restored_inputs,
     };
     let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));
-    let chunks = Exposition::new(snapshot, &private.metrics, format);
-    let chunks = futures_util::stream::iter(chunks.map(Ok::<_, Infallible>));
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, format.content_type())).streaming(chunks)
+    let exposition = Exposition::new(snapshot, &private.metrics, format);
+    let mut response = HttpResponse::Ok();
+    response.insert_header((header::CONTENT_TYPE, format.content_type()));
+    if private.compression && encodings.is_some_and(|Header(encodings)| likes_gzip(&encodings)) {
+        // What says so itself is not compressed on its way out.
+        response.insert_header(ContentEncoding::Gzip).insert_header((header::VARY, "accept-encoding"));
+        response.streaming(chunks(exposition.compressed()))
+    } else {
+        response.streaming(chunks(exposition))
+    }
+}
+
+fn chunks(exposition: Exposition) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::iter(exposition.map(Ok))
+}
+
+/// Whether no other encoding that we speak is liked better.
+fn likes_gzip(encodings: &AcceptEncoding) -> bool {
+    let gzip = Encoding::gzip();
+    encodings.negotiate([&gzip, &Encoding::identity()].into_iter()) == Some(gzip.clone())
 }
 
 /// The first of the accepted formats that we speak; text when there is none.

@@ -10,6 +10,7 @@ use std::io::Write;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::catalogue::{Family, Kind};
+use super::gzip::{Gzip, Mark};
 use crate::event::Timestamp;
 use crate::live::Histogram;
 
@@ -69,11 +70,18 @@ pub(super) struct Encoder {
     format: Format,
     created_samples: bool,
     output: Vec<u8>,
+    gzip: Option<Gzip>,
 }
 
 impl Encoder {
     pub(super) fn new(format: Format, created_samples: bool) -> Self {
-        Self { format, created_samples: created_samples && format == Format::OpenMetrics, output: Vec::new() }
+        let created_samples = created_samples && format == Format::OpenMetrics;
+        Self { format, created_samples, output: Vec::new(), gzip: None }
+    }
+
+    /// Compresses what is written from now on.
+    pub(super) fn compress(&mut self) {
+        self.gzip = Some(Gzip::new());
     }
 
     /// Whether counters are followed by when they began.
@@ -86,10 +94,15 @@ impl Encoder {
         self.output.len()
     }
 
-    /// Takes what has been written.
+    /// Takes what has been written, as it goes over the wire.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        let capacity = self.output.capacity();
-        std::mem::replace(&mut self.output, Vec::with_capacity(capacity))
+        match &mut self.gzip {
+            Some(gzip) => gzip.take(&mut self.output),
+            None => {
+                let capacity = self.output.capacity();
+                std::mem::replace(&mut self.output, Vec::with_capacity(capacity))
+            }
+        }
     }
 
     /// Begins a family; its samples follow.
@@ -107,22 +120,24 @@ impl Encoder {
         self.text(&["\n# TYPE ", name, " ", kind.name(), "\n"]);
     }
 
-    /// Writes a line that is known but for its value.
-    pub(super) fn line(&mut self, parts: [&[u8]; 3], value: Value) {
-        for part in parts {
-            self.output.extend_from_slice(part);
+    /// Writes a part of a line that may be what was written at this mark last, or is its first.
+    pub(super) fn repeat(&mut self, part: &[u8], mark: &Mark) {
+        if let Some(gzip) = &mut self.gzip {
+            gzip.repeat(&self.output, part.len(), mark);
         }
-        self.value(value);
-        self.output.push(b'\n');
+        self.output.extend_from_slice(part);
     }
 
-    /// Writes a line that is known but for the value of its last label and its own.
-    pub(super) fn escaped_line(&mut self, parts: [&[u8]; 3], label: &str, value: Value) {
-        for part in parts {
-            self.output.extend_from_slice(part);
-        }
+    /// Writes the value of the last label, after whose opening quote the line is broken off.
+    pub(super) fn end_label(&mut self, label: &str) {
         self.escaped(label, true);
-        self.line([b"\"} ", b"", b""], value);
+        self.text(&["\"} "]);
+    }
+
+    /// Writes the value of a line that is written up to there.
+    pub(super) fn end_line(&mut self, value: Value) {
+        self.value(value);
+        self.output.push(b'\n');
     }
 
     /// Writes a sample of a gauge.
@@ -184,10 +199,13 @@ impl Encoder {
         self.created(name, labels, created);
     }
 
-    /// Ends the exposition.
+    /// Ends the exposition: what follows the last [`Encoder::repeat`] should not be long.
     pub(super) fn finish(&mut self) {
         if self.format == Format::OpenMetrics {
             self.text(&["# EOF\n"]);
+        }
+        if let Some(gzip) = self.gzip.take() {
+            self.output = gzip.finish(&self.output);
         }
     }
 

@@ -1,6 +1,5 @@
 //! Everything that Prometheus sees, in chunks.
 
-use std::collections::VecDeque;
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use super::catalogue::exporter::{
 use super::catalogue::inputs::{CLOCK_SKEW, DELIVERY_DELAY, RECONNECT_DELAY, SESSION_DURATION, SOURCE_DELAY};
 use super::encode::{Encoder, Format, Value};
 use super::inputs::{FAMILIES, InputView};
-use super::samples::{Lines, Samples};
+use super::samples::Lines;
 use crate::event::{InputId, Timestamp};
 use crate::live::State;
 
@@ -42,7 +41,7 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct Exposition {
     snapshot: Snapshot,
-    own: VecDeque<MetricFamily>,
+    own: Vec<MetricFamily>,
     started_at: Timestamp,
     encoder: Encoder,
     step: Step,
@@ -55,9 +54,8 @@ enum Step {
     Family(usize),
     /// Its samples, from the inputs after this one on.
     Inputs(usize, Lines, Bound<InputId>),
-    Overall,
-    /// The exporter's own families that are left.
-    Own,
+    /// Everything else.
+    Rest,
     Done,
 }
 
@@ -66,60 +64,51 @@ impl Exposition {
     pub fn new(snapshot: Snapshot, exporter: &Exporter, format: Format) -> Self {
         Self {
             snapshot,
-            own: exporter.gather().into(),
+            own: exporter.gather(),
             started_at: exporter.started_at(),
             encoder: Encoder::new(format, exporter.created_samples()),
             step: Step::Family(0),
         }
     }
 
+    /// Compresses all of it with gzip.
+    pub fn compressed(mut self) -> Self {
+        self.encoder.compress();
+        self
+    }
+
     fn advance(&mut self) {
         self.step = match std::mem::replace(&mut self.step, Step::Done) {
             Step::Family(index) => self.begin_family(index),
             Step::Inputs(index, lines, after) => self.write_inputs(index, lines, after),
-            Step::Overall => {
+            Step::Rest => {
                 self.write_overall();
-                Step::Own
+                for family in &self.own {
+                    self.encoder.gathered(family, self.started_at);
+                }
+                self.encoder.finish();
+                Step::Done
             }
-            Step::Own => match self.own.pop_front() {
-                Some(family) => {
-                    self.encoder.gathered(&family, self.started_at);
-                    Step::Own
-                }
-                None => {
-                    self.encoder.finish();
-                    Step::Done
-                }
-            },
             Step::Done => Step::Done,
         }
     }
 
     fn begin_family(&mut self, index: usize) -> Step {
-        let Some((family, values, _)) = FAMILIES.get(index) else { return Step::Overall };
+        let Some((family, series)) = FAMILIES.get(index) else { return Step::Rest };
         self.encoder.begin(family);
-        Step::Inputs(index, Lines::new(family, values, self.encoder.created_samples()), Bound::Unbounded)
+        let lines = Lines::new(family, *series, self.encoder.created_samples(), self.started_at);
+        Step::Inputs(index, lines, Bound::Unbounded)
     }
 
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Bound<InputId>) -> Step {
-        let (_, _, write) = FAMILIES[index];
         let Snapshot { state, as_of, .. } = &self.snapshot;
-        // Their lines of memory lie far apart: asked for one after the other, they come together.
         let inputs = state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE);
         let views: Vec<_> = inputs
-            .map(|(input_id, known)| {
-                let input = &known.input;
-                let created = input.known_since.unwrap_or(self.started_at);
-                (InputView { input_id: *input_id, input, state, as_of: *as_of }, created)
-            })
+            .map(|(input_id, known)| InputView { input_id: *input_id, input: &known.input, state, as_of: *as_of })
             .collect();
-        for (view, created) in &views {
-            let input_id = &view.input_id.digits();
-            write(&mut Samples { encoder: &mut self.encoder, lines: &lines, input_id, created: *created }, view);
-        }
-        let last = views.last().map(|(view, _)| view.input_id);
-        match last {
-            Some(last) => Step::Inputs(index, lines, Bound::Excluded(last)),
+        lines.write(&mut self.encoder, &views);
+        match views.last() {
+            Some(last) => Step::Inputs(index, lines, Bound::Excluded(last.input_id)),
             None => Step::Family(index + 1),
         }
     }

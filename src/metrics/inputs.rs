@@ -8,7 +8,7 @@ use super::catalogue::inputs::{
     RECONNECTS, SESSIONS, STATE_TIMESTAMP,
 };
 use super::encode::Value;
-use super::samples::Write;
+use super::samples::Series;
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
 use crate::live::{Input, State};
 
@@ -20,25 +20,23 @@ pub(super) struct InputView<'a> {
     pub(super) as_of: Timestamp,
 }
 
-/// The families with series of every input: the values of the label beside the input's id, and how
-/// an input's samples are written.
-pub(super) const FAMILIES: [(&Family, &[&str], Write); 12] = [
-    (&CONNECTED, &[], |samples, view| {
-        samples.put_known([view.input.evidence.map(|evidence| evidence.connected)]);
-    }),
-    (&STATE_TIMESTAMP, &[], |samples, view| {
-        samples.put_known([view.input.evidence.map(|evidence| evidence.updated_at)]);
-    }),
-    (&EXPECTED, &[], |samples, view| samples.put(0, view.state.expected(&view.input_id, view.as_of))),
-    (&EVENTS, &EventKind::NAMES, |samples, view| samples.put_all(view.input.events)),
-    (&ERRORS, &ErrorClass::LABELS, |samples, view| samples.put_all(view.input.errors.counts())),
-    (&LAST_EVENT, &EventKind::NAMES, |samples, view| samples.put_known(view.input.last_event)),
-    (&LAST_ERROR, &ErrorClass::LABELS, |samples, view| samples.put_known(view.input.errors.last())),
-    (&SESSIONS, &[], |samples, view| samples.put(0, view.input.sessions)),
-    (&RECONNECTS, &[], |samples, view| samples.put(0, view.input.reconnects)),
-    (&CONNECTED_SECONDS, &[], |samples, view| samples.put(0, millis(view.input.connected_time(view.as_of)))),
-    (&INCONSISTENT_EVENTS, &EventKind::STATE_NAMES, |samples, view| samples.put_all(view.input.inconsistent)),
-    (&INFO, &[], |samples, view| samples.put_labelled(view.state.name(&view.input_id), 1)),
+/// The families with series of every input.
+pub(super) const FAMILIES: [(&Family, Series); 12] = [
+    (&CONNECTED, Series::Of(&[], |view, values| values.put_known([view.input.evidence.map(|held| held.connected)]))),
+    (
+        &STATE_TIMESTAMP,
+        Series::Of(&[], |view, values| values.put_known([view.input.evidence.map(|held| held.updated_at)])),
+    ),
+    (&EXPECTED, Series::Of(&[], |view, values| values.put(view.state.expected(&view.input_id, view.as_of)))),
+    (&EVENTS, Series::Of(&EventKind::NAMES, |view, values| values.put_all(view.input.events))),
+    (&ERRORS, Series::Of(&ErrorClass::LABELS, |view, values| values.put_all(view.input.errors.counts()))),
+    (&LAST_EVENT, Series::Of(&EventKind::NAMES, |view, values| values.put_known(view.input.last_event))),
+    (&LAST_ERROR, Series::Of(&ErrorClass::LABELS, |view, values| values.put_known(view.input.errors.last()))),
+    (&SESSIONS, Series::Of(&[], |view, values| values.put(view.input.sessions))),
+    (&RECONNECTS, Series::Of(&[], |view, values| values.put(view.input.reconnects))),
+    (&CONNECTED_SECONDS, Series::Of(&[], |view, values| values.put(millis(view.input.connected_time(view.as_of))))),
+    (&INCONSISTENT_EVENTS, Series::Of(&EventKind::STATE_NAMES, |view, values| values.put_all(view.input.inconsistent))),
+    (&INFO, Series::Named),
 ];
 
 fn millis(duration: Duration) -> Value {

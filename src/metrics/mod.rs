@@ -11,6 +11,7 @@ pub mod catalogue;
 mod encode;
 mod exporter;
 mod exposition;
+mod gzip;
 mod inputs;
 mod process;
 mod samples;

@@ -2,91 +2,125 @@
 //!
 //! Lines of different inputs differ in the id and the value. What is the same is put together once
 //! per scrape, so a line is three copies and a number: a fifth of the instructions that labels one by
-//! one would take.
+//! one would take. Compressed, it is three references to lines before and a number.
 
 use super::catalogue::{Family, Kind};
 use super::encode::{Encoder, Value};
+use super::gzip::Mark;
 use super::inputs::InputView;
 use crate::event::Timestamp;
 
-/// How the samples of a family are written for an input.
-pub(super) type Write = fn(&mut Samples<'_>, &InputView<'_>);
+/// The series that a family has for every live input.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Series {
+    /// One for each of these values of the family's second label, or a single one without such a label; and how their
+    /// values are read.
+    Of(&'static [&'static str], fn(&InputView<'_>, &mut Values)),
+    /// One whose second label is the configured name, with the value 1.
+    Named,
+}
 
-/// A family with the same series for every live input.
+/// The values of an input's series, in their order. What has none has no sample.
+#[derive(Debug, Default)]
+pub(super) struct Values(Vec<Option<Value>>);
+
+/// How the samples of a family are written.
 #[derive(Debug)]
 pub(super) struct Lines {
+    series: Series,
     samples: Vec<Line>,
     /// The `_created` samples of a counter, when they are wanted.
     created: Vec<Line>,
+    /// When counting began for an input without any event.
+    started_at: Timestamp,
 }
 
 #[derive(Debug)]
 struct Line {
     /// Up to the input's id.
     before: Vec<u8>,
+    last_before: Mark,
     /// From there to the value, or to the next label's value.
     after: Vec<u8>,
+    last_after: Mark,
 }
 
-/// Takes the values of one input.
-pub(super) struct Samples<'a> {
-    pub(super) encoder: &'a mut Encoder,
-    pub(super) lines: &'a Lines,
-    pub(super) input_id: &'a [u8; 32],
-    /// When counting began.
-    pub(super) created: Timestamp,
+impl Values {
+    pub(super) fn put(&mut self, value: impl Into<Value>) {
+        self.0.push(Some(value.into()));
+    }
+
+    pub(super) fn put_all(&mut self, values: impl IntoIterator<Item = impl Into<Value>>) {
+        self.0.extend(values.into_iter().map(|value| Some(value.into())));
+    }
+
+    pub(super) fn put_known(&mut self, values: impl IntoIterator<Item = Option<impl Into<Value>>>) {
+        self.0.extend(values.into_iter().map(|value| value.map(Into::into)));
+    }
 }
 
 impl Lines {
-    /// A series for each of the values that the family's second label has; one when it has no such label.
-    pub(super) fn new(family: &Family, values: &[&str], created_samples: bool) -> Self {
-        let lines = |name: &str| match (family.labels, values) {
-            ([_, label], []) => vec![Line::new(name, &format!("\",{}=\"", label.name))],
-            ([_, label], values) => {
+    pub(super) fn new(family: &Family, series: Series, created_samples: bool, started_at: Timestamp) -> Self {
+        let lines = |name: &str| match (family.labels, series) {
+            ([_, label], Series::Named) => vec![Line::new(name, &format!("\",{}=\"", label.name))],
+            ([_, label], Series::Of(values, _)) => {
                 values.iter().map(|value| Line::new(name, &format!("\",{}=\"{value}\"}} ", label.name))).collect()
             }
             _ => vec![Line::new(name, "\"} ")],
         };
         let created_name =
             family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
-        Self {
-            samples: lines(family.name),
-            created: created_name.map_or_else(Vec::new, |name| lines(&format!("{name}_created"))),
+        let created = created_name.map_or_else(Vec::new, |name| lines(&format!("{name}_created")));
+        Self { series, samples: lines(family.name), created, started_at }
+    }
+
+    /// Writes the samples of these inputs.
+    pub(super) fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
+        match self.series {
+            Series::Of(_, read) => {
+                let mut values = Values::default();
+                // Inputs lie far apart in memory: asked for one after the other, they come together.
+                views.iter().for_each(|view| read(view, &mut values));
+                for (view, values) in views.iter().zip(values.0.chunks_exact(self.samples.len())) {
+                    self.write_input(encoder, view, values);
+                }
+            }
+            Series::Named => {
+                let line = &self.samples[0];
+                for view in views {
+                    line.begin(encoder, &view.input_id.digits(), &Mark::default());
+                    encoder.end_label(view.state.name(&view.input_id));
+                    encoder.end_line(Value::Integer(1));
+                }
+            }
+        }
+    }
+
+    fn write_input(&self, encoder: &mut Encoder, view: &InputView<'_>, values: &[Option<Value>]) {
+        let (input_id, last_id) = (view.input_id.digits(), Mark::default());
+        for (index, (line, value)) in self.samples.iter().zip(values).enumerate() {
+            let Some(value) = value else { continue };
+            line.begin(encoder, &input_id, &last_id);
+            encoder.end_line(*value);
+            if let Some(line) = self.created.get(index) {
+                let created = view.input.known_since.unwrap_or(self.started_at);
+                line.begin(encoder, &input_id, &last_id);
+                encoder.end_line(created.into());
+            }
         }
     }
 }
 
 impl Line {
     fn new(name: &str, after: &str) -> Self {
-        Self { before: format!("{name}{{input_id=\"").into(), after: after.into() }
-    }
-}
-
-impl Samples<'_> {
-    /// Writes the sample of the series with this index.
-    pub(super) fn put(&mut self, index: usize, value: impl Into<Value>) {
-        let Self { encoder, lines, input_id, created } = self;
-        let line = &lines.samples[index];
-        encoder.line([&line.before, *input_id, &line.after], value.into());
-        if let Some(line) = lines.created.get(index) {
-            encoder.line([&line.before, *input_id, &line.after], (*created).into());
-        }
+        let (last_before, last_after) = (Mark::default(), Mark::default());
+        Self { before: format!("{name}{{input_id=\"").into(), last_before, after: after.into(), last_after }
     }
 
-    /// Writes the samples of all series.
-    pub(super) fn put_all(&mut self, values: impl IntoIterator<Item = impl Into<Value>>) {
-        values.into_iter().enumerate().for_each(|(index, value)| self.put(index, value));
-    }
-
-    /// Writes the samples of those series that have a value.
-    pub(super) fn put_known(&mut self, values: impl IntoIterator<Item = Option<impl Into<Value>>>) {
-        let known = values.into_iter().enumerate().filter_map(|(index, value)| Some((index, value?)));
-        known.for_each(|(index, value)| self.put(index, value));
-    }
-
-    /// Writes a sample whose second label has this value.
-    pub(super) fn put_labelled(&mut self, label: &str, value: impl Into<Value>) {
-        let line = &self.lines.samples[0];
-        self.encoder.escaped_line([&line.before, self.input_id, &line.after], label, value.into());
+    /// Writes everything up to the value, or to the next label's value.
+    fn begin(&self, encoder: &mut Encoder, input_id: &[u8], last_id: &Mark) {
+        encoder.repeat(&self.before, &self.last_before);
+        encoder.repeat(input_id, last_id);
+        encoder.repeat(&self.after, &self.last_after);
     }
 }

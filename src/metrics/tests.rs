@@ -4,8 +4,11 @@ mod parser;
 mod properties;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
+
+use flate2::read::GzDecoder;
 
 use super::catalogue::{CHAPTERS, Family, Kind, markdown};
 use super::*;
@@ -137,6 +140,26 @@ fn what_is_exposed_is_what_the_catalogue_lists() {
     for family in listed {
         assert_eq!(family.kind == Kind::Counter, family.name.ends_with("_total"), "{}", family.name);
         assert!(text.contains(&format!("# HELP {} {}\n", family.name, family.help)), "{}", family.name);
+    }
+}
+
+#[test]
+fn what_is_compressed_is_the_same_text() {
+    let exporter = Exporter::new(at(500), true, VALUES);
+    for format in [Format::Text, Format::OpenMetrics] {
+        // Of one input nothing is a repetition yet; 255 are many chunks.
+        for inputs in [0, 1, 255] {
+            let exposition = || Exposition::new(snapshot(inputs), &exporter, format);
+            let plain = exposition().collect::<Vec<_>>().concat();
+            let compressed = exposition().compressed().collect::<Vec<_>>().concat();
+            let mut text = String::new();
+            GzDecoder::new(&compressed[..]).read_to_string(&mut text).unwrap();
+            let of_inputs = ["cloudflare_stream_live_"];
+            assert_eq!(input_lines(&text, &of_inputs), input_lines(str::from_utf8(&plain).unwrap(), &of_inputs));
+            assert_eq!(text.ends_with("\n# EOF\n"), format == Format::OpenMetrics);
+            let times = plain.len() / compressed.len();
+            assert!(times >= if inputs == 255 { 5 } else { 2 }, "{inputs} inputs: {times} times smaller");
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 mod server;
 mod stages;
 
+use std::convert::identity;
 use std::env;
 
 use anyhow::{Context, bail};
-use stream_live_exporter::metrics::Format;
+use stream_live_exporter::metrics::{Exposition, Format};
 
 const DISCONNECTED: &[u8] = include_bytes!("../../../tests/fixtures/notifications/docs-disconnected.json");
 const ERRORED: &[u8] = include_bytes!("../../../tests/fixtures/notifications/errored-unhealthy.json");
@@ -24,9 +25,9 @@ fn main() -> anyhow::Result<()> {
         "accept_lenient" => stages::accept(TRAILING_COMMA, times)?,
         "fold" => stages::fold(times),
         "append" => stages::append(times)?,
-        "text" => stages::expose(Format::Text, times),
-        "openmetrics" => stages::expose(Format::OpenMetrics, times),
-        "gzip" => server::compress(times)?,
+        "text" => stages::expose(Format::Text, identity, times),
+        "openmetrics" => stages::expose(Format::OpenMetrics, identity, times),
+        "gzip" => stages::expose(Format::Text, Exposition::compressed, times),
         "request" => server::receive(times)?,
         _ => bail!("{piece}: no such piece of work"),
     };

@@ -1,7 +1,6 @@
-//! The servers: a notification from the socket to the disk and back, and a compressed answer.
+//! The server: a notification from the socket to the disk and back.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,48 +8,20 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use actix_web::http::header;
-use actix_web::middleware::Compress;
-use actix_web::web::{self, Bytes};
-use actix_web::{App, HttpResponse, rt, test};
+use actix_web::rt;
 use anyhow::{Context, ensure};
-use futures_util::stream;
 use stream_live_exporter::accept::Secrets;
 use stream_live_exporter::http::{self, ConnectionLimits, Door, TrustedProxies, Webhook};
 use stream_live_exporter::journal::Journal;
-use stream_live_exporter::metrics::{Exposition, Format};
 use stream_live_exporter::recorder::{self, Limits};
 use stream_live_exporter::telemetry;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::stages::{SECRET, exporter, rules, snapshot};
+use crate::stages::{SECRET, exporter, rules};
 
 /// More than any number of times that is asked for.
 const REQUESTS: usize = 1000;
 const RECORDED: &[u8] = br#"{"outcome":"recorded"}"#;
-
-/// Compresses an exposition of a thousand inputs as the private listener does; per byte.
-pub fn compress(times: usize) -> anyhow::Result<usize> {
-    let chunks: Vec<Bytes> = Exposition::new(snapshot(), &exporter(), Format::Text).collect();
-    let bytes: usize = chunks.iter().map(Bytes::len).sum();
-    rt::System::new().block_on(async {
-        let answer = move || {
-            let chunks = stream::iter(chunks.clone().into_iter().map(Ok::<_, Infallible>));
-            async { HttpResponse::Ok().content_type(Format::Text.content_type()).streaming(chunks) }
-        };
-        let app = test::init_service(App::new().wrap(Compress::default()).route("/", web::get().to(answer))).await;
-        // Once before: the thread that compresses is started by the first.
-        for _ in 0..=times {
-            let request = test::TestRequest::get().insert_header((header::ACCEPT_ENCODING, "gzip")).to_request();
-            let compressed = test::call_and_read_body(&app, request).await;
-            ensure!(
-                compressed.starts_with(b"\x1f\x8b") && compressed.len() < bytes / 5,
-                "the answer is not compressed"
-            );
-        }
-        Ok(times * bytes)
-    })
-}
 
 /// Sends notifications one after the other over one connection; per request.
 pub fn receive(times: usize) -> anyhow::Result<usize> {

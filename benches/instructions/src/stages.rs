@@ -76,20 +76,20 @@ pub fn append(times: usize) -> anyhow::Result<usize> {
     Ok(times * BATCH)
 }
 
-/// Exposes a thousand inputs; per sample.
-pub fn expose(format: Format, times: usize) -> usize {
+/// Exposes a thousand inputs, `written` in one way or another; per sample.
+pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times: usize) -> usize {
     let (snapshot, exporter) = (snapshot(), exporter());
-    let write = || Exposition::new(snapshot.clone(), &exporter, format);
-    let text: Vec<u8> = write().flatten().collect();
+    let expose = || Exposition::new(snapshot.clone(), &exporter, format);
+    let text: Vec<u8> = expose().flatten().collect();
     let samples = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
     for _ in 0..times {
-        write().for_each(|chunk| drop(black_box(chunk)));
+        written(expose()).for_each(|chunk| drop(black_box(chunk)));
     }
     times * samples
 }
 
 /// A thousand inputs to which everything that is counted has happened.
-pub fn snapshot() -> Snapshot {
+fn snapshot() -> Snapshot {
     let mut fold = Fold::new(rules());
     let configured = |number| {
         (input_id(number), Configured { name: format!("Stage {number}").into(), expectation: Expectation::Always })

@@ -148,7 +148,8 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
             let verdict: String = connection.query_one(&pragma, [], |row| row.get(0)).ok()?;
             (verdict == "ok").then_some(())?;
         }
-        let journal = Journal { connection, path: copy.clone(), first: 0, next: 0, log_pages: Arc::default(), _lock: None };
+        let journal =
+            Journal { connection, path: copy.clone(), first: 0, next: 0, log_pages: Arc::default(), _lock: None };
         let mut inputs = Vec::new();
         let checkpoint = journal.checkpoint().ok()??;
         journal

@@ -122,8 +122,8 @@ impl Bits {
         }
     }
 
-    fn put_code(&mut self, word: Code) {
-        self.put(word.bits, word.count);
+    fn put_code(&mut self, code: Code) {
+        self.put(code.bits, code.count);
     }
 
     /// Begins a block that is not the last, and says what its codes are: RFC 1951, section 3.2.7.
@@ -163,8 +163,8 @@ impl Bits {
         let (length_symbol, length_rest) = length_symbol(length);
         let (distance_symbol, distance_rest) = distance_symbol(distance);
         let (length, distance) = (LITERAL_CODES[length_symbol], DISTANCE_CODES[distance_symbol]);
-        for word in [length, length_rest, distance, distance_rest] {
-            self.put_code(word);
+        for code in [length, length_rest, distance, distance_rest] {
+            self.put_code(code);
         }
     }
 }

@@ -55,16 +55,16 @@ fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timesta
         id,
         name: state.name(&id),
         expected: state.expected(&id, as_of),
-        state: match input.evidence.map(|evidence| evidence.connected) {
+        state: match input.evidence().map(|evidence| evidence.connected) {
             Some(true) => "connected",
             Some(false) => "disconnected",
             None => "unknown",
         },
-        since: input.evidence.map(|evidence| text(evidence.since)),
+        since: input.evidence().map(|evidence| text(evidence.since)),
         connected_seconds: input.connected_time(as_of).as_secs_f64(),
         sessions: input.sessions,
         reconnects: input.reconnects,
-        events: EventKind::NAMES.into_iter().zip(input.events).collect(),
+        events: EventKind::NAMES.into_iter().zip(input.events()).collect(),
         errors: errors.filter_map(nonzero).collect(),
         last_event_at: input.newest_event().map(text),
         last_error: input.errors.newest().map(|(at, code)| LastError {

@@ -1,66 +1,98 @@
 //! The errors of one live input.
 
-use serde::{Deserialize, Serialize};
-
 use crate::event::{ErrorClass, ErrorCode, Timestamp};
 
-/// Errored events by class. Most inputs have none, and then it is a pointer: half of what is kept of
-/// an input.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Counted", into = "Counted")]
-pub struct Errors(Option<Box<Counted>>);
+/// Errored events by class. Only what happened takes memory, because most inputs know one or two kinds of error.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Errors {
+    /// Ascending by [`ErrorClass::index`].
+    counted: Box<[Counted]>,
+    /// The newest code that is counted as [`ErrorClass::Other`], verbatim; `None` when that had none.
+    last_other_code: Option<Box<str>>,
+}
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counted {
-    /// How many, by [`ErrorClass::index`].
-    errors: [u64; 7],
-    /// Event time of the newest one, by [`ErrorClass::index`].
-    last_error: [Option<Timestamp>; 7],
-    /// The newest code that is counted as [`ErrorClass::Other`], verbatim.
-    last_other_code: ErrorCode,
+    class: ErrorClass,
+    /// Up to 4,294,967,295: at one a second that takes 136 years, and larger counts would take half as much memory again.
+    count: u32,
+    /// Event time of the newest one.
+    last: Timestamp,
 }
 
 impl Errors {
     /// How many there were, by [`ErrorClass::index`].
     pub fn counts(&self) -> [u64; 7] {
-        self.0.as_ref().map_or([0; 7], |counted| counted.errors)
+        self.by_class(|counted| counted.count.into())
     }
 
     /// Event time of the newest one, by [`ErrorClass::index`].
     pub fn last(&self) -> [Option<Timestamp>; 7] {
-        self.0.as_ref().map_or([None; 7], |counted| counted.last_error)
+        self.by_class(|counted| Some(counted.last))
+    }
+
+    /// How many there were of all classes.
+    pub fn total(&self) -> u64 {
+        self.counted.iter().map(|counted| u64::from(counted.count)).sum()
+    }
+
+    /// Event time of the newest one of all.
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        self.counted.iter().map(|counted| counted.last).max()
     }
 
     /// The newest one of all: its event time and its code as Cloudflare sent it.
     pub fn newest(&self) -> Option<(Timestamp, ErrorCode)> {
-        let counted = self.0.as_ref()?;
-        let newest = ErrorClass::ALL.into_iter().filter_map(|class| Some((counted.last_error[class.index()]?, class)));
-        let (at, class) = newest.max_by_key(|(at, class)| (*at, class.index()))?;
-        let is_other = class == ErrorClass::Other;
-        Some((at, if is_other { counted.last_other_code.clone() } else { ErrorCode::Documented(class) }))
+        let newest = self.counted.iter().max_by_key(|counted| (counted.last, counted.class.index()))?;
+        let is_other = newest.class == ErrorClass::Other;
+        Some((newest.last, if is_other { self.last_other_code() } else { ErrorCode::Documented(newest.class) }))
+    }
+
+    /// The newest code that is counted as [`ErrorClass::Other`].
+    pub(super) fn last_other_code(&self) -> ErrorCode {
+        self.last_other_code.clone().into()
     }
 
     pub(super) fn count(&mut self, code: &ErrorCode, updated_at: Timestamp) {
-        let counted = self.0.get_or_insert_default();
         let class = code.class();
-        let last = &mut counted.last_error[class.index()];
-        let newest = (Some(updated_at), code.as_str()) >= (*last, counted.last_other_code.as_str());
-        if class == ErrorClass::Other && newest {
-            counted.last_other_code = code.clone();
+        let known = self.counted.binary_search_by_key(&class.index(), |counted| counted.class.index());
+        let last = match known {
+            Ok(position) => {
+                let counted = &mut self.counted[position];
+                counted.count = counted.count.saturating_add(1);
+                let last = counted.last;
+                counted.last = last.max(updated_at);
+                Some(last)
+            }
+            Err(position) => {
+                let mut counted = std::mem::take(&mut self.counted).into_vec();
+                counted.reserve_exact(1);
+                counted.insert(position, Counted { class, count: 1, last: updated_at });
+                self.counted = counted.into();
+                None
+            }
+        };
+        let other = self.last_other_code.as_deref().unwrap_or_default();
+        if class == ErrorClass::Other && (Some(updated_at), code.as_str()) >= (last, other) {
+            self.last_other_code = code.clone().into();
         }
-        counted.errors[class.index()] += 1;
-        *last = (*last).max(Some(updated_at));
     }
-}
 
-impl From<Counted> for Errors {
-    fn from(counted: Counted) -> Self {
-        Self((counted != Counted::default()).then(|| Box::new(counted)))
+    /// What was counted before, each by [`ErrorClass::index`].
+    pub(super) fn restored(counts: [u64; 7], last: [Option<Timestamp>; 7], last_other_code: ErrorCode) -> Self {
+        let mut counted = Vec::with_capacity(last.iter().flatten().count());
+        for (class, (count, last)) in ErrorClass::ALL.into_iter().zip(counts.into_iter().zip(last)) {
+            let count = u32::try_from(count).unwrap_or(u32::MAX);
+            counted.extend(last.map(|last| Counted { class, count, last }));
+        }
+        Self { counted: counted.into(), last_other_code: last_other_code.into() }
     }
-}
 
-impl From<Errors> for Counted {
-    fn from(Errors(counted): Errors) -> Self {
-        counted.map_or_else(Self::default, |counted| *counted)
+    fn by_class<T: Copy + Default>(&self, value: impl Fn(&Counted) -> T) -> [T; 7] {
+        let mut values = [T::default(); 7];
+        for counted in &self.counted {
+            values[counted.class.index()] = value(counted);
+        }
+        values
     }
 }

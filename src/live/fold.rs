@@ -154,7 +154,7 @@ impl Fold {
     /// `shown_until` may have been shown: up to `limit` of them. Returns them.
     pub fn forget_silent_since(&mut self, horizon: Timestamp, shown_until: Timestamp, limit: usize) -> Vec<InputId> {
         let silent = |input: &Input| {
-            input.evidence.is_none_or(|evidence| !evidence.connected)
+            input.evidence().is_none_or(|evidence| !evidence.connected)
                 && input.newest_event().is_some_and(|newest| newest < horizon)
         };
         let inputs = self

@@ -12,26 +12,30 @@
 //! reconnect window; short gaps are part of it. A session is therefore finished by the passing of
 //! time, and its end is banked when the next session begins.
 
+mod row;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
 use crate::event::{Event, EventKind, Timestamp};
+use row::Row;
 
-/// The state of one live input.
+/// The state of one live input. There may be a million of them: what follows from something else is not kept, and times
+/// are nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "Row", into = "Row")]
 pub struct Input {
     /// When the first event was received; `None` before it.
     pub known_since: Option<Timestamp>,
-    /// What is believed about the connection; `None` without any evidence.
-    pub evidence: Option<Evidence>,
-    /// Events by [`EventKind::index`].
-    pub events: [u64; 3],
-    /// Event time of the newest event by [`EventKind::index`].
-    pub last_event: [Option<Timestamp>; 3],
+    /// Connects and disconnects.
+    changes: [u64; 2],
+    /// Event time of the newest connect and the newest disconnect.
+    last_change: [Option<Timestamp>; 2],
+    /// Since when they are as they are; `None` before the first.
+    held: Option<Held>,
     /// Errored events by class.
-    #[serde(flatten)]
     pub errors: Errors,
     /// Sessions begun.
     pub sessions: u64,
@@ -39,11 +43,20 @@ pub struct Input {
     pub reconnects: u64,
     /// Events that repeat the believed state at a later time: connected, disconnected.
     pub inconsistent: [u64; 2],
-    session: Option<Session>,
-    /// Connected time of closed connections.
-    banked: Duration,
-    /// The most connected time that was ever shown.
-    shown: Duration,
+    /// When the session began that is not banked yet. It ended with the newest change to disconnected, unless a reconnect
+    /// follows in time.
+    session: Option<Timestamp>,
+    /// Connected time of closed connections, in nanoseconds.
+    banked: u64,
+    /// The most connected time that was ever shown, in nanoseconds.
+    shown: u64,
+}
+
+/// Since when the newest word on the connection holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Held {
+    since: Timestamp,
+    unseen_until: Timestamp,
 }
 
 /// The newest word on the connection.
@@ -59,13 +72,6 @@ pub struct Evidence {
     unseen_until: Timestamp,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Session {
-    started_at: Timestamp,
-    /// The disconnect that ends it, unless a reconnect follows in time.
-    ended_at: Option<Timestamp>,
-}
-
 /// What an event does beyond the input that it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Effect {
@@ -78,15 +84,38 @@ pub(super) struct Effect {
 }
 
 impl Input {
+    /// What is believed about the connection; `None` without any evidence.
+    pub fn evidence(&self) -> Option<Evidence> {
+        let Held { since, unseen_until } = self.held?;
+        let [connected, disconnected] = self.last_change;
+        let updated_at = connected.max(disconnected)?;
+        // The disconnected of two events at one instant counts as the later.
+        Some(Evidence { connected: connected > disconnected, updated_at, since, unseen_until })
+    }
+
+    /// Events by [`EventKind::index`].
+    pub fn events(&self) -> [u64; 3] {
+        let [connected, disconnected] = self.changes;
+        [connected, disconnected, self.errors.total()]
+    }
+
+    /// Event time of the newest event by [`EventKind::index`].
+    pub fn last_event(&self) -> [Option<Timestamp>; 3] {
+        let [connected, disconnected] = self.last_change;
+        [connected, disconnected, self.errors.newest_at()]
+    }
+
+    /// Event time of the newest event of any kind.
+    pub fn newest_event(&self) -> Option<Timestamp> {
+        self.last_event().into_iter().max().flatten()
+    }
+
     /// Folds an event, when views up to `shown_until` may have been shown.
     pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp, reconnect_window: Duration) -> Effect {
         self.known_since.get_or_insert(event.received_at);
-        let kind = event.kind.index();
-        self.events[kind] += 1;
-        self.last_event[kind] = self.last_event[kind].max(Some(event.updated_at));
         match &event.kind {
-            EventKind::Connected => self.believe(true, event.updated_at, shown_until, reconnect_window),
-            EventKind::Disconnected => self.believe(false, event.updated_at, shown_until, reconnect_window),
+            EventKind::Connected => self.change(true, event.updated_at, shown_until, reconnect_window),
+            EventKind::Disconnected => self.change(false, event.updated_at, shown_until, reconnect_window),
             EventKind::Errored(detail) => {
                 self.errors.count(&detail.code, event.updated_at);
                 Effect::default()
@@ -94,40 +123,49 @@ impl Input {
         }
     }
 
+    fn change(&mut self, connected: bool, at: Timestamp, shown_until: Timestamp, window: Duration) -> Effect {
+        let effect = self.believe(connected, at, shown_until, window);
+        let kind = usize::from(!connected);
+        self.changes[kind] += 1;
+        self.last_change[kind] = self.last_change[kind].max(Some(at));
+        effect
+    }
+
+    /// What a change means, which is not yet among those that evidence is made of.
     fn believe(&mut self, connected: bool, at: Timestamp, shown_until: Timestamp, window: Duration) -> Effect {
-        let evidence = Evidence { connected, updated_at: at, since: at, unseen_until: shown_until };
-        let Some(held) = self.evidence else {
-            self.evidence = Some(evidence);
-            if connected {
-                self.sessions += 1;
-                self.begin_session(at);
+        let effect = match self.evidence() {
+            // The disconnected of two events at one instant counts as the later.
+            Some(held) if (at, !connected) < (held.updated_at, !held.connected) => {
+                return Effect { out_of_order: true, ..Effect::default() };
             }
-            return Effect::default();
+            Some(held) if connected == held.connected => {
+                self.inconsistent[usize::from(!connected)] += 1;
+                return Effect { inconsistent: true, ..Effect::default() };
+            }
+            Some(held) => {
+                self.shown = nanos(self.connected_time(shown_until));
+                if connected {
+                    self.connect_again(at, held, shown_until, window)
+                } else {
+                    self.banked = self.banked.saturating_add(nanos(at.since(held.since).unwrap_or_default()));
+                    Effect::default()
+                }
+            }
+            None => {
+                if connected {
+                    self.sessions += 1;
+                    self.session = Some(at);
+                }
+                Effect::default()
+            }
         };
-        // The disconnected of two events at one instant counts as the later.
-        if (at, !connected) < (held.updated_at, !held.connected) {
-            return Effect { out_of_order: true, ..Effect::default() };
-        }
-        if connected == held.connected {
-            self.evidence = Some(Evidence { updated_at: at, ..held });
-            self.inconsistent[usize::from(!connected)] += 1;
-            return Effect { inconsistent: true, ..Effect::default() };
-        }
-        self.shown = self.connected_time(shown_until);
-        let effect = if connected {
-            let delay = at.since(held.updated_at).unwrap_or_default();
-            self.connect_again(at, delay, shown_until, window)
-        } else {
-            self.banked += at.since(held.since).unwrap_or_default();
-            self.session = self.session.map(|session| Session { ended_at: Some(at), ..session });
-            Effect::default()
-        };
-        self.evidence = Some(evidence);
+        self.held = Some(Held { since: at, unseen_until: shown_until });
         effect
     }
 
     /// Folds a connect after a disconnect, whose evidence is still held.
-    fn connect_again(&mut self, at: Timestamp, delay: Duration, shown_until: Timestamp, window: Duration) -> Effect {
+    fn connect_again(&mut self, at: Timestamp, held: Evidence, shown_until: Timestamp, window: Duration) -> Effect {
+        let delay = at.since(held.updated_at).unwrap_or_default();
         let reconnected = delay <= window;
         if reconnected {
             self.reconnects += 1;
@@ -135,31 +173,25 @@ impl Input {
             self.sessions += 1;
         }
         // A session that was shown as finished stays finished, however late this word.
-        let resumes = reconnected && self.finished_session(shown_until, window).is_none();
-        let finished_session = match &mut self.session {
-            Some(session) if resumes => {
-                session.ended_at = None;
-                None
-            }
-            _ => self.begin_session(at),
-        };
+        let resumes = reconnected && self.finished_session(shown_until, window).is_none() && self.session.is_some();
+        let mut finished_session = None;
+        if !resumes {
+            finished_session = self.session.replace(at).map(|began| held.since.since(began).unwrap_or_default());
+        }
         Effect { reconnect_delay: Some(delay), finished_session, ..Effect::default() }
     }
 
-    /// Begins a session; the one before it is finished. Returns that one's duration.
-    fn begin_session(&mut self, started_at: Timestamp) -> Option<Duration> {
-        self.session.replace(Session { started_at, ended_at: None }).and_then(Session::duration)
-    }
-
-    /// The session that a view as of this time shows as finished and that is not banked yet.
+    /// The session that a view as of this time shows as finished and that is not banked yet: no reconnect could resume it
+    /// any more. Its duration.
     pub(super) fn finished_session(&self, as_of: Timestamp, reconnect_window: Duration) -> Option<Duration> {
-        let session = self.session.filter(|_| self.visible_evidence(as_of).is_some())?;
-        if session.finished(as_of, reconnect_window) { session.duration() } else { None }
+        let held = self.visible_evidence(as_of).filter(|evidence| !evidence.connected)?;
+        let began = self.session.filter(|_| as_of > held.since.plus(reconnect_window))?;
+        Some(held.since.since(began).unwrap_or_default())
     }
 
     /// The evidence, unless it came after everything that was shown as of this time.
     fn visible_evidence(&self, as_of: Timestamp) -> Option<Evidence> {
-        self.evidence.filter(|evidence| as_of > evidence.unseen_until)
+        self.evidence().filter(|evidence| as_of > evidence.unseen_until)
     }
 
     /// Lets go of the session, which was banked.
@@ -173,22 +205,11 @@ impl Input {
     pub fn connected_time(&self, as_of: Timestamp) -> Duration {
         let connection = self.visible_evidence(as_of).filter(|evidence| evidence.connected);
         let running = connection.and_then(|connection| as_of.since(connection.since));
-        (self.banked + running.unwrap_or_default()).max(self.shown)
-    }
-
-    /// Event time of the newest event of any kind.
-    pub fn newest_event(&self) -> Option<Timestamp> {
-        self.last_event.into_iter().flatten().max()
+        (Duration::from_nanos(self.banked) + running.unwrap_or_default()).max(Duration::from_nanos(self.shown))
     }
 }
 
-impl Session {
-    /// Whether no reconnect could resume it any more.
-    fn finished(self, as_of: Timestamp, reconnect_window: Duration) -> bool {
-        self.ended_at.is_some_and(|ended_at| as_of > ended_at.plus(reconnect_window))
-    }
-
-    fn duration(self) -> Option<Duration> {
-        Some(self.ended_at?.since(self.started_at).unwrap_or_default())
-    }
+/// As far as a timestamp reaches.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

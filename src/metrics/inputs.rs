@@ -22,15 +22,15 @@ pub(super) struct InputView<'a> {
 
 /// The families with series of every input.
 pub(super) const FAMILIES: [(&Family, Series); 12] = [
-    (&CONNECTED, Series::Of(&[], |view, values| values.put_known([view.input.evidence.map(|held| held.connected)]))),
+    (&CONNECTED, Series::Of(&[], |view, values| values.put_known([view.input.evidence().map(|held| held.connected)]))),
     (
         &STATE_TIMESTAMP,
-        Series::Of(&[], |view, values| values.put_known([view.input.evidence.map(|held| held.updated_at)])),
+        Series::Of(&[], |view, values| values.put_known([view.input.evidence().map(|held| held.updated_at)])),
     ),
     (&EXPECTED, Series::Of(&[], |view, values| values.put(view.state.expected(&view.input_id, view.as_of)))),
-    (&EVENTS, Series::Of(&EventKind::NAMES, |view, values| values.put_all(view.input.events))),
+    (&EVENTS, Series::Of(&EventKind::NAMES, |view, values| values.put_all(view.input.events()))),
     (&ERRORS, Series::Of(&ErrorClass::LABELS, |view, values| values.put_all(view.input.errors.counts()))),
-    (&LAST_EVENT, Series::Of(&EventKind::NAMES, |view, values| values.put_known(view.input.last_event))),
+    (&LAST_EVENT, Series::Of(&EventKind::NAMES, |view, values| values.put_known(view.input.last_event()))),
     (&LAST_ERROR, Series::Of(&ErrorClass::LABELS, |view, values| values.put_known(view.input.errors.last()))),
     (&SESSIONS, Series::Of(&[], |view, values| values.put(view.input.sessions))),
     (&RECONNECTS, Series::Of(&[], |view, values| values.put(view.input.reconnects))),

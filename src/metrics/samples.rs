@@ -21,7 +21,7 @@ pub(super) enum Series {
 }
 
 /// The values of an input's series, in their order. What has none has no sample.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Values(Vec<Option<Value>>);
 
 /// How the samples of a family are written.
@@ -78,7 +78,7 @@ impl Lines {
     pub(super) fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
         match self.series {
             Series::Of(_, read) => {
-                let mut values = Values::default();
+                let mut values = Values(Vec::with_capacity(views.len() * self.samples.len()));
                 // Inputs lie far apart in memory: asked for one after the other, they come together.
                 views.iter().for_each(|view| read(view, &mut values));
                 for (view, values) in views.iter().zip(values.0.chunks_exact(self.samples.len())) {

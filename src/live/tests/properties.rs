@@ -37,8 +37,8 @@ fn order_free(fold: &Fold) -> Vec<String> {
     let inputs = fold.state().inputs().iter();
     let parts = inputs.map(|(id, known)| {
         let input = &known.input;
-        let evidence = input.evidence.map(|evidence| (evidence.connected, evidence.updated_at));
-        let Input { events, last_event, errors, .. } = input;
+        let evidence = input.evidence().map(|evidence| (evidence.connected, evidence.updated_at));
+        let (events, last_event, errors) = (input.events(), input.last_event(), &input.errors);
         format!("{id} {evidence:?} {events:?} {last_event:?} {errors:?}")
     });
     parts.collect()
@@ -51,7 +51,7 @@ fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
         let input = &known.input;
         let connected = u64::try_from(input.connected_time(as_of).as_nanos()).unwrap();
         counters.extend([connected, input.sessions, input.reconnects]);
-        counters.extend(input.events.into_iter().chain(input.errors.counts()).chain(input.inconsistent));
+        counters.extend(input.events().into_iter().chain(input.errors.counts()).chain(input.inconsistent));
     }
     let state = fold.state();
     let totals = state.totals();

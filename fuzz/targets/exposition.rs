@@ -1,12 +1,14 @@
-//! Any events, names and secrets' names, in either format: what is written can be read back, line by
+//! Any events, names and secrets' names, in either format, compressed or not: what is written can be read back, line by
 //! line, and says what it was given.
 
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
+use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
 use stream_live_exporter::event::{
     Configured, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Timestamp,
@@ -27,6 +29,7 @@ struct World<'a> {
     numbers: (u64, u64, usize),
     reconnect_window: Duration,
     created_samples: bool,
+    compressed: bool,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -101,8 +104,14 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     let (journal_events, journal_size_bytes, restored_inputs) = world.numbers;
     let as_of = Timestamp::from_nanos(world.as_of);
     let snapshot = Snapshot { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
-    let text: Vec<u8> = Exposition::new(snapshot, &exporter, format).flatten().collect();
-    let text = String::from_utf8(text).expect("an exposition is UTF-8");
+    let exposition = Exposition::new(snapshot, &exporter, format);
+    let mut text = String::new();
+    if world.compressed {
+        let compressed: Vec<u8> = exposition.compressed().flatten().collect();
+        GzDecoder::new(&compressed[..]).read_to_string(&mut text).expect("an exposition is UTF-8, in gzip");
+    } else {
+        text = String::from_utf8(exposition.flatten().collect()).expect("an exposition is UTF-8");
+    }
     let families =
         parser::parse(&text, format == Format::OpenMetrics).unwrap_or_else(|error| panic!("{error}\n{text}"));
 

@@ -122,6 +122,8 @@ pub fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         15.0,
     );
     report.goal("scrape, times faster than the fastest peer", peer / time(Kind::Ours), false, 25.0);
+    let compressed = figures.median(Kind::Ours.name(), "gzip: ms");
+    report.goal("compressed scrape, of one that is not", compressed / time(Kind::Ours), true, 2.0);
     let ours = Kind::Ours.name();
     let bars = kinds.iter().map(|kind| (kind.name().to_owned(), time(*kind))).collect();
     let title = format!("Milliseconds for a scrape of {} inputs, {series} series each", setup.inputs);

@@ -10,7 +10,10 @@ const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const KINDS: [Kind; 5] = [Kind::Ours, Kind::Bare, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
 
 /// Most inputs never err.
-const FEW: &str = "kB resident per input without any error, one connect, one disconnect";
+const FEW: [(u64, &str); 2] = [
+    (journal::FEW, "kB resident per input without any error, one connect, one disconnect"),
+    (journal::ERRED, "kB resident per input, the same and one error"),
+];
 
 type Points = Vec<(f64, f64)>;
 
@@ -158,18 +161,22 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         if *size > 100_000 {
             std::fs::remove_dir_all(folder)?;
         }
-        let folder = journal::settled(setup, *size, journal::FEW)?;
-        figures.add(FEW, &column, Server::start(setup, Kind::Ours, &folder, None)?.memory()? * 1e3 / *size as f64);
-        std::fs::remove_dir_all(folder)?;
+        for (events, row) in FEW {
+            let folder = journal::settled(setup, *size, events)?;
+            figures.add(row, &column, Server::start(setup, Kind::Ours, &folder, None)?.memory()? * 1e3 / *size as f64);
+            std::fs::remove_dir_all(folder)?;
+        }
         progress.inc(1);
     }
     progress.finish_and_clear();
     let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
     let memory = ["MB resident", "MB at peak of a scrape"];
-    let rows = [plain, crate_, "MB of text", memory[0], "kB resident per input", FEW, memory[1], "start to ready, ms"];
+    let per_input = [FEW[0].1, FEW[1].1, "kB resident per input"];
+    let [few, erred, full] = per_input;
+    let rows = [plain, crate_, "MB of text", memory[0], full, few, erred, memory[1], "start to ready, ms"];
     table(report, "inputs", &figures, &rows, &columns);
     if let Some((size, column)) = columns.last() {
-        for row in [FEW, rows[4]] {
+        for row in per_input {
             report.goal(&format!("{row}, with {} inputs", number(*size)), figures.median(row, column), true, 0.4);
         }
     }

@@ -13,8 +13,9 @@ use crate::{Setup, interrupt};
 
 /// So many events bring an input all of its series: a connection with every kind of error.
 pub const FULL: u64 = 9;
-/// So few are a connect and a disconnect.
+/// So few are a connect and a disconnect; so few, an error between them.
 pub const FEW: u64 = 2;
+pub const ERRED: u64 = 3;
 const BATCH: u64 = 10_000;
 
 /// A working folder whose journal has so many inputs with so many events each. It is kept for the whole run.
@@ -33,8 +34,9 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
         interrupt::check()?;
         let entry = |number: u64| {
             let updated_at = began.plus(Duration::from_millis(10 * number));
-            let kind =
-                kind(if events_per_input == FEW { number / inputs * (FULL - 1) } else { number / inputs % FULL });
+            let turn = number / inputs;
+            let is_last_of_few = events_per_input <= ERRED && turn + 1 == events_per_input;
+            let kind = kind(if is_last_of_few { FULL - 1 } else { turn % FULL });
             let input_id = InputId::from_bytes(input_id(number % inputs));
             let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at };
             Entry { seq: 0, recorded_at: updated_at, shown_until: updated_at, note: None, event }

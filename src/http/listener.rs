@@ -167,6 +167,8 @@ where
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         })
+        // Or the end of an answer may wait for the peer to acknowledge what came before it.
+        .tcp_nodelay(true)
         .keep_alive(idle_timeout)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)

@@ -10,8 +10,10 @@ use crate::{Setup, interrupt, journal, scrape};
 
 const CONNECTIONS: usize = 64;
 const MANY_INPUTS: u64 = 100_000;
-/// Notifications per second while somebody scrapes.
+/// Notifications per second while somebody scrapes, and for how long: two checkpoints are saved in that time, alone and
+/// beside.
 const STEADY: f64 = 1000.0;
+const STEADY_FOR: Duration = Duration::from_secs(10);
 
 pub const SCRAPE_COLUMNS: [&str; 9] = [
     "ms",
@@ -34,7 +36,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         let mut server = Server::start(setup, Kind::Ours, &folder, None)?;
         scrapes_of(setup, &server, &mut figures)?;
         server.load(CONNECTIONS, Some(STEADY), setup.warm_up())?;
-        let alone = server.load(CONNECTIONS, Some(STEADY), setup.duration())?;
+        let alone = server.load(CONNECTIONS, Some(STEADY), STEADY_FOR)?;
         let (private, over) = (server.private, AtomicBool::new(false));
         let (beside, scrapes) = thread::scope(|scope| {
             let scraper = scope.spawn(|| {
@@ -46,7 +48,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
                 anyhow::Ok(scrapes)
             });
             thread::sleep(Duration::from_millis(100));
-            let beside = server.load(CONNECTIONS, Some(STEADY), setup.duration());
+            let beside = server.load(CONNECTIONS, Some(STEADY), STEADY_FOR);
             over.store(true, Ordering::Relaxed);
             (beside, scraper.join().expect("the scraper does not panic"))
         });
@@ -59,7 +61,9 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         progress.inc(1);
     }
     progress.finish_and_clear();
-    let words = format!("{STEADY} notifications per second, first alone, then while one scrapes without pause.");
+    let words = format!(
+        "{STEADY} notifications per second for {STEADY_FOR:?}, first alone, then while one scrapes without pause."
+    );
     report.heading(&format!("Scrapes of {inputs} inputs"), &words);
     let rows = [name.to_owned()];
     report.table("many_inputs", &figures, &rows, &SCRAPE_COLUMNS, None);

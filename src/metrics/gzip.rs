@@ -101,9 +101,12 @@ impl Gzip {
     /// Takes the last of the text, what does not repeat itself; returns the end.
     pub(super) fn finish(mut self, text: &[u8]) -> Vec<u8> {
         self.checksum.update(text);
-        let mut rest = DeflateEncoder::new(self.bits.end_block(), Compression::fast());
-        rest.write_all(&text[self.compressed..]).expect("a Vec takes everything");
-        let mut output = rest.finish().expect("a Vec takes everything");
+        // Of few inputs little is a repetition: a text that fits into one piece is left to flate2 as a whole.
+        let (begun, rest) =
+            if self.taken == 0 { (HEADER.into(), text) } else { (self.bits.end_block(), &text[self.compressed..]) };
+        let mut encoder = DeflateEncoder::new(begun, Compression::fast());
+        encoder.write_all(rest).expect("a Vec takes everything");
+        let mut output = encoder.finish().expect("a Vec takes everything");
         output.extend_from_slice(&self.checksum.sum().to_le_bytes());
         output.extend_from_slice(&self.checksum.amount().to_le_bytes());
         output

@@ -1,5 +1,6 @@
 //! The errors of one live input.
 
+use super::memory::Identity;
 use crate::event::{ErrorClass, ErrorCode, Timestamp};
 
 /// Errored events by class. Only what happened takes memory, because most inputs know one or two kinds of error.
@@ -44,8 +45,7 @@ impl Errors {
     /// The newest one of all: its event time and its code as Cloudflare sent it.
     pub fn newest(&self) -> Option<(Timestamp, ErrorCode)> {
         let newest = self.counted.iter().max_by_key(|counted| (counted.last, counted.class.index()))?;
-        let is_other = newest.class == ErrorClass::Other;
-        Some((newest.last, if is_other { self.last_other_code() } else { ErrorCode::Documented(newest.class) }))
+        Some((newest.last, self.last_code(newest.class).into()))
     }
 
     /// The newest code that is counted as [`ErrorClass::Other`].
@@ -53,28 +53,50 @@ impl Errors {
         self.last_other_code.clone().into()
     }
 
-    pub(super) fn count(&mut self, code: &ErrorCode, updated_at: Timestamp) {
+    /// Whether this is the newest of its class.
+    pub(super) fn tells(&self, code: &ErrorCode, updated_at: Timestamp) -> bool {
+        let class = code.class();
+        let is_newest = |counted: &Counted| counted.class == class && counted.last == updated_at;
+        self.counted.iter().any(is_newest) && self.last_code(class) == code.as_str()
+    }
+
+    /// The newest of each class.
+    pub(super) fn told(&self) -> impl Iterator<Item = Identity> {
+        self.counted.iter().map(|counted| Identity::of_error(self.last_code(counted.class), counted.last))
+    }
+
+    /// Counts one. Returns that of its class which is not the newest any more: the one before, or this one.
+    pub(super) fn count(&mut self, code: &ErrorCode, updated_at: Timestamp) -> Option<Identity> {
         let class = code.class();
         let known = self.counted.binary_search_by_key(&class.index(), |counted| counted.class.index());
-        let last = match known {
+        let last = known.ok().map(|position| (self.counted[position].last, self.last_code(class)));
+        let this = Some((updated_at, code.as_str()));
+        let is_newest = this >= last;
+        let untold = last.min(this).map(|(at, code)| Identity::of_error(code, at));
+        match known {
             Ok(position) => {
                 let counted = &mut self.counted[position];
                 counted.count = counted.count.saturating_add(1);
-                let last = counted.last;
-                counted.last = last.max(updated_at);
-                Some(last)
+                counted.last = counted.last.max(updated_at);
             }
             Err(position) => {
                 let mut counted = std::mem::take(&mut self.counted).into_vec();
                 counted.reserve_exact(1);
                 counted.insert(position, Counted { class, count: 1, last: updated_at });
                 self.counted = counted.into();
-                None
             }
-        };
-        let other = self.last_other_code.as_deref().unwrap_or_default();
-        if class == ErrorClass::Other && (Some(updated_at), code.as_str()) >= (last, other) {
+        }
+        if class == ErrorClass::Other && is_newest {
             self.last_other_code = code.clone().into();
+        }
+        untold
+    }
+
+    /// The code of the newest one of a class that was counted, as Cloudflare sent it.
+    fn last_code(&self, class: ErrorClass) -> &str {
+        match class {
+            ErrorClass::Other => self.last_other_code.as_deref().unwrap_or_default(),
+            documented => documented.label(),
         }
     }
 

@@ -54,11 +54,11 @@ pub struct Changes {
     deliveries: Arc<Deliveries>,
 }
 
-/// A changed input, and the events that changed it.
+/// A changed input, and the events that are to be remembered beside it.
 #[derive(Debug)]
 struct Changed {
     input: Input,
-    fresh: Vec<Identity>,
+    untold: Vec<Identity>,
 }
 
 impl Fold {
@@ -81,10 +81,10 @@ impl Fold {
 
     /// Makes a durable batch the current state. What nobody else has a clone of is changed where it is.
     pub fn adopt(&mut self, changes: Changes) {
-        for (input_id, Changed { input, fresh }) in changes.inputs {
+        for (input_id, Changed { input, untold }) in changes.inputs {
             let known = Arc::make_mut(self.state.inputs.entry(input_id).or_default());
             known.input = input;
-            fresh.into_iter().for_each(|identity| known.identities.remember(identity));
+            untold.into_iter().for_each(|identity| known.identities.remember(identity));
         }
         self.state.totals = changes.totals;
         self.state.deliveries = changes.deliveries;
@@ -94,10 +94,9 @@ impl Fold {
     /// it is `uncounted`, the totals have it already.
     pub fn replay(&mut self, event: &Event, shown_until: Timestamp, uncounted: bool) {
         let known = Arc::make_mut(self.state.inputs.entry(event.input_id).or_default());
-        let identity = Identity::of(event);
-        if known.identities.recall(&identity) == Recall::New {
-            known.identities.remember(identity);
+        if known.recall(event, &Identity::of(event)) == Recall::New {
             let effect = known.input.apply(event, shown_until, self.state.rules.reconnect_window);
+            effect.untold.into_iter().for_each(|identity| known.identities.remember(identity));
             if uncounted {
                 Arc::make_mut(&mut self.state.totals).count(event, effect);
             }
@@ -198,13 +197,19 @@ impl Draft<'_> {
         let identity = Identity::of(event);
         let State { inputs, rules, .. } = &self.fold.state;
         let known = inputs.get(&event.input_id);
-        match known.map_or(Recall::New, |known| known.identities.recall(&identity)) {
+        let changed = self.changes.inputs.entry(event.input_id);
+        if let Entry::Occupied(changed) = &changed {
+            let Changed { input, untold } = changed.get();
+            if input.tells(event) || untold.contains(&identity) {
+                return Verdict::Duplicate;
+            }
+        }
+        match known.map_or(Recall::New, |known| known.recall(event, &identity)) {
             Recall::Known => return Verdict::Duplicate,
             Recall::TooOld => return Verdict::Ignored(IgnoredReason::TooOld),
             Recall::New => {}
         }
-        let changed = match self.changes.inputs.entry(event.input_id) {
-            Entry::Occupied(changed) if changed.get().fresh.contains(&identity) => return Verdict::Duplicate,
+        let changed = match changed {
             Entry::Occupied(changed) => changed.into_mut(),
             Entry::Vacant(_) if known.is_none() && inputs.len() + self.new >= rules.max_inputs => {
                 return Verdict::Ignored(IgnoredReason::TooManyInputs);
@@ -212,11 +217,11 @@ impl Draft<'_> {
             Entry::Vacant(unchanged) => {
                 self.new += usize::from(known.is_none());
                 let input = known.map(|known| known.input.clone()).unwrap_or_default();
-                unchanged.insert(Changed { input, fresh: Vec::new() })
+                unchanged.insert(Changed { input, untold: Vec::new() })
             }
         };
-        changed.fresh.push(identity);
         let effect = changed.input.apply(event, self.shown_until, rules.reconnect_window);
+        changed.untold.extend(effect.untold);
         Arc::make_mut(&mut self.changes.totals).count(event, effect);
         Verdict::Recorded(match (effect.out_of_order, effect.inconsistent) {
             (true, _) => Note::OutOfOrder,

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
+use super::memory::Identity;
 use crate::event::{Event, EventKind, Timestamp};
 use row::Row;
 
@@ -81,6 +82,8 @@ pub(super) struct Effect {
     pub(super) reconnect_delay: Option<Duration>,
     /// The duration of a session that turned out to be finished.
     pub(super) finished_session: Option<Duration>,
+    /// The event that the input does not tell any more, or this one when it is not the newest of its kind.
+    pub(super) untold: Option<Identity>,
 }
 
 impl Input {
@@ -110,6 +113,21 @@ impl Input {
         self.last_event().into_iter().max().flatten()
     }
 
+    /// Whether the state shows that it has this event: it is the newest connect, disconnect, or error of its class.
+    pub(super) fn tells(&self, event: &Event) -> bool {
+        match &event.kind {
+            EventKind::Connected => self.last_change[0] == Some(event.updated_at),
+            EventKind::Disconnected => self.last_change[1] == Some(event.updated_at),
+            EventKind::Errored(detail) => self.errors.tells(&detail.code, event.updated_at),
+        }
+    }
+
+    /// The events that the state tells.
+    pub(super) fn told(&self) -> impl Iterator<Item = Identity> {
+        let change = |(connected, at): (_, Option<_>)| at.map(|at| Identity::of_change(connected, at));
+        [true, false].into_iter().zip(self.last_change).filter_map(change).chain(self.errors.told())
+    }
+
     /// Folds an event, when views up to `shown_until` may have been shown.
     pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp, reconnect_window: Duration) -> Effect {
         self.known_since.get_or_insert(event.received_at);
@@ -117,8 +135,7 @@ impl Input {
             EventKind::Connected => self.change(true, event.updated_at, shown_until, reconnect_window),
             EventKind::Disconnected => self.change(false, event.updated_at, shown_until, reconnect_window),
             EventKind::Errored(detail) => {
-                self.errors.count(&detail.code, event.updated_at);
-                Effect::default()
+                Effect { untold: self.errors.count(&detail.code, event.updated_at), ..Effect::default() }
             }
         }
     }
@@ -127,8 +144,9 @@ impl Input {
         let effect = self.believe(connected, at, shown_until, window);
         let kind = usize::from(!connected);
         self.changes[kind] += 1;
-        self.last_change[kind] = self.last_change[kind].max(Some(at));
-        effect
+        let last = self.last_change[kind].replace(at);
+        self.last_change[kind] = last.max(Some(at));
+        Effect { untold: last.map(|last| Identity::of_change(connected, last.min(at))), ..effect }
     }
 
     /// What a change means, which is not yet among those that evidence is made of.

@@ -1,13 +1,15 @@
 //! Has this fact been told before?
 //!
-//! Every input remembers the identities of its newest events, by event time. What is older than all
-//! of a full memory cannot be told from a repeat.
+//! Every input remembers the identities of its newest events. The newest connect, the newest disconnect and
+//! the newest error of each class its state tells itself ([`Input::tells`]); the others, which those have displaced, are
+//! remembered here, by event time. What is older than all of a full memory cannot be told from a repeat.
 
 use sha2::{Digest, Sha256};
 
-use crate::event::{Event, EventKind};
+use super::Input;
+use crate::event::{Event, EventKind, Timestamp};
 
-/// How many identities an input remembers.
+/// How many identities an input remembers, beside those that its state tells.
 ///
 /// Cloudflare repeats a notification within minutes, if at all; an input that flaps every ten
 /// seconds makes so many events in more than five hours.
@@ -41,15 +43,21 @@ impl From<Nanos> for i64 {
 
 impl Identity {
     pub(super) fn of(event: &Event) -> Self {
-        let what = match &event.kind {
-            EventKind::Connected => 0,
-            EventKind::Disconnected => 1,
-            EventKind::Errored(detail) => {
-                let digest = Sha256::digest(detail.code.as_str());
-                u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]).max(2)
-            }
-        };
-        Self { updated_at: event.updated_at.as_nanos().into(), what }
+        match &event.kind {
+            EventKind::Connected => Self::of_change(true, event.updated_at),
+            EventKind::Disconnected => Self::of_change(false, event.updated_at),
+            EventKind::Errored(detail) => Self::of_error(detail.code.as_str(), event.updated_at),
+        }
+    }
+
+    pub(super) fn of_change(connected: bool, updated_at: Timestamp) -> Self {
+        Self { updated_at: updated_at.as_nanos().into(), what: u32::from(!connected) }
+    }
+
+    pub(super) fn of_error(code: &str, updated_at: Timestamp) -> Self {
+        let digest = Sha256::digest(code);
+        let what = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]).max(2);
+        Self { updated_at: updated_at.as_nanos().into(), what }
     }
 }
 
@@ -61,7 +69,7 @@ pub(super) enum Recall {
     TooOld,
 }
 
-/// The identities of one input's newest events, ascending.
+/// The identities of one input's newest events, ascending, without those that its state tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identities(Vec<Identity>);
 
@@ -105,30 +113,34 @@ impl Identities {
         }
     }
 
-    /// The size of what [`Identities::encode`] writes, in bytes.
+    /// The size of what [`Identities::encode`] writes of these, in bytes.
     pub fn encoded_size(&self) -> usize {
         self.0.len() * Self::ENCODED_SIZE
     }
 
-    /// As the checkpoint keeps them: per identity eight bytes of time and four of the rest,
-    /// little-endian.
-    pub fn encode(&self) -> Vec<u8> {
-        let parts =
-            self.0.iter().map(|identity| (i64::from(identity.updated_at).to_le_bytes(), identity.what.to_le_bytes()));
+    /// As the checkpoint keeps them, with those that the input's state tells: per identity eight bytes of time and four
+    /// of the rest, little-endian.
+    pub fn encode(&self, input: &Input) -> Vec<u8> {
+        let mut identities: Vec<_> = self.0.iter().copied().chain(input.told()).collect();
+        identities.sort_unstable();
+        let parts = identities
+            .iter()
+            .map(|identity| (i64::from(identity.updated_at).to_le_bytes(), identity.what.to_le_bytes()));
         parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
     }
 
     /// Reads what [`Identities::encode`] wrote; `None` when it is anything else.
-    pub fn decode(encoded: &[u8]) -> Option<Self> {
+    pub fn decode(encoded: &[u8], input: &Input) -> Option<Self> {
         let (chunks, rest) = encoded.as_chunks::<{ Self::ENCODED_SIZE }>();
-        let identities: Vec<_> = chunks
-            .iter()
-            .map(|[time @ .., a, b, c, d]| Identity {
-                updated_at: i64::from_le_bytes(*time).into(),
-                what: u32::from_le_bytes([*a, *b, *c, *d]),
-            })
-            .collect();
-        (rest.is_empty() && identities.is_sorted()).then_some(Self(identities))
+        let identity = |[time @ .., a, b, c, d]: &[u8; Self::ENCODED_SIZE]| Identity {
+            updated_at: i64::from_le_bytes(*time).into(),
+            what: u32::from_le_bytes([*a, *b, *c, *d]),
+        };
+        let is_whole = rest.is_empty() && chunks.iter().map(identity).is_sorted();
+        let told: Vec<_> = input.told().collect();
+        let mut others: Vec<_> = chunks.iter().map(identity).filter(|identity| !told.contains(identity)).collect();
+        others.shrink_to_fit();
+        is_whole.then_some(Self(others))
     }
 }
 

@@ -8,6 +8,7 @@ use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use super::input::Effect;
+use super::memory::{Identity, Recall};
 use super::{Histogram, Identities, Input};
 use crate::event::{Configured, Event, InputId, Timestamp};
 
@@ -28,7 +29,7 @@ pub struct State {
 pub struct Known {
     /// Its state.
     pub input: Input,
-    /// Which events that is made of, as far as they are remembered.
+    /// Which events that is made of beside those that it tells itself, as far as they are remembered.
     pub identities: Identities,
 }
 
@@ -118,6 +119,13 @@ impl State {
             }
         }
         durations
+    }
+}
+
+impl Known {
+    /// Whether the event, of this identity, was folded before.
+    pub(super) fn recall(&self, event: &Event, identity: &Identity) -> Recall {
+        if self.input.tells(event) { Recall::Known } else { self.identities.recall(identity) }
     }
 }
 

@@ -307,12 +307,14 @@ fn identities_are_read_whole_and_in_order_or_not_at_all() {
     for second in [5, 3] {
         fold.replay(&event(1, "connected", at(second), at(6)), at(0), true);
     }
-    let identities = &fold.state().inputs()[&input_id(1)].identities;
-    let encoded = identities.encode();
-    assert_eq!((identities.encoded_size(), encoded.len()), (24, 24));
-    assert_eq!(Identities::decode(&encoded).as_ref(), Some(identities));
-    assert_eq!(Identities::decode(&[&encoded[..], &[0]].concat()), None);
-    assert_eq!(Identities::decode(&[&encoded[12..], &encoded[..12]].concat()), None);
+    let Known { input, identities } = &*fold.state().inputs()[&input_id(1)];
+    let encoded = identities.encode(input);
+    let form = [3, 5].map(|second| [&at(second).as_nanos().to_le_bytes()[..], &[0; 4]].concat());
+    assert_eq!(encoded, form.concat());
+    assert_eq!((identities.encoded_size(), encoded.len()), (12, 24), "the newest is told by the state");
+    assert_eq!(Identities::decode(&encoded, input).as_ref(), Some(identities));
+    assert_eq!(Identities::decode(&[&encoded[..], &[0]].concat(), input), None);
+    assert_eq!(Identities::decode(&[&encoded[12..], &encoded[..12]].concat(), input), None);
 }
 
 #[test]
@@ -327,7 +329,8 @@ fn inputs_beyond_the_limit_are_ignored() {
 fn what_is_older_than_a_full_memory_is_too_old() {
     let mut world = World::new();
     let remembered = memory::REMEMBERED as u64;
-    for second in 1..=remembered + 1 {
+    world.apply(&event(1, "ERR_NEW", at(0), at(0)));
+    for second in 1..=remembered + 2 {
         world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(second)));
     }
     let identities = &world.fold.state().inputs()[&input_id(1)].identities;
@@ -335,6 +338,10 @@ fn what_is_older_than_a_full_memory_is_too_old() {
     let verdict = |world: &mut World, second| world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(9999)));
     assert_eq!(verdict(&mut world, 1), Verdict::Ignored(crate::event::IgnoredReason::TooOld));
     assert_eq!(verdict(&mut world, 2), Verdict::Duplicate);
+    assert_eq!(verdict(&mut world, remembered + 2), Verdict::Duplicate);
+    let other = |world: &mut World, second| world.apply(&event(1, "ERR_NEW", at(second), at(9999)));
+    assert_eq!(other(&mut world, 0), Verdict::Duplicate, "older than all, but still the newest of its class");
+    assert_eq!(other(&mut world, 1), Verdict::Ignored(crate::event::IgnoredReason::TooOld));
     assert_eq!(world.apply(&event(2, "connected", at(1), at(9999))), Verdict::Recorded(Note::Plain));
 }
 

@@ -94,7 +94,7 @@ fn parsed<T: DeserializeOwned>(journal: &Journal, row: &str, state: &str) -> Res
 
 fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
     let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
-    let identities = Identities::decode(&row.identities).ok_or("its identities cannot be read")?;
+    let identities = Identities::decode(&row.identities, &input).ok_or("its identities cannot be read")?;
     fold.restore_input(row.input_id, input, identities);
     Ok(())
 }
@@ -131,5 +131,5 @@ pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
 pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
     let Known { input, identities } = fold.state().inputs().get(&input_id)?.as_ref();
     let state = serde_json::to_string(input).expect("plain data serializes");
-    Some(InputRow { input_id, state, identities: identities.encode() })
+    Some(InputRow { input_id, state, identities: identities.encode(input) })
 }

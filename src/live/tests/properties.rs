@@ -74,7 +74,8 @@ fn restarted(fold: &Fold) -> Fold {
     copy.restore_deliveries(serde_json::from_str(&deliveries).unwrap());
     for (id, known) in fold.state().inputs() {
         let input = serde_json::from_str(&serde_json::to_string(&known.input).unwrap()).unwrap();
-        copy.restore_input(*id, input, Identities::decode(&known.identities.encode()).unwrap());
+        let identities = Identities::decode(&known.identities.encode(&known.input), &input).unwrap();
+        copy.restore_input(*id, input, identities);
     }
     copy
 }

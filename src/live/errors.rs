@@ -62,7 +62,8 @@ impl Errors {
 
     /// The newest of each class.
     pub(super) fn told(&self) -> impl Iterator<Item = Identity> {
-        self.counted.iter().map(|counted| Identity::of_error(self.last_code(counted.class), counted.last))
+        let identity = |&Counted { class, last, .. }: &_| Identity::of_error(class, self.last_code(class), last);
+        self.counted.iter().map(identity)
     }
 
     /// Counts one. Returns that of its class which is not the newest any more: the one before, or this one.
@@ -72,7 +73,7 @@ impl Errors {
         let last = known.ok().map(|position| (self.counted[position].last, self.last_code(class)));
         let this = Some((updated_at, code.as_str()));
         let is_newest = this >= last;
-        let untold = last.min(this).map(|(at, code)| Identity::of_error(code, at));
+        let untold = last.min(this).map(|(at, code)| Identity::of_error(class, code, at));
         match known {
             Ok(position) => {
                 let counted = &mut self.counted[position];

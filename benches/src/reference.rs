@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpResponse, HttpServer, rt};
@@ -85,7 +86,9 @@ fn answer(stream: &mut TcpStream, request: &mut Vec<u8>) -> anyhow::Result<bool>
 
 fn bare(port: u16) -> anyhow::Result<()> {
     let app = || App::new().route("/webhook", web::post().to(async |_body: Bytes| HttpResponse::Ok().finish()));
-    Ok(rt::System::new().block_on(HttpServer::new(app).bind(("127.0.0.1", port))?.run())?)
+    // Of many connections at a low rate, some are not needed for a while.
+    let server = HttpServer::new(app).keep_alive(Duration::from_secs(600));
+    Ok(rt::System::new().block_on(server.bind(("127.0.0.1", port))?.run())?)
 }
 
 fn preencoded(port: u16, exposition: Bytes) -> anyhow::Result<()> {

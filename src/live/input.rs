@@ -144,9 +144,9 @@ impl Input {
         let effect = self.believe(connected, at, shown_until, window);
         let kind = usize::from(!connected);
         self.changes[kind] += 1;
-        let last = self.last_change[kind].replace(at);
-        self.last_change[kind] = last.max(Some(at));
-        Effect { untold: last.map(|last| Identity::of_change(connected, last.min(at))), ..effect }
+        let (last, this) = (self.last_change[kind], Some(at));
+        self.last_change[kind] = last.max(this);
+        Effect { untold: last.min(this).map(|at| Identity::of_change(connected, at)), ..effect }
     }
 
     /// What a change means, which is not yet among those that evidence is made of.

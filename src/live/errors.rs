@@ -95,10 +95,8 @@ impl Errors {
 
     /// The code of the newest one of a class that was counted, as Cloudflare sent it.
     fn last_code(&self, class: ErrorClass) -> &str {
-        match class {
-            ErrorClass::Other => self.last_other_code.as_deref().unwrap_or_default(),
-            documented => documented.label(),
-        }
+        let is_other = class == ErrorClass::Other;
+        if is_other { self.last_other_code.as_deref().unwrap_or_default() } else { class.label() }
     }
 
     /// What was counted before, each by [`ErrorClass::index`].

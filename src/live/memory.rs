@@ -57,10 +57,7 @@ impl Identity {
     }
 
     pub(super) fn of_error(class: ErrorClass, code: &str, updated_at: Timestamp) -> Self {
-        let what = match class {
-            ErrorClass::Other => hash(code),
-            documented => DOCUMENTED[documented.index()],
-        };
+        let what = if class == ErrorClass::Other { hash(code) } else { DOCUMENTED[class.index()] };
         Self { updated_at: updated_at.as_nanos().into(), what }
     }
 }

@@ -12,8 +12,8 @@ use crate::live::{Changes, Fold, Identities, Known, Rules, State, Totals};
 
 use super::unsaved::Unsaved;
 
-/// About how large the state of an input is in its row, in bytes.
-const STATE_SIZE: usize = 500;
+/// About how large the state of an input is in its row, with the identities that it tells, in bytes.
+const STATE_SIZE: usize = 600;
 
 /// What the checkpoint keeps of all inputs together.
 #[derive(Serialize, Deserialize)]

@@ -226,6 +226,8 @@ struct Recorder {
     /// From one duty to the next.
     pause: Duration,
     since_expiry: Stopwatch,
+    /// How far the search for silent inputs has come that is under way.
+    searched_until: Option<InputId>,
     calendar: Calendar,
     /// The newest event's `recorded_at`.
     recorded_until: Timestamp,

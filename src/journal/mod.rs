@@ -133,16 +133,17 @@ impl Journal {
         leave_log_behind(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
     }
 
-    /// Transfers the write-ahead log to the database when it has become long.
+    /// Transfers the write-ahead log to the database when it has become long; whether it had and is no more. While
+    /// somebody reads the database, what came after they began stays in the log.
     ///
     /// # Errors
     ///
     /// It stays in the log.
-    pub fn transfer_long_log(&mut self) -> Result<(), JournalError> {
+    pub fn transfer_long_log(&mut self) -> Result<bool, JournalError> {
         // Whether that is transferred already is asked only then: the question is a twentieth of the time that a batch
         // takes.
         let may_be_long = self.log_pages.load(Ordering::Relaxed) >= LONG_LOG;
-        if may_be_long && self.transfer("noop")? >= LONG_LOG { self.transfer("passive").map(drop) } else { Ok(()) }
+        Ok(may_be_long && self.transfer("noop")? >= LONG_LOG && self.transfer("passive")? < LONG_LOG)
     }
 
     /// Transfers all of the write-ahead log to the database, before the end.

@@ -202,14 +202,25 @@ fn the_log_is_transferred_when_it_is_long_and_not_before() {
     journal.connection.pragma_update(None, "synchronous", "off").unwrap();
     let mut after_one_more_page = || {
         journal.connection.execute("UPDATE probe SET count = count + 1", []).unwrap();
-        journal.transfer_long_log().unwrap();
-        journal.transfer("noop").unwrap()
+        let transferred = journal.transfer_long_log().unwrap();
+        (transferred, journal.transfer("noop").unwrap())
     };
     for pages in 1..LONG_LOG {
-        assert_eq!(after_one_more_page(), pages);
+        assert_eq!(after_one_more_page(), (false, pages));
     }
-    assert_eq!(after_one_more_page(), 0);
-    assert_eq!(after_one_more_page(), 1);
+    assert_eq!(after_one_more_page(), (true, 0));
+    assert_eq!(after_one_more_page(), (false, 1));
+    let reader = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    reader.execute_batch("BEGIN; SELECT count FROM probe").unwrap();
+    for pages in 2..LONG_LOG {
+        assert_eq!(after_one_more_page(), (false, pages));
+    }
+    assert_eq!(after_one_more_page(), (true, LONG_LOG - 1), "what the reader has seen goes");
+    for pages in LONG_LOG..LONG_LOG + 9 {
+        assert_eq!(after_one_more_page(), (false, pages));
+    }
+    reader.execute_batch("COMMIT").unwrap();
+    assert_eq!(after_one_more_page(), (true, 0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::memory::{Identity, Recall};
@@ -34,6 +35,24 @@ pub enum Note {
 #[derive(Debug)]
 pub struct Fold {
     state: State,
+}
+
+/// How far a part of a search for silent inputs goes: until the first of these is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchLimits {
+    /// So many inputs are looked at.
+    pub looked_at: usize,
+    /// So many are forgotten.
+    pub forgotten: usize,
+}
+
+/// A part of a search for silent inputs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The inputs that were forgotten.
+    pub forgotten: Vec<InputId>,
+    /// The last input that was looked at; `None` when it was the last of all.
+    pub looked_until: Option<InputId>,
 }
 
 /// A batch of events on top of a [`Fold`], not durable yet.
@@ -149,24 +168,35 @@ impl Fold {
         self.state.secrets = Some(Arc::new(names));
     }
 
-    /// Forgets inputs that are disconnected, not configured, and had no event since `horizon`, when views up to
-    /// `shown_until` may have been shown: up to `limit` of them. Returns them.
-    pub fn forget_silent_since(&mut self, horizon: Timestamp, shown_until: Timestamp, limit: usize) -> Vec<InputId> {
-        let silent = |input: &Input| {
-            input.evidence().is_none_or(|evidence| !evidence.connected)
-                && input.newest_event().is_some_and(|newest| newest < horizon)
+    /// Looks for inputs that are disconnected, not configured, and had no event since `horizon`, and forgets them, when
+    /// views up to `shown_until` may have been shown: a part of the whole search, from after an input on.
+    pub fn forget_silent_since(
+        &mut self,
+        horizon: Timestamp,
+        shown_until: Timestamp,
+        after: Option<InputId>,
+        limits: SearchLimits,
+    ) -> Search {
+        let silent = |known: &Known| {
+            known.input.evidence().is_none_or(|evidence| !evidence.connected)
+                && known.input.newest_event().is_some_and(|newest| newest < horizon)
         };
-        let inputs = self
-            .state
-            .inputs
-            .iter()
-            .filter(|(id, known)| silent(&known.input) && !self.state.configured.contains_key(id));
-        let forgotten: Vec<InputId> = inputs.map(|(input_id, _)| *input_id).take(limit).collect();
-        for input_id in &forgotten {
+        let mut search = Search { forgotten: Vec::new(), looked_until: None };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (looked, (input_id, known)) in (1..).zip(self.state.inputs.range((from, Bound::Unbounded))) {
+            if silent(known) && !self.state.configured.contains_key(input_id) {
+                search.forgotten.push(*input_id);
+            }
+            if looked >= limits.looked_at || search.forgotten.len() >= limits.forgotten {
+                search.looked_until = Some(*input_id);
+                break;
+            }
+        }
+        for input_id in &search.forgotten {
             self.settle(input_id, shown_until);
             self.state.inputs.remove(input_id);
         }
-        forgotten
+        search
     }
 
     /// Banks the input's finished session; whether there was one.

@@ -27,7 +27,7 @@ mod memory;
 mod state;
 
 pub use errors::Errors;
-pub use fold::{Changes, Draft, Fold, Note, Verdict};
+pub use fold::{Changes, Draft, Fold, Note, Search, SearchLimits, Verdict};
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};
 pub use memory::Identities;

@@ -330,10 +330,34 @@ fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
     for (input, name) in [(1, "disconnected"), (2, "connected"), (3, "disconnected")] {
         fold.replay(&event(input, name, at(10), at(10)), at(0), true);
     }
-    assert_eq!(fold.forget_silent_since(at(10), at(500), 9), []);
-    assert_eq!(fold.forget_silent_since(at(11), at(500), 0), []);
-    assert_eq!(fold.forget_silent_since(at(11), at(500), 9), [input_id(1)]);
+    let everything = SearchLimits { looked_at: 9, forgotten: 9 };
+    assert_eq!(fold.forget_silent_since(at(10), at(500), None, everything).forgotten, []);
+    assert_eq!(fold.forget_silent_since(at(11), at(500), None, everything).forgotten, [input_id(1)]);
     assert_eq!(fold.state().inputs().get(&input_id(1)), None);
+}
+
+#[test]
+fn a_search_in_parts_looks_at_every_input_once_and_forgets_no_more_at_once_than_it_may() {
+    for (looked_at, forgotten) in [(1, 9), (2, 9), (9, 1), (9, 3), (3, 2), (9, 9), (8, 9), (9, 8)] {
+        let mut fold = Fold::new(RULES);
+        for input in 1..=8 {
+            let name = if input % 2 == 0 { "connected" } else { "disconnected" };
+            fold.replay(&event(input, name, at(10), at(10)), at(0), true);
+        }
+        let (mut after, mut parts, mut gone) = (None, 0, Vec::new());
+        loop {
+            let limits = SearchLimits { looked_at, forgotten };
+            let search = fold.forget_silent_since(at(11), at(500), after, limits);
+            assert!(search.forgotten.len() <= forgotten);
+            gone.extend(search.forgotten);
+            parts += 1;
+            let Some(looked_until) = search.looked_until else { break };
+            assert!(after.is_none_or(|after| after < looked_until));
+            after = Some(looked_until);
+        }
+        assert_eq!(gone, [1, 3, 5, 7].map(input_id), "{looked_at} {forgotten}");
+        assert!(parts >= (8usize / looked_at).max(4 / forgotten), "{parts}");
+    }
 }
 
 #[test]
@@ -344,7 +368,7 @@ fn other_rules_and_forgetting_take_no_finished_session_back() {
     let settled = world.fold.set_rules(Rules { reconnect_window: Duration::from_secs(3600), ..RULES }, at(100));
     assert_eq!((settled, finished(&world.fold)), (vec![input_id(1)], 1));
     let mut world = play("0s connected; 10s disconnected");
-    world.fold.forget_silent_since(at(99), at(100), 9);
+    world.fold.forget_silent_since(at(99), at(100), None, SearchLimits { looked_at: 9, forgotten: 9 });
     assert_eq!(finished(&world.fold), 1);
 }
 

@@ -13,6 +13,7 @@ use super::{Delivered, Limits, Message, Outcome, Recorder, Watch};
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
 use crate::journal::{Entry, Journal, JournalError, Obstacle};
+use crate::live::SearchLimits;
 use crate::metrics::Exporter;
 
 /// How much of the log a restart may have to replay.
@@ -31,8 +32,11 @@ const SAVED_AT_ONCE: usize = 64 << 10;
 const PAUSE: u32 = 4;
 /// So many events are deleted at once: a notification waits no longer than that takes.
 const EXPIRED_AT_ONCE: u64 = 500;
-/// So many inputs are forgotten at once, for the same reason.
-const FORGOTTEN_AT_ONCE: usize = 250;
+/// So far silent inputs are searched at once, for the same reason.
+const SEARCHED_AT_ONCE: SearchLimits = SearchLimits { looked_at: 10_000, forgotten: 100 };
+/// When a checkpoint names so many forgotten inputs, every slice of it writes 20 KB for them: it is finished before
+/// there are more.
+const NAMED_GONE: usize = 500;
 
 impl Recorder {
     pub(super) fn restored(
@@ -57,6 +61,7 @@ impl Recorder {
             since_duty: Stopwatch::start(),
             pause: Duration::ZERO,
             since_expiry: Stopwatch::start(),
+            searched_until: None,
             calendar: Calendar::new(clock::now()),
             recorded_until,
             finished: false,
@@ -111,42 +116,74 @@ impl Recorder {
         if self.unsynced.is_some() {
             return;
         }
-        match self.journal.transfer_long_log() {
-            // What could not be transferred stays in the log, and is tried again.
-            Err(error) if error.obstacle() == Obstacle::Unsynced => return self.tried_to_write(Err(error)),
-            Ok(()) | Err(_) => {}
-        }
         if self.since_duty.elapsed() >= self.pause {
             let stopwatch = Stopwatch::start();
-            self.do_most_urgent_duty();
+            let duty = self.do_most_urgent_duty();
+            let took = stopwatch.elapsed();
+            if let Some(duty) = duty {
+                tracing::debug!(duty, seconds = took.as_secs_f64(), "duty done");
+            }
             // A probe may wait long for a journal that others hold, and no notification is recorded meanwhile.
             let failing = self.watch.readiness.journal_failing();
-            self.pause = if failing { Duration::ZERO } else { stopwatch.elapsed() * PAUSE };
+            self.pause = if failing { Duration::ZERO } else { took * PAUSE };
             self.since_duty = Stopwatch::start();
         }
     }
 
-    fn do_most_urgent_duty(&mut self) {
+    /// Returns what was done, if anything.
+    fn do_most_urgent_duty(&mut self) -> Option<&'static str> {
         let failing = self.watch.readiness.journal_failing();
-        if failing && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
+        if self.transfer_long_log() {
+            Some("transfer")
+        } else if failing && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
             let probed = self.journal.probe();
             self.tried_to_write(probed);
+            Some("probe")
         } else if self.unsaved.round_under_way() && !failing {
             self.save_next_slice();
+            Some("checkpoint")
         } else if !self.unsaved.is_empty() && !failing && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
             self.unsaved.begin_round();
             self.save_next_slice();
+            Some("checkpoint")
         } else if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
-            match self.expire() {
-                // There may be more: next time round.
-                Ok(EXPIRED_AT_ONCE) => return,
-                Ok(_) if self.forget_silent_inputs() == FORGOTTEN_AT_ONCE => return,
-                Ok(_) => {}
-                Err(error) => self.tried_to_write(Err(error)),
+            if !self.expire_or_forget() {
+                self.since_expiry = Stopwatch::start();
             }
-            self.since_expiry = Stopwatch::start();
+            Some("expiry")
+        } else {
+            None
+        }
+    }
+
+    /// Whether it was long, and is no more.
+    fn transfer_long_log(&mut self) -> bool {
+        match self.journal.transfer_long_log() {
+            Ok(transferred) => transferred,
+            Err(error) => {
+                // What could not be transferred stays in the log, and is tried again.
+                if error.obstacle() == Obstacle::Unsynced {
+                    self.tried_to_write(Err(error));
+                }
+                false
+            }
+        }
+    }
+
+    /// Does a part of what is due every minute; whether there is more.
+    fn expire_or_forget(&mut self) -> bool {
+        match self.expire() {
+            Ok(EXPIRED_AT_ONCE) => true,
+            Ok(_) => {
+                self.forget_silent_inputs();
+                self.searched_until.is_some()
+            }
+            Err(error) => {
+                self.tried_to_write(Err(error));
+                false
+            }
         }
     }
 
@@ -184,22 +221,27 @@ impl Recorder {
         Ok(expired)
     }
 
-    /// Forgets some of the inputs that have been silent for too long; returns how many.
+    /// Looks for inputs that have been silent for too long, a part of them, and forgets them; returns how many.
     pub(super) fn forget_silent_inputs(&mut self) -> usize {
         if self.limits.forget_after.is_zero() {
+            self.searched_until = None;
             return 0;
         }
         let shown_until = self.watch.published.freeze(clock::now(), true);
         let horizon = self.calendar.today().minus(self.limits.forget_after);
-        let forgotten = self.fold.forget_silent_since(horizon, shown_until, FORGOTTEN_AT_ONCE);
-        let count = forgotten.len();
-        self.metrics.inputs_expired(count);
-        forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
-        self.unsaved.forget(forgotten, self.journal.last_seq());
+        let search = self.fold.forget_silent_since(horizon, shown_until, self.searched_until, SEARCHED_AT_ONCE);
+        self.searched_until = search.looked_until;
+        let count = search.forgotten.len();
         if count > 0 {
+            self.metrics.inputs_expired(count);
+            search.forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
+            self.unsaved.forget(search.forgotten, self.journal.last_seq());
             // Before it is seen, so that no crash brings them back; and before there are more, so that few rows go at
             // once.
             self.save_next_slice();
+            if self.unsaved.gone_count() >= NAMED_GONE {
+                self.unsaved.begin_round();
+            }
         }
         self.republish();
         count

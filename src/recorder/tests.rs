@@ -272,6 +272,40 @@ fn what_is_forgotten_is_so_before_it_is_seen() {
 }
 
 #[test]
+fn a_checkpoint_names_few_of_the_many_that_are_forgotten_while_others_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = Rules { max_inputs: 5000, ..limits().rules };
+    let limits = Limits { rules, forget_after: Duration::from_secs(60), ..limits() };
+    let mut recorder = idle_recorder(folder.path(), limits);
+    let about = |number: u16, kind: EventKind, seconds_ago: u64| {
+        let Notification::Event(event) = event(0, kind, seconds_ago) else { unreachable!("it is an event") };
+        let mut input_id = [0; 16];
+        input_id[..2].copy_from_slice(&number.to_be_bytes());
+        Message::Deliver(
+            delivery(Notification::Event(Event { input_id: InputId::from_bytes(input_id), ..event })),
+            oneshot::channel().0,
+        )
+    };
+    for input in 0..1000 {
+        recorder.take(about(input, EventKind::Disconnected, 90));
+    }
+    recorder.save_checkpoint().unwrap();
+    let mut most = 0;
+    while recorder.fold.state().inputs().len() > 1 {
+        recorder.take(about(3000, EventKind::Connected, 0));
+        recorder.pause = Duration::ZERO;
+        if recorder.unsaved.round_under_way() {
+            recorder.do_duties();
+        } else {
+            recorder.forget_silent_inputs();
+        }
+        most = most.max(recorder.unsaved.gone_count());
+        check_crash(folder.path(), &recorder);
+    }
+    assert_eq!(most, 500);
+}
+
+#[test]
 fn nothing_waits_longer_for_the_next_probe_of_a_failing_journal_because_the_last_one_took_long() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = idle_recorder(folder.path(), limits());

@@ -11,21 +11,22 @@
 //! long as a restart may find events in the log that came before. And what came after the position is
 //! folded by one set of rules: when they change, everything is saved at once.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use crate::event::InputId;
 
 /// Inputs whose rows are not up to date.
 #[derive(Debug, Default)]
 pub(super) struct Unsaved {
-    /// Those that changed, each with the number of the first event that its row lacks, ascending.
-    changed: Vec<(u64, InputId)>,
-    /// What is left of the checkpoint that is being written, descending: neighbours share pages of the journal.
-    round: Vec<InputId>,
+    /// Those that changed, but for those of the round. In order: neighbours share pages of the journal, and a sort
+    /// of a million would hold everybody.
+    changed: BTreeSet<InputId>,
+    /// The number of the first event that the row of any of them lacks.
+    lacking_from: Option<u64>,
+    /// What is left of the checkpoint that is being written.
+    round: BTreeSet<InputId>,
     /// Up to this event the rows of the round have everything.
     round_position: u64,
-    /// Those of both, to have each once.
-    members: HashSet<InputId>,
     /// Those whose rows are to go.
     forgotten: Vec<InputId>,
     /// Those that are gone, each with the number of the newest event of all at that time.
@@ -45,13 +46,13 @@ pub(super) enum Slice {
 
 impl Unsaved {
     pub(super) fn is_empty(&self) -> bool {
-        self.members.is_empty() && self.forgotten.is_empty() && !self.indivisible
+        self.changed.is_empty() && self.round.is_empty() && self.forgotten.is_empty() && !self.indivisible
     }
 
     /// Notes that the event with this number, the newest of all, changed an input.
     pub(super) fn change(&mut self, input_id: InputId, seq: u64) {
-        if self.members.insert(input_id) {
-            self.changed.push((seq, input_id));
+        if !self.round.contains(&input_id) && self.changed.insert(input_id) {
+            self.lacking_from.get_or_insert(seq);
         }
     }
 
@@ -73,10 +74,11 @@ impl Unsaved {
 
     /// Begins a checkpoint of what differs now, when the one before is finished.
     pub(super) fn begin_round(&mut self) {
-        if let (false, Some((first, _))) = (self.round_under_way(), self.changed.first()) {
+        if self.round.is_empty()
+            && let Some(first) = self.lacking_from.take()
+        {
             self.round_position = first - 1;
-            self.round.extend(self.changed.drain(..).map(|(_, input_id)| input_id));
-            self.round.sort_unstable_by(|a, b| b.cmp(a));
+            std::mem::swap(&mut self.round, &mut self.changed);
         }
     }
 
@@ -91,7 +93,7 @@ impl Unsaved {
         if self.indivisible {
             return Slice::Everything;
         }
-        let sizes = self.round.iter().rev().scan(0, |sum, input_id| {
+        let sizes = self.round.iter().scan(0, |sum, input_id| {
             *sum += size(input_id);
             Some(*sum)
         });
@@ -102,10 +104,10 @@ impl Unsaved {
     /// The changed inputs of a slice.
     pub(super) fn changed(&self, slice: Slice) -> impl Iterator<Item = InputId> {
         let (of_round, others) = match slice {
-            Slice::Round(count) => (count, [].as_slice()),
-            Slice::Everything => (self.round.len(), self.changed.as_slice()),
+            Slice::Round(count) => (count, None),
+            Slice::Everything => (self.round.len(), Some(&self.changed)),
         };
-        self.round.iter().rev().take(of_round).chain(others.iter().map(|(_, input_id)| input_id)).copied()
+        self.round.iter().take(of_round).chain(others.into_iter().flatten()).copied()
     }
 
     /// The inputs whose rows go with the next slice.
@@ -119,11 +121,16 @@ impl Unsaved {
         self.gone.iter().filter(|(_, until)| *until > position).copied().collect()
     }
 
+    /// How many are gone that a checkpoint may have to name.
+    pub(super) fn gone_count(&self) -> usize {
+        self.gone.len()
+    }
+
     /// Up to this event every row has everything, once the slice is saved.
     pub(super) fn position_after(&self, slice: Slice, last_seq: u64) -> u64 {
         match slice {
             Slice::Round(count) if count < self.round.len() => self.round_position,
-            Slice::Round(_) => self.changed.first().map_or(last_seq, |(first, _)| first - 1),
+            Slice::Round(_) => self.lacking_from.map_or(last_seq, |first| first - 1),
             Slice::Everything => last_seq,
         }
     }
@@ -131,15 +138,14 @@ impl Unsaved {
     /// Notes that the slice was saved, up to this position.
     pub(super) fn saved(&mut self, slice: Slice, position: u64) {
         let gone = self.gone(position);
-        if let Slice::Round(count) = slice {
-            for input_id in self.round.drain(self.round.len() - count..) {
-                self.members.remove(&input_id);
+        match slice {
+            Slice::Round(count) => {
+                for _ in 0..count {
+                    self.round.pop_first();
+                }
+                self.forgotten.clear();
             }
-            self.forgotten.clear();
-        }
-        if slice == Slice::Everything || self.is_empty() {
-            // Also the space is given back, after a flood of inputs.
-            *self = Self::default();
+            Slice::Everything => *self = Self::default(),
         }
         self.gone = gone;
     }

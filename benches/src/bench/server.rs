@@ -112,10 +112,15 @@ fn ours(setup: &Setup, kind: Kind, port: u16, second: u16) -> Command {
     command.arg(format!("--webhook.listen-address=127.0.0.1:{port}"));
     command.arg(format!("--web.listen-address=127.0.0.1:{second}"));
     command.args(["--storage.path=data", "--inputs.max=2000000", "--log.format=logfmt"]);
-    command.arg(if kind == Kind::Ours { "--log.level=warn" } else { "--log.level=info" });
-    let variables = [("SECRETS__BENCH", SECRET), ("MAX_CONNECTIONS", "4096"), ("MAX_CONNECTIONS_PER_PEER", "4096")];
+    let level = if kind == Kind::Ours { "warn" } else { "info" };
+    let variables = [
+        ("WEBHOOK__SECRETS__BENCH", SECRET),
+        ("WEBHOOK__MAX_CONNECTIONS", "4096"),
+        ("WEBHOOK__MAX_CONNECTIONS_PER_PEER", "4096"),
+        ("LOG__LEVEL", level),
+    ];
     for (name, value) in variables {
-        command.env(format!("STREAM_LIVE_EXPORTER__WEBHOOK__{name}"), value);
+        command.env(format!("STREAM_LIVE_EXPORTER__{name}"), value);
     }
     command
 }
@@ -199,6 +204,11 @@ impl Server {
         let outcome = load::run(&plan, &mut self.payload);
         self.check_alive()?;
         outcome.with_context(|| format!("{} with {connections} connections", self.kind.name()))
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(&self.log)?)
     }
 
     fn check_alive(&mut self) -> anyhow::Result<()> {

@@ -170,7 +170,7 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     }
     progress.finish_and_clear();
     let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
-    let memory = ["MB resident", "MB at peak of a scrape"];
+    let (scrapes, memory) = ([plain, crate_], ["MB resident", "MB at peak of a scrape"]);
     let per_input = [FEW[0].1, FEW[1].1, "kB resident per input"];
     let [few, erred, full] = per_input;
     let rows = [plain, crate_, "MB of text", memory[0], full, few, erred, memory[1], "start to ready, ms"];
@@ -180,28 +180,15 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             report.goal(&format!("{row}, with {} inputs", number(*size)), figures.median(row, column), true, 0.4);
         }
     }
-    draw(
-        report,
-        "inputs-scrape",
-        "Time of a scrape over inputs",
-        [("inputs", true), ("ms", true)],
-        series(&figures, &[plain, crate_], &columns),
-    )?;
-    draw(
-        report,
-        "inputs-memory",
-        "Memory over inputs",
-        [("inputs", true), ("MB", true)],
-        series(&figures, &memory, &columns),
-    )?;
-    let start = series(&figures, &["start to ready, ms"], &columns);
-    draw(
-        report,
-        "inputs-start",
-        "Start over inputs, with an up-to-date checkpoint",
-        [("inputs", true), ("ms", true)],
-        start,
-    )
+    let pictures = [
+        ("inputs-scrape", "Time of a scrape over inputs", "ms", scrapes.as_slice()),
+        ("inputs-memory", "Memory over inputs", "MB", &memory),
+        ("inputs-start", "Start over inputs, with an up-to-date checkpoint", "ms", &["start to ready, ms"]),
+    ];
+    for (name, title, unit, rows) in pictures {
+        draw(report, name, title, [("inputs", true), (unit, true)], series(&figures, rows, &columns))?;
+    }
+    Ok(())
 }
 
 fn events(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {

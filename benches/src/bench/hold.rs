@@ -64,14 +64,14 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     ];
     report.table("hold", &figures, &rows, &columns, None);
     report.goal(
-        "longest that a checkpoint, a transfer of the log or an expiry holds a notification, on a disk of memory, ms",
-        figures.median(&rows[1], "longest duty ms"),
+        "longest that a checkpoint, a transfer of the log or an expiry holds a notification, on a disk of memory, in any round, ms",
+        figures.largest(&rows[1], "longest duty ms"),
         true,
         20.0,
     );
     report.goal(
-        "longest wait of a notification while checkpoints are written and events expire, on a disk of memory, ms",
-        figures.median(&rows[1], "longest ms"),
+        "longest wait of a notification while checkpoints are written and events expire, on a disk of memory, in any round, ms",
+        figures.largest(&rows[1], "longest ms"),
         true,
         20.0,
     );

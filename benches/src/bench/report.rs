@@ -29,6 +29,11 @@ impl Figures {
         self.sorted(whose, what).map_or(f64::NAN, |sorted| median(&sorted))
     }
 
+    /// The largest over the rounds, for what must never be more.
+    pub fn largest(&self, whose: &str, what: &str) -> f64 {
+        self.sorted(whose, what).and_then(|sorted| sorted.last().copied()).unwrap_or(f64::NAN)
+    }
+
     /// The median with the extremes, for a table.
     fn cell(&self, whose: &str, what: &str) -> String {
         match self.sorted(whose, what) {

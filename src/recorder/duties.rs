@@ -173,7 +173,7 @@ impl Recorder {
     }
 
     /// Does a part of what is due every minute; whether there is more.
-    fn expire_or_forget(&mut self) -> bool {
+    pub(super) fn expire_or_forget(&mut self) -> bool {
         match self.expire() {
             Ok(EXPIRED_AT_ONCE) => true,
             Ok(_) => {

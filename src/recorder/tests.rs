@@ -271,28 +271,41 @@ fn what_is_forgotten_is_so_before_it_is_seen() {
     check_crash(folder.path(), &recorder);
 }
 
+/// A recorder on whose checkpoint there are so many silent inputs, by number, and they are to be forgotten.
+fn with_silent_inputs(folder: &Path, count: u16) -> Recorder {
+    let rules = Rules { max_inputs: 5000, ..limits().rules };
+    let mut recorder = idle_recorder(folder, Limits { rules, forget_after: Duration::from_secs(60), ..limits() });
+    for number in 0..count {
+        recorder.take(numbered(number, EventKind::Disconnected, 90));
+    }
+    recorder.save_checkpoint().unwrap();
+    recorder
+}
+
+fn numbered(number: u16, kind: EventKind, seconds_ago: u64) -> Message {
+    let Notification::Event(event) = event(0, kind, seconds_ago) else { unreachable!("it is an event") };
+    let mut input_id = [0; 16];
+    input_id[..2].copy_from_slice(&number.to_be_bytes());
+    let event = Event { input_id: InputId::from_bytes(input_id), ..event };
+    Message::Deliver(delivery(Notification::Event(event)), oneshot::channel().0)
+}
+
+#[test]
+fn what_is_due_every_minute_is_done_in_parts_until_it_is_all_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = with_silent_inputs(folder.path(), 250);
+    let parts: Vec<(bool, usize)> =
+        (0..4).map(|_| (recorder.expire_or_forget(), recorder.fold.state().inputs().len())).collect();
+    assert_eq!(parts, [(true, 150), (true, 50), (false, 0), (false, 0)]);
+}
+
 #[test]
 fn a_checkpoint_names_few_of_the_many_that_are_forgotten_while_others_change() {
     let folder = tempfile::tempdir().unwrap();
-    let rules = Rules { max_inputs: 5000, ..limits().rules };
-    let limits = Limits { rules, forget_after: Duration::from_secs(60), ..limits() };
-    let mut recorder = idle_recorder(folder.path(), limits);
-    let about = |number: u16, kind: EventKind, seconds_ago: u64| {
-        let Notification::Event(event) = event(0, kind, seconds_ago) else { unreachable!("it is an event") };
-        let mut input_id = [0; 16];
-        input_id[..2].copy_from_slice(&number.to_be_bytes());
-        Message::Deliver(
-            delivery(Notification::Event(Event { input_id: InputId::from_bytes(input_id), ..event })),
-            oneshot::channel().0,
-        )
-    };
-    for input in 0..1000 {
-        recorder.take(about(input, EventKind::Disconnected, 90));
-    }
-    recorder.save_checkpoint().unwrap();
+    let mut recorder = with_silent_inputs(folder.path(), 1000);
     let mut most = 0;
     while recorder.fold.state().inputs().len() > 1 {
-        recorder.take(about(3000, EventKind::Connected, 0));
+        recorder.take(numbered(3000, EventKind::Connected, 0));
         recorder.pause = Duration::ZERO;
         if recorder.unsaved.round_under_way() {
             recorder.do_duties();

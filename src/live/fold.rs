@@ -37,7 +37,7 @@ pub struct Fold {
     state: State,
 }
 
-/// How far a part of a search for silent inputs goes: until the first of these is reached.
+/// How far a part of a search for silent inputs goes: until one of these is reached.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchLimits {
     /// So many inputs are looked at.
@@ -51,7 +51,7 @@ pub struct SearchLimits {
 pub struct Search {
     /// The inputs that were forgotten.
     pub forgotten: Vec<InputId>,
-    /// The last input that was looked at; `None` when it was the last of all.
+    /// The next part looks from after this input on; `None` when the whole search is done.
     pub looked_until: Option<InputId>,
 }
 

@@ -183,14 +183,16 @@ impl Fold {
         };
         let mut search = Search { forgotten: Vec::new(), looked_until: None };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        for (looked, (input_id, known)) in (1..).zip(self.state.inputs.range((from, Bound::Unbounded))) {
+        let mut last = after;
+        for (looked, (input_id, known)) in (0..).zip(self.state.inputs.range((from, Bound::Unbounded))) {
+            if looked >= limits.looked_at || search.forgotten.len() >= limits.forgotten {
+                search.looked_until = last;
+                break;
+            }
             if silent(known) && !self.state.configured.contains_key(input_id) {
                 search.forgotten.push(*input_id);
             }
-            if looked >= limits.looked_at || search.forgotten.len() >= limits.forgotten {
-                search.looked_until = Some(*input_id);
-                break;
-            }
+            last = Some(*input_id);
         }
         for input_id in &search.forgotten {
             self.settle(input_id, shown_until);

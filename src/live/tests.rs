@@ -332,6 +332,8 @@ fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
     }
     let everything = SearchLimits { looked_at: 9, forgotten: 9 };
     assert_eq!(fold.forget_silent_since(at(10), at(500), None, everything).forgotten, []);
+    let nothing = SearchLimits { forgotten: 0, ..everything };
+    assert_eq!(fold.forget_silent_since(at(11), at(500), None, nothing).forgotten, []);
     assert_eq!(fold.forget_silent_since(at(11), at(500), None, everything).forgotten, [input_id(1)]);
     assert_eq!(fold.state().inputs().get(&input_id(1)), None);
 }

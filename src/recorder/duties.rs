@@ -158,17 +158,17 @@ impl Recorder {
         }
     }
 
-    /// Whether it was long, and is no more.
+    /// Whether that was all that may be done now.
     fn transfer_long_log(&mut self) -> bool {
         match self.journal.transfer_long_log() {
             Ok(transferred) => transferred,
-            Err(error) => {
-                // What could not be transferred stays in the log, and is tried again.
-                if error.obstacle() == Obstacle::Unsynced {
-                    self.tried_to_write(Err(error));
-                }
-                false
+            // Nothing may be written any more.
+            Err(error) if error.obstacle() == Obstacle::Unsynced => {
+                self.tried_to_write(Err(error));
+                true
             }
+            // What could not be transferred stays in the log, and is tried again.
+            Err(_) => false,
         }
     }
 

@@ -6,11 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-/// A live input's identifier: 32 hexadecimal digits, held as 16 bytes.
+/// A live input's identifier: 32 hexadecimal digits.
 ///
 /// Either case is read; lower case is written, as Cloudflare does.
+///
+/// It is held as the two halves of a number, because a map compares many of them to find one: as 16 bytes that takes
+/// three times as long.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InputId([u8; 16]);
+pub struct InputId {
+    high: u64,
+    low: u64,
+}
 
 /// The text is not 32 hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -20,13 +26,18 @@ pub struct InvalidInputId;
 impl InputId {
     /// The identifier with these 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+        let number = u128::from_be_bytes(bytes);
+        Self { high: (number >> 64) as u64, low: number as u64 }
+    }
+
+    fn bytes(self) -> [u8; 16] {
+        (u128::from(self.high) << 64 | u128::from(self.low)).to_be_bytes()
     }
 
     /// The 32 lower-case digits, as ASCII.
     pub fn digits(&self) -> [u8; 32] {
         let mut digits = [0; 32];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.bytes()) {
             pair.copy_from_slice(&PAIRS[usize::from(byte)]);
         }
         digits
@@ -54,7 +65,7 @@ impl FromStr for InputId {
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
         }
-        Ok(Self(bytes))
+        Ok(Self::from_bytes(bytes))
     }
 }
 
@@ -69,7 +80,7 @@ fn nibble(digit: u8) -> Result<u8, InvalidInputId> {
 
 impl fmt::Display for InputId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

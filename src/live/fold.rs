@@ -1,7 +1,7 @@
 //! One event after the other: is it new, and what does it change?
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ pub struct Draft<'a> {
 /// The outcome of a [`Draft`], to be adopted once it is durable.
 #[derive(Debug)]
 pub struct Changes {
-    inputs: HashMap<InputId, Changed>,
+    inputs: BTreeMap<InputId, Changed>,
     totals: Arc<Totals>,
     deliveries: Arc<Deliveries>,
 }
@@ -94,14 +94,17 @@ impl Fold {
     /// Begins a batch, before whose adoption no view later than `shown_until` is shown.
     pub fn draft(&self, shown_until: Timestamp) -> Draft<'_> {
         let State { totals, deliveries, .. } = &self.state;
-        let changes = Changes { inputs: HashMap::new(), totals: totals.clone(), deliveries: deliveries.clone() };
+        let changes = Changes { inputs: BTreeMap::new(), totals: totals.clone(), deliveries: deliveries.clone() };
         Draft { fold: self, changes, new: 0, shown_until }
     }
 
     /// Makes a durable batch the current state. What nobody else has a clone of is changed where it is.
     pub fn adopt(&mut self, changes: Changes) {
         for (input_id, Changed { input, untold }) in changes.inputs {
-            let known = Arc::make_mut(self.state.inputs.entry(input_id).or_default());
+            let known = Arc::make_mut(match self.state.inputs.get_mut(&input_id) {
+                Some(known) => known,
+                None => self.state.inputs.entry(input_id).or_default(),
+            });
             known.input = input;
             untold.into_iter().for_each(|identity| known.identities.remember(identity));
         }

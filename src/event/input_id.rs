@@ -26,8 +26,8 @@ pub struct InvalidInputId;
 impl InputId {
     /// The identifier with these 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        let number = u128::from_be_bytes(bytes);
-        Self { high: (number >> 64) as u64, low: number as u64 }
+        let [high, low] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|byte| bytes[at + byte])));
+        Self { high, low }
     }
 
     fn bytes(self) -> [u8; 16] {

@@ -16,6 +16,7 @@
 //! Everything well-formed is answered 200 with its outcome: also what is not used, because Cloudflare
 //! takes anything else for a failure. Any content type will do: people use curl.
 
+use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -37,6 +38,11 @@ use crate::recorder::{Delivery, Handle, Outcome};
 const SECRET_HEADER: &str = "cf-webhook-auth";
 /// A sender who was told to try again should wait so long, in seconds.
 const RETRY_AFTER: (header::HeaderName, &str) = (header::RETRY_AFTER, "5");
+
+thread_local! {
+    /// Whether this worker is going to wake the recorder.
+    static WAKING: Cell<bool> = const { Cell::new(false) };
+}
 
 /// What a request must satisfy; replaced as a whole by a reload.
 #[derive(Debug, Clone)]
@@ -81,7 +87,11 @@ impl Webhook {
         self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn outcome(&self, request: &HttpRequest, payload: &mut web::Payload) -> Result<Outcome, Rejection> {
+    async fn outcome(
+        self: &Arc<Self>,
+        request: &HttpRequest,
+        payload: &mut web::Payload,
+    ) -> Result<Outcome, Rejection> {
         let door = self.door();
         let secret = door.check_head(request).map_err(|rejection| self.counted(&door, request, rejection))?;
         let body = door.read_body(request, payload).await?;
@@ -95,8 +105,21 @@ impl Webhook {
         let body = if matches!(notification, Notification::Ignored(_)) { body } else { Bytes::new() };
         let delivery = Delivery { received_at, secret, notification, body };
         let recorded = self.recorder.submit(delivery).map_err(|_| Rejection::Overloaded)?;
+        self.wake_recorder_after_this_turn();
         // The sender is dropped without an answer only when the recorder is gone.
         recorded.await.ok().flatten().ok_or(Rejection::Journal)
+    }
+
+    /// What this worker finds to read in one turn of its event loop is recorded together.
+    fn wake_recorder_after_this_turn(self: &Arc<Self>) {
+        if !WAKING.replace(true) {
+            let webhook = self.clone();
+            // Everything that is ready now has its turn before.
+            actix_web::rt::spawn(async move {
+                WAKING.set(false);
+                webhook.recorder.wake();
+            });
+        }
     }
 
     /// A wrong secret becomes another answer when its sender had too many.

@@ -1,5 +1,6 @@
 //! One batch: draft, append, publish, answer.
 
+use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -30,26 +31,27 @@ struct Batch {
 }
 
 impl Recorder {
-    /// Takes this message and all that wait behind it.
-    pub(super) fn take(&mut self, first: Message) {
+    /// Takes all that waits, or as much as one batch may have; whether more may wait.
+    pub(super) fn take(&mut self) -> bool {
         let mut deliveries = Vec::new();
-        let mut message = Some(first);
-        while let Some(next) = message {
-            match next {
-                Message::Deliver(delivery, answer) => deliveries.push((delivery, answer)),
-                Message::Adopt(limits) => {
+        let mut more_waits = true;
+        while more_waits && deliveries.len() < LARGEST_BATCH {
+            match self.queue.try_recv() {
+                Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
+                Ok(Message::Adopt(limits)) => {
                     // What was queued before is folded before.
                     self.record(std::mem::take(&mut deliveries));
                     self.adopt(limits);
                 }
-                Message::Finish => self.finished = true,
+                Ok(Message::Finish) => self.finished = true,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => more_waits = false,
             }
-            message = if deliveries.len() < LARGEST_BATCH { self.queue.try_recv().ok() } else { None };
         }
         self.record(deliveries);
+        more_waits
     }
 
-    fn record(&mut self, deliveries: Vec<(Delivery, Answer)>) {
+    pub(super) fn record(&mut self, deliveries: Vec<(Delivery, Answer)>) {
         // Whoever is dropped here is answered 503.
         if deliveries.is_empty() || self.unsynced.is_some() {
             return;

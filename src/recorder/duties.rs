@@ -42,7 +42,7 @@ impl Recorder {
     pub(super) fn restored(
         mut journal: Journal,
         limits: Limits,
-        queue: Receiver<Message>,
+        (queue, calls): (Receiver<Message>, Receiver<()>),
         watch: Watch,
         metrics: Arc<Exporter>,
     ) -> Result<Self, JournalError> {
@@ -70,6 +70,7 @@ impl Recorder {
             fold,
             limits: limits.clone(),
             queue,
+            calls,
             watch,
             metrics,
         };
@@ -85,13 +86,15 @@ impl Recorder {
     }
 
     pub(super) fn run(mut self) -> Result<(), JournalError> {
+        let mut more_waits = false;
         while !self.finished && self.unsynced.is_none() {
-            match self.queue.recv_timeout(self.until_next_duty()) {
-                Ok(message) => self.take(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+            let pause = if more_waits { Duration::ZERO } else { self.until_next_duty() };
+            let called = self.calls.recv_timeout(pause);
+            more_waits = self.take();
             self.do_duties();
+            if called == Err(RecvTimeoutError::Disconnected) && !more_waits {
+                break;
+            }
         }
         match self.unsynced.take() {
             Some(error) => Err(error),

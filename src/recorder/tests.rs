@@ -1,5 +1,7 @@
 //! The recorder on a real journal.
 
+mod duties;
+
 use std::fs;
 use std::path::Path;
 
@@ -10,8 +12,6 @@ use super::*;
 use crate::event::{Event, EventKind};
 use crate::journal::DATABASE_FILE;
 use crate::metrics::LabelValues;
-
-mod duties;
 
 fn limits() -> Limits {
     let rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100 };

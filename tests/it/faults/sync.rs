@@ -53,6 +53,20 @@ fn a_failed_sync_is_answered_503_and_ends_the_daemon_with_its_own_code_and_a_res
 }
 
 #[test]
+fn a_notification_waits_for_its_data_to_be_synced_and_not_for_the_time_of_change() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync:error=EIO"]);
+    for number in 1..=3 {
+        assert_eq!(daemon.post(&event(number)).status, 200);
+    }
+    drop(fault);
+    assert!(daemon.stop().success());
+    check_restart(folder.path(), &BTreeSet::from([1, 2, 3]), &BTreeSet::from([1, 2, 3]));
+}
+
+#[test]
 fn a_disk_that_does_not_sync_is_told_at_the_start() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();

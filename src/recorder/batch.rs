@@ -20,12 +20,12 @@ const LATE: Duration = Duration::from_secs(60);
 
 type Answer = oneshot::Sender<Option<Outcome>>;
 
-/// Deliveries on their way to becoming durable.
-#[derive(Default)]
+/// Deliveries on their way to becoming durable, and who waits for that.
 struct Batch {
     recorded_at: Timestamp,
     shown_until: Timestamp,
-    waiting: Vec<(Delivered, Answer)>,
+    deliveries: Vec<Delivered>,
+    answers: Vec<Answer>,
     entries: Vec<Entry>,
     unrecognized: Vec<Unrecognized>,
 }
@@ -59,7 +59,7 @@ impl Recorder {
         let now = clock::now();
         let shown_until = self.watch.published.freeze(now, !deliveries.iter().any(|(delivery, _)| is_late(delivery)));
         self.recorded_until = self.recorded_until.max(now);
-        let mut batch = Batch { recorded_at: self.recorded_until, shown_until, ..Batch::default() };
+        let mut batch = Batch::new(self.recorded_until, shown_until, deliveries.len());
         let mut draft = self.fold.draft(shown_until);
         for (delivery, answer) in deliveries {
             batch.add(&mut draft, delivery, answer);
@@ -83,7 +83,7 @@ impl Recorder {
         for entry in &batch.entries {
             self.unsaved.change(entry.event.input_id, entry.seq);
         }
-        let (deliveries, answers): (Vec<_>, Vec<_>) = batch.waiting.into_iter().unzip();
+        let Batch { deliveries, answers, .. } = batch;
         let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
         deliveries.iter().for_each(log);
         self.watch.published.adopt(&mut self.fold, changes, self.journal.events(), deliveries.into_iter());
@@ -98,13 +98,25 @@ impl Recorder {
         self.metrics.append_failed();
         self.tried_to_write(Err(error));
         self.watch.published.abandon();
-        for (_, answer) in batch.waiting {
+        for answer in batch.answers {
             let _ = answer.send(None);
         }
     }
 }
 
 impl Batch {
+    /// An empty one with room for so many deliveries.
+    fn new(recorded_at: Timestamp, shown_until: Timestamp, room: usize) -> Self {
+        Self {
+            recorded_at,
+            shown_until,
+            deliveries: Vec::with_capacity(room),
+            answers: Vec::with_capacity(room),
+            entries: Vec::with_capacity(room),
+            unrecognized: Vec::new(),
+        }
+    }
+
     fn add(&mut self, draft: &mut Draft<'_>, delivery: Delivery, answer: Answer) {
         let Delivery { received_at, secret, notification, body } = delivery;
         draft.see(received_at, &secret, notification == Notification::Test);
@@ -128,7 +140,8 @@ impl Batch {
                 Delivered { received_at, outcome, note, event: Some(event) }
             }
         };
-        self.waiting.push((delivered, answer));
+        self.deliveries.push(delivered);
+        self.answers.push(answer);
     }
 }
 

@@ -118,7 +118,7 @@ pub fn serve_public(
 }
 
 /// One thread fewer than there are processors, which is left to the recorder: with two of each, where the recorder had to
-/// wait its turn, up to a tenth fewer notifications were recorded.
+/// wait its turn, a sixth fewer notifications were recorded.
 fn public_workers() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     (processors - 1).max(1)

@@ -10,8 +10,8 @@ use thiserror::Error;
 ///
 /// Either case is read; lower case is written, as Cloudflare does.
 ///
-/// It is held as the two halves of a number, because a map compares many of them to find one: as 16 bytes that takes
-/// three times as long.
+/// It is held as the two halves of a number, because a map compares many of them to find one: with 16 bytes, folding an
+/// event takes a twentieth more instructions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId {
     high: u64,

@@ -101,6 +101,7 @@ impl Fold {
     /// Makes a durable batch the current state. What nobody else has a clone of is changed where it is.
     pub fn adopt(&mut self, changes: Changes) {
         for (input_id, Changed { input, untold }) in changes.inputs {
+            // An entry alone would look twice for those that are there.
             let known = Arc::make_mut(match self.state.inputs.get_mut(&input_id) {
                 Some(known) => known,
                 None => self.state.inputs.entry(input_id).or_default(),

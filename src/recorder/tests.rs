@@ -142,13 +142,13 @@ fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
     let refused =
         (0..1000u64).find_map(|second| match running.handle.submit(delivery(event(1, EventKind::Connected, second))) {
             Ok(answer) => {
+                running.handle.wake();
                 answers.push(answer);
                 None
             }
             Err(refused) => Some(refused),
         });
     assert_eq!(refused, Some(Overloaded));
-    running.handle.wake();
     blocker.execute_batch("ROLLBACK").unwrap();
     let recorded = answers.into_iter().filter_map(|answer| answer.blocking_recv().unwrap()).count() as u64;
     finish(running);

@@ -55,6 +55,13 @@ fn damaged_checkpoints_are_named() {
     check("UPDATE checkpoint SET state = ''", "the checkpoint is damaged: its state cannot be read");
 }
 
+/// A recorder that knows five inputs, of which none is saved.
+fn with_five_inputs(folder: &Path) -> Recorder {
+    let mut recorder = idle_recorder(folder, limits());
+    (1..=5).for_each(|input| record(&mut recorder, event(input, EventKind::Connected, 30)));
+    recorder
+}
+
 /// The next slice of two inputs.
 fn small_slice(recorder: &Recorder) -> Slice {
     recorder.unsaved.next_slice(2, |_| 1)
@@ -63,11 +70,7 @@ fn small_slice(recorder: &Recorder) -> Slice {
 #[test]
 fn a_change_of_rules_is_saved_with_everything_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let mut recorder = idle_recorder(folder.path(), limits());
-    for input in 1..=5 {
-        let connected = event(input, EventKind::Connected, 30);
-        record(&mut recorder, connected);
-    }
+    let mut recorder = with_five_inputs(folder.path());
     recorder.unsaved.begin_round();
     recorder.save(small_slice(&recorder)).unwrap();
     assert_eq!(small_slice(&recorder), Slice::Round(2));
@@ -80,11 +83,7 @@ fn a_change_of_rules_is_saved_with_everything_at_once() {
 #[test]
 fn a_slice_is_as_small_as_it_may_be_and_has_one_input_at_least() {
     let folder = tempfile::tempdir().unwrap();
-    let mut recorder = idle_recorder(folder.path(), limits());
-    for input in 1..=5 {
-        let connected = event(input, EventKind::Connected, 30);
-        record(&mut recorder, connected);
-    }
+    let mut recorder = with_five_inputs(folder.path());
     let slice = |recorder: &Recorder, limit| recorder.unsaved.next_slice(limit, |_| 10);
     assert_eq!(slice(&recorder, 100), Slice::Round(0), "no checkpoint was begun");
     recorder.unsaved.begin_round();

@@ -28,7 +28,7 @@ use crate::event::{Configured, InputId};
 use reader::Reader;
 
 /// The defaults, which also document every key.
-pub const DEFAULT: &str = include_str!("../config/default.toml");
+pub const DEFAULT: &str = include_str!("../../config/default.toml");
 
 /// A configuration in which everything is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]

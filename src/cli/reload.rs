@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, Secrets, Settings, Sources};
-use crate::http::{Door, Private, TrustedProxies, Webhook};
+use crate::http::{Private, RequestPolicy, TrustedProxies, Webhook};
 use crate::live::Rules;
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
@@ -66,7 +66,7 @@ impl Reloader {
 
     fn apply(&self, settings: &Settings, secrets: &Secrets) {
         self.level.set(settings.log.level);
-        self.webhook.set_door(door(settings, secrets));
+        self.webhook.set_policy(policy(settings, secrets));
         self.recorder.adopt(limits(settings, secrets));
     }
 
@@ -83,10 +83,10 @@ impl Reloader {
     }
 }
 
-/// The webhook's door as configured.
-pub(super) fn door(settings: &Settings, secrets: &Secrets) -> Door {
+/// The webhook's policy as configured.
+pub(super) fn policy(settings: &Settings, secrets: &Secrets) -> RequestPolicy {
     let named = secrets.named.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
-    Door {
+    RequestPolicy {
         secrets: accept::Secrets::new(named),
         max_body_size: settings.webhook.max_body_size,
         body_timeout: settings.webhook.body_timeout,

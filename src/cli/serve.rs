@@ -21,7 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::descriptors;
-use super::reload::{Reloader, door, limits};
+use super::reload::{Reloader, limits, policy};
 use crate::accept::Rejection;
 use crate::clock;
 use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
@@ -66,7 +66,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let recorder = recorder::start(journal, limits(&settings, &secrets), settings.webhook.queue_size, metrics.clone())
         .context("the recorder's thread cannot be started")?;
     let path = settings.webhook.path.clone();
-    let webhook = Arc::new(Webhook::new(path, door(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
+    let webhook = Arc::new(Webhook::new(path, policy(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
     let metrics_scheme =
         if web_config.as_ref().is_some_and(|web_config| web_config.has_tls()) { "https" } else { "http" };
     announce(&settings, &secrets, &public, (metrics_scheme, &private))?;

@@ -88,7 +88,7 @@ where
             });
             let connections = connections.clone();
             fn_service(move |stream: TcpStream| {
-                let served = connections.admit(&stream).map(|admitted| admitted.watch(worker.serve(stream)));
+                let served = connections.admit(&stream).map(|admitted| admitted.serve(worker.serve(stream)));
                 async move {
                     match served {
                         Some(served) => served.await,

@@ -10,15 +10,15 @@
 
 mod certificate;
 mod connections;
-mod failures;
+mod auth_rate_limiter;
 mod health;
 mod landing;
 mod listener;
 mod peer;
-mod places;
+mod peer_limiter;
 mod scrape;
 mod status;
-mod unread;
+mod close_after_reply;
 mod web_config;
 mod webhook;
 
@@ -37,10 +37,10 @@ pub use certificate::{Certificate, CertificateFiles, InvalidCertificate};
 pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
 pub use web_config::{InvalidWebConfig, WebConfig};
-pub use webhook::{Door, Webhook};
+pub use webhook::{RequestPolicy, Webhook};
 
+use close_after_reply::CloseAfterReply;
 use connections::Connections;
-use unread::Unread;
 
 use crate::metrics::Exporter;
 use crate::recorder::Watch;
@@ -101,12 +101,12 @@ pub fn serve_public(
 ) -> io::Result<Server> {
     let webhook = Data::from(webhook);
     let trusting = webhook.clone();
-    let connections = Connections::new(limits, move |peer| trusting.door().trusted_proxies.contain(peer));
+    let connections = Connections::new(limits, move |peer| trusting.policy().trusted_proxies.contain(peer));
     let tls = certificate.map(certificate::server_config);
     listener::serve(listeners, tls.as_ref(), &connections, public_workers(), move || {
         App::new()
             .app_data(webhook.clone())
-            .wrap(from_fn(connections::wind_up))
+            .wrap(from_fn(connections::touch))
             .service(
                 web::resource("/-/healthy")
                     .route(web::route().guard(readable()).to(health::healthy))
@@ -146,7 +146,7 @@ pub fn serve_private(
             .app_data(private.clone())
             .wrap(Condition::new(compression, Compress::default()))
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
-            .wrap(from_fn(connections::wind_up))
+            .wrap(from_fn(connections::touch))
             .wrap(nothing_to_run())
             .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
             .service(web::resource("/-/healthy").route(web::route().guard(readable()).to(health::healthy)))
@@ -179,5 +179,7 @@ fn readable() -> impl guard::Guard {
 }
 
 async fn unknown(payload: web::Payload) -> HttpResponse {
-    HttpResponse::NotFound().content_type("text/plain; charset=utf-8").body(Unread::new("not found\n", payload))
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body(CloseAfterReply::new("not found\n", payload))
 }

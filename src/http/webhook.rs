@@ -25,9 +25,9 @@ use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
-use super::failures::Failures;
+use super::auth_rate_limiter::AuthRateLimiter;
+use super::close_after_reply::CloseAfterReply;
 use super::peer::TrustedProxies;
-use super::unread::Unread;
 use crate::accept::{self, Rejection, SecretName, Secrets};
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
@@ -46,7 +46,7 @@ thread_local! {
 
 /// What a request must satisfy; replaced as a whole by a reload.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct RequestPolicy {
     /// The valid secrets.
     pub secrets: Secrets,
     /// The largest body that is read, in bytes.
@@ -62,29 +62,35 @@ pub struct Door {
 /// The webhook.
 pub struct Webhook {
     path: String,
-    door: RwLock<Arc<Door>>,
-    failures: Failures,
+    policy: RwLock<Arc<RequestPolicy>>,
+    auth_rate_limiter: AuthRateLimiter,
     recorder: Handle,
     metrics: Arc<Exporter>,
 }
 
 impl Webhook {
     /// A webhook at this path of the public listener.
-    pub fn new(path: String, door: Door, recorder: Handle, metrics: Arc<Exporter>) -> Self {
-        Self { path, door: RwLock::new(Arc::new(door)), failures: Failures::new(), recorder, metrics }
+    pub fn new(path: String, policy: RequestPolicy, recorder: Handle, metrics: Arc<Exporter>) -> Self {
+        Self {
+            path,
+            policy: RwLock::new(Arc::new(policy)),
+            auth_rate_limiter: AuthRateLimiter::new(),
+            recorder,
+            metrics,
+        }
     }
 
-    /// Replaces the door; requests under way keep the one that they came through.
-    pub fn set_door(&self, door: Door) {
-        *self.door.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(door);
+    /// Replaces the policy; requests under way keep the one that they came through.
+    pub fn set_policy(&self, policy: RequestPolicy) {
+        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
     }
 
     pub(super) fn path(&self) -> &str {
         &self.path
     }
 
-    pub(super) fn door(&self) -> Arc<Door> {
-        self.door.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn policy(&self) -> Arc<RequestPolicy> {
+        self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn outcome(
@@ -92,9 +98,9 @@ impl Webhook {
         request: &HttpRequest,
         payload: &mut web::Payload,
     ) -> Result<Outcome, Rejection> {
-        let door = self.door();
-        let secret = door.check_head(request).map_err(|rejection| self.counted(&door, request, rejection))?;
-        let body = door.read_body(request, payload).await?;
+        let policy = self.policy();
+        let secret = policy.check_head(request).map_err(|rejection| self.counted(&policy, request, rejection))?;
+        let body = policy.read_body(request, payload).await?;
         let received_at = clock::now();
         let reading = accept::read(&body, received_at)?;
         if reading.lenient {
@@ -123,16 +129,16 @@ impl Webhook {
     }
 
     /// A wrong secret becomes another answer when its sender had too many.
-    fn counted(&self, door: &Door, request: &HttpRequest, rejection: Rejection) -> Rejection {
+    fn counted(&self, policy: &RequestPolicy, request: &HttpRequest, rejection: Rejection) -> Rejection {
         let too_many = || {
-            let client = door.trusted_proxies.client(request);
-            client.is_some_and(|client| self.failures.too_many(client, door.max_failures))
+            let client = policy.trusted_proxies.client(request);
+            client.is_some_and(|client| self.auth_rate_limiter.too_many(client, policy.max_failures))
         };
         if rejection == Rejection::Secret && too_many() { Rejection::TooManyFailures } else { rejection }
     }
 }
 
-impl Door {
+impl RequestPolicy {
     /// Checks what can be known before the body: who sends it, and how.
     fn check_head(&self, request: &HttpRequest) -> Result<SecretName, Rejection> {
         let mut presented = request.headers().get_all(SECRET_HEADER);
@@ -236,5 +242,5 @@ fn refused(rejection: &Rejection, payload: web::Payload) -> HttpResponse {
         Rejection::NotJson { .. } => {}
     }
     let text = serde_json::json!({ "error": rejection.to_string() }).to_string();
-    response.content_type(header::ContentType::json()).body(Unread::new(text, payload))
+    response.content_type(header::ContentType::json()).body(CloseAfterReply::new(text, payload))
 }

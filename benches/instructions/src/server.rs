@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_web::rt;
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::Secrets;
-use stream_live_exporter::http::{self, ConnectionLimits, Door, TrustedProxies, Webhook};
+use stream_live_exporter::http::{self, ConnectionLimits, RequestPolicy, TrustedProxies, Webhook};
 use stream_live_exporter::journal::Journal;
 use stream_live_exporter::recorder::{self, Limits};
 use stream_live_exporter::telemetry;
@@ -37,14 +37,14 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
     let exporter = Arc::new(exporter());
     let recorder = recorder::start(Journal::open(folder.path())?, limits, 1024, exporter.clone())?;
     recorder.restored.blocking_recv().context("the journal is not restored")?;
-    let door = Door {
+    let policy = RequestPolicy {
         secrets: Secrets::new([("new", SECRET)]),
         max_body_size: 65_536,
         body_timeout: Duration::from_secs(600),
         max_failures: 10,
         trusted_proxies: TrustedProxies::default(),
     };
-    let webhook = Arc::new(Webhook::new("/webhook".into(), door, recorder.handle, exporter));
+    let webhook = Arc::new(Webhook::new("/webhook".into(), policy, recorder.handle, exporter));
     let limits = ConnectionLimits { total: 8, per_peer: 8, idle_timeout: Duration::from_secs(600) };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

@@ -9,7 +9,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, web};
 
-use super::super::unread::Unread;
+use super::super::close_after_reply::CloseAfterReply;
 use super::WebConfig;
 use super::file::Settings;
 use super::users::{Credentials, Verdict};
@@ -62,6 +62,6 @@ async fn refuse<B>(mut request: ServiceRequest, status: StatusCode) -> Guarded<B
     let payload = request.extract::<web::Payload>().await?;
     let reason = format!("{}\n", status.canonical_reason().unwrap_or_default());
     let mut answer = HttpResponse::build(status);
-    let answer = answer.content_type("text/plain; charset=utf-8").body(Unread::new(reason, payload));
+    let answer = answer.content_type("text/plain; charset=utf-8").body(CloseAfterReply::new(reason, payload));
     Ok(request.into_response(answer).map_into_right_body())
 }

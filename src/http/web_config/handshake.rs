@@ -17,7 +17,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::WebConfig;
 use super::file::Settings;
-use super::tls::{ClientAuth, Material};
+use super::tls::{ClientAuth, LoadedTls};
 
 impl WebConfig {
     /// The listener's TLS; `None` when it is to speak plain HTTP.
@@ -32,7 +32,7 @@ impl WebConfig {
         Some(config)
     }
 
-    fn in_force(&self) -> Option<(Arc<Settings>, Arc<Material>)> {
+    fn in_force(&self) -> Option<(Arc<Settings>, Arc<LoadedTls>)> {
         let settings = self.settings().ok()?;
         let material = self.material(settings.tls.as_ref()?).ok()?;
         Some((settings, material))

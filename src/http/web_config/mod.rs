@@ -31,7 +31,7 @@ pub(super) use guard::guard;
 use crate::event::Timestamp;
 use file::Settings;
 use limiter::Limiter;
-use tls::{Fixed, Material, Pems};
+use tls::{LoadedTls, Pems, StaticTls};
 use users::Passwords;
 
 /// Why a web configuration file cannot be used. Never quotes a password, a hash or a key.
@@ -46,11 +46,11 @@ pub struct InvalidWebConfig {
 #[derive(Debug)]
 pub struct WebConfig {
     path: PathBuf,
-    settings: Renewed<String, Settings>,
-    material: Renewed<Pems, Material>,
+    settings: FileCache<String, Settings>,
+    material: FileCache<Pems, LoadedTls>,
     /// The end of validity of the newest certificate that could be used.
     not_after: Mutex<Option<Timestamp>>,
-    started_with: OnceLock<Option<Fixed>>,
+    started_with: OnceLock<Option<StaticTls>>,
     /// Where others can reach the listener.
     reachable: OnceLock<Vec<SocketAddr>>,
     limiter: Option<Limiter>,
@@ -66,8 +66,8 @@ impl WebConfig {
     pub fn load(path: PathBuf) -> Result<Self, InvalidWebConfig> {
         let mut config = Self {
             path,
-            settings: Renewed::new("requests are answered 500 and handshakes fail until it can"),
-            material: Renewed::new("handshakes fail until they can"),
+            settings: FileCache::new("requests are answered 500 and handshakes fail until it can"),
+            material: FileCache::new("handshakes fail until they can"),
             not_after: Mutex::new(None),
             started_with: OnceLock::new(),
             reachable: OnceLock::new(),
@@ -120,7 +120,7 @@ impl WebConfig {
         Ok(())
     }
 
-    fn started_with(&self) -> Option<&Fixed> {
+    fn started_with(&self) -> Option<&StaticTls> {
         self.started_with.get().and_then(Option::as_ref)
     }
 
@@ -149,9 +149,9 @@ impl WebConfig {
         }
     }
 
-    fn material(&self, tls: &tls::Tls) -> Result<Arc<Material>, String> {
+    fn material(&self, tls: &tls::Tls) -> Result<Arc<LoadedTls>, String> {
         self.material.newest(&self.path, tls.read(), |pems| {
-            let material = Material::new(pems)?;
+            let material = LoadedTls::new(pems)?;
             *self.not_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(material.pair.not_after);
             Ok(material)
         })
@@ -189,7 +189,7 @@ fn exposure(settings: Option<&Settings>) -> Option<&'static str> {
 ///
 /// Contents are compared, not times of change: two changes may have the same time.
 #[derive(Debug)]
-struct Renewed<I, T> {
+struct FileCache<I, T> {
     without_it: &'static str,
     made: Mutex<Option<Made<I, T>>>,
 }
@@ -200,7 +200,7 @@ struct Made<I, T> {
     result: Result<Arc<T>, String>,
 }
 
-impl<I: PartialEq, T> Renewed<I, T> {
+impl<I: PartialEq, T> FileCache<I, T> {
     fn new(without_it: &'static str) -> Self {
         Self { without_it, made: Mutex::new(None) }
     }

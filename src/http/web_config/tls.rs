@@ -61,12 +61,12 @@ pub(super) struct Tls {
     client_ca: Option<Pem>,
     pub(super) client_auth: ClientAuth,
     pub(super) client_allowed_sans: Option<Vec<String>>,
-    pub(super) fixed: Fixed,
+    pub(super) fixed: StaticTls,
 }
 
 /// What a listener is made of, and keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fixed {
+pub(super) struct StaticTls {
     versions: Vec<&'static SupportedProtocolVersion>,
     cipher_suites: Vec<String>,
     curves: Vec<NamedGroup>,
@@ -90,7 +90,7 @@ pub(super) struct Pems {
 
 /// What was made of it.
 #[derive(Debug)]
-pub(super) struct Material {
+pub(super) struct LoadedTls {
     pub(super) pair: Pair,
     /// Knows which client certificates the authority has signed.
     pub(super) authority: Option<Arc<dyn ClientCertVerifier>>,
@@ -115,7 +115,7 @@ impl Tls {
         let asked = section.choice("client_auth_type", &CLIENT_AUTH)?;
         let client_auth = asked.unwrap_or(ClientAuth::None);
         let client_allowed_sans = section.list("client_allowed_sans")?;
-        let fixed = Fixed::parse(&mut section)?;
+        let fixed = StaticTls::parse(&mut section)?;
         let problem = |field: &str, message: &str| Err(format!("{}: {message}", section.name(field)));
         if certificate.is_none() && key.is_none() && client_ca.is_none() && asked.is_none() {
             section.finish()?;
@@ -154,7 +154,7 @@ impl Pem {
     }
 }
 
-impl Fixed {
+impl StaticTls {
     fn parse(section: &mut Section) -> Parsed<Self> {
         let oldest = section.choice("min_version", &VERSIONS)?.unwrap_or(0);
         let newest = section.choice("max_version", &VERSIONS)?.unwrap_or(1);
@@ -225,7 +225,7 @@ fn unknown_suite(name: &str, some: &[SupportedCipherSuite], others: &[SupportedC
     format!("{name:?} is not supported (expected {})", known.join(", "))
 }
 
-impl Material {
+impl LoadedTls {
     pub(super) fn new(pems: &Pems) -> Parsed<Self> {
         let ((certificate, certificate_pem), (key, key_pem)) = (&pems.certificate, &pems.key);
         let pair = Pair::parse((certificate, certificate_pem), (key, key_pem)).map_err(|error| error.to_string())?;

@@ -20,7 +20,7 @@ use bcrypt::HashParts;
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 
-use super::super::places::Places;
+use super::super::peer_limiter::PeerLimiter;
 
 /// So many right passwords are remembered.
 const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100).expect("it is not zero");
@@ -103,7 +103,7 @@ pub(super) enum Verdict {
 pub(super) struct Passwords {
     right: Mutex<LruCache<[u8; 32], ()>>,
     turn: Arc<tokio::sync::Mutex<()>>,
-    waiting: Arc<Places>,
+    waiting: Arc<PeerLimiter>,
 }
 
 impl Passwords {
@@ -111,7 +111,7 @@ impl Passwords {
         Self {
             right: Mutex::new(LruCache::new(REMEMBERED)),
             turn: Arc::default(),
-            waiting: Places::new(WAITING, WAITING_PER_PEER),
+            waiting: PeerLimiter::new(WAITING, WAITING_PER_PEER),
         }
     }
 

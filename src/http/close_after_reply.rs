@@ -11,19 +11,19 @@ use actix_web::web::{Bytes, Payload};
 ///
 /// actix waits without end for the rest of a chunked body that nobody wants any more. As long as
 /// somebody holds it, actix closes the connection instead, once the answer has been taken.
-pub(super) struct Unread {
+pub(super) struct CloseAfterReply {
     text: Option<Bytes>,
     _payload: Payload,
 }
 
-impl Unread {
+impl CloseAfterReply {
     /// The answer `text` to the request with this payload.
     pub(super) fn new(text: impl Into<Bytes>, payload: Payload) -> Self {
         Self { text: Some(text.into()), _payload: payload }
     }
 }
 
-impl MessageBody for Unread {
+impl MessageBody for CloseAfterReply {
     type Error = Infallible;
 
     fn size(&self) -> BodySize {

@@ -1,4 +1,4 @@
-//! A bounded number of places, in all and for one peer.
+//! A bounded number of peer_limiter, in all and for one peer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::peer::network;
 
-/// So many places there are, and who has them.
+/// So many peer_limiter there are, and who has them.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct PeerLimiter {
     total: usize,
     per_peer: usize,
     taken: Mutex<Taken>,
@@ -21,20 +21,20 @@ struct Taken {
     by_peer: HashMap<IpAddr, usize>,
 }
 
-/// A place that was taken; free again when it is dropped.
+/// A permit that was taken; free again when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Permit {
+    peer_limiter: Arc<PeerLimiter>,
     peer: IpAddr,
 }
 
-impl Places {
+impl PeerLimiter {
     pub(super) fn new(total: usize, per_peer: usize) -> Arc<Self> {
         Arc::new(Self { total, per_peer, taken: Mutex::default() })
     }
 
-    /// A place for this peer, when there is one. The limit of one peer does not hold for the exempt.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Place> {
+    /// A permit for this peer, when there is one. The limit of one peer does not hold for the exempt.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Permit> {
         let peer = network(address);
         let mut taken = self.taken();
         let of_peer = taken.by_peer.get(&peer).copied().unwrap_or_default();
@@ -44,7 +44,7 @@ impl Places {
         }
         taken.total += 1;
         taken.by_peer.insert(peer, of_peer + 1);
-        Some(Place { places: self.clone(), peer })
+        Some(Permit { peer_limiter: self.clone(), peer })
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -52,9 +52,9 @@ impl Places {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.places.taken();
+        let mut taken = self.peer_limiter.taken();
         taken.total -= 1;
         if let Entry::Occupied(mut of_peer) = taken.by_peer.entry(self.peer) {
             *of_peer.get_mut() -= 1;

@@ -16,17 +16,17 @@ use crate::clock::Stopwatch;
 
 /// So many peers are remembered.
 const PEERS: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
-/// The time over which failures are counted.
+/// The time over which limiter are counted.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// Of each peer, the time at which all its failures will have been forgiven: one after the other, as
+/// Of each peer, the time at which all its limiter will have been forgiven: one after the other, as
 /// many in a period as are allowed. (The generic cell rate algorithm.)
-pub(super) struct Failures {
+pub(super) struct AuthRateLimiter {
     since: Stopwatch,
     forgiven_at: Mutex<LruCache<IpAddr, Duration>>,
 }
 
-impl Failures {
+impl AuthRateLimiter {
     pub(super) fn new() -> Self {
         Self { since: Stopwatch::start(), forgiven_at: Mutex::new(LruCache::new(PEERS)) }
     }
@@ -58,33 +58,33 @@ mod tests {
     }
 
     /// How many of `tries` at this time are answered.
-    fn answered(failures: &Failures, seconds: u64, number: u32, tries: usize) -> usize {
+    fn answered(limiter: &AuthRateLimiter, seconds: u64, number: u32, tries: usize) -> usize {
         let now = Duration::from_secs(seconds);
-        (0..tries).filter(|_| !failures.too_many_at(now, peer(number), 30)).count()
+        (0..tries).filter(|_| !limiter.too_many_at(now, peer(number), 30)).count()
     }
 
     #[test]
     fn a_peer_has_so_many_failures_in_a_minute() {
-        let failures = Failures::new();
-        assert_eq!(answered(&failures, 0, 1, 100), 30);
-        assert_eq!(answered(&failures, 0, 2, 100), 30, "another peer has its own");
-        assert_eq!(answered(&failures, 1, 1, 100), 0);
-        assert_eq!(answered(&failures, 10, 1, 100), 5, "they are forgiven one by one");
-        assert_eq!(answered(&failures, 1000, 1, 100), 30);
+        let limiter = AuthRateLimiter::new();
+        assert_eq!(answered(&limiter, 0, 1, 100), 30);
+        assert_eq!(answered(&limiter, 0, 2, 100), 30, "another peer has its own");
+        assert_eq!(answered(&limiter, 1, 1, 100), 0);
+        assert_eq!(answered(&limiter, 10, 1, 100), 5, "they are forgiven one by one");
+        assert_eq!(answered(&limiter, 1000, 1, 100), 30);
     }
 
     #[test]
     fn whoever_was_longest_away_is_forgotten_first() {
-        let failures = Failures::new();
-        answered(&failures, 0, 0, 30);
+        let limiter = AuthRateLimiter::new();
+        answered(&limiter, 0, 0, 30);
         for number in 1..4096 {
-            answered(&failures, 0, number, 1);
+            answered(&limiter, 0, number, 1);
         }
-        assert_eq!(answered(&failures, 0, 0, 1), 0, "the table is just full");
-        answered(&failures, 0, 4096, 1);
-        answered(&failures, 0, 4097, 1);
-        assert_eq!(answered(&failures, 0, 0, 1), 0, "it was here a moment ago");
-        assert_eq!(failures.forgiven_at.lock().unwrap().len(), 4096);
-        assert!(failures.forgiven_at.lock().unwrap().peek(&peer(1)).is_none());
+        assert_eq!(answered(&limiter, 0, 0, 1), 0, "the table is just full");
+        answered(&limiter, 0, 4096, 1);
+        answered(&limiter, 0, 4097, 1);
+        assert_eq!(answered(&limiter, 0, 0, 1), 0, "it was here a moment ago");
+        assert_eq!(limiter.forgiven_at.lock().unwrap().len(), 4096);
+        assert!(limiter.forgiven_at.lock().unwrap().peek(&peer(1)).is_none());
     }
 }

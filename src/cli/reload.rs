@@ -76,7 +76,7 @@ impl Reloader {
         Private {
             telemetry_path: self.started_with.web.telemetry_path.clone(),
             compression: self.started_with.web.compression,
-            watch: self.recorder.watch().clone(),
+            state_reader: self.recorder.state_reader().clone(),
             metrics: self.metrics.clone(),
             reload: Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string())),
         }

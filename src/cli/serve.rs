@@ -119,7 +119,7 @@ impl Daemon {
                 _ = &mut ended => has_ended = true,
             }
         }
-        handle.watch().readiness().begin_draining();
+        handle.state_reader().readiness().begin_draining();
         let stopped = async {
             if let Some(public) = public {
                 tracing::info!("shutting down: answering what is under way");

@@ -12,7 +12,7 @@ pub(super) async fn healthy() -> HttpResponse {
 
 /// Whether notifications can be recorded; if not, which check fails.
 pub(super) async fn ready(private: Data<Private>) -> HttpResponse {
-    match private.watch.readiness().failing() {
+    match private.state_reader.readiness().failing() {
         None => text(HttpResponse::Ok(), "ready"),
         Some(check) => text(HttpResponse::ServiceUnavailable(), check),
     }

@@ -43,7 +43,7 @@ use close_after_reply::CloseAfterReply;
 use connections::Connections;
 
 use crate::metrics::Exporter;
-use crate::recorder::Watch;
+use crate::recorder::StateReader;
 
 /// So many connections may the private listener have.
 pub const PRIVATE_CONNECTIONS: usize = 512;
@@ -65,7 +65,7 @@ pub struct Private {
     /// Whether answers are compressed for clients that take gzip.
     pub compression: bool,
     /// What the recorder has published.
-    pub watch: Watch,
+    pub state_reader: StateReader,
     /// How the exporter itself is doing.
     pub metrics: Arc<Exporter>,
     /// What `POST /-/reload` does.

@@ -16,12 +16,12 @@ pub(super) async fn metrics(
     accept: Option<Header<header::Accept>>,
     encodings: Option<Header<AcceptEncoding>>,
 ) -> HttpResponse {
-    let view = private.watch.view();
+    let view = private.state_reader.view();
     let snapshot = Snapshot {
         state: view.state,
         as_of: view.as_of,
         journal_events: view.journal_events,
-        journal_size_bytes: private.watch.journal_size_bytes(),
+        journal_size_bytes: private.state_reader.journal_size_bytes(),
         restored_inputs: view.restored_inputs,
     };
     let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::Private;
 use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Timestamp};
 use crate::live::{Input, State};
-use crate::recorder::{Delivered, Outcome, View};
+use crate::recorder::{Outcome, RecentDelivery, View};
 
 #[derive(Serialize)]
 struct Inputs<'a> {
@@ -42,7 +42,7 @@ struct LastError {
 
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
-    let View { state, as_of, .. } = private.watch.view();
+    let View { state, as_of, .. } = private.state_reader.view();
     let inputs = state.inputs().iter().map(|(id, known)| input_status(*id, &known.input, &state, as_of)).collect();
     HttpResponse::Ok().json(Inputs { as_of: as_of.to_string(), inputs })
 }
@@ -109,12 +109,12 @@ struct EventStatus {
 
 /// `GET /api/v1/events`: the newest deliveries, newest first.
 pub(super) async fn events(private: Data<Private>, Query(Limit { limit }): Query<Limit>) -> HttpResponse {
-    let deliveries = private.watch.newest_deliveries(limit);
+    let deliveries = private.state_reader.recent_deliveries(limit);
     let events: Vec<_> = deliveries.into_iter().map(delivery_status).collect();
     HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
 }
 
-fn delivery_status(delivered: Delivered) -> DeliveryStatus {
+fn delivery_status(delivered: RecentDelivery) -> DeliveryStatus {
     let ignored = match delivered.outcome {
         Outcome::Ignored(reason) => Some(IgnoredReason::label(reason).to_owned()),
         Outcome::Recorded | Outcome::Duplicate | Outcome::Test => None,

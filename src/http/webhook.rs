@@ -184,7 +184,7 @@ async fn collect(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Reje
 pub(super) async fn receive(request: HttpRequest, mut payload: web::Payload, webhook: Data<Webhook>) -> HttpResponse {
     let stopwatch = Stopwatch::start();
     let answer = match webhook.outcome(&request, &mut payload).await {
-        Ok(outcome) => accepted(outcome, webhook.recorder.watch().readiness().draining()),
+        Ok(outcome) => accepted(outcome, webhook.recorder.state_reader().readiness().draining()),
         Err(rejection) => {
             webhook.metrics.rejected(rejection.reason());
             refused(&rejection, payload)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::restore::deliveries;
-use super::{Delivered, Delivery, Message, Outcome, Recorder};
+use super::{Delivery, Message, Outcome, RecentDelivery, Recorder};
 use crate::clock::{self, Stopwatch};
 use crate::event::{EventKind, IgnoredReason, Notification, Timestamp};
 use crate::journal::{Entry, JournalError, Unrecognized};
@@ -24,7 +24,7 @@ type Answer = oneshot::Sender<Option<Outcome>>;
 struct Batch {
     recorded_at: Timestamp,
     shown_until: Timestamp,
-    deliveries: Vec<Delivered>,
+    deliveries: Vec<RecentDelivery>,
     answers: Vec<Answer>,
     entries: Vec<Entry>,
     unrecognized: Vec<Unrecognized>,
@@ -57,7 +57,8 @@ impl Recorder {
             return;
         }
         let now = clock::now();
-        let shown_until = self.watch.published.freeze(now, !deliveries.iter().any(|(delivery, _)| is_late(delivery)));
+        let shown_until =
+            self.state_reader.published.begin_change(now, !deliveries.iter().any(|(delivery, _)| is_late(delivery)));
         self.recorded_until = self.recorded_until.max(now);
         let mut batch = Batch::new(self.recorded_until, shown_until, deliveries.len());
         let mut draft = self.fold.draft(shown_until);
@@ -81,12 +82,12 @@ impl Recorder {
 
     fn publish(&mut self, batch: Batch, changes: Changes) {
         for entry in &batch.entries {
-            self.unsaved.change(entry.event.input_id, entry.seq);
+            self.dirty_inputs.change(entry.event.input_id, entry.seq);
         }
         let Batch { deliveries, answers, .. } = batch;
         let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
         deliveries.iter().for_each(log);
-        self.watch.published.adopt(&mut self.fold, changes, self.journal.events(), deliveries.into_iter());
+        self.state_reader.published.adopt(&mut self.fold, changes, self.journal.events(), deliveries.into_iter());
         for (outcome, answer) in outcomes.into_iter().zip(answers) {
             self.metrics.notified(outcome.name(), ignored(outcome));
             // The sender may be gone; its delivery stays recorded.
@@ -97,7 +98,7 @@ impl Recorder {
     fn abandon(&mut self, batch: Batch, error: JournalError) {
         self.metrics.append_failed();
         self.tried_to_write(Err(error));
-        self.watch.published.abandon();
+        self.state_reader.published.abandon();
         for answer in batch.answers {
             let _ = answer.send(None);
         }
@@ -121,10 +122,10 @@ impl Batch {
         let Delivery { received_at, secret, notification, body } = delivery;
         draft.see(received_at, &secret, notification == Notification::Test);
         let delivered = match notification {
-            Notification::Test => Delivered { received_at, outcome: Outcome::Test, note: None, event: None },
+            Notification::Test => RecentDelivery { received_at, outcome: Outcome::Test, note: None, event: None },
             Notification::Ignored(reason) => {
                 self.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
-                Delivered { received_at, outcome: Outcome::Ignored(reason), note: None, event: None }
+                RecentDelivery { received_at, outcome: Outcome::Ignored(reason), note: None, event: None }
             }
             Notification::Event(event) => {
                 let (outcome, note) = match draft.consider(&event) {
@@ -137,7 +138,7 @@ impl Batch {
                     let (note, event) = (note.clone(), event.clone());
                     self.entries.push(Entry { seq: 0, recorded_at, shown_until, note, event });
                 }
-                Delivered { received_at, outcome, note, event: Some(event) }
+                RecentDelivery { received_at, outcome, note, event: Some(event) }
             }
         };
         self.deliveries.push(delivered);
@@ -163,7 +164,7 @@ fn name(note: Note) -> Option<&'static str> {
 }
 
 /// Says what a delivery was: loudly when an input changed, and when nobody could know of it.
-fn log(delivered: &Delivered) {
+fn log(delivered: &RecentDelivery) {
     let outcome = delivered.outcome.name();
     let note = delivered.note.as_deref();
     let reason = ignored(delivered.outcome).map(IgnoredReason::label);

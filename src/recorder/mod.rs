@@ -17,11 +17,11 @@
 //! end.
 
 mod batch;
-mod calendar;
-mod duties;
+mod retention_clock;
+mod housekeeping;
 mod published;
 mod restore;
-mod unsaved;
+mod dirty_inputs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ use std::{io, thread};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub use published::{Delivered, Readiness, View};
+pub use published::{Readiness, RecentDelivery, View};
 pub use restore::{Restored, restore};
 
 use crate::clock::{self, Stopwatch};
@@ -42,9 +42,9 @@ use crate::event::{Configured, IgnoredReason, InputId, Notification, Timestamp};
 use crate::journal::{self, Journal, JournalError};
 use crate::live::{Fold, Rules};
 use crate::metrics::Exporter;
-use calendar::Calendar;
+use dirty_inputs::DirtyInputs;
 use published::Published;
-use unsaved::Unsaved;
+use retention_clock::RetentionClock;
 
 /// An authenticated, well-formed delivery.
 #[derive(Debug, Clone)]
@@ -117,13 +117,13 @@ enum Message {
 pub struct Handle {
     queue: SyncSender<Message>,
     /// Holds one call at the most: whoever finds it there knows the recorder to look once more.
-    calls: SyncSender<()>,
-    watch: Watch,
+    wake_tx: SyncSender<()>,
+    state_reader: StateReader,
 }
 
 /// Read access to what the recorder has published.
 #[derive(Clone)]
-pub struct Watch {
+pub struct StateReader {
     published: Arc<Published>,
     readiness: Arc<Readiness>,
     folder: PathBuf,
@@ -147,7 +147,7 @@ impl Handle {
     /// Wakes the recorder, or lets it go on: it takes everything that is queued.
     pub fn wake(&self) {
         // It was called before and has not looked yet, or is gone.
-        let _ = self.calls.try_send(());
+        let _ = self.wake_tx.try_send(());
     }
 
     /// Changes the limits, after everything that is queued already.
@@ -167,20 +167,20 @@ impl Handle {
     }
 
     /// Read access.
-    pub fn watch(&self) -> &Watch {
-        &self.watch
+    pub fn state_reader(&self) -> &StateReader {
+        &self.state_reader
     }
 }
 
-impl Watch {
+impl StateReader {
     /// The state now. Nothing in it is ever taken back by a later view.
     pub fn view(&self) -> View {
         self.published.view(clock::now())
     }
 
     /// The newest deliveries, newest first, at the most `limit`.
-    pub fn newest_deliveries(&self, limit: usize) -> Vec<Delivered> {
-        self.published.newest_deliveries(limit)
+    pub fn recent_deliveries(&self, limit: usize) -> Vec<RecentDelivery> {
+        self.published.recent_deliveries(limit)
     }
 
     /// Whether notifications can be recorded.
@@ -213,20 +213,20 @@ pub struct Running {
 /// The thread could not be started.
 pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
     let (sender, queue) = sync_channel(queue_size);
-    let (call, calls) = sync_channel(1);
+    let (wake_tx, wake_rx) = sync_channel(1);
     let (tell_restored, restored) = oneshot::channel();
     let (tell_ended, ended) = oneshot::channel::<()>();
     let folder = journal.path().parent().map(PathBuf::from).unwrap_or_default();
-    let watch = Watch { published: Arc::default(), readiness: Arc::default(), folder };
-    let shared = watch.clone();
+    let state_reader = StateReader { published: Arc::default(), readiness: Arc::default(), folder };
+    let shared = state_reader.clone();
     let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
         let _told_at_the_end = tell_ended;
-        let recorder = Recorder::restored(journal, limits, (queue, calls), shared, metrics)?;
+        let recorder = Recorder::restored(journal, limits, (queue, wake_rx), shared, metrics)?;
         // Whoever waits may have given up.
         let _ = tell_restored.send(());
         recorder.run()
     })?;
-    Ok(Running { handle: Handle { queue: sender, calls: call, watch }, restored, ended, thread })
+    Ok(Running { handle: Handle { queue: sender, wake_tx, state_reader }, restored, ended, thread })
 }
 
 struct Recorder {
@@ -234,19 +234,19 @@ struct Recorder {
     fold: Fold,
     limits: Limits,
     queue: Receiver<Message>,
-    calls: Receiver<()>,
-    watch: Watch,
+    wake_rx: Receiver<()>,
+    state_reader: StateReader,
     metrics: Arc<Exporter>,
     /// What differs from the checkpoint.
-    unsaved: Unsaved,
+    dirty_inputs: DirtyInputs,
     since_checkpoint: Stopwatch,
-    since_duty: Stopwatch,
-    /// From one duty to the next.
+    since_task: Stopwatch,
+    /// From one task to the next.
     pause: Duration,
     since_expiry: Stopwatch,
     /// How far the search for silent inputs has come that is under way.
     searched_until: Option<InputId>,
-    calendar: Calendar,
+    retention_clock: RetentionClock,
     /// The newest event's `recorded_at`.
     recorded_until: Timestamp,
     finished: bool,

@@ -10,7 +10,7 @@ use crate::journal::Obstacle;
 use crate::live::{Changes, Fold, State};
 
 /// So many of the newest deliveries are remembered for people to look at.
-pub(super) const REMEMBERED_DELIVERIES: usize = 1000;
+pub(super) const MAX_RECENT_DELIVERIES: usize = 1000;
 
 /// A consistent state, and the time that it is of.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct View {
 
 /// A delivery and what became of it.
 #[derive(Debug, Clone)]
-pub struct Delivered {
+pub struct RecentDelivery {
     /// When it was received.
     pub received_at: Timestamp,
     /// What became of it.
@@ -54,15 +54,15 @@ struct Current {
     /// against what has been shown until then.
     frozen: bool,
     /// A view would have liked time to go on.
-    held_up: bool,
-    deliveries: VecDeque<Delivered>,
+    view_requested: bool,
+    deliveries: VecDeque<RecentDelivery>,
 }
 
 impl Published {
     pub(super) fn view(&self, now: Timestamp) -> View {
         let mut current = self.lock();
         if current.frozen {
-            current.held_up = true;
+            current.view_requested = true;
         } else {
             current.latest = current.latest.max(now);
         }
@@ -73,13 +73,13 @@ impl Published {
     /// Begins a change: returns the time up to which views have shown the state so far, and beyond
     /// which they show nothing until the change is published or abandoned. When the change does not
     /// care what was shown lately, this lets time go on to `now` first.
-    pub(super) fn freeze(&self, now: Timestamp, indifferent: bool) -> Timestamp {
+    pub(super) fn begin_change(&self, now: Timestamp, advance: bool) -> Timestamp {
         let mut current = self.lock();
-        if indifferent || current.held_up {
+        if advance || current.view_requested {
             current.latest = current.latest.max(now);
         }
         current.frozen = true;
-        current.held_up = false;
+        current.view_requested = false;
         current.latest
     }
 
@@ -92,14 +92,14 @@ impl Published {
         fold: &mut Fold,
         changes: Changes,
         journal_events: u64,
-        deliveries: impl Iterator<Item = Delivered>,
+        deliveries: impl Iterator<Item = RecentDelivery>,
     ) {
         let mut current = self.lock();
         current.state = None;
         fold.adopt(changes);
         current.show(fold.state(), journal_events);
         current.deliveries.extend(deliveries);
-        let surplus = current.deliveries.len().saturating_sub(REMEMBERED_DELIVERIES);
+        let surplus = current.deliveries.len().saturating_sub(MAX_RECENT_DELIVERIES);
         current.deliveries.drain(..surplus);
     }
 
@@ -109,7 +109,7 @@ impl Published {
     }
 
     /// Notes what was read from the journal: so many inputs, the newest deliveries, and from when on time goes.
-    pub(super) fn restored(&self, inputs: usize, newest: impl Iterator<Item = Delivered>, latest: Timestamp) {
+    pub(super) fn restored(&self, inputs: usize, newest: impl Iterator<Item = RecentDelivery>, latest: Timestamp) {
         let mut current = self.lock();
         current.restored_inputs = inputs;
         current.deliveries.extend(newest);
@@ -125,7 +125,7 @@ impl Published {
         self.lock().frozen = false;
     }
 
-    pub(super) fn newest_deliveries(&self, limit: usize) -> Vec<Delivered> {
+    pub(super) fn recent_deliveries(&self, limit: usize) -> Vec<RecentDelivery> {
         self.lock().deliveries.iter().rev().take(limit).cloned().collect()
     }
 

@@ -10,14 +10,14 @@ use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
 use crate::live::{Changes, Fold, Identities, Known, Rules, State, Totals};
 
-use super::unsaved::Unsaved;
+use super::dirty_inputs::DirtyInputs;
 
 /// About how large the state of an input is in its row, with the identities that it tells, in bytes.
 const STATE_SIZE: usize = 600;
 
 /// What the checkpoint keeps of all inputs together.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct CheckpointState {
     /// The rules of its time: what came after it was folded by the same ones.
     reconnect_window: Duration,
     /// When it was written.
@@ -41,7 +41,7 @@ pub struct Restored {
     /// How many events came after the checkpoint.
     pub replayed: u64,
     /// The inputs that they were about.
-    pub(super) unsaved: Unsaved,
+    pub(super) dirty_inputs: DirtyInputs,
 }
 
 /// Reads the journal's state. What came after the checkpoint is folded by the checkpoint's rules,
@@ -53,7 +53,7 @@ pub struct Restored {
 pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
     let checkpoint = journal.checkpoint()?;
     let position = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
-    let kept: Option<Kept> =
+    let kept: Option<CheckpointState> =
         checkpoint.map(|checkpoint| parsed(journal, "the checkpoint", &checkpoint.state)).transpose()?;
     let mut fold = Fold::new(rules);
     let (mut recorded_until, mut counted_until, mut forgotten) = (Timestamp::EPOCH, position, Vec::new());
@@ -69,8 +69,8 @@ pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError
         fold.restore_deliveries(parsed(journal, "the row of deliveries", &deliveries)?);
     }
     let gone: HashMap<InputId, u64> = forgotten.iter().copied().collect();
-    let (mut replayed, mut unsaved) = (0, Unsaved::default());
-    unsaved.restore_gone(forgotten);
+    let (mut replayed, mut dirty_inputs) = (0, DirtyInputs::default());
+    dirty_inputs.restore_gone(forgotten);
     journal.replay(position, |entry| {
         recorded_until = recorded_until.max(entry.recorded_at);
         let (input_id, seq) = (entry.event.input_id, entry.seq);
@@ -79,9 +79,9 @@ pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError
         }
         fold.replay(&entry.event, entry.shown_until, seq > counted_until);
         replayed += 1;
-        unsaved.change(input_id, seq);
+        dirty_inputs.change(input_id, seq);
     })?;
-    Ok(Restored { fold, recorded_until, replayed, unsaved })
+    Ok(Restored { fold, recorded_until, replayed, dirty_inputs })
 }
 
 fn parsed<T: DeserializeOwned>(journal: &Journal, row: &str, state: &str) -> Result<T, JournalError> {
@@ -107,7 +107,7 @@ pub(super) fn checkpoint(
     recorded_until: Timestamp,
     forgotten: Vec<(InputId, u64)>,
 ) -> Checkpoint {
-    let kept = Kept {
+    let kept = CheckpointState {
         reconnect_window: state.rules().reconnect_window,
         recorded_until,
         counted_until,

@@ -1,6 +1,6 @@
 //! The recorder on a real journal.
 
-mod duties;
+mod housekeeping;
 
 use std::fs;
 use std::path::Path;
@@ -72,12 +72,13 @@ fn whoever_is_answered_finds_the_event_in_the_journal_and_in_the_view() {
     let ignored = IgnoredReason::NoData;
     assert_eq!(submit(&running, Notification::Ignored(ignored)), Some(Outcome::Ignored(ignored)));
     assert_eq!(Journal::open_to_read(folder.path()).unwrap().events(), 1);
-    let view = running.handle.watch().view();
+    let view = running.handle.state_reader().view();
     assert_eq!((view.journal_events, view.state.inputs().len()), (1, 1));
     let deliveries = view.state.deliveries();
     assert!(deliveries.last_test.is_some() && deliveries.last >= deliveries.last_test);
     assert_eq!(deliveries.by_secret.keys().collect::<Vec<_>>(), ["default"]);
-    let outcomes: Vec<_> = running.handle.watch().newest_deliveries(3).iter().map(|newest| newest.outcome).collect();
+    let outcomes: Vec<_> =
+        running.handle.state_reader().recent_deliveries(3).iter().map(|newest| newest.outcome).collect();
     assert_eq!(outcomes, [Outcome::Ignored(ignored), Outcome::Test, Outcome::Duplicate]);
     finish(running);
 }
@@ -93,7 +94,7 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
     }
     // No event, and seen all the same.
     submit(&running, Notification::Test).unwrap();
-    let before = running.handle.watch().view();
+    let before = running.handle.state_reader().view();
     // What a crash leaves: the files as they are now.
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), crashed.path().join(entry.file_name())).unwrap();
@@ -103,12 +104,12 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
         let restored = restore(&Journal::open_to_read(folder).unwrap(), limits().rules).unwrap();
         assert_eq!(restored.replayed, replayed);
         let running = recorder(folder);
-        let view = running.handle.watch().view();
+        let view = running.handle.state_reader().view();
         assert_eq!(view.state.inputs(), before.state.inputs());
         assert_eq!(view.state.totals(), before.state.totals());
         assert_eq!(view.state.deliveries(), before.state.deliveries());
         assert_eq!((view.restored_inputs, view.journal_events), (9, 18));
-        assert_eq!(running.handle.watch().newest_deliveries(100).len(), 18);
+        assert_eq!(running.handle.state_reader().recent_deliveries(100).len(), 18);
         finish(running);
     }
 }
@@ -120,10 +121,10 @@ fn a_backlog_counts_as_it_was_unless_somebody_has_seen_more_of_it_meanwhile() {
         let running = recorder(folder.path());
         submit(&running, event(1, EventKind::Connected, 5000)).unwrap();
         if looked {
-            running.handle.watch().view();
+            running.handle.state_reader().view();
         }
         submit(&running, event(1, EventKind::Disconnected, 4000)).unwrap();
-        let view = running.handle.watch().view();
+        let view = running.handle.state_reader().view();
         finish(running);
         view.state.inputs().values().map(|known| known.input.connected_time(view.as_of).as_secs()).sum::<u64>()
     };
@@ -175,13 +176,13 @@ proptest! {
     ) {
         let published = Published::default();
         let (mut frozen_at, mut latest) = (None, Timestamp::EPOCH);
-        for (step, nanos, indifferent) in steps {
+        for (step, nanos, advance) in steps {
             let now = Timestamp::from_nanos(nanos);
             match step {
                 0 if frozen_at.is_none() => {
-                    let shown_until = published.freeze(now, indifferent);
+                    let shown_until = published.begin_change(now, advance);
                     prop_assert!(shown_until >= latest);
-                    prop_assert!(!indifferent || shown_until >= now);
+                    prop_assert!(!advance || shown_until >= now);
                     frozen_at = Some(shown_until);
                 }
                 1 => {

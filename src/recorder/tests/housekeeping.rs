@@ -1,7 +1,7 @@
 //! What a recorder does between batches, done by hand.
 
 use super::*;
-use crate::recorder::unsaved::Slice;
+use crate::recorder::dirty_inputs::Slice;
 
 fn record(recorder: &mut Recorder, notification: Notification) {
     recorder.record(vec![(delivery(notification), oneshot::channel().0)]);
@@ -10,9 +10,9 @@ fn record(recorder: &mut Recorder, notification: Notification) {
 /// A recorder that nobody runs, on a new journal.
 fn idle_recorder(folder: &Path, limits: Limits) -> Recorder {
     let journal = Journal::open(folder).unwrap();
-    let watch = Watch { published: Arc::default(), readiness: Arc::default(), folder: folder.into() };
+    let state_reader = StateReader { published: Arc::default(), readiness: Arc::default(), folder: folder.into() };
     let metrics = Arc::new(Exporter::new(clock::now(), false, LabelValues { outcomes: &[], rejections: &[] }));
-    Recorder::restored(journal, limits, (sync_channel(1).1, sync_channel(1).1), watch, metrics).unwrap()
+    Recorder::restored(journal, limits, (sync_channel(1).1, sync_channel(1).1), state_reader, metrics).unwrap()
 }
 
 #[test]
@@ -64,31 +64,31 @@ fn with_five_inputs(folder: &Path) -> Recorder {
 
 /// The next slice of two inputs.
 fn small_slice(recorder: &Recorder) -> Slice {
-    recorder.unsaved.next_slice(2, |_| 1)
+    recorder.dirty_inputs.next_slice(2, |_| 1)
 }
 
 #[test]
 fn a_change_of_rules_is_saved_with_everything_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = with_five_inputs(folder.path());
-    recorder.unsaved.begin_round();
+    recorder.dirty_inputs.begin_checkpoint();
     recorder.save(small_slice(&recorder)).unwrap();
-    assert_eq!(small_slice(&recorder), Slice::Round(2));
-    recorder.unsaved.change_rules();
+    assert_eq!(small_slice(&recorder), Slice::Partial(2));
+    recorder.dirty_inputs.change_rules();
     assert_eq!(small_slice(&recorder), Slice::Everything);
     recorder.save(small_slice(&recorder)).unwrap();
-    assert!(recorder.unsaved.is_empty() && !recorder.unsaved.round_under_way());
+    assert!(recorder.dirty_inputs.is_empty() && !recorder.dirty_inputs.checkpoint_in_progress());
 }
 
 #[test]
 fn a_slice_is_as_small_as_it_may_be_and_has_one_input_at_least() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = with_five_inputs(folder.path());
-    let slice = |recorder: &Recorder, limit| recorder.unsaved.next_slice(limit, |_| 10);
-    assert_eq!(slice(&recorder, 100), Slice::Round(0), "no checkpoint was begun");
-    recorder.unsaved.begin_round();
+    let slice = |recorder: &Recorder, limit| recorder.dirty_inputs.next_slice(limit, |_| 10);
+    assert_eq!(slice(&recorder, 100), Slice::Partial(0), "no checkpoint was begun");
+    recorder.dirty_inputs.begin_checkpoint();
     for (limit, count) in [(0, 1), (10, 1), (29, 2), (30, 3), (1000, 5)] {
-        assert_eq!(slice(&recorder, limit), Slice::Round(count), "{limit}");
+        assert_eq!(slice(&recorder, limit), Slice::Partial(count), "{limit}");
     }
 }
 
@@ -98,7 +98,7 @@ fn a_reload_that_changes_no_rules_leaves_the_checkpoint_for_its_time() {
     let mut recorder = idle_recorder(folder.path(), limits());
     record(&mut recorder, event(1, EventKind::Connected, 30));
     recorder.adopt(Limits { retention: Duration::from_secs(60), ..limits() });
-    assert!(!recorder.unsaved.is_empty());
+    assert!(!recorder.dirty_inputs.is_empty());
 }
 
 #[test]
@@ -108,10 +108,10 @@ fn a_clock_that_has_jumped_ahead_makes_nothing_old() {
     let mut recorder = idle_recorder(folder.path(), Limits { retention: moment, forget_after: moment, ..limits() });
     record(&mut recorder, event(1, EventKind::Disconnected, 30));
     recorder.save_checkpoint().unwrap();
-    // To a calendar of an hour ago it is as if the clock had jumped to now.
-    recorder.calendar = Calendar::new(clock::now().minus(Duration::from_secs(3600)));
+    // To a retention_clock of an hour ago it is as if the clock had jumped to now.
+    recorder.retention_clock = RetentionClock::new(clock::now().minus(Duration::from_secs(3600)));
     assert_eq!((recorder.expire().unwrap(), recorder.forget_silent_inputs()), (0, 0));
-    recorder.calendar = Calendar::new(clock::now());
+    recorder.retention_clock = RetentionClock::new(clock::now());
     assert_eq!((recorder.expire().unwrap(), recorder.forget_silent_inputs()), (1, 1));
 }
 
@@ -161,12 +161,12 @@ fn a_checkpoint_names_few_of_the_many_that_are_forgotten_while_others_change() {
     while recorder.fold.state().inputs().len() > 1 {
         record(&mut recorder, numbered(3000, EventKind::Connected, 0));
         recorder.pause = Duration::ZERO;
-        if recorder.unsaved.round_under_way() {
-            recorder.do_duties();
+        if recorder.dirty_inputs.checkpoint_in_progress() {
+            recorder.run_due_task();
         } else {
             recorder.forget_silent_inputs();
         }
-        most = most.max(recorder.unsaved.gone_count());
+        most = most.max(recorder.dirty_inputs.gone_count());
         check_crash(folder.path(), &recorder);
     }
     assert_eq!(most, 500);
@@ -176,11 +176,11 @@ fn a_checkpoint_names_few_of_the_many_that_are_forgotten_while_others_change() {
 fn nothing_waits_longer_for_the_next_probe_of_a_failing_journal_because_the_last_one_took_long() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = idle_recorder(folder.path(), limits());
-    recorder.do_duties();
+    recorder.run_due_task();
     assert!(!recorder.pause.is_zero());
-    recorder.watch.readiness.set_obstacle(Some(journal::Obstacle::Held));
+    recorder.state_reader.readiness.set_obstacle(Some(journal::Obstacle::Held));
     recorder.pause = Duration::ZERO;
-    recorder.do_duties();
+    recorder.run_due_task();
     assert_eq!(recorder.pause, Duration::ZERO);
 }
 
@@ -203,13 +203,13 @@ proptest! {
         let mut recorder = idle_recorder(folder.path(), limits());
         for (step, input, seconds_ago) in steps {
             match step {
-                0 => recorder.unsaved.begin_round(),
-                1..4 => recorder.save(recorder.unsaved.next_slice(1, |_| 1)).unwrap(),
+                0 => recorder.dirty_inputs.begin_checkpoint(),
+                1..4 => recorder.save(recorder.dirty_inputs.next_slice(1, |_| 1)).unwrap(),
                 4 => recorder.save_checkpoint().unwrap(),
                 5 | 6 => {
                     recorder.limits.forget_after = Duration::from_secs(seconds_ago.max(1));
                     recorder.forget_silent_inputs();
-                    recorder.save(recorder.unsaved.next_slice(1, |_| 1)).unwrap();
+                    recorder.save(recorder.dirty_inputs.next_slice(1, |_| 1)).unwrap();
                 }
                 _ => {
                     let kind = if step % 2 == 0 { EventKind::Connected } else { EventKind::Disconnected };

@@ -17,16 +17,16 @@ use crate::event::InputId;
 
 /// Inputs whose rows are not up to date.
 #[derive(Debug, Default)]
-pub(super) struct Unsaved {
-    /// Those that changed, but for those of the round. In order: neighbours share pages of the journal, and a sort
+pub(super) struct DirtyInputs {
+    /// Those that changed, but for those of the in_progress. In order: neighbours share pages of the journal, and a sort
     /// of a million would hold everybody.
     changed: BTreeSet<InputId>,
     /// The number of the first event that the row of any of them lacks.
     lacking_from: Option<u64>,
     /// What is left of the checkpoint that is being written.
-    round: BTreeSet<InputId>,
-    /// Up to this event the rows of the round have everything.
-    round_position: u64,
+    in_progress: BTreeSet<InputId>,
+    /// Up to this event the rows of the in_progress have everything.
+    in_progress_position: u64,
     /// Those whose rows are to go.
     forgotten: Vec<InputId>,
     /// Those that are gone, each with the number of the newest event of all at that time.
@@ -39,19 +39,19 @@ pub(super) struct Unsaved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slice {
     /// So many inputs of the checkpoint that is being written.
-    Round(usize),
+    Partial(usize),
     /// All that is not saved.
     Everything,
 }
 
-impl Unsaved {
+impl DirtyInputs {
     pub(super) fn is_empty(&self) -> bool {
-        self.changed.is_empty() && self.round.is_empty() && self.forgotten.is_empty() && !self.indivisible
+        self.changed.is_empty() && self.in_progress.is_empty() && self.forgotten.is_empty() && !self.indivisible
     }
 
     /// Notes that the event with this number, the newest of all, changed an input.
     pub(super) fn change(&mut self, input_id: InputId, seq: u64) {
-        if !self.round.contains(&input_id) && self.changed.insert(input_id) {
+        if !self.in_progress.contains(&input_id) && self.changed.insert(input_id) {
             self.lacking_from.get_or_insert(seq);
         }
     }
@@ -73,18 +73,18 @@ impl Unsaved {
     }
 
     /// Begins a checkpoint of what differs now, when the one before is finished.
-    pub(super) fn begin_round(&mut self) {
-        if self.round.is_empty()
+    pub(super) fn begin_checkpoint(&mut self) {
+        if self.in_progress.is_empty()
             && let Some(first) = self.lacking_from.take()
         {
-            self.round_position = first - 1;
-            std::mem::swap(&mut self.round, &mut self.changed);
+            self.in_progress_position = first - 1;
+            std::mem::swap(&mut self.in_progress, &mut self.changed);
         }
     }
 
     /// Whether a checkpoint was begun and not finished.
-    pub(super) fn round_under_way(&self) -> bool {
-        !self.round.is_empty()
+    pub(super) fn checkpoint_in_progress(&self) -> bool {
+        !self.in_progress.is_empty()
     }
 
     /// The next part of the checkpoint that was begun: one input, and more as long as all of them are no larger
@@ -93,21 +93,21 @@ impl Unsaved {
         if self.indivisible {
             return Slice::Everything;
         }
-        let sizes = self.round.iter().scan(0, |sum, input_id| {
+        let sizes = self.in_progress.iter().scan(0, |sum, input_id| {
             *sum += size(input_id);
             Some(*sum)
         });
         let fitting = sizes.take_while(|sum| *sum <= limit).count();
-        Slice::Round(fitting.max(1).min(self.round.len()))
+        Slice::Partial(fitting.max(1).min(self.in_progress.len()))
     }
 
     /// The changed inputs of a slice.
     pub(super) fn changed(&self, slice: Slice) -> impl Iterator<Item = InputId> {
         let (of_round, others) = match slice {
-            Slice::Round(count) => (count, None),
-            Slice::Everything => (self.round.len(), Some(&self.changed)),
+            Slice::Partial(count) => (count, None),
+            Slice::Everything => (self.in_progress.len(), Some(&self.changed)),
         };
-        self.round.iter().take(of_round).chain(others.into_iter().flatten()).copied()
+        self.in_progress.iter().take(of_round).chain(others.into_iter().flatten()).copied()
     }
 
     /// The inputs whose rows go with the next slice.
@@ -129,8 +129,8 @@ impl Unsaved {
     /// Up to this event every row has everything, once the slice is saved.
     pub(super) fn position_after(&self, slice: Slice, last_seq: u64) -> u64 {
         match slice {
-            Slice::Round(count) if count < self.round.len() => self.round_position,
-            Slice::Round(_) => self.lacking_from.map_or(last_seq, |first| first - 1),
+            Slice::Partial(count) if count < self.in_progress.len() => self.in_progress_position,
+            Slice::Partial(_) => self.lacking_from.map_or(last_seq, |first| first - 1),
             Slice::Everything => last_seq,
         }
     }
@@ -139,9 +139,9 @@ impl Unsaved {
     pub(super) fn saved(&mut self, slice: Slice, position: u64) {
         let gone = self.gone(position);
         match slice {
-            Slice::Round(count) => {
+            Slice::Partial(count) => {
                 for _ in 0..count {
-                    self.round.pop_first();
+                    self.in_progress.pop_first();
                 }
                 self.forgotten.clear();
             }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use super::calendar::Calendar;
-use super::published::REMEMBERED_DELIVERIES;
+use super::dirty_inputs::Slice;
+use super::published::MAX_RECENT_DELIVERIES;
 use super::restore::{Restored, checkpoint, input_row, restore, row_size};
-use super::unsaved::Slice;
-use super::{Delivered, Limits, Message, Outcome, Recorder, Watch};
+use super::retention_clock::RetentionClock;
+use super::{Limits, Message, Outcome, RecentDelivery, Recorder, StateReader};
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
 use crate::journal::{Entry, Journal, JournalError, Obstacle};
@@ -27,7 +27,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// So much is saved of a checkpoint at once, in bytes: a notification waits no longer than that takes.
 const SAVED_AT_ONCE: usize = 64 << 10;
-/// Between two duties notifications have so many times the time that a duty took: or they would pile up over a whole
+/// Between two housekeeping notifications have so many times the time that a task took: or they would pile up over a whole
 /// checkpoint, and over all that expires.
 const PAUSE: u32 = 4;
 /// So many events are deleted at once: a notification waits no longer than that takes.
@@ -42,27 +42,27 @@ impl Recorder {
     pub(super) fn restored(
         mut journal: Journal,
         limits: Limits,
-        (queue, calls): (Receiver<Message>, Receiver<()>),
-        watch: Watch,
+        (queue, wake_rx): (Receiver<Message>, Receiver<()>),
+        state_reader: StateReader,
         metrics: Arc<Exporter>,
     ) -> Result<Self, JournalError> {
         let stopwatch = Stopwatch::start();
-        let Restored { fold, recorded_until, replayed, unsaved } = restore(&journal, limits.rules)?;
-        let newest = journal.newest(REMEMBERED_DELIVERIES as u64)?.into_iter().map(delivered);
+        let Restored { fold, recorded_until, replayed, dirty_inputs } = restore(&journal, limits.rules)?;
+        let newest = journal.newest(MAX_RECENT_DELIVERIES as u64)?.into_iter().map(delivered);
         let (events, inputs) = (journal.events(), fold.state().inputs().len());
         // It is whole: from here on it is ours to write.
         journal.settle()?;
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
-        watch.published.restored(inputs, newest, plausible(recorded_until));
+        state_reader.published.restored(inputs, newest, plausible(recorded_until));
         let mut recorder = Self {
-            unsaved,
+            dirty_inputs,
             since_checkpoint: Stopwatch::start(),
-            since_duty: Stopwatch::start(),
+            since_task: Stopwatch::start(),
             pause: Duration::ZERO,
             since_expiry: Stopwatch::start(),
             searched_until: None,
-            calendar: Calendar::new(clock::now()),
+            retention_clock: RetentionClock::new(clock::now()),
             recorded_until,
             finished: false,
             unsynced: None,
@@ -70,29 +70,29 @@ impl Recorder {
             fold,
             limits: limits.clone(),
             queue,
-            calls,
-            watch,
+            wake_rx,
+            state_reader,
             metrics,
         };
         recorder.adopt(limits);
         if events == 0 {
             // The first checkpoint of all keeps the rules that the first events are folded by.
-            recorder.unsaved.change_rules();
+            recorder.dirty_inputs.change_rules();
             let saved = recorder.save_checkpoint();
             recorder.tried_to_write(saved);
         }
-        recorder.watch.readiness.set_restored();
+        recorder.state_reader.readiness.set_restored();
         Ok(recorder)
     }
 
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let mut more_waits = false;
         while !self.finished && self.unsynced.is_none() {
-            let pause = if more_waits { Duration::ZERO } else { self.until_next_duty() };
-            let called = self.calls.recv_timeout(pause);
+            let pause = if more_waits { Duration::ZERO } else { self.until_next_task() };
+            let woken = self.wake_rx.recv_timeout(pause);
             more_waits = self.take();
-            self.do_duties();
-            if called == Err(RecvTimeoutError::Disconnected) && !more_waits {
+            self.run_due_task();
+            if woken == Err(RecvTimeoutError::Disconnected) && !more_waits {
                 break;
             }
         }
@@ -102,40 +102,40 @@ impl Recorder {
         }
     }
 
-    fn until_next_duty(&self) -> Duration {
+    fn until_next_task(&self) -> Duration {
         let left = |interval: Duration, since: &Stopwatch| interval.saturating_sub(since.elapsed());
-        let checkpoint = if self.watch.readiness.journal_failing() {
+        let checkpoint = if self.state_reader.readiness.journal_failing() {
             Some(left(PROBE_INTERVAL, &self.since_checkpoint))
-        } else if self.unsaved.round_under_way() {
+        } else if self.dirty_inputs.checkpoint_in_progress() {
             Some(Duration::ZERO)
         } else {
-            (!self.unsaved.is_empty()).then(|| left(CHECKPOINT_INTERVAL, &self.since_checkpoint))
+            (!self.dirty_inputs.is_empty()).then(|| left(CHECKPOINT_INTERVAL, &self.since_checkpoint))
         };
         let expiry = left(EXPIRY_INTERVAL, &self.since_expiry);
-        checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).max(left(self.pause, &self.since_duty))
+        checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).max(left(self.pause, &self.since_task))
     }
 
-    pub(super) fn do_duties(&mut self) {
+    pub(super) fn run_due_task(&mut self) {
         if self.unsynced.is_some() {
             return;
         }
-        if self.since_duty.elapsed() >= self.pause {
+        if self.since_task.elapsed() >= self.pause {
             let stopwatch = Stopwatch::start();
-            let duty = self.do_most_urgent_duty();
+            let task = self.run_most_urgent_task();
             let took = stopwatch.elapsed();
-            if let Some(duty) = duty {
-                tracing::debug!(duty, seconds = took.as_secs_f64(), "duty done");
+            if let Some(task) = task {
+                tracing::debug!(task, seconds = took.as_secs_f64(), "task done");
             }
             // A probe may wait long for a journal that others hold, and no notification is recorded meanwhile.
-            let failing = self.watch.readiness.journal_failing();
+            let failing = self.state_reader.readiness.journal_failing();
             self.pause = if failing { Duration::ZERO } else { took * PAUSE };
-            self.since_duty = Stopwatch::start();
+            self.since_task = Stopwatch::start();
         }
     }
 
     /// Returns what was done, if anything.
-    fn do_most_urgent_duty(&mut self) -> Option<&'static str> {
-        let failing = self.watch.readiness.journal_failing();
+    fn run_most_urgent_task(&mut self) -> Option<&'static str> {
+        let failing = self.state_reader.readiness.journal_failing();
         if self.transfer_long_log() {
             Some("transfer")
         } else if failing && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
@@ -143,12 +143,12 @@ impl Recorder {
             let probed = self.journal.probe();
             self.tried_to_write(probed);
             Some("probe")
-        } else if self.unsaved.round_under_way() && !failing {
+        } else if self.dirty_inputs.checkpoint_in_progress() && !failing {
             self.save_next_slice();
             Some("checkpoint")
-        } else if !self.unsaved.is_empty() && !failing && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+        } else if !self.dirty_inputs.is_empty() && !failing && self.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
-            self.unsaved.begin_round();
+            self.dirty_inputs.begin_checkpoint();
             self.save_next_slice();
             Some("checkpoint")
         } else if self.since_expiry.elapsed() >= EXPIRY_INTERVAL {
@@ -191,7 +191,7 @@ impl Recorder {
     }
 
     fn save_next_slice(&mut self) {
-        let slice = self.unsaved.next_slice(SAVED_AT_ONCE, |input_id| row_size(&self.fold, input_id));
+        let slice = self.dirty_inputs.next_slice(SAVED_AT_ONCE, |input_id| row_size(&self.fold, input_id));
         let saved = self.save(slice);
         self.tried_to_write(saved);
     }
@@ -199,24 +199,24 @@ impl Recorder {
     /// Moves the checkpoint on to now, in one go.
     pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
         self.since_checkpoint = Stopwatch::start();
-        if self.unsaved.is_empty() { Ok(()) } else { self.save(Slice::Everything) }
+        if self.dirty_inputs.is_empty() { Ok(()) } else { self.save(Slice::Everything) }
     }
 
     pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
-        let recorded_until = self.recorded_until.max(self.watch.published.latest());
+        let recorded_until = self.recorded_until.max(self.state_reader.published.latest());
         let (fold, counted_until) = (&self.fold, self.journal.last_seq());
-        let position = self.unsaved.position_after(slice, counted_until);
-        let gone = self.unsaved.gone(position);
+        let position = self.dirty_inputs.position_after(slice, counted_until);
+        let gone = self.dirty_inputs.gone(position);
         let checkpoint = checkpoint(fold.state(), position, counted_until, recorded_until, gone);
-        let rows = self.unsaved.changed(slice).filter_map(|input_id| input_row(fold, input_id));
-        self.journal.save_checkpoint(&checkpoint, rows, self.unsaved.forgotten())?;
-        self.unsaved.saved(slice, position);
+        let rows = self.dirty_inputs.changed(slice).filter_map(|input_id| input_row(fold, input_id));
+        self.journal.save_checkpoint(&checkpoint, rows, self.dirty_inputs.forgotten())?;
+        self.dirty_inputs.saved(slice, position);
         Ok(())
     }
 
     /// Deletes some of the events past their retention; returns how many.
     pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
-        let expired = self.journal.expire(self.calendar.today().minus(self.limits.retention), EXPIRED_AT_ONCE)?;
+        let expired = self.journal.expire(self.retention_clock.now().minus(self.limits.retention), EXPIRED_AT_ONCE)?;
         if expired > 0 {
             tracing::debug!(expired, "old events deleted");
             self.republish();
@@ -230,20 +230,20 @@ impl Recorder {
             self.searched_until = None;
             return 0;
         }
-        let shown_until = self.watch.published.freeze(clock::now(), true);
-        let horizon = self.calendar.today().minus(self.limits.forget_after);
+        let shown_until = self.state_reader.published.begin_change(clock::now(), true);
+        let horizon = self.retention_clock.now().minus(self.limits.forget_after);
         let search = self.fold.forget_silent_since(horizon, shown_until, self.searched_until, SEARCHED_AT_ONCE);
         self.searched_until = search.looked_until;
         let count = search.forgotten.len();
         if count > 0 {
             self.metrics.inputs_expired(count);
             search.forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
-            self.unsaved.forget(search.forgotten, self.journal.last_seq());
+            self.dirty_inputs.forget(search.forgotten, self.journal.last_seq());
             // Before it is seen, so that no crash brings them back; and before there are more, so that few rows go at
             // once.
             self.save_next_slice();
-            if self.unsaved.gone_count() >= NAMED_GONE {
-                self.unsaved.begin_round();
+            if self.dirty_inputs.gone_count() >= NAMED_GONE {
+                self.dirty_inputs.begin_checkpoint();
             }
         }
         self.republish();
@@ -251,14 +251,14 @@ impl Recorder {
     }
 
     pub(super) fn adopt(&mut self, limits: Limits) {
-        let shown_until = self.watch.published.freeze(clock::now(), true);
+        let shown_until = self.state_reader.published.begin_change(clock::now(), true);
         let rules_changed = limits.rules != self.fold.state().rules();
         if rules_changed {
             let settled = self.fold.set_rules(limits.rules, shown_until);
             // Their rows lack nothing of the journal's, but what is saved at once below.
             let next = self.journal.last_seq() + 1;
-            settled.into_iter().for_each(|input_id| self.unsaved.change(input_id, next));
-            self.unsaved.change_rules();
+            settled.into_iter().for_each(|input_id| self.dirty_inputs.change(input_id, next));
+            self.dirty_inputs.change_rules();
         }
         self.fold.configure(limits.configured.clone());
         self.fold.keep_secrets(limits.secrets.clone());
@@ -272,12 +272,12 @@ impl Recorder {
     }
 
     fn republish(&self) {
-        self.watch.published.publish(self.fold.state(), self.journal.events());
+        self.state_reader.published.publish(self.fold.state(), self.journal.events());
     }
 
     /// Notes whether the journal could be written, and says so when that changed.
     pub(super) fn tried_to_write(&mut self, tried: Result<(), JournalError>) {
-        let readiness = self.watch.readiness.clone();
+        let readiness = self.state_reader.readiness.clone();
         let failing_before = readiness.journal_failing();
         readiness.set_obstacle(tried.as_ref().err().map(JournalError::obstacle));
         match tried {
@@ -308,7 +308,7 @@ fn plausible(recorded_until: Timestamp) -> Timestamp {
     recorded_until.max(now)
 }
 
-fn delivered(entry: Entry) -> Delivered {
+fn delivered(entry: Entry) -> RecentDelivery {
     let Entry { note, event, .. } = entry;
-    Delivered { received_at: event.received_at, outcome: Outcome::Recorded, note, event: Some(event) }
+    RecentDelivery { received_at: event.received_at, outcome: Outcome::Recorded, note, event: Some(event) }
 }

@@ -156,7 +156,7 @@ impl Journal {
     }
 
     /// Makes a batch durable: all of it or nothing. Entries get their numbers here. What is kept of all
-    /// deliveries, [`Journal::deliveries`], is replaced by what is given.
+    /// deliveries, [`Journal::last_seen`], is replaced by what is given.
     ///
     /// # Errors
     ///
@@ -193,7 +193,7 @@ impl Journal {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn deliveries(&self) -> Result<Option<String>, JournalError> {
+    pub fn last_seen(&self) -> Result<Option<String>, JournalError> {
         let read = || {
             // A journal that is only read may be older than the table.
             let there = self.connection.table_exists(None, "deliveries")?;

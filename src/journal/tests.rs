@@ -148,14 +148,14 @@ fn the_newest_unrecognized_bodies_are_kept() {
 fn what_is_kept_of_deliveries_is_durable_with_their_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    assert_eq!(journal.deliveries().unwrap(), None);
+    assert_eq!(journal.last_seen().unwrap(), None);
     for kept in ["a", "b"] {
         journal.append(&mut [], &[], Some(kept)).unwrap();
-        let read = Journal::open_to_read(folder.path()).unwrap().deliveries().unwrap();
+        let read = Journal::open_to_read(folder.path()).unwrap().last_seen().unwrap();
         assert_eq!(read.as_deref(), Some(kept));
     }
     journal.append(&mut [entry(1)], &[], None).unwrap();
-    assert_eq!(journal.deliveries().unwrap().as_deref(), Some("b"));
+    assert_eq!(journal.last_seen().unwrap().as_deref(), Some("b"));
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn what_the_first_version_kept_of_deliveries_with_the_checkpoint_is_found_and_re
         let connection = &mut Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
         schema::migrate(connection, 0, &schema::MIGRATIONS[..1]).unwrap();
         connection.execute("INSERT INTO checkpoint VALUES (1, 1, ?1)", [state]).unwrap();
-        assert_eq!(Journal::open_to_read(folder.path()).unwrap().deliveries().unwrap(), None);
-        assert_eq!(Journal::open(folder.path()).unwrap().deliveries().unwrap().as_deref(), kept, "{state}");
+        assert_eq!(Journal::open_to_read(folder.path()).unwrap().last_seen().unwrap(), None);
+        assert_eq!(Journal::open(folder.path()).unwrap().last_seen().unwrap().as_deref(), kept, "{state}");
     }
 }
 

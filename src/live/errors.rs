@@ -1,6 +1,6 @@
 //! The errors of one live input.
 
-use super::memory::Identity;
+use super::dedup::Identity;
 use crate::event::{ErrorClass, ErrorCode, Timestamp};
 
 /// Errored events by class. Only what happened takes memory, because most inputs know one or two kinds of error.
@@ -54,14 +54,14 @@ impl Errors {
     }
 
     /// Whether this is the newest of its class.
-    pub(super) fn tells(&self, code: &ErrorCode, updated_at: Timestamp) -> bool {
+    pub(super) fn is_latest(&self, code: &ErrorCode, updated_at: Timestamp) -> bool {
         let class = code.class();
         let is_newest = |counted: &Counted| counted.class == class && counted.last == updated_at;
         self.counted.iter().any(is_newest) && self.last_code(class) == code.as_str()
     }
 
     /// The newest of each class.
-    pub(super) fn told(&self) -> impl Iterator<Item = Identity> {
+    pub(super) fn latest_events(&self) -> impl Iterator<Item = Identity> {
         let identity = |&Counted { class, last, .. }: &_| Identity::of_error(class, self.last_code(class), last);
         self.counted.iter().map(identity)
     }
@@ -73,7 +73,7 @@ impl Errors {
         let last = known.ok().map(|position| (self.counted[position].last, self.last_code(class)));
         let this = Some((updated_at, code.as_str()));
         let is_newest = this >= last;
-        let untold = last.min(this).map(|(at, code)| Identity::of_error(class, code, at));
+        let displaced = last.min(this).map(|(at, code)| Identity::of_error(class, code, at));
         match known {
             Ok(position) => {
                 let counted = &mut self.counted[position];
@@ -90,7 +90,7 @@ impl Errors {
         if class == ErrorClass::Other && is_newest {
             self.last_other_code = code.clone().into();
         }
-        untold
+        displaced
     }
 
     /// The code of the newest one of a class that was counted, as Cloudflare sent it.

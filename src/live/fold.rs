@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::memory::{Identity, Recall};
-use super::{Deliveries, Identities, Input, Known, Rules, State, Totals};
+use super::dedup::{Identity, Lookup};
+use super::{Input, InputEntry, LastSeen, Rules, SeenEvents, State, Totals};
 use crate::event::{Configured, Event, IgnoredReason, InputId, Timestamp};
 
 /// What became of an event.
@@ -70,14 +70,14 @@ pub struct Draft<'a> {
 pub struct Changes {
     inputs: BTreeMap<InputId, Changed>,
     totals: Arc<Totals>,
-    deliveries: Arc<Deliveries>,
+    deliveries: Arc<LastSeen>,
 }
 
 /// A changed input, and the events that are to be remembered beside it.
 #[derive(Debug)]
 struct Changed {
     input: Input,
-    untold: Vec<Identity>,
+    displaced: Vec<Identity>,
 }
 
 impl Fold {
@@ -100,14 +100,14 @@ impl Fold {
 
     /// Makes a durable batch the current state. What nobody else has a clone of is changed where it is.
     pub fn adopt(&mut self, changes: Changes) {
-        for (input_id, Changed { input, untold }) in changes.inputs {
+        for (input_id, Changed { input, displaced }) in changes.inputs {
             // An entry alone would look twice for those that are there.
             let known = Arc::make_mut(match self.state.inputs.get_mut(&input_id) {
                 Some(known) => known,
                 None => self.state.inputs.entry(input_id).or_default(),
             });
             known.input = input;
-            untold.into_iter().for_each(|identity| known.identities.remember(identity));
+            displaced.into_iter().for_each(|identity| known.identities.remember(identity));
         }
         self.state.totals = changes.totals;
         self.state.deliveries = changes.deliveries;
@@ -117,9 +117,9 @@ impl Fold {
     /// it is `uncounted`, the totals have it already.
     pub fn replay(&mut self, event: &Event, shown_until: Timestamp, uncounted: bool) {
         let known = Arc::make_mut(self.state.inputs.entry(event.input_id).or_default());
-        if known.recall(event, &Identity::of(event)) == Recall::New {
+        if known.lookup(event, &Identity::of(event)) == Lookup::New {
             let effect = known.input.apply(event, shown_until, self.state.rules.reconnect_window);
-            effect.untold.into_iter().for_each(|identity| known.identities.remember(identity));
+            effect.displaced.into_iter().for_each(|identity| known.identities.remember(identity));
             if uncounted {
                 Arc::make_mut(&mut self.state.totals).count(event, effect);
             }
@@ -132,20 +132,20 @@ impl Fold {
     }
 
     /// Takes over what was kept of all deliveries.
-    pub fn restore_deliveries(&mut self, deliveries: Deliveries) {
+    pub fn restore_last_seen(&mut self, deliveries: LastSeen) {
         self.state.deliveries = Arc::new(deliveries);
     }
 
     /// Takes over what a checkpoint kept of one input.
-    pub fn restore_input(&mut self, input_id: InputId, input: Input, identities: Identities) {
-        self.state.inputs.insert(input_id, Arc::new(Known { input, identities }));
+    pub fn restore_input(&mut self, input_id: InputId, input: Input, identities: SeenEvents) {
+        self.state.inputs.insert(input_id, Arc::new(InputEntry { input, identities }));
     }
 
     /// Changes the rules, when views up to `shown_until` may have been shown. What they showed stays
     /// counted: returns the inputs that this touched.
     pub fn set_rules(&mut self, rules: Rules, shown_until: Timestamp) -> Vec<InputId> {
         let inputs: Vec<InputId> = self.state.inputs.keys().copied().collect();
-        let settled = inputs.into_iter().filter(|input_id| self.settle(input_id, shown_until)).collect();
+        let settled = inputs.into_iter().filter(|input_id| self.bank_finished_session(input_id, shown_until)).collect();
         self.state.rules = rules;
         settled
     }
@@ -181,7 +181,7 @@ impl Fold {
         after: Option<InputId>,
         limits: SearchLimits,
     ) -> Search {
-        let silent = |known: &Known| {
+        let silent = |known: &InputEntry| {
             known.input.evidence().is_none_or(|evidence| !evidence.connected)
                 && known.input.newest_event().is_some_and(|newest| newest < horizon)
         };
@@ -199,14 +199,14 @@ impl Fold {
             last = Some(*input_id);
         }
         for input_id in &search.forgotten {
-            self.settle(input_id, shown_until);
+            self.bank_finished_session(input_id, shown_until);
             self.state.inputs.remove(input_id);
         }
         search
     }
 
     /// Banks the input's finished session; whether there was one.
-    fn settle(&mut self, input_id: &InputId, shown_until: Timestamp) -> bool {
+    fn bank_finished_session(&mut self, input_id: &InputId, shown_until: Timestamp) -> bool {
         let window = self.state.rules.reconnect_window;
         let Some(known) = self.state.inputs.get_mut(input_id) else {
             return false;
@@ -222,7 +222,7 @@ impl Fold {
 
 impl Changes {
     /// When deliveries were last seen, those of the batch included.
-    pub fn deliveries(&self) -> &Deliveries {
+    pub fn last_seen(&self) -> &LastSeen {
         &self.deliveries
     }
 }
@@ -235,15 +235,15 @@ impl Draft<'_> {
         let known = inputs.get(&event.input_id);
         let changed = self.changes.inputs.entry(event.input_id);
         if let Entry::Occupied(changed) = &changed {
-            let Changed { input, untold } = changed.get();
-            if input.tells(event) || untold.contains(&identity) {
+            let Changed { input, displaced } = changed.get();
+            if input.is_latest(event) || displaced.contains(&identity) {
                 return Verdict::Duplicate;
             }
         }
-        match known.map_or(Recall::New, |known| known.recall(event, &identity)) {
-            Recall::Known => return Verdict::Duplicate,
-            Recall::TooOld => return Verdict::Ignored(IgnoredReason::TooOld),
-            Recall::New => {}
+        match known.map_or(Lookup::New, |known| known.lookup(event, &identity)) {
+            Lookup::Seen => return Verdict::Duplicate,
+            Lookup::TooOld => return Verdict::Ignored(IgnoredReason::TooOld),
+            Lookup::New => {}
         }
         let changed = match changed {
             Entry::Occupied(changed) => changed.into_mut(),
@@ -253,11 +253,11 @@ impl Draft<'_> {
             Entry::Vacant(unchanged) => {
                 self.new += usize::from(known.is_none());
                 let input = known.map(|known| known.input.clone()).unwrap_or_default();
-                unchanged.insert(Changed { input, untold: Vec::new() })
+                unchanged.insert(Changed { input, displaced: Vec::new() })
             }
         };
         let effect = changed.input.apply(event, self.shown_until, rules.reconnect_window);
-        changed.untold.extend(effect.untold);
+        changed.displaced.extend(effect.displaced);
         Arc::make_mut(&mut self.changes.totals).count(event, effect);
         Verdict::Recorded(match (effect.out_of_order, effect.inconsistent) {
             (true, _) => Note::OutOfOrder,
@@ -267,11 +267,11 @@ impl Draft<'_> {
     }
 
     /// Notes an authenticated, well-formed delivery, whatever it was.
-    pub fn see(&mut self, received_at: Timestamp, secret: &str, test: bool) {
+    pub fn record_delivery(&mut self, received_at: Timestamp, secret: &str, test: bool) {
         // One may have been removed while a delivery with it was under way.
         let secrets = &self.fold.state.secrets;
         let noted = secrets.as_ref().is_none_or(|secrets| secrets.contains(secret));
-        Arc::make_mut(&mut self.changes.deliveries).see(received_at, noted.then_some(secret), test);
+        Arc::make_mut(&mut self.changes.deliveries).record_delivery(received_at, noted.then_some(secret), test);
     }
 
     /// Ends the batch.

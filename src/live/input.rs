@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
-use super::memory::Identity;
+use super::dedup::Identity;
 use crate::event::{Event, EventKind, Timestamp};
 use row::Row;
 
@@ -35,7 +35,7 @@ pub struct Input {
     /// Event time of the newest connect and the newest disconnect.
     last_change: [Option<Timestamp>; 2],
     /// Since when they are as they are; `None` before the first.
-    held: Option<Held>,
+    held: Option<ConnectionState>,
     /// Errored events by class.
     pub errors: Errors,
     /// Sessions begun.
@@ -55,7 +55,7 @@ pub struct Input {
 
 /// Since when the newest word on the connection holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
+struct ConnectionState {
     since: Timestamp,
     unseen_until: Timestamp,
 }
@@ -83,13 +83,13 @@ pub(super) struct Effect {
     /// The duration of a session that turned out to be finished.
     pub(super) finished_session: Option<Duration>,
     /// The event that the input does not tell any more, or this one when it is not the newest of its kind.
-    pub(super) untold: Option<Identity>,
+    pub(super) displaced: Option<Identity>,
 }
 
 impl Input {
     /// What is believed about the connection; `None` without any evidence.
     pub fn evidence(&self) -> Option<Evidence> {
-        let Held { since, unseen_until } = self.held?;
+        let ConnectionState { since, unseen_until } = self.held?;
         let [connected, disconnected] = self.last_change;
         let updated_at = connected.max(disconnected)?;
         // The disconnected of two events at one instant counts as the later.
@@ -114,18 +114,18 @@ impl Input {
     }
 
     /// Whether the state shows that it has this event: it is the newest connect, disconnect, or error of its class.
-    pub(super) fn tells(&self, event: &Event) -> bool {
+    pub(super) fn is_latest(&self, event: &Event) -> bool {
         match &event.kind {
             EventKind::Connected => self.last_change[0] == Some(event.updated_at),
             EventKind::Disconnected => self.last_change[1] == Some(event.updated_at),
-            EventKind::Errored(detail) => self.errors.tells(&detail.code, event.updated_at),
+            EventKind::Errored(detail) => self.errors.is_latest(&detail.code, event.updated_at),
         }
     }
 
-    /// The events that the state tells.
-    pub(super) fn told(&self) -> impl Iterator<Item = Identity> {
+    /// The events that the state is_latest.
+    pub(super) fn latest_events(&self) -> impl Iterator<Item = Identity> {
         let change = |(connected, at): (_, Option<_>)| at.map(|at| Identity::of_change(connected, at));
-        [true, false].into_iter().zip(self.last_change).filter_map(change).chain(self.errors.told())
+        [true, false].into_iter().zip(self.last_change).filter_map(change).chain(self.errors.latest_events())
     }
 
     /// Folds an event, when views up to `shown_until` may have been shown.
@@ -135,7 +135,7 @@ impl Input {
             EventKind::Connected => self.change(true, event.updated_at, shown_until, reconnect_window),
             EventKind::Disconnected => self.change(false, event.updated_at, shown_until, reconnect_window),
             EventKind::Errored(detail) => {
-                Effect { untold: self.errors.count(&detail.code, event.updated_at), ..Effect::default() }
+                Effect { displaced: self.errors.count(&detail.code, event.updated_at), ..Effect::default() }
             }
         }
     }
@@ -146,7 +146,7 @@ impl Input {
         self.changes[kind] += 1;
         let (last, this) = (self.last_change[kind], Some(at));
         self.last_change[kind] = last.max(this);
-        Effect { untold: last.min(this).map(|at| Identity::of_change(connected, at)), ..effect }
+        Effect { displaced: last.min(this).map(|at| Identity::of_change(connected, at)), ..effect }
     }
 
     /// What a change means, which is not yet among those that evidence is made of.
@@ -177,7 +177,7 @@ impl Input {
                 Effect::default()
             }
         };
-        self.held = Some(Held { since: at, unseen_until: shown_until });
+        self.held = Some(ConnectionState { since: at, unseen_until: shown_until });
         effect
     }
 

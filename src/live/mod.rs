@@ -11,7 +11,7 @@
 //!
 //! ```text
 //!              ┌──────────────── Fold ────────────────┐
-//! Event ─────▶ │ Identities: seen it before?          │ ─▶ Verdict
+//! Event ─────▶ │ SeenEvents: seen it before?          │ ─▶ Verdict
 //!              │ State: Inputs with theirs, Totals    │ ─▶ snapshot for readers (a pointer copy)
 //!              └──────────────────────────────────────┘
 //! ```
@@ -23,15 +23,15 @@ mod errors;
 mod fold;
 mod histogram;
 mod input;
-mod memory;
+mod dedup;
 mod state;
 
+pub use dedup::SeenEvents;
 pub use errors::Errors;
 pub use fold::{Changes, Draft, Fold, Note, Search, SearchLimits, Verdict};
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};
-pub use memory::Identities;
-pub use state::{Deliveries, Known, Rules, State, Totals};
+pub use state::{InputEntry, LastSeen, Rules, State, Totals};
 
 #[cfg(test)]
 mod tests;

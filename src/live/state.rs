@@ -7,18 +7,18 @@ use std::time::Duration;
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
+use super::dedup::{Identity, Lookup};
 use super::input::Effect;
-use super::memory::{Identity, Recall};
-use super::{Histogram, Identities, Input};
+use super::{Histogram, Input, SeenEvents};
 use crate::event::{Configured, Event, InputId, Timestamp};
 
 /// A consistent state of everything. Cloning shares all structure.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    pub(super) inputs: OrdMap<InputId, Arc<Known>>,
+    pub(super) inputs: OrdMap<InputId, Arc<InputEntry>>,
     pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
     pub(super) totals: Arc<Totals>,
-    pub(super) deliveries: Arc<Deliveries>,
+    pub(super) deliveries: Arc<LastSeen>,
     /// The names of the secrets whose use is noted; without them, of all.
     pub(super) secrets: Option<Arc<BTreeSet<String>>>,
     pub(super) rules: Rules,
@@ -26,11 +26,11 @@ pub struct State {
 
 /// What is known of one live input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Known {
+pub struct InputEntry {
     /// Its state.
     pub input: Input,
     /// Which events that is made of beside those that it tells itself, as far as they are remembered.
-    pub identities: Identities,
+    pub identities: SeenEvents,
 }
 
 /// What folding depends on beside the events.
@@ -63,7 +63,7 @@ pub struct Totals {
 
 /// When deliveries of each kind were last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Deliveries {
+pub struct LastSeen {
     /// The last authenticated, well-formed delivery of any kind.
     pub last: Option<Timestamp>,
     /// The last "Save and Test".
@@ -81,7 +81,7 @@ const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
 impl State {
     /// All known inputs, by identifier.
-    pub fn inputs(&self) -> &OrdMap<InputId, Arc<Known>> {
+    pub fn inputs(&self) -> &OrdMap<InputId, Arc<InputEntry>> {
         &self.inputs
     }
 
@@ -106,7 +106,7 @@ impl State {
     }
 
     /// When deliveries were last seen.
-    pub fn deliveries(&self) -> &Deliveries {
+    pub fn last_seen(&self) -> &LastSeen {
         &self.deliveries
     }
 
@@ -122,16 +122,16 @@ impl State {
     }
 }
 
-impl Known {
+impl InputEntry {
     /// Whether the event, of this identity, was folded before.
-    pub(super) fn recall(&self, event: &Event, identity: &Identity) -> Recall {
-        if self.input.tells(event) { Recall::Known } else { self.identities.recall(identity) }
+    pub(super) fn lookup(&self, event: &Event, identity: &Identity) -> Lookup {
+        if self.input.is_latest(event) { Lookup::Seen } else { self.identities.lookup(identity) }
     }
 }
 
-impl Deliveries {
+impl LastSeen {
     /// Notes a delivery; without `secret` the one that it came with is none of those whose use is noted.
-    pub(super) fn see(&mut self, received_at: Timestamp, secret: Option<&str>, test: bool) {
+    pub(super) fn record_delivery(&mut self, received_at: Timestamp, secret: Option<&str>, test: bool) {
         let seen = Some(received_at);
         self.last = self.last.max(seen);
         if test {

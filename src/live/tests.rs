@@ -3,7 +3,7 @@
 //! A scenario is a list of steps: `10s connected` happens at 10 s and arrives at once, `10s
 //! disconnected @25s` arrives late, `20s view` is a scrape.
 
-mod identities;
+mod seen_events;
 mod properties;
 
 use std::collections::BTreeMap;
@@ -263,25 +263,25 @@ fn the_newest_delivery_of_each_kind_and_secret_is_seen() {
     let mut fold = Fold::new(RULES);
     for (second, secret, test) in [(5, "old", true), (9, "new", false), (7, "new", false), (3, "old", true)] {
         let mut draft = fold.draft(at(0));
-        draft.see(at(second), secret, test);
+        draft.record_delivery(at(second), secret, test);
         let changes = draft.finish();
         fold.adopt(changes);
     }
     let by_secret = [("new".to_owned(), at(9)), ("old".to_owned(), at(5))].into();
-    assert_eq!(*fold.state().deliveries(), Deliveries { last: Some(at(9)), last_test: Some(at(5)), by_secret });
+    assert_eq!(*fold.state().last_seen(), LastSeen { last: Some(at(9)), last_test: Some(at(5)), by_secret });
     fold.keep_secrets(["new".to_owned()].into());
     let mut draft = fold.draft(at(0));
     // It came before the old one was removed.
-    draft.see(at(11), "old", false);
+    draft.record_delivery(at(11), "old", false);
     let changes = draft.finish();
     let by_secret = [("new".to_owned(), at(9))].into();
-    let seen = Deliveries { last: Some(at(11)), last_test: Some(at(5)), by_secret };
-    assert_eq!(*changes.deliveries(), seen);
+    let seen = LastSeen { last: Some(at(11)), last_test: Some(at(5)), by_secret };
+    assert_eq!(*changes.last_seen(), seen);
     fold.adopt(changes);
-    assert_eq!(*fold.state().deliveries(), seen);
+    assert_eq!(*fold.state().last_seen(), seen);
     let mut restored = Fold::new(RULES);
-    restored.restore_deliveries(seen.clone());
-    assert_eq!(*restored.state().deliveries(), seen);
+    restored.restore_last_seen(seen.clone());
+    assert_eq!(*restored.state().last_seen(), seen);
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Exposition {
 
     fn write_gauges(&mut self) {
         let Snapshot { state, journal_events, journal_size_bytes, restored_inputs, .. } = &self.snapshot;
-        let deliveries = state.deliveries();
+        let deliveries = state.last_seen();
         for (family, time) in [(&LAST_NOTIFICATION, deliveries.last), (&LAST_TEST, deliveries.last_test)] {
             self.encoder.begin(family);
             if let Some(time) = time {

@@ -20,7 +20,7 @@ const LATE: Duration = Duration::from_secs(60);
 
 type Answer = oneshot::Sender<Option<Outcome>>;
 
-/// Deliveries on their way to becoming durable, and who waits for that.
+/// LastSeen on their way to becoming durable, and who waits for that.
 struct Batch {
     recorded_at: Timestamp,
     shown_until: Timestamp,
@@ -120,7 +120,7 @@ impl Batch {
 
     fn add(&mut self, draft: &mut Draft<'_>, delivery: Delivery, answer: Answer) {
         let Delivery { received_at, secret, notification, body } = delivery;
-        draft.see(received_at, &secret, notification == Notification::Test);
+        draft.record_delivery(received_at, &secret, notification == Notification::Test);
         let delivered = match notification {
             Notification::Test => RecentDelivery { received_at, outcome: Outcome::Test, note: None, event: None },
             Notification::Ignored(reason) => {

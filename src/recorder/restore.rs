@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Changes, Fold, Identities, Known, Rules, State, Totals};
+use crate::live::{Changes, Fold, InputEntry, Rules, SeenEvents, State, Totals};
 
 use super::dirty_inputs::DirtyInputs;
 
@@ -65,8 +65,8 @@ pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError
         counted_until = kept.counted_until.max(position);
         forgotten = kept.forgotten;
     }
-    if let Some(deliveries) = journal.deliveries()? {
-        fold.restore_deliveries(parsed(journal, "the row of deliveries", &deliveries)?);
+    if let Some(deliveries) = journal.last_seen()? {
+        fold.restore_last_seen(parsed(journal, "the row of deliveries", &deliveries)?);
     }
     let gone: HashMap<InputId, u64> = forgotten.iter().copied().collect();
     let (mut replayed, mut dirty_inputs) = (0, DirtyInputs::default());
@@ -94,7 +94,7 @@ fn parsed<T: DeserializeOwned>(journal: &Journal, row: &str, state: &str) -> Res
 
 fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
     let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
-    let identities = Identities::decode(&row.identities, &input).ok_or("its identities cannot be read")?;
+    let identities = SeenEvents::decode(&row.identities, &input).ok_or("its identities cannot be read")?;
     fold.restore_input(row.input_id, input, identities);
     Ok(())
 }
@@ -119,7 +119,7 @@ pub(super) fn checkpoint(
 
 /// What the journal keeps of all deliveries together, for [`restore`].
 pub(super) fn deliveries(changes: &Changes) -> String {
-    serde_json::to_string(changes.deliveries()).expect("plain data serializes")
+    serde_json::to_string(changes.last_seen()).expect("plain data serializes")
 }
 
 /// About how large an input's row is, in bytes.
@@ -129,7 +129,7 @@ pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
 
 /// An input's row of the checkpoint; `None` when the fold does not know the input.
 pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
-    let Known { input, identities } = fold.state().inputs().get(&input_id)?.as_ref();
+    let InputEntry { input, identities } = fold.state().inputs().get(&input_id)?.as_ref();
     let state = serde_json::to_string(input).expect("plain data serializes");
     Some(InputRow { input_id, state, identities: identities.encode(input) })
 }

@@ -74,7 +74,7 @@ fn whoever_is_answered_finds_the_event_in_the_journal_and_in_the_view() {
     assert_eq!(Journal::open_to_read(folder.path()).unwrap().events(), 1);
     let view = running.handle.state_reader().view();
     assert_eq!((view.journal_events, view.state.inputs().len()), (1, 1));
-    let deliveries = view.state.deliveries();
+    let deliveries = view.state.last_seen();
     assert!(deliveries.last_test.is_some() && deliveries.last >= deliveries.last_test);
     assert_eq!(deliveries.by_secret.keys().collect::<Vec<_>>(), ["default"]);
     let outcomes: Vec<_> =
@@ -107,7 +107,7 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
         let view = running.handle.state_reader().view();
         assert_eq!(view.state.inputs(), before.state.inputs());
         assert_eq!(view.state.totals(), before.state.totals());
-        assert_eq!(view.state.deliveries(), before.state.deliveries());
+        assert_eq!(view.state.last_seen(), before.state.last_seen());
         assert_eq!((view.restored_inputs, view.journal_events), (9, 18));
         assert_eq!(running.handle.state_reader().recent_deliveries(100).len(), 18);
         finish(running);

@@ -109,7 +109,7 @@ fn snapshot() -> Snapshot {
         }
     }
     for (secret, test) in [("old", true), ("new", false)] {
-        draft.see(Timestamp::from_seconds(NOW), secret, test);
+        draft.record_delivery(Timestamp::from_seconds(NOW), secret, test);
     }
     let changes = draft.finish();
     fold.adopt(changes);

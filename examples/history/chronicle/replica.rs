@@ -106,7 +106,7 @@ impl Replica {
             return Ok(());
         }
         let mut draft = self.fold.draft(self.latest);
-        draft.see(at, post.secret, reading.notification == Notification::Test);
+        draft.record_delivery(at, post.secret, reading.notification == Notification::Test);
         let outcome = judge(&mut draft, &reading.notification, post)?;
         ensure!(outcome == post.outcome, "{outcome:?} and not {:?} at {at}", post.outcome);
         let events = usize::from(outcome == Outcome::Recorded);

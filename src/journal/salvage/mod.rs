@@ -158,7 +158,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
                 Ok(())
             })
             .ok()?;
-        Some(Kept { checkpoint, inputs, deliveries: journal.deliveries().ok()? })
+        Some(Kept { checkpoint, inputs, deliveries: journal.last_seen().ok()? })
     };
     let checkpoint = read();
     fs::remove_dir_all(folder)?;

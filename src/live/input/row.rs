@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Held, Input, nanos};
+use super::{ConnectionState, Evidence, Input, nanos};
 use crate::event::{ErrorCode, Timestamp};
 use crate::live::Errors;
 
@@ -62,7 +62,7 @@ impl From<Row> for Input {
             known_since: row.known_since,
             changes: [connected, disconnected],
             last_change: [last_connected, last_disconnected],
-            held: row.evidence.map(|Evidence { since, unseen_until, .. }| Held { since, unseen_until }),
+            held: row.evidence.map(|Evidence { since, unseen_until, .. }| ConnectionState { since, unseen_until }),
             errors: Errors::restored(row.errors, row.last_error, row.last_other_code),
             sessions: row.sessions,
             reconnects: row.reconnects,

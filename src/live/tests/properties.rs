@@ -69,12 +69,12 @@ fn restarted(fold: &Fold) -> Fold {
     let mut copy = Fold::new(fold.state().rules());
     let through_json = |value: serde_json::Value| value.to_string();
     let totals = through_json(serde_json::to_value(fold.state().totals()).unwrap());
-    let deliveries = through_json(serde_json::to_value(fold.state().deliveries()).unwrap());
+    let deliveries = through_json(serde_json::to_value(fold.state().last_seen()).unwrap());
     copy.restore_totals(serde_json::from_str(&totals).unwrap());
-    copy.restore_deliveries(serde_json::from_str(&deliveries).unwrap());
+    copy.restore_last_seen(serde_json::from_str(&deliveries).unwrap());
     for (id, known) in fold.state().inputs() {
         let input = serde_json::from_str(&serde_json::to_string(&known.input).unwrap()).unwrap();
-        let identities = Identities::decode(&known.identities.encode(&known.input), &input).unwrap();
+        let identities = SeenEvents::decode(&known.identities.encode(&known.input), &input).unwrap();
         copy.restore_input(*id, input, identities);
     }
     copy

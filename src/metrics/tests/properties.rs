@@ -102,7 +102,7 @@ proptest! {
         let time = at(millis.into());
         fold.replay(&Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time }, at(0), true);
         let mut draft = fold.draft(at(0));
-        draft.see(time, &secret, true);
+        draft.record_delivery(time, &secret, true);
         let changes = draft.finish();
         fold.adopt(changes);
         snapshot.state = fold.state().clone();

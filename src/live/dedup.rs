@@ -15,7 +15,7 @@ use crate::event::{ErrorClass, Event, EventKind, Timestamp};
 ///
 /// Cloudflare repeats a notification within minutes, if at all; an input that flaps every ten
 /// seconds makes so many events in more than five hours.
-pub(super) const REMEMBERED: usize = 4096;
+pub(super) const MAX_SEEN_EVENTS: usize = 4096;
 
 /// What makes an event the same event: its time, its kind and its error code. Never the envelope,
 /// because two policies send one fact in two envelopes. Ordered by time first.
@@ -72,32 +72,32 @@ fn hash(code: &str) -> u32 {
 
 /// What the memory says of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Recall {
+pub(super) enum Lookup {
     New,
-    Known,
+    Seen,
     TooOld,
 }
 
 /// The identities of one input's newest events, ascending, without those that its state tells.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Identities(Vec<Identity>);
+pub struct SeenEvents(Vec<Identity>);
 
-impl Identities {
+impl SeenEvents {
     const ENCODED_SIZE: usize = 12;
 
-    pub(super) fn recall(&self, identity: &Identity) -> Recall {
+    pub(super) fn lookup(&self, identity: &Identity) -> Lookup {
         match self.search(identity) {
-            Ok(_) => Recall::Known,
-            Err(0) if self.0.len() >= REMEMBERED => Recall::TooOld,
-            Err(_) => Recall::New,
+            Ok(_) => Lookup::Seen,
+            Err(0) if self.0.len() >= MAX_SEEN_EVENTS => Lookup::TooOld,
+            Err(_) => Lookup::New,
         }
     }
 
     pub(super) fn remember(&mut self, identity: Identity) {
         match self.search(&identity) {
             // It would be the first to go.
-            Err(0) if self.0.len() >= REMEMBERED => {}
-            Err(position) if self.0.len() >= REMEMBERED => {
+            Err(0) if self.0.len() >= MAX_SEEN_EVENTS => {}
+            Err(position) if self.0.len() >= MAX_SEEN_EVENTS => {
                 // Before it comes: or the room would be doubled for one.
                 self.0.remove(0);
                 self.0.insert(position - 1, identity);
@@ -105,7 +105,7 @@ impl Identities {
             Err(position) => {
                 if self.0.len() == self.0.capacity() {
                     // Not doubled: that would leave a third of all this memory unused.
-                    self.0.reserve_exact((self.0.len() / 2 + 4).min(REMEMBERED - self.0.len()));
+                    self.0.reserve_exact((self.0.len() / 2 + 4).min(MAX_SEEN_EVENTS - self.0.len()));
                 }
                 self.0.insert(position, identity);
             }
@@ -122,7 +122,7 @@ impl Identities {
         }
     }
 
-    /// The size of what [`Identities::encode`] writes of these, in bytes.
+    /// The size of what [`SeenEvents::encode`] writes of these, in bytes.
     pub fn encoded_size(&self) -> usize {
         self.0.len() * Self::ENCODED_SIZE
     }
@@ -130,7 +130,7 @@ impl Identities {
     /// As the checkpoint keeps them, with those that the input's state tells: per identity eight bytes of time and four
     /// of the rest, little-endian.
     pub fn encode(&self, input: &Input) -> Vec<u8> {
-        let mut identities: Vec<_> = self.0.iter().copied().chain(input.told()).collect();
+        let mut identities: Vec<_> = self.0.iter().copied().chain(input.latest_events()).collect();
         identities.sort_unstable();
         let parts = identities
             .iter()
@@ -138,7 +138,7 @@ impl Identities {
         parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
     }
 
-    /// Reads what [`Identities::encode`] wrote; `None` when it is anything else.
+    /// Reads what [`SeenEvents::encode`] wrote; `None` when it is anything else.
     pub fn decode(encoded: &[u8], input: &Input) -> Option<Self> {
         let (chunks, rest) = encoded.as_chunks::<{ Self::ENCODED_SIZE }>();
         let identity = |[time @ .., a, b, c, d]: &[u8; Self::ENCODED_SIZE]| Identity {
@@ -146,7 +146,7 @@ impl Identities {
             what: u32::from_le_bytes([*a, *b, *c, *d]),
         };
         let is_whole = rest.is_empty() && chunks.iter().map(identity).is_sorted();
-        let told: Vec<_> = input.told().collect();
+        let told: Vec<_> = input.latest_events().collect();
         let mut others: Vec<_> = chunks.iter().map(identity).filter(|identity| !told.contains(identity)).collect();
         others.shrink_to_fit();
         is_whole.then_some(Self(others))
@@ -159,16 +159,16 @@ mod tests {
 
     #[test]
     fn memory_grows_by_half_and_never_beyond_its_bound() {
-        let mut identities = Identities::default();
+        let mut identities = SeenEvents::default();
         let mut capacities = Vec::new();
-        for nanos in 0..REMEMBERED as i64 + 9 {
+        for nanos in 0..MAX_SEEN_EVENTS as i64 + 9 {
             identities.remember(Identity { updated_at: nanos.into(), what: 0 });
             if capacities.last() != Some(&identities.0.capacity()) {
                 capacities.push(identities.0.capacity());
             }
         }
         assert_eq!(capacities[..5], [4, 10, 19, 32, 52]);
-        assert_eq!(capacities.last(), Some(&REMEMBERED));
+        assert_eq!(capacities.last(), Some(&MAX_SEEN_EVENTS));
         let full = identities.clone();
         identities.remember(Identity { updated_at: 0.into(), what: 0 });
         assert_eq!(identities, full, "what is older than all would be the first to go");

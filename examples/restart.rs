@@ -83,7 +83,7 @@ fn fill(folder: &Path) -> anyhow::Result<()> {
     for batch in 0..EVENTS / BATCH {
         let mut entries: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(|number| entry(number, began)).collect();
         journal.append(&mut entries, &[], None)?;
-        journal.transfer_long_log()?;
+        journal.checkpoint_wal_if_large()?;
         progress.inc(BATCH);
     }
     progress.finish_and_clear();

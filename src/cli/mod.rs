@@ -16,14 +16,14 @@ use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 
 use crate::config::Sources;
-use crate::journal::{JournalError, Obstacle};
+use crate::journal::{JournalError, JournalErrorKind};
 use flags::Flags;
 
 const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
 
 /// The exit code when the disk failed to sync: `EX_IOERR` of BSD's `sysexits.h`.
-const UNSYNCED: u8 = 74;
+const SYNC_FAILED: u8 = 74;
 
 /// What to do about a damaged journal.
 const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` makes a new journal of all that can be read, \
@@ -65,7 +65,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let code = exit_code(&error);
-            let damaged = obstacle(&error) == Some(Obstacle::Damaged);
+            let damaged = journal_error_kind(&error) == Some(JournalErrorKind::Damaged);
             print_error(&if damaged { anyhow!("{error:#}\n{SALVAGE}") } else { error });
             code
         }
@@ -85,14 +85,14 @@ fn dispatch(command: Command, sources: &Sources) -> anyhow::Result<ExitCode> {
 
 /// Of a failed command: the disk's failure to sync is told apart, because a restart is the remedy.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    match obstacle(error) {
-        Some(Obstacle::Unsynced) => ExitCode::from(UNSYNCED),
+    match journal_error_kind(error) {
+        Some(JournalErrorKind::SyncFailed) => ExitCode::from(SYNC_FAILED),
         _ => ExitCode::FAILURE,
     }
 }
 
-fn obstacle(error: &anyhow::Error) -> Option<Obstacle> {
-    error.downcast_ref().map(JournalError::obstacle)
+fn journal_error_kind(error: &anyhow::Error) -> Option<JournalErrorKind> {
+    error.downcast_ref().map(JournalError::kind)
 }
 
 #[expect(clippy::print_stderr, reason = "this is how a command says why it failed")]

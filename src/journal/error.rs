@@ -88,53 +88,53 @@ pub enum JournalError {
 
 /// What stands in the way, as far as it matters to whoever acts upon it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum JournalErrorKind {
     /// There is no space left.
     DiskFull,
     /// The file system is read-only.
     ReadOnly,
     /// Somebody else is writing to the database.
-    Held,
+    Busy,
     /// A sync failed: what was written last may be lost, also to those who can still read it.
-    Unsynced,
+    SyncFailed,
     /// What is in the files is not what was written to them.
     Damaged,
     /// Anything else.
-    Failing,
+    Other,
 }
 
 impl JournalError {
     /// What stands in the way.
-    pub fn obstacle(&self) -> Obstacle {
+    pub fn kind(&self) -> JournalErrorKind {
         match self {
             Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_sqlite(*error),
             Self::Folder { source, .. } => of_system(source),
-            Self::FolderUnsynced { .. } => Obstacle::Unsynced,
-            Self::ReadOnly { .. } => Obstacle::ReadOnly,
-            Self::InUse { .. } => Obstacle::Held,
-            Self::Unsound { .. } | Self::Damaged { .. } => Obstacle::Damaged,
-            Self::Newer { .. } | Self::Foreign { .. } | Self::Sqlite { .. } => Obstacle::Failing,
+            Self::FolderUnsynced { .. } => JournalErrorKind::SyncFailed,
+            Self::ReadOnly { .. } => JournalErrorKind::ReadOnly,
+            Self::InUse { .. } => JournalErrorKind::Busy,
+            Self::Unsound { .. } | Self::Damaged { .. } => JournalErrorKind::Damaged,
+            Self::Newer { .. } | Self::Foreign { .. } | Self::Sqlite { .. } => JournalErrorKind::Other,
         }
     }
 }
 
-fn of_sqlite(error: rusqlite::ffi::Error) -> Obstacle {
+fn of_sqlite(error: rusqlite::ffi::Error) -> JournalErrorKind {
     match (error.code, error.extended_code) {
-        (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => Obstacle::Unsynced,
-        (ErrorCode::DiskFull, _) => Obstacle::DiskFull,
-        (ErrorCode::ReadOnly, _) => Obstacle::ReadOnly,
-        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Obstacle::Held,
-        (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => Obstacle::Damaged,
-        _ => Obstacle::Failing,
+        (_, SQLITE_IOERR_FSYNC | SQLITE_IOERR_DIR_FSYNC) => JournalErrorKind::SyncFailed,
+        (ErrorCode::DiskFull, _) => JournalErrorKind::DiskFull,
+        (ErrorCode::ReadOnly, _) => JournalErrorKind::ReadOnly,
+        (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => JournalErrorKind::Busy,
+        (ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase, _) => JournalErrorKind::Damaged,
+        _ => JournalErrorKind::Other,
     }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the standard library may add to them at any time")]
-fn of_system(error: &io::Error) -> Obstacle {
+fn of_system(error: &io::Error) -> JournalErrorKind {
     match error.kind() {
-        io::ErrorKind::StorageFull => Obstacle::DiskFull,
-        io::ErrorKind::ReadOnlyFilesystem => Obstacle::ReadOnly,
-        _ => Obstacle::Failing,
+        io::ErrorKind::StorageFull => JournalErrorKind::DiskFull,
+        io::ErrorKind::ReadOnlyFilesystem => JournalErrorKind::ReadOnly,
+        _ => JournalErrorKind::Other,
     }
 }
 

@@ -6,8 +6,8 @@
 //!
 //! When a sync fails, the system may take for written what never reached the disk, and says so only
 //! once: nothing that is in memory can be believed any more, and no later sync makes it true. So
-//! whoever sees [`Obstacle::Unsynced`] must stop. The write-ahead log then stays as it is, and the
-//! next [`Journal::settle`] writes all of it anew. For the same reason SQLite must not transfer the log
+//! whoever sees [`JournalErrorKind::SyncFailed`] must stop. The write-ahead log then stays as it is, and the
+//! next [`Journal::recover_wal`] writes all of it anew. For the same reason SQLite must not transfer the log
 //! by itself: it keeps quiet when that fails.
 //!
 //! | table | holds |
@@ -40,7 +40,7 @@ use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub use checkpoint::{Checkpoint, InputRow};
-pub use error::{JournalError, Obstacle};
+pub use error::{JournalError, JournalErrorKind};
 pub use rows::{Entry, Unrecognized};
 pub use salvage::Salvaged;
 
@@ -53,10 +53,10 @@ pub const DATABASE_FILE: &str = "journal.db";
 /// So many bodies that were not understood are kept.
 const UNRECOGNIZED_KEPT: u64 = 1000;
 /// A write-ahead log with so many pages that the database does not have is transferred to it.
-const LONG_LOG: i64 = 500;
+const WAL_CHECKPOINT_PAGES: i64 = 500;
 /// What stands here for a moment tells whether the disk has so much room, in bytes.
-const ROOM_FILE: &str = "journal.room";
-const ROOM: usize = 64 << 10;
+const PROBE_FILE: &str = "journal.room";
+const PROBE_SIZE: usize = 64 << 10;
 
 /// The durable log of events and the checkpoint of their fold.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ pub struct Journal {
     /// The number that the next event gets.
     next: u64,
     /// How many pages the write-ahead log had after the last commit.
-    log_pages: Arc<AtomicI64>,
+    wal_pages: Arc<AtomicI64>,
     /// Held for as long as the journal may be written.
     _lock: Option<Lock>,
 }
@@ -85,7 +85,7 @@ impl Journal {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
         let lock = Lock::take(folder).map_err(in_folder)?.ok_or(JournalError::InUse { path: folder.to_owned() })?;
         let path = folder.join(DATABASE_FILE);
-        refuse_a_log_without_its_database(&path)?;
+        refuse_wal_without_database(&path)?;
         let connection = Connection::open(&path).map_err(failed(&path, "cannot be opened"))?;
         let journal = Self::prepare(connection, path, Some(lock))?;
         // The files are of no use when the folder that names them is not on the disk.
@@ -106,15 +106,15 @@ impl Journal {
     }
 
     fn prepare(mut connection: Connection, path: PathBuf, lock: Option<Lock>) -> Result<Self, JournalError> {
-        leave_log_behind(&connection, true).map_err(failed(&path, "cannot be opened"))?;
+        keep_wal_on_close(&connection, true).map_err(failed(&path, "cannot be opened"))?;
         schema::prepare(&mut connection, &path, lock.is_some())?;
         let (first, last): (Option<u64>, Option<u64>) = connection
             .query_one("SELECT (SELECT min(seq) FROM events), (SELECT max(seq) FROM events)", [], |row| {
                 Ok((row.get(0)?, row.get(1)?))
             })
             .map_err(failed(&path, "cannot be read"))?;
-        let log_pages = count_log_pages(&mut connection).map_err(failed(&path, "cannot be prepared"))?;
-        let mut journal = Self { connection, path, first: 0, next: 0, log_pages, _lock: lock };
+        let wal_pages = count_wal_pages(&mut connection).map_err(failed(&path, "cannot be prepared"))?;
+        let mut journal = Self { connection, path, first: 0, next: 0, wal_pages, _lock: lock };
         let position = journal.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
         journal.next = last.unwrap_or(0).max(position) + 1;
         journal.first = first.unwrap_or(journal.next);
@@ -128,9 +128,9 @@ impl Journal {
     /// # Errors
     ///
     /// The database is what it was before.
-    pub fn settle(&mut self) -> Result<(), JournalError> {
-        self.transfer("truncate")?;
-        leave_log_behind(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
+    pub fn recover_wal(&mut self) -> Result<(), JournalError> {
+        self.checkpoint_wal("truncate")?;
+        keep_wal_on_close(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
     }
 
     /// Transfers the write-ahead log to the database when it has become long; whether it had and is no more. While
@@ -139,11 +139,13 @@ impl Journal {
     /// # Errors
     ///
     /// It stays in the log.
-    pub fn transfer_long_log(&mut self) -> Result<bool, JournalError> {
+    pub fn checkpoint_wal_if_large(&mut self) -> Result<bool, JournalError> {
         // Whether that is transferred already is asked only then: the question is a twentieth of the time that a batch
         // takes.
-        let may_be_long = self.log_pages.load(Ordering::Relaxed) >= LONG_LOG;
-        Ok(may_be_long && self.transfer("noop")? >= LONG_LOG && self.transfer("passive")? < LONG_LOG)
+        let may_be_long = self.wal_pages.load(Ordering::Relaxed) >= WAL_CHECKPOINT_PAGES;
+        Ok(may_be_long
+            && self.checkpoint_wal("noop")? >= WAL_CHECKPOINT_PAGES
+            && self.checkpoint_wal("passive")? < WAL_CHECKPOINT_PAGES)
     }
 
     /// Transfers all of the write-ahead log to the database, before the end.
@@ -152,7 +154,7 @@ impl Journal {
     ///
     /// It stays in the log.
     pub fn close(mut self) -> Result<(), JournalError> {
-        self.transfer("passive").map(drop)
+        self.checkpoint_wal("passive").map(drop)
     }
 
     /// Makes a batch durable: all of it or nothing. Entries get their numbers here. What is kept of all
@@ -252,8 +254,8 @@ impl Journal {
     ///
     /// Why it cannot.
     pub fn probe(&mut self) -> Result<(), JournalError> {
-        let room = self.path.with_file_name(ROOM_FILE);
-        let written = fs::write(&room, [0; ROOM]).and_then(|()| File::open(&room)?.sync_all());
+        let room = self.path.with_file_name(PROBE_FILE);
+        let written = fs::write(&room, [0; PROBE_SIZE]).and_then(|()| File::open(&room)?.sync_all());
         // When it was not made it cannot be removed either.
         let _ = fs::remove_file(&room);
         written.map_err(|source| JournalError::Folder { path: room, source })?;
@@ -303,7 +305,7 @@ impl Journal {
     }
 
     /// Transfers the write-ahead log as far as the mode says; how many pages are only in the log then.
-    fn transfer(&mut self, mode: &str) -> Result<i64, JournalError> {
+    fn checkpoint_wal(&mut self, mode: &str) -> Result<i64, JournalError> {
         let pragma = format!("PRAGMA wal_checkpoint({mode})");
         let left = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
         self.connection.query_one(&pragma, [], left).map_err(|source| self.not_written("cannot be written", source))
@@ -311,14 +313,20 @@ impl Journal {
 
     fn not_written(&self, action: &'static str, source: rusqlite::Error) -> JournalError {
         let error = failed(&self.path, action)(source);
-        match error.obstacle() {
-            Obstacle::Unsynced => {
+        match error.kind() {
+            JournalErrorKind::SyncFailed => {
                 // Nothing but a connection that is in use refuses that, and this one is not.
-                let _ = leave_log_behind(&self.connection, true);
+                let _ = keep_wal_on_close(&self.connection, true);
                 error
             }
-            Obstacle::Failing if is_read_only(&self.path) => JournalError::ReadOnly { path: self.path.clone(), action },
-            Obstacle::DiskFull | Obstacle::ReadOnly | Obstacle::Held | Obstacle::Damaged | Obstacle::Failing => error,
+            JournalErrorKind::Other if is_read_only(&self.path) => {
+                JournalError::ReadOnly { path: self.path.clone(), action }
+            }
+            JournalErrorKind::DiskFull
+            | JournalErrorKind::ReadOnly
+            | JournalErrorKind::Busy
+            | JournalErrorKind::Damaged
+            | JournalErrorKind::Other => error,
         }
     }
 
@@ -336,7 +344,7 @@ pub fn size_bytes(folder: &Path) -> u64 {
 }
 
 /// Counts the pages of the write-ahead log from now on.
-fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicI64>> {
+fn count_wal_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicI64>> {
     let pages = Arc::new(AtomicI64::new(0));
     let counted = pages.clone();
     let count = move |_: &mut Wal, pages: c_int| {
@@ -348,14 +356,14 @@ fn count_log_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicI6
 }
 
 /// Whether the write-ahead log stays beside the database when the connection ends.
-fn leave_log_behind(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
+fn keep_wal_on_close(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave).map(drop)
 }
 
 /// SQLite takes an empty file for a new database, and deletes the log beside it.
-fn refuse_a_log_without_its_database(path: &Path) -> Result<(), JournalError> {
+fn refuse_wal_without_database(path: &Path) -> Result<(), JournalError> {
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    if size(path) == 0 && size(&log_file(path)) > 0 {
+    if size(path) == 0 && size(&wal_file(path)) > 0 {
         let problem = "it is missing or empty, but its write-ahead log is not".to_owned();
         return Err(JournalError::Unsound { path: path.to_owned(), problem });
     }
@@ -375,7 +383,7 @@ fn sync_folder(folder: &Path) -> Result<(), JournalError> {
 }
 
 /// The database's write-ahead log.
-fn log_file(path: &Path) -> PathBuf {
+fn wal_file(path: &Path) -> PathBuf {
     path.with_file_name(format!("{DATABASE_FILE}-wal"))
 }
 

@@ -197,26 +197,26 @@ fn an_input_row_is_replaced_and_forgotten() {
 fn the_log_is_transferred_when_it_is_long_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.settle().unwrap();
+    journal.recover_wal().unwrap();
     // That what is written is durable is not looked at here.
     journal.connection.pragma_update(None, "synchronous", "off").unwrap();
     let mut after_one_more_page = || {
         journal.connection.execute("UPDATE probe SET count = count + 1", []).unwrap();
-        let transferred = journal.transfer_long_log().unwrap();
-        (transferred, journal.transfer("noop").unwrap())
+        let transferred = journal.checkpoint_wal_if_large().unwrap();
+        (transferred, journal.checkpoint_wal("noop").unwrap())
     };
-    for pages in 1..LONG_LOG {
+    for pages in 1..WAL_CHECKPOINT_PAGES {
         assert_eq!(after_one_more_page(), (false, pages));
     }
     assert_eq!(after_one_more_page(), (true, 0));
     assert_eq!(after_one_more_page(), (false, 1));
     let reader = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     reader.execute_batch("BEGIN; SELECT count FROM probe").unwrap();
-    for pages in 2..LONG_LOG {
+    for pages in 2..WAL_CHECKPOINT_PAGES {
         assert_eq!(after_one_more_page(), (false, pages));
     }
-    assert_eq!(after_one_more_page(), (true, LONG_LOG - 1), "what the reader has seen goes");
-    for pages in LONG_LOG..LONG_LOG + 9 {
+    assert_eq!(after_one_more_page(), (true, WAL_CHECKPOINT_PAGES - 1), "what the reader has seen goes");
+    for pages in WAL_CHECKPOINT_PAGES..WAL_CHECKPOINT_PAGES + 9 {
         assert_eq!(after_one_more_page(), (false, pages));
     }
     reader.execute_batch("COMMIT").unwrap();

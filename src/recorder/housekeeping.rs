@@ -12,7 +12,7 @@ use super::retention_clock::RetentionClock;
 use super::{Limits, Message, Outcome, RecentDelivery, Recorder, StateReader};
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
-use crate::journal::{Entry, Journal, JournalError, Obstacle};
+use crate::journal::{Entry, Journal, JournalError, JournalErrorKind};
 use crate::live::SearchLimits;
 use crate::metrics::Exporter;
 
@@ -51,7 +51,7 @@ impl Recorder {
         let newest = journal.newest(MAX_RECENT_DELIVERIES as u64)?.into_iter().map(delivered);
         let (events, inputs) = (journal.events(), fold.state().inputs().len());
         // It is whole: from here on it is ours to write.
-        journal.settle()?;
+        journal.recover_wal()?;
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         state_reader.published.restored(inputs, newest, plausible(recorded_until));
@@ -136,7 +136,7 @@ impl Recorder {
     /// Returns what was done, if anything.
     fn run_most_urgent_task(&mut self) -> Option<&'static str> {
         let failing = self.state_reader.readiness.journal_failing();
-        if self.transfer_long_log() {
+        if self.checkpoint_wal_if_large() {
             Some("transfer")
         } else if failing && self.since_checkpoint.elapsed() >= PROBE_INTERVAL {
             self.since_checkpoint = Stopwatch::start();
@@ -162,11 +162,11 @@ impl Recorder {
     }
 
     /// Whether that was all that may be done now.
-    fn transfer_long_log(&mut self) -> bool {
-        match self.journal.transfer_long_log() {
+    fn checkpoint_wal_if_large(&mut self) -> bool {
+        match self.journal.checkpoint_wal_if_large() {
             Ok(transferred) => transferred,
             // Nothing may be written any more.
-            Err(error) if error.obstacle() == Obstacle::Unsynced => {
+            Err(error) if error.kind() == JournalErrorKind::SyncFailed => {
                 self.tried_to_write(Err(error));
                 true
             }
@@ -279,11 +279,11 @@ impl Recorder {
     pub(super) fn tried_to_write(&mut self, tried: Result<(), JournalError>) {
         let readiness = self.state_reader.readiness.clone();
         let failing_before = readiness.journal_failing();
-        readiness.set_obstacle(tried.as_ref().err().map(JournalError::obstacle));
+        readiness.set_journal_error(tried.as_ref().err().map(JournalError::kind));
         match tried {
             Ok(()) if failing_before => tracing::warn!("the journal can be written again"),
             Ok(()) => {}
-            Err(error) if error.obstacle() == Obstacle::Unsynced => {
+            Err(error) if error.kind() == JournalErrorKind::SyncFailed => {
                 let cause = error.source().map(ToString::to_string);
                 tracing::error!(%error, cause, "the disk failed to sync; stopping, a new start finds what was synced");
                 self.unsynced = Some(error);

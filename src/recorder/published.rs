@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Outcome;
 use crate::event::{Event, Timestamp};
-use crate::journal::Obstacle;
+use crate::journal::JournalErrorKind;
 use crate::live::{Changes, Fold, State};
 
 /// So many of the newest deliveries are remembered for people to look at.
@@ -147,7 +147,7 @@ impl Current {
 pub struct Readiness {
     restored: AtomicBool,
     draining: AtomicBool,
-    obstacle: Mutex<Option<Obstacle>>,
+    journal_error: Mutex<Option<JournalErrorKind>>,
 }
 
 impl Readiness {
@@ -158,7 +158,7 @@ impl Readiness {
         } else if !self.restored.load(Ordering::Acquire) {
             Some("restoring: the journal is being read")
         } else {
-            self.obstacle().map(check)
+            self.journal_error().map(check)
         }
     }
 
@@ -177,26 +177,26 @@ impl Readiness {
     }
 
     pub(super) fn journal_failing(&self) -> bool {
-        self.obstacle().is_some()
+        self.journal_error().is_some()
     }
 
-    pub(super) fn set_obstacle(&self, obstacle: Option<Obstacle>) {
-        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = obstacle;
+    pub(super) fn set_journal_error(&self, journal_error: Option<JournalErrorKind>) {
+        *self.journal_error.lock().unwrap_or_else(PoisonError::into_inner) = journal_error;
     }
 
-    fn obstacle(&self) -> Option<Obstacle> {
-        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn journal_error(&self) -> Option<JournalErrorKind> {
+        *self.journal_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The check that an obstacle makes fail. It is told to everybody who can ask: no path, no number.
-fn check(obstacle: Obstacle) -> &'static str {
-    match obstacle {
-        Obstacle::DiskFull => "journal: notifications cannot be made durable: the disk is full",
-        Obstacle::ReadOnly => "journal: notifications cannot be made durable: the file system is read-only",
-        Obstacle::Held => "journal: notifications cannot be made durable: another program holds the database",
-        Obstacle::Unsynced => "journal: notifications cannot be made durable: the disk failed to sync",
-        Obstacle::Damaged => "journal: notifications cannot be made durable: the database is damaged",
-        Obstacle::Failing => "journal: notifications cannot be made durable: the log has the error",
+/// The check that an journal_error makes fail. It is told to everybody who can ask: no path, no number.
+fn check(journal_error: JournalErrorKind) -> &'static str {
+    match journal_error {
+        JournalErrorKind::DiskFull => "journal: notifications cannot be made durable: the disk is full",
+        JournalErrorKind::ReadOnly => "journal: notifications cannot be made durable: the file system is read-only",
+        JournalErrorKind::Busy => "journal: notifications cannot be made durable: another program holds the database",
+        JournalErrorKind::SyncFailed => "journal: notifications cannot be made durable: the disk failed to sync",
+        JournalErrorKind::Damaged => "journal: notifications cannot be made durable: the database is damaged",
+        JournalErrorKind::Other => "journal: notifications cannot be made durable: the log has the error",
     }
 }

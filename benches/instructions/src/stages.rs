@@ -66,7 +66,7 @@ pub fn fold(times: usize) -> usize {
 pub fn append(times: usize) -> anyhow::Result<usize> {
     let folder = tempfile::tempdir()?;
     let mut journal = Journal::open(folder.path())?;
-    journal.settle()?;
+    journal.recover_wal()?;
     let at = Timestamp::from_seconds(NOW);
     let entry = |number| Entry { seq: 0, recorded_at: at, shown_until: at, note: None, event: event(number) };
     let mut batch: Vec<Entry> = (0..BATCH).map(entry).collect();

@@ -43,7 +43,7 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
         };
         let mut entries: Vec<_> = (first..(first + BATCH).min(events)).map(entry).collect();
         journal.append(&mut entries, &[], None)?;
-        journal.transfer_long_log()?;
+        journal.checkpoint_wal_if_large()?;
     }
     journal.close()?;
     fs::rename(unfinished, &folder)?;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::lock::Lock;
-use super::{Checkpoint, DATABASE_FILE, Entry, InputRow, Journal, JournalError, log_file, schema};
+use super::{Checkpoint, DATABASE_FILE, Entry, InputRow, Journal, JournalError, schema, wal_file};
 use crate::event::{EventKind, Timestamp};
 
 mod cells;
@@ -62,7 +62,7 @@ impl Journal {
         let source = from.join(DATABASE_FILE);
         let pages = Pages::new(
             fs::read(&source).map_err(in_folder(&source))?,
-            read_if_there(&log_file(&source)).map_err(in_folder(&source))?,
+            read_if_there(&wal_file(&source)).map_err(in_folder(&source))?,
         );
         schema::refuse_newer(&source, pages.current(1).unwrap_or_default())?;
         let entries = entries(&pages);
@@ -126,20 +126,20 @@ fn identity(entry: &Entry) -> (crate::event::InputId, &'static str, Timestamp, S
 
 /// A checkpoint with all of its inputs, and what was kept of all deliveries.
 #[derive(Debug)]
-struct Kept {
+struct SalvagedCheckpoint {
     checkpoint: Checkpoint,
     inputs: Vec<InputRow>,
     deliveries: Option<String>,
 }
 
 /// The checkpoint, when all of it can be read.
-fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
+fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<SalvagedCheckpoint>> {
     let copy = to.join("damaged").join(DATABASE_FILE);
     let folder = to.join("damaged");
     fs::create_dir(&folder)?;
     fs::copy(source, &copy)?;
-    if log_file(source).exists() {
-        fs::copy(log_file(source), log_file(&copy))?;
+    if wal_file(source).exists() {
+        fs::copy(wal_file(source), wal_file(&copy))?;
     }
     let read = || {
         let connection = Connection::open(&copy).ok()?;
@@ -149,7 +149,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
             (verdict == "ok").then_some(())?;
         }
         let journal =
-            Journal { connection, path: copy.clone(), first: 0, next: 0, log_pages: Arc::default(), _lock: None };
+            Journal { connection, path: copy.clone(), first: 0, next: 0, wal_pages: Arc::default(), _lock: None };
         let mut inputs = Vec::new();
         let checkpoint = journal.checkpoint().ok()??;
         journal
@@ -158,7 +158,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
                 Ok(())
             })
             .ok()?;
-        Some(Kept { checkpoint, inputs, deliveries: journal.last_seen().ok()? })
+        Some(SalvagedCheckpoint { checkpoint, inputs, deliveries: journal.last_seen().ok()? })
     };
     let checkpoint = read();
     fs::remove_dir_all(folder)?;
@@ -169,7 +169,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<Kept>> {
 fn write(
     to: &Path,
     mut entries: Vec<Entry>,
-    kept: Option<Kept>,
+    kept: Option<SalvagedCheckpoint>,
     now: Timestamp,
 ) -> Result<(Journal, Salvaged), JournalError> {
     let position = kept.as_ref().map_or(0, |kept| kept.checkpoint.position);
@@ -187,14 +187,14 @@ fn write(
     journal.first = journal.next;
     for batch in entries.chunks_mut(BATCH) {
         journal.append(batch, &[], None)?;
-        journal.transfer_long_log()?;
+        journal.checkpoint_wal_if_large()?;
     }
     let salvaged = Salvaged { events, lost, checkpoint: kept.is_some() };
-    if let Some(Kept { checkpoint, inputs, deliveries }) = kept {
+    if let Some(SalvagedCheckpoint { checkpoint, inputs, deliveries }) = kept {
         journal.save_checkpoint(&checkpoint, inputs.into_iter(), &[])?;
         journal.append(&mut [], &[], deliveries.as_deref())?;
     }
-    journal.settle()?;
+    journal.recover_wal()?;
     Ok((journal, salvaged))
 }
 

@@ -36,7 +36,7 @@ fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
             journal.save_checkpoint(&checkpoint, (0..20).map(row), &[]).unwrap();
             journal.append(&mut [], &[], Some("deliveries")).unwrap();
             if log {
-                journal.settle().unwrap();
+                journal.recover_wal().unwrap();
                 leave(&journal);
                 // Something is in the log in any case.
                 journal.probe().unwrap();
@@ -44,10 +44,10 @@ fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
         }
     }
     if !log {
-        journal.settle().unwrap();
+        journal.recover_wal().unwrap();
     }
     drop(journal);
-    assert_eq!(log_file(&folder.path().join(DATABASE_FILE)).exists(), log);
+    assert_eq!(wal_file(&folder.path().join(DATABASE_FILE)).exists(), log);
     (folder, written)
 }
 
@@ -61,7 +61,7 @@ fn long(number: u64) -> Entry {
 }
 
 fn leave(journal: &Journal) {
-    super::super::leave_log_behind(&journal.connection, true).unwrap();
+    super::super::keep_wal_on_close(&journal.connection, true).unwrap();
 }
 
 fn salvaged(from: &Path) -> (Vec<Entry>, Salvaged) {
@@ -125,12 +125,12 @@ fn every_event_on_a_page_that_is_not_damaged_is_kept_and_nothing_is_twice() {
     for round in 0..ROUNDS {
         let (folder, written) = journal(chance.u64(1..400), round % 2 == 1);
         let database = folder.path().join(DATABASE_FILE);
-        let files = || (fs::read(&database).unwrap(), read_if_there(&log_file(&database)).unwrap());
+        let files = || (fs::read(&database).unwrap(), read_if_there(&wal_file(&database)).unwrap());
         let (mut damaged, mut log) = files();
         let readable = if round % 4 == 3 {
             // The log may tell nothing any more; what the database has must be kept.
             damage(&mut log, &mut chance);
-            fs::write(log_file(&database), &log).unwrap();
+            fs::write(wal_file(&database), &log).unwrap();
             entries(&Pages::new(damaged, Vec::new()))
         } else {
             let without = damage(&mut damaged, &mut chance);
@@ -162,7 +162,9 @@ fn a_page_that_leads_to_others_may_be_lost_and_they_are_not() {
         bytes[page * PAGE_SIZE..][..PAGE_SIZE].fill(0);
     }
     fs::write(&database, bytes).unwrap();
-    assert!(matches!(Journal::open(folder.path()), Err(error) if error.obstacle() == super::super::Obstacle::Damaged));
+    assert!(
+        matches!(Journal::open(folder.path()), Err(error) if error.kind() == super::super::JournalErrorKind::Damaged)
+    );
     assert_eq!(salvaged(folder.path()).0.len(), written.len());
 }
 
@@ -177,7 +179,7 @@ fn a_damaged_page_in_the_midst_is_found_before_the_first_write() {
     let damaged = of_events[of_events.len() / 2];
     bytes[(damaged as usize - 1) * PAGE_SIZE..][..PAGE_SIZE].fill(0);
     fs::write(&database, &bytes).unwrap();
-    assert_eq!(Journal::open(folder.path()).unwrap_err().obstacle(), super::super::Obstacle::Damaged);
+    assert_eq!(Journal::open(folder.path()).unwrap_err().kind(), super::super::JournalErrorKind::Damaged);
     assert!(fs::read(&database).unwrap() == bytes, "the file was changed");
     let (entries, salvaged) = salvaged(folder.path());
     assert_eq!(entries.len(), written.len() - holds(&damaged));
@@ -210,7 +212,7 @@ fn what_a_newer_version_wrote_is_refused_and_nothing_is_made() {
 #[test]
 fn a_log_that_cannot_be_read_is_told_and_nothing_is_made() {
     let (folder, _) = journal(3, false);
-    let log = log_file(&folder.path().join(DATABASE_FILE));
+    let log = wal_file(&folder.path().join(DATABASE_FILE));
     fs::create_dir(&log).unwrap();
     let to = folder.path().join("new");
     let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
@@ -223,7 +225,11 @@ fn lost_numbers_are_named_and_those_of_the_checkpoint_stay_in_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut entries: Vec<_> = [3, 4, 7, 8, 12].map(|number| Entry { seq: number, ..entry(number) }).into();
     let checkpoint = |position| {
-        Some(Kept { checkpoint: Checkpoint { position, state: "{}".into() }, inputs: vec![], deliveries: None })
+        Some(SalvagedCheckpoint {
+            checkpoint: Checkpoint { position, state: "{}".into() },
+            inputs: vec![],
+            deliveries: None,
+        })
     };
     let (journal, salvaged) = write(&folder.path().join("a"), entries.clone(), checkpoint(7), at(NOW)).unwrap();
     assert_eq!(salvaged.lost, [5..=6, 9..=11]);

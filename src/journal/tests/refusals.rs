@@ -14,31 +14,31 @@ fn every_failure_is_an_obstacle() {
         source: rusqlite::Error::SqliteFailure(Error::new(code), None),
     };
     for (code, obstacle) in [
-        (SQLITE_IOERR_FSYNC, Obstacle::Unsynced),
-        (SQLITE_IOERR_DIR_FSYNC, Obstacle::Unsynced),
-        (SQLITE_FULL, Obstacle::DiskFull),
-        (SQLITE_READONLY, Obstacle::ReadOnly),
-        (SQLITE_READONLY_DIRECTORY, Obstacle::ReadOnly),
-        (SQLITE_BUSY, Obstacle::Held),
-        (SQLITE_BUSY_RECOVERY, Obstacle::Held),
-        (SQLITE_LOCKED, Obstacle::Held),
-        (SQLITE_CORRUPT, Obstacle::Damaged),
-        (SQLITE_CORRUPT_INDEX, Obstacle::Damaged),
-        (SQLITE_NOTADB, Obstacle::Damaged),
-        (SQLITE_IOERR_WRITE, Obstacle::Failing),
-        (SQLITE_IOERR_READ, Obstacle::Failing),
-        (SQLITE_CONSTRAINT, Obstacle::Failing),
+        (SQLITE_IOERR_FSYNC, JournalErrorKind::SyncFailed),
+        (SQLITE_IOERR_DIR_FSYNC, JournalErrorKind::SyncFailed),
+        (SQLITE_FULL, JournalErrorKind::DiskFull),
+        (SQLITE_READONLY, JournalErrorKind::ReadOnly),
+        (SQLITE_READONLY_DIRECTORY, JournalErrorKind::ReadOnly),
+        (SQLITE_BUSY, JournalErrorKind::Busy),
+        (SQLITE_BUSY_RECOVERY, JournalErrorKind::Busy),
+        (SQLITE_LOCKED, JournalErrorKind::Busy),
+        (SQLITE_CORRUPT, JournalErrorKind::Damaged),
+        (SQLITE_CORRUPT_INDEX, JournalErrorKind::Damaged),
+        (SQLITE_NOTADB, JournalErrorKind::Damaged),
+        (SQLITE_IOERR_WRITE, JournalErrorKind::Other),
+        (SQLITE_IOERR_READ, JournalErrorKind::Other),
+        (SQLITE_CONSTRAINT, JournalErrorKind::Other),
     ] {
-        assert_eq!(sqlite(code).obstacle(), obstacle, "{code}");
+        assert_eq!(sqlite(code).kind(), obstacle, "{code}");
     }
     for (kind, obstacle) in [
-        (io::ErrorKind::StorageFull, Obstacle::DiskFull),
-        (io::ErrorKind::ReadOnlyFilesystem, Obstacle::ReadOnly),
-        (io::ErrorKind::PermissionDenied, Obstacle::Failing),
-        (io::ErrorKind::NotFound, Obstacle::Failing),
+        (io::ErrorKind::StorageFull, JournalErrorKind::DiskFull),
+        (io::ErrorKind::ReadOnlyFilesystem, JournalErrorKind::ReadOnly),
+        (io::ErrorKind::PermissionDenied, JournalErrorKind::Other),
+        (io::ErrorKind::NotFound, JournalErrorKind::Other),
     ] {
         let error = JournalError::Folder { path: PathBuf::new(), source: kind.into() };
-        assert_eq!(error.obstacle(), obstacle, "{kind}");
+        assert_eq!(error.kind(), obstacle, "{kind}");
     }
 }
 
@@ -52,7 +52,7 @@ fn a_failure_is_laid_to_a_read_only_file_system_only_when_it_is_one() {
     let mut check = || {
         let error = journal.append(&mut [entry(2)], &[], None).unwrap_err();
         assert!(matches!(error, JournalError::Sqlite { .. }), "{error}");
-        assert_eq!(error.obstacle(), Obstacle::Failing);
+        assert_eq!(error.kind(), JournalErrorKind::Other);
     };
     check();
     fs::remove_file(folder.path().join(LOCK_FILE)).unwrap();
@@ -66,7 +66,7 @@ fn a_folder_that_cannot_be_synced_is_told() {
     for folder in ["/does/not/exist", "/proc"] {
         let error = sync_folder(Path::new(folder)).unwrap_err();
         assert_eq!(error.to_string(), format!("{folder}: cannot be synced"));
-        assert_eq!(error.obstacle(), Obstacle::Unsynced);
+        assert_eq!(error.kind(), JournalErrorKind::SyncFailed);
     }
 }
 
@@ -74,9 +74,9 @@ fn a_folder_that_cannot_be_synced_is_told() {
 fn a_probe_needs_room() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    let room = folder.path().join(ROOM_FILE);
+    let room = folder.path().join(PROBE_FILE);
     symlink("/dev/full", &room).unwrap();
-    assert_eq!(journal.probe().unwrap_err().obstacle(), Obstacle::DiskFull);
+    assert_eq!(journal.probe().unwrap_err().kind(), JournalErrorKind::DiskFull);
     assert!(room.symlink_metadata().is_err(), "it takes the room for a moment only");
     journal.probe().unwrap();
     assert!(!room.exists());
@@ -90,14 +90,14 @@ fn a_log_without_its_database_is_refused_and_survives() {
         if empty {
             fs::write(&path, "").unwrap();
         }
-        fs::write(log_file(&path), "events").unwrap();
+        fs::write(wal_file(&path), "events").unwrap();
         let error = Journal::open(folder.path()).unwrap_err();
         let problem = "is damaged: it is missing or empty, but its write-ahead log is not";
         assert_eq!(error.to_string(), format!("{}: {problem}", path.display()));
-        assert_eq!(fs::read(log_file(&path)).unwrap(), b"events");
+        assert_eq!(fs::read(wal_file(&path)).unwrap(), b"events");
         assert_eq!(path.exists(), empty);
         // A log with nothing in it is as good as none.
-        fs::write(log_file(&path), "").unwrap();
+        fs::write(wal_file(&path), "").unwrap();
         Journal::open(folder.path()).unwrap();
     }
 }

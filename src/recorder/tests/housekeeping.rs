@@ -178,7 +178,7 @@ fn nothing_waits_longer_for_the_next_probe_of_a_failing_journal_because_the_last
     let mut recorder = idle_recorder(folder.path(), limits());
     recorder.run_due_task();
     assert!(!recorder.pause.is_zero());
-    recorder.state_reader.readiness.set_obstacle(Some(journal::Obstacle::Held));
+    recorder.state_reader.readiness.set_journal_error(Some(journal::JournalErrorKind::Busy));
     recorder.pause = Duration::ZERO;
     recorder.run_due_task();
     assert_eq!(recorder.pause, Duration::ZERO);

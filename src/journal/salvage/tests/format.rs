@@ -39,7 +39,7 @@ fn transferred(database: &[u8], log: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(DATABASE_FILE);
     fs::write(&path, database).unwrap();
-    fs::write(log_file(&path), log).unwrap();
+    fs::write(wal_file(&path), log).unwrap();
     let connection = Connection::open(&path).unwrap();
     connection.query_one("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(())).unwrap();
     fs::read(&path).unwrap()
@@ -53,7 +53,7 @@ fn a_log_is_read_as_sqlite_reads_it_and_what_it_would_not_see_is_kept_apart() {
     (0..9).for_each(|_| journal.probe().unwrap());
     drop(journal);
     let path = folder.path().join(DATABASE_FILE);
-    let (database, log) = (fs::read(&path).unwrap(), fs::read(log_file(&path)).unwrap());
+    let (database, log) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
     let frames = log.len() / FRAME_SIZE;
     assert!(frames > 18);
     // What is changed before the sums are right again and what after, and how many frames SQLite would not see.
@@ -101,7 +101,7 @@ fn an_event_that_was_never_committed_is_found_with_all_of_its_pages() {
     written.chunks_mut(1).for_each(|batch| journal.append(batch, &[], None).unwrap());
     drop(journal);
     let path = folder.path().join(DATABASE_FILE);
-    let (database, mut log) = (fs::read(&path).unwrap(), fs::read(log_file(&path)).unwrap());
+    let (database, mut log) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
     frame(&mut log, 0)[4..8].fill(0);
     sum_up(&mut log, false);
     let pages = Pages::new(database, log);
@@ -124,7 +124,7 @@ fn found_after(statements: &str) -> Vec<Entry> {
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.append(&mut [long(7)], &[], None).unwrap();
     journal.connection.execute_batch(statements).unwrap();
-    journal.settle().unwrap();
+    journal.recover_wal().unwrap();
     drop(journal);
     let mut found = entries(&Pages::new(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), Vec::new()));
     let whole = found.iter().position(|entry| (entry.seq, told(entry)) == (1, told(&long(7)))).unwrap();

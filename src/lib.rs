@@ -13,6 +13,7 @@
 //! in and out, [`cli`] what a person sees. ARCHITECTURE.md is the map.
 
 pub mod event;
+pub mod schedule;
 pub mod accept;
 pub mod journal;
 pub mod live;

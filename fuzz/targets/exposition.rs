@@ -10,9 +10,8 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
-use stream_live_exporter::event::{
-    Configured, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Timestamp,
-};
+use stream_live_exporter::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+use stream_live_exporter::schedule::{Configured, Expectation};
 use stream_live_exporter::live::{Fold, Rules};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
 

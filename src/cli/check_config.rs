@@ -6,8 +6,9 @@ use anyhow::Context;
 
 use crate::clock;
 use crate::config::{Effective, Settings, Sources};
-use crate::event::{Configured, Expectation, InputId, Schedule, Timestamp};
+use crate::event::{InputId, Timestamp};
 use crate::http::WebConfig;
+use crate::schedule::{Configured, Expectation, Schedule};
 
 /// So many changes of each scheduled input are told.
 const CHANGES: usize = 3;

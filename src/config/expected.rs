@@ -18,7 +18,8 @@ use jiff::tz::TimeZone;
 
 use super::reader::{Problem, Reader};
 use super::values::{Parsed, parse_duration};
-use crate::event::{Days, Expectation, InvalidWindow, Schedule, Timestamp, Window};
+use crate::event::Timestamp;
+use crate::schedule::{Days, Expectation, InvalidWindow, Schedule, Window};
 
 const EXPECTED: &str = "expected always, never or a list of windows";
 /// What belongs to one kind of window and not to the other.

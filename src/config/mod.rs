@@ -24,7 +24,8 @@ pub use reader::{Effective, Problem};
 pub use secrets::{Secret, SecretOrigin, Secrets};
 pub use values::{ListenAddress, LogFormat, LogLevel, parse_duration};
 
-use crate::event::{Configured, InputId};
+use crate::event::InputId;
+use crate::schedule::Configured;
 use reader::Reader;
 
 /// The defaults, which also document every key.

@@ -11,7 +11,8 @@ use config::{Map, Value, ValueKind};
 use super::InvalidConfig;
 use super::layers::{Sources, environment_name, flag_name};
 use super::values::Parsed;
-use crate::event::{Configured, Expectation, InputId};
+use crate::event::InputId;
+use crate::schedule::{Configured, Expectation};
 
 /// What is wrong, where, with which key.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,18 +3,14 @@
 //! Everything that arrives is parsed into these at the edge ([`crate::accept`]); the stages behind
 //! it check nothing again. Nothing here reads a clock or does I/O, and nothing of ours is imported.
 
-mod configured;
 mod error_code;
 mod input_id;
-mod schedule;
 mod timestamp;
 
 use serde::{Deserialize, Serialize};
 
-pub use configured::{Configured, Expectation};
 pub use error_code::{ErrorClass, ErrorCode};
 pub use input_id::{InputId, InvalidInputId};
-pub use schedule::{Change, Days, InvalidWindow, Schedule, Window};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// What an authenticated, well-formed delivery turned out to be.

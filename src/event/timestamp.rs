@@ -62,12 +62,12 @@ impl Timestamp {
     }
 
     /// This instant for calendars.
-    pub(super) fn to_jiff(self) -> jiff::Timestamp {
+    pub(crate) fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(i128::from(self.as_nanos())).expect("i64 nanoseconds are within jiff's range")
     }
 
     /// The instant that a calendar named; before the epoch is the epoch.
-    pub(super) fn from_jiff(instant: jiff::Timestamp) -> Self {
+    pub(crate) fn from_jiff(instant: jiff::Timestamp) -> Self {
         let nanos = instant.as_nanosecond().max(0);
         Self::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::dedup::{Identity, Lookup};
 use super::{Input, InputEntry, LastSeen, Rules, SeenEvents, State, Totals};
-use crate::event::{Configured, Event, IgnoredReason, InputId, Timestamp};
+use crate::event::{Event, IgnoredReason, InputId, Timestamp};
+use crate::schedule::Configured;
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::dedup::{Identity, Lookup};
 use super::input::Effect;
 use super::{Histogram, Input, SeenEvents};
-use crate::event::{Configured, Event, InputId, Timestamp};
+use crate::event::{Event, InputId, Timestamp};
+use crate::schedule::Configured;
 
 /// A consistent state of everything. Cloning shares all structure.
 #[derive(Debug, Clone, Default)]

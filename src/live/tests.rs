@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Configured, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Timestamp};
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+use crate::schedule::{Configured, Expectation};
 
 const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 3 };
 const START: u64 = 1_795_000_000;

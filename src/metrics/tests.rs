@@ -12,8 +12,9 @@ use flate2::read::GzDecoder;
 
 use super::catalogue::{CHAPTERS, Family, Kind, markdown};
 use super::*;
-use crate::event::{Configured, Event, EventKind, Expectation, InputId, Timestamp};
+use crate::event::{Event, EventKind, InputId, Timestamp};
 use crate::live::{Fold, Rules};
+use crate::schedule::{Configured, Expectation};
 
 const VALUES: LabelValues = LabelValues { outcomes: &["recorded"], rejections: &["secret"] };
 

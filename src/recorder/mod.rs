@@ -38,10 +38,11 @@ pub use published::{Readiness, RecentDelivery, View};
 pub use restore::{Restored, restore};
 
 use crate::clock::{self, Stopwatch};
-use crate::event::{Configured, IgnoredReason, InputId, Notification, Timestamp};
+use crate::event::{IgnoredReason, InputId, Notification, Timestamp};
 use crate::journal::{self, Journal, JournalError};
 use crate::live::{Fold, Rules};
 use crate::metrics::Exporter;
+use crate::schedule::Configured;
 use dirty_inputs::DirtyInputs;
 use published::Published;
 use retention_clock::RetentionClock;

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::{self, Rejection, Secrets};
-use stream_live_exporter::event::{
-    Configured, ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, Expectation, InputId, Notification, Timestamp,
-};
+use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Timestamp};
+use stream_live_exporter::schedule::{Configured, Expectation};
 use stream_live_exporter::journal::{Entry, Journal};
 use stream_live_exporter::live::{Fold, Rules, Verdict};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use stream_live_exporter::event::{Configured, Expectation, InputId};
+use stream_live_exporter::event::InputId;
+use stream_live_exporter::schedule::{Configured, Expectation};
 
 /// A live input of the story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

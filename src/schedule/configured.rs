@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Schedule, Timestamp};
+use super::Schedule;
+use crate::event::Timestamp;
 
 /// An input of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 //! instant at which they would have shown it, had they not been changed; of a time that comes twice
 //! it is the first. (The rule of RFC 5545, section 3.3.5.)
 
+mod configured;
 mod window;
 
 #[cfg(test)]
@@ -20,7 +21,8 @@ use std::time::Duration;
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
-use super::Timestamp;
+use crate::event::Timestamp;
+pub use configured::{Configured, Expectation};
 pub use window::{Days, InvalidWindow, Window};
 
 /// So far ahead are changes looked for: at first, and then again and again, while there are too few.

@@ -8,7 +8,7 @@ use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::TimeZone;
 use thiserror::Error;
 
-use super::super::Timestamp;
+use crate::event::Timestamp;
 
 /// A grace is that long at the most.
 const LONGEST_GRACE: SignedDuration = SignedDuration::from_hours(12);

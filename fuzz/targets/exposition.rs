@@ -12,8 +12,8 @@ use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
 use stream_live_exporter::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
 use stream_live_exporter::schedule::{Configured, Expectation};
-use stream_live_exporter::live::{Fold, Rules};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
+use stream_live_exporter::live::{Fold, Rules, View};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
 
 #[path = "../../src/metrics/tests/parser.rs"]
 mod parser;
@@ -102,7 +102,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     exporter.watch_certificate(world.listener, move || expiry);
     let (journal_events, journal_size_bytes, restored_inputs) = world.numbers;
     let as_of = Timestamp::from_nanos(world.as_of);
-    let snapshot = Snapshot { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
+    let snapshot = View { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
     let exposition = Exposition::new(snapshot, &exporter, format);
     let mut text = String::new();
     if world.compressed {

@@ -8,7 +8,7 @@ use actix_web::web::{Bytes, Data, Header};
 use futures_util::stream::{self, Stream};
 
 use super::Private;
-use crate::metrics::{Exposition, Format, Snapshot};
+use crate::metrics::{Exposition, Format};
 
 /// Everything, in the format that the scraper likes best, chunk by chunk.
 pub(super) async fn metrics(
@@ -16,16 +16,8 @@ pub(super) async fn metrics(
     accept: Option<Header<header::Accept>>,
     encodings: Option<Header<AcceptEncoding>>,
 ) -> HttpResponse {
-    let view = private.state_reader.view();
-    let snapshot = Snapshot {
-        state: view.state,
-        as_of: view.as_of,
-        journal_events: view.journal_events,
-        journal_size_bytes: private.state_reader.journal_size_bytes(),
-        restored_inputs: view.restored_inputs,
-    };
     let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));
-    let exposition = Exposition::new(snapshot, &private.metrics, format);
+    let exposition = Exposition::new(private.state_reader.view(), &private.metrics, format);
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, format.content_type()));
     if private.compression && encodings.is_some_and(|Header(encodings)| likes_gzip(&encodings)) {

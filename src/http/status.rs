@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Private;
 use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Timestamp};
-use crate::live::{Input, State};
-use crate::recorder::{Outcome, RecentDelivery, View};
+use crate::live::{Input, State, View};
+use crate::recorder::{Outcome, RecentDelivery};
 
 #[derive(Serialize)]
 struct Inputs<'a> {

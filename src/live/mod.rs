@@ -25,6 +25,7 @@ mod histogram;
 mod input;
 mod dedup;
 mod state;
+mod view;
 
 pub use dedup::SeenEvents;
 pub use errors::Errors;
@@ -32,6 +33,7 @@ pub use fold::{Changes, Draft, Fold, Note, Search, SearchLimits, Verdict};
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};
 pub use state::{InputEntry, LastSeen, Rules, State, Totals};
+pub use view::View;
 
 #[cfg(test)]
 mod tests;

@@ -15,32 +15,17 @@ use super::encode::{Encoder, Format, Value};
 use super::inputs::{FAMILIES, InputView};
 use super::samples::Lines;
 use crate::event::{InputId, Timestamp};
-use crate::live::State;
+use crate::live::View;
 
 /// A chunk is handed out when it has grown to this size, in bytes.
 const CHUNK: usize = 128 << 10;
 /// So many inputs are written before the chunk's size is looked at.
 const INPUTS_AT_ONCE: usize = 128;
 
-/// What is exposed, at one moment.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// The state of all live inputs.
-    pub state: State,
-    /// The time up to which running connections count.
-    pub as_of: Timestamp,
-    /// How many events the journal keeps.
-    pub journal_events: u64,
-    /// The journal's size on disk, in bytes.
-    pub journal_size_bytes: u64,
-    /// How many inputs were known from the journal at start.
-    pub restored_inputs: usize,
-}
-
 /// One answer to one scrape: an iterator over its chunks.
 #[derive(Debug)]
 pub struct Exposition {
-    snapshot: Snapshot,
+    view: View,
     own: Vec<MetricFamily>,
     started_at: Timestamp,
     encoder: Encoder,
@@ -60,10 +45,10 @@ enum Step {
 }
 
 impl Exposition {
-    /// Begins to write the snapshot and the exporter's own metrics as they are now.
-    pub fn new(snapshot: Snapshot, exporter: &Exporter, format: Format) -> Self {
+    /// Begins to write the view and the exporter's own metrics as they are now.
+    pub fn new(view: View, exporter: &Exporter, format: Format) -> Self {
         Self {
-            snapshot,
+            view,
             own: exporter.gather(),
             started_at: exporter.started_at(),
             encoder: Encoder::new(format, exporter.created_samples()),
@@ -101,7 +86,7 @@ impl Exposition {
     }
 
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Bound<InputId>) -> Step {
-        let Snapshot { state, as_of, .. } = &self.snapshot;
+        let View { state, as_of, .. } = &self.view;
         let inputs = state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE);
         let views: Vec<_> = inputs
             .map(|(input_id, known)| InputView { input_id: *input_id, input: &known.input, state, as_of: *as_of })
@@ -114,7 +99,7 @@ impl Exposition {
     }
 
     fn write_overall(&mut self) {
-        let Snapshot { state, as_of, .. } = &self.snapshot;
+        let View { state, as_of, .. } = &self.view;
         let totals = state.totals();
         let created = totals.counted_since.unwrap_or(self.started_at);
         let histograms = [
@@ -135,7 +120,7 @@ impl Exposition {
     }
 
     fn write_gauges(&mut self) {
-        let Snapshot { state, journal_events, journal_size_bytes, restored_inputs, .. } = &self.snapshot;
+        let View { state, journal_events, journal_size_bytes, restored_inputs, .. } = &self.view;
         let deliveries = state.last_seen();
         for (family, time) in [(&LAST_NOTIFICATION, deliveries.last), (&LAST_TEST, deliveries.last_test)] {
             self.encoder.begin(family);

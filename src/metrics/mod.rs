@@ -1,7 +1,7 @@
 //! Stage 4: state to samples, when somebody asks.
 //!
 //! No metric of a live input is kept anywhere: [`Exposition`] computes all of them from one
-//! consistent [`Snapshot`] and writes them in chunks, so that neither a slow reader nor many of them
+//! consistent [`View`](crate::live::View) and writes them in chunks, so that neither a slow reader nor many of them
 //! cost a copy of the whole. How the exporter itself is doing is kept in one `prometheus` registry
 //! ([`Exporter`]) and written by the same encoder.
 //!
@@ -18,7 +18,7 @@ mod samples;
 
 pub use encode::Format;
 pub use exporter::{Exporter, LabelValues};
-pub use exposition::{Exposition, Snapshot};
+pub use exposition::Exposition;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use super::catalogue::{CHAPTERS, Family, Kind, markdown};
 use super::*;
 use crate::event::{Event, EventKind, InputId, Timestamp};
-use crate::live::{Fold, Rules};
+use crate::live::{Fold, Rules, View};
 use crate::schedule::{Configured, Expectation};
 
 const VALUES: LabelValues = LabelValues { outcomes: &["recorded"], rejections: &["secret"] };
@@ -22,7 +22,7 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_millis(1_795_000_000_000 + millis))
 }
 
-fn snapshot(inputs: u8) -> Snapshot {
+fn snapshot(inputs: u8) -> View {
     let mut fold = Fold::new(Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 });
     let name = "Back\\slash \"stage\"\n".into();
     let configured = Configured { name, expectation: Expectation::Always };
@@ -39,10 +39,10 @@ fn snapshot(inputs: u8) -> Snapshot {
         fold.replay(&event, at(0), true);
     }
     let state = fold.state().clone();
-    Snapshot { state, as_of: at(61_234), journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }
+    View { state, as_of: at(61_234), journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }
 }
 
-fn exposition(snapshot: Snapshot, format: Format, created_samples: bool) -> String {
+fn exposition(snapshot: View, format: Format, created_samples: bool) -> String {
     let exporter = Exporter::new(at(500), created_samples, VALUES);
     exporter.watch_certificate("webhook", || at(0));
     let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();

@@ -34,13 +34,13 @@ use std::{io, thread};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-pub use published::{Readiness, RecentDelivery, View};
+pub use published::{Readiness, RecentDelivery};
 pub use restore::{Restored, restore};
 
 use crate::clock::{self, Stopwatch};
 use crate::event::{IgnoredReason, InputId, Notification, Timestamp};
 use crate::journal::{self, Journal, JournalError};
-use crate::live::{Fold, Rules};
+use crate::live::{Fold, Rules, View};
 use crate::metrics::Exporter;
 use crate::schedule::Configured;
 use dirty_inputs::DirtyInputs;
@@ -176,7 +176,7 @@ impl Handle {
 impl StateReader {
     /// The state now. Nothing in it is ever taken back by a later view.
     pub fn view(&self) -> View {
-        self.published.view(clock::now())
+        self.published.view(clock::now(), journal::size_bytes(&self.folder))
     }
 
     /// The newest deliveries, newest first, at the most `limit`.
@@ -187,11 +187,6 @@ impl StateReader {
     /// Whether notifications can be recorded.
     pub fn readiness(&self) -> &Readiness {
         &self.readiness
-    }
-
-    /// The size of the journal on disk, in bytes.
-    pub fn journal_size_bytes(&self) -> u64 {
-        journal::size_bytes(&self.folder)
     }
 }
 

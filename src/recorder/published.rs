@@ -7,23 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Outcome;
 use crate::event::{Event, Timestamp};
 use crate::journal::JournalErrorKind;
-use crate::live::{Changes, Fold, State};
+use crate::live::{Changes, Fold, State, View};
 
 /// So many of the newest deliveries are remembered for people to look at.
 pub(super) const MAX_RECENT_DELIVERIES: usize = 1000;
-
-/// A consistent state, and the time that it is of.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// The state.
-    pub state: State,
-    /// The time up to which running connections count. Never before that of an earlier view.
-    pub as_of: Timestamp,
-    /// How many events the journal keeps.
-    pub journal_events: u64,
-    /// How many inputs were known when the journal had been read.
-    pub restored_inputs: usize,
-}
 
 /// A delivery and what became of it.
 #[derive(Debug, Clone)]
@@ -59,7 +46,7 @@ struct Current {
 }
 
 impl Published {
-    pub(super) fn view(&self, now: Timestamp) -> View {
+    pub(super) fn view(&self, now: Timestamp, journal_size_bytes: u64) -> View {
         let mut current = self.lock();
         if current.frozen {
             current.view_requested = true;
@@ -67,7 +54,8 @@ impl Published {
             current.latest = current.latest.max(now);
         }
         let Current { journal_events, restored_inputs, latest, .. } = *current;
-        View { state: current.state.clone().unwrap_or_default(), as_of: latest, journal_events, restored_inputs }
+        let state = current.state.clone().unwrap_or_default();
+        View { state, as_of: latest, journal_events, journal_size_bytes, restored_inputs }
     }
 
     /// Begins a change: returns the time up to which views have shown the state so far, and beyond

@@ -190,7 +190,7 @@ proptest! {
                     frozen_at = None;
                 }
                 _ => {
-                    let as_of = published.view(now).as_of;
+                    let as_of = published.view(now, 0).as_of;
                     prop_assert!(as_of >= latest);
                     prop_assert_eq!(as_of, frozen_at.unwrap_or(latest.max(now).max(as_of)));
                     latest = as_of;

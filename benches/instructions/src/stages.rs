@@ -9,8 +9,8 @@ use stream_live_exporter::accept::{self, Rejection, Secrets};
 use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Timestamp};
 use stream_live_exporter::schedule::{Configured, Expectation};
 use stream_live_exporter::journal::{Entry, Journal};
-use stream_live_exporter::live::{Fold, Rules, Verdict};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
+use stream_live_exporter::live::{Fold, Rules, Verdict, View};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
 use stream_live_exporter::recorder::Outcome;
 
 pub const SECRET: &str = "0f5a7e5be0d34c7a9b1c6b9e7d0a4f21";
@@ -88,7 +88,7 @@ pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times:
 }
 
 /// A thousand inputs to which everything that is counted has happened.
-fn snapshot() -> Snapshot {
+fn snapshot() -> View {
     let mut fold = Fold::new(rules());
     let configured = |number| {
         (input_id(number), Configured { name: format!("Stage {number}").into(), expectation: Expectation::Always })
@@ -112,7 +112,7 @@ fn snapshot() -> Snapshot {
     }
     let changes = draft.finish();
     fold.adopt(changes);
-    Snapshot {
+    View {
         state: fold.state().clone(),
         as_of: Timestamp::from_seconds(NOW + 100_000),
         journal_events: 20_000,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::{self, Rejection};
 use stream_live_exporter::event::{Event, Notification, Timestamp};
-use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues, Snapshot};
+use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict, View};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
 use stream_live_exporter::recorder::Outcome;
 
 use super::process::Process;
@@ -130,7 +130,7 @@ impl Replica {
     pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
         let running = self.running.as_mut()?;
         self.latest = self.latest.max(at);
-        let snapshot = Snapshot {
+        let snapshot = View {
             state: self.fold.state().clone(),
             as_of: self.latest,
             journal_events: self.journal_events,

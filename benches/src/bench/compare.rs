@@ -4,10 +4,12 @@ use std::fs;
 
 use anyhow::ensure;
 
+use crate::figures::Figures;
 use crate::plot::{Plot, Shape};
-use crate::report::{Figures, Report};
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, disk, journal, many, scrape};
+use crate::setup::Setup;
+use crate::{disk, journal, many, scrape};
 
 const CONNECTIONS: usize = 64;
 const RATE: &str = "requests/s";

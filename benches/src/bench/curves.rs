@@ -1,9 +1,11 @@
 //! How it goes on: over connections, load, inputs and events.
 
+use crate::figures::{Figures, number};
 use crate::plot::{Axis, Plot, Shape};
-use crate::report::{Figures, Report, number};
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, interrupt, journal, scrape};
+use crate::setup::Setup;
+use crate::{interrupt, journal, scrape};
 
 const CONNECTIONS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::figures::{Figures, median};
 use crate::plot::{Axis, Plot, Shape};
-use crate::report::{Figures, Report, median};
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, interrupt, scrape};
+use crate::setup::Setup;
+use crate::{interrupt, scrape};
 
 const CONNECTIONS: [usize; 4] = [1, 8, 64, 256];
 const DELAYS: [(&str, Option<u32>); 4] =

@@ -8,9 +8,11 @@ use std::time::Instant;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::report::{Figures, Report};
+use crate::figures::Figures;
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, interrupt, journal, scrape};
+use crate::setup::Setup;
+use crate::{interrupt, journal, scrape};
 
 /// Events of the history after which every input is connected: its seconds are another number at every scrape.
 const CONNECTED: u64 = journal::FULL - 1;

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use crate::report::{Figures, Report};
+use crate::figures::Figures;
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, disk, journal, scrape};
+use crate::setup::Setup;
+use crate::{disk, journal, scrape};
 
 const CONNECTIONS: usize = 64;
 /// Enough for all inputs to change between two checkpoints.

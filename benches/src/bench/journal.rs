@@ -7,9 +7,10 @@ use std::time::Duration;
 use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId};
 use stream_live_exporter::journal::{DATABASE_FILE, Entry, Journal};
 
+use crate::interrupt;
 use crate::payload::{history_began, input_id};
 use crate::server::{Kind, Server};
-use crate::{Setup, interrupt};
+use crate::setup::Setup;
 
 /// So many events bring an input all of its series: a connection with every kind of error.
 pub const FULL: u64 = 9;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::figures::Figures;
 use crate::plot::{Axis, Plot, Shape};
-use crate::report::{Figures, Report};
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, interrupt, journal};
+use crate::setup::Setup;
+use crate::{interrupt, journal};
 
 const EVENTS: u64 = 1_000_000;
 /// What takes long is measured for so many times the time of a figure: a minute, unless told otherwise.

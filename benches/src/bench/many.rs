@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::report::{Figures, Report, median};
+use crate::figures::{Figures, median};
+use crate::report::Report;
 use crate::server::{Kind, Server};
-use crate::{Setup, interrupt, journal, scrape};
+use crate::setup::Setup;
+use crate::{interrupt, journal, scrape};
 
 const CONNECTIONS: usize = 64;
 const MANY_INPUTS: u64 = 100_000;

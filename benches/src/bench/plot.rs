@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::number;
+use crate::figures::number;
 
 const WIDTH: f64 = 860.0;
 const LEFT: f64 = 80.0;

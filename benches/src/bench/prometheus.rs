@@ -10,9 +10,11 @@ use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::report::{Figures, Report, median, number};
+use crate::figures::{Figures, median, number};
+use crate::report::Report;
 use crate::server::{Kind, Server, number_in};
-use crate::{Setup, interrupt, journal, scrape};
+use crate::setup::Setup;
+use crate::{interrupt, journal, scrape};
 
 const SIZES: [u64; 3] = [1000, 10_000, 100_000];
 /// The first scrape of 100,000 inputs takes longer than Prometheus allows unless told.

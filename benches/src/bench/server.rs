@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load::{self, Outcome, Plan};
 use crate::payload::{Dialect, Payload};
-use crate::{Setup, interrupt, scrape};
+use crate::setup::Setup;
+use crate::{interrupt, scrape};
 
 const SECRET: &str = "a-secret-of-the-benchmark";
 const PATIENCE: Duration = Duration::from_secs(300);

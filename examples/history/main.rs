@@ -11,7 +11,7 @@
 //!     --storage.tsdb.retention.time=10y --query.lookback-delta=9999ms
 //! ```
 
-mod chronicle;
+mod timeline;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use clap::Parser;
 use stream_live_exporter::clock;
 use stream_live_exporter::event::Timestamp;
 
-use chronicle::{Chronicle, Tools};
+use timeline::{History, Tools};
 
 /// Makes six hours of history for a Prometheus.
 #[derive(Debug, Parser)]
@@ -48,12 +48,12 @@ fn main() -> anyhow::Result<()> {
     ensure!(!out.join("data").exists(), "{} has a history already", out.display());
     let end = end.map_or_else(clock::now, Timestamp::from_seconds);
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-    let chronicle = Chronicle::make(&Tools { promtool, prometheus }, &out, &rules, end, step)?;
-    report(&chronicle, &out);
+    let history = History::make(&Tools { promtool, prometheus }, &out, &rules, end, step)?;
+    report(&history, &out);
     Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "this is how it says what it made")]
-fn report(chronicle: &Chronicle, out: &Path) {
-    println!("{} has six hours that end at {}", out.display(), chronicle.end());
+fn report(history: &History, out: &Path) {
+    println!("{} has six hours that end at {}", out.display(), history.end());
 }

@@ -1,8 +1,8 @@
 //! Hours of generated history in a real Prometheus: every query of every dashboard runs there, and what
 //! the dashboards show is true.
 
-#[path = "../../examples/history/chronicle/mod.rs"]
-mod chronicle;
+#[path = "../../examples/history/timeline/mod.rs"]
+mod timeline;
 mod claims;
 mod dashboard;
 mod grafana;
@@ -16,15 +16,15 @@ use stream_live_exporter::event::Timestamp;
 use tempfile::TempDir;
 
 use crate::tools::tool;
-use chronicle::cast::Input;
-use chronicle::inputs::InputTruth;
-use chronicle::prometheus::Prometheus;
-use chronicle::truth::Truth;
-use chronicle::{Chronicle, Tools};
 use claims::claims;
 use dashboard::{Annotation, Dashboard, Target};
 use grafana::{Choice, SCRAPE_INTERVAL, Series, View};
 use scene::Scene;
+use timeline::input_truth::InputTruth;
+use timeline::inputs::Input;
+use timeline::prometheus::Prometheus;
+use timeline::truth::Truth;
+use timeline::{History, Tools};
 
 const STEP: Duration = Duration::from_secs(SCRAPE_INTERVAL);
 /// 2026-11-20T18:19:30Z. Then 17:00 lies within the exporter's restart, and every bar that ends with a
@@ -44,7 +44,7 @@ const UNMARKED: [Unmarked; 4] = [
 
 /// A history that a Prometheus serves.
 struct Served {
-    chronicle: Chronicle,
+    history: History,
     prometheus: Prometheus,
     _folder: TempDir,
 }
@@ -71,9 +71,9 @@ fn serve() -> Option<Served> {
     let tools = Tools { promtool, prometheus };
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
     let end = Timestamp::from_seconds(END);
-    let chronicle = Chronicle::make(&tools, folder.path(), &rules, end, STEP).expect("a history can be made");
+    let history = History::make(&tools, folder.path(), &rules, end, STEP).expect("a history can be made");
     let prometheus = Prometheus::start(&tools.prometheus, folder.path(), None, STEP).expect("prometheus serves it");
-    Some(Served { chronicle, prometheus, _folder: folder })
+    Some(Served { history, prometheus, _folder: folder })
 }
 
 #[test]
@@ -159,7 +159,7 @@ impl<'a> Look<'a> {
         let complete = [("job", "stream-live-exporter"), ("instance", COMPLETE)];
         let complete = complete.map(|(name, value)| (name, vec![value.to_owned()]));
         let choices: Vec<BTreeMap<_, _>> = if dashboard.variable("input").is_some_and(|input| !input.include_all) {
-            let first = [Input::StudioB, Input::Nameless, Input::Auditorium];
+            let first = [Input::StudioB, Input::Unconfigured, Input::Auditorium];
             let others = Input::ALL.into_iter().filter(|input| !first.contains(input));
             first.into_iter().chain(others).map(|input| [ids(&[input])].into()).collect()
         } else {
@@ -191,7 +191,7 @@ impl<'a> Look<'a> {
 
     fn truth(&self, from: f64, to: f64) -> Truth {
         let [from, to] = [from, to].map(|time| Timestamp::EPOCH.plus(Duration::from_secs_f64(time)));
-        self.served.chronicle.truth(from, to)
+        self.served.history.truth(from, to)
     }
 
     /// Panels that show nothing, or something else than the truth.

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use regex_lite::Regex;
 use serde_json::Value;
 
-use super::chronicle::prometheus::Prometheus;
 use super::dashboard::{Annotation, Dashboard, Panel, Target, Variable};
+use super::timeline::prometheus::Prometheus;
 
 /// The data source's scrape interval, in seconds, as it is provisioned.
 pub const SCRAPE_INTERVAL: u64 = 5;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stream_live_exporter::event::InputId;
 
-use super::chronicle::inputs::InputTruth;
-use super::chronicle::truth::{Counts, Firing, ReplicaTruth, Truth};
+use super::timeline::input_truth::InputTruth;
+use super::timeline::truth::{Counts, Firing, ReplicaTruth, Truth};
 
 /// Numbers by the value of a label; of a figure that has no rows, by the empty text.
 pub type Rows = BTreeMap<String, f64>;

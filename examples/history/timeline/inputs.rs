@@ -1,11 +1,11 @@
-//! Who is in the story: live inputs, and what the configuration says of them.
+//! Who is in the timeline: live inputs, and what the configuration says of them.
 
 use std::collections::BTreeMap;
 
 use stream_live_exporter::event::InputId;
 use stream_live_exporter::schedule::{Configured, Expectation};
 
-/// A live input of the story.
+/// A live input of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
     /// On air for days, with two short breaks.
@@ -27,7 +27,7 @@ pub enum Input {
     /// Configured, never expected, never heard of.
     SpareEncoder,
     /// Not configured: it becomes known by its first event.
-    Nameless,
+    Unconfigured,
 }
 
 /// What the configuration says at some time; the rest of it never changes.
@@ -51,7 +51,7 @@ impl Input {
         Self::Auditorium,
         Self::TrainingRoom,
         Self::SpareEncoder,
-        Self::Nameless,
+        Self::Unconfigured,
     ];
 
     /// The configured name; empty for the one that is not configured.
@@ -66,7 +66,7 @@ impl Input {
             Self::Auditorium => "Auditorium",
             Self::TrainingRoom => "Training room",
             Self::SpareEncoder => "Spare encoder",
-            Self::Nameless => "",
+            Self::Unconfigured => "",
         }
     }
 
@@ -82,7 +82,7 @@ impl Input {
             Self::Auditorium => "6fa27e15d80b43c9a7f4091c3d5e82b6",
             Self::TrainingRoom => "7c40e9b2a5d648f1b60f83e7d12c95a4",
             Self::SpareEncoder => "8d13f7a64e0c4b29952ed08bc7f6a1e3",
-            Self::Nameless => "9e65c0b8d7f24a1389b1e54f2ad3076c",
+            Self::Unconfigured => "9e65c0b8d7f24a1389b1e54f2ad3076c",
         };
         digits.parse().expect("the digits are an input's identifier")
     }
@@ -94,7 +94,7 @@ impl Input {
             Self::BackupFeed | Self::PodcastRoom | Self::SpareEncoder => Some(false),
             Self::Chapel => Some(configuration.service),
             Self::TrainingRoom => configuration.training.then_some(true),
-            Self::Nameless => None,
+            Self::Unconfigured => None,
         }
     }
 }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use stream_live_exporter::event::Timestamp;
 
-use super::cast::Input;
-use super::story::Meaning;
+use super::actions::Meaning;
+use super::inputs::Input;
 
 /// What Cloudflare posts about an event.
 pub fn event(input: Input, meaning: Meaning, updated_at: Timestamp, sent_at: Timestamp) -> Vec<u8> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use stream_live_exporter::event::Timestamp;
 
-use super::cast::Input;
+use super::actions::{ActionKind, Fact, Meaning, Timeline};
+use super::inputs::Input;
 use super::script::configurations;
-use super::story::{Fact, Meaning, Story, What};
 use super::truth::{Counts, seconds};
 
 /// A connect within this time after a disconnect continues the session.
@@ -72,61 +72,61 @@ pub struct EveryMinute {
 type Change = (Timestamp, Option<bool>);
 
 /// Everything that ever happened to an input.
-pub struct Past {
+pub struct InputEvents {
     /// With the time at which the first replica heard of it.
     facts: Vec<(Timestamp, Fact)>,
     /// Whether it is connected, by the times of events.
-    happened: Vec<Change>,
+    by_event_time: Vec<Change>,
     /// The same by their arrival.
-    heard: Vec<Change>,
+    by_arrival: Vec<Change>,
     /// Whether it should be live; `None` when it is not configured.
     expected: Vec<Change>,
 }
 
-impl Past {
+impl InputEvents {
     /// Every event that counts, with the time at which the first replica heard of it.
-    pub fn facts(story: &Story) -> impl Iterator<Item = (Timestamp, Fact)> {
-        let heard = story.occurrences.iter().filter(|occurrence| occurrence.replica == 0);
-        heard.filter_map(|occurrence| match &occurrence.what {
-            What::Posted(post) if !post.journal_fails => Some((occurrence.at, post.fact?)),
-            What::Posted(_)
-            | What::Refused(_)
-            | What::Reloaded(_)
-            | What::ReloadFailed
-            | What::Stopped
-            | What::Started(_) => None,
+    pub fn facts(timeline: &Timeline) -> impl Iterator<Item = (Timestamp, Fact)> {
+        let heard = timeline.actions.iter().filter(|action| action.replica == 0);
+        heard.filter_map(|action| match &action.what {
+            ActionKind::Deliver(delivery) if !delivery.journal_fails => Some((action.at, delivery.fact?)),
+            ActionKind::Deliver(_)
+            | ActionKind::Reject(_)
+            | ActionKind::Reload(_)
+            | ActionKind::FailReload
+            | ActionKind::Stop
+            | ActionKind::Start(_) => None,
         })
     }
 
     /// The past of this input.
-    pub fn of(story: &Story, input: Input) -> Self {
-        let facts: Vec<_> = Self::facts(story).filter(|(_, fact)| fact.input == input).collect();
+    pub fn of(timeline: &Timeline, input: Input) -> Self {
+        let facts: Vec<_> = Self::facts(timeline).filter(|(_, fact)| fact.input == input).collect();
         let connected = |time: fn(&(Timestamp, Fact)) -> Timestamp| -> Vec<Change> {
             let changes = facts.iter().filter_map(|fact| Some((time(fact), Some(fact.1.meaning.connected()?))));
             changes.collect()
         };
-        let (happened, heard) = (connected(|(_, fact)| fact.updated_at), connected(|(at, _)| *at));
-        let configurations = configurations(story).into_iter();
+        let (by_event_time, by_arrival) = (connected(|(_, fact)| fact.updated_at), connected(|(at, _)| *at));
+        let configurations = configurations(timeline).into_iter();
         let expected = configurations.map(|(at, configuration)| (at, input.expected(configuration))).collect();
-        Self { facts, happened, heard, expected }
+        Self { facts, by_event_time, by_arrival, expected }
     }
 
     /// Whether it is known at this time that it is connected, or that it is not.
     pub fn is_known_to_be(&self, connected: bool, at: Timestamp) -> bool {
-        value(&self.heard, at) == Some(connected)
+        value(&self.by_arrival, at) == Some(connected)
     }
 
     /// Whether this time counts for compliance: it should be live, and its state is known.
     pub fn counts(&self, at: Timestamp) -> bool {
-        value(&self.expected, at) == Some(true) && value(&self.heard, at).is_some()
+        value(&self.expected, at) == Some(true) && value(&self.by_arrival, at).is_some()
     }
 
     /// How many sessions turned out to be finished in this range.
     pub fn finished(&self, from: Timestamp, to: Timestamp) -> u64 {
-        let ends = self.happened.iter().enumerate().filter(|(_, (_, connected))| *connected == Some(false));
+        let ends = self.by_event_time.iter().enumerate().filter(|(_, (_, connected))| *connected == Some(false));
         let finished = ends.filter(|(index, (ended, _))| {
             let known = ended.plus(RECONNECT_WINDOW);
-            let resumed = self.happened.get(index + 1).is_some_and(|(resumed, _)| *resumed <= known);
+            let resumed = self.by_event_time.get(index + 1).is_some_and(|(resumed, _)| *resumed <= known);
             !resumed && from < known && known <= to
         });
         finished.count() as u64
@@ -134,7 +134,7 @@ impl Past {
 
     /// How often it was heard in this range that it connected within an hour of its disconnect.
     pub fn returns(&self, from: Timestamp, to: Timestamp) -> u64 {
-        let changes = self.happened.iter().zip(&self.heard).collect::<Vec<_>>();
+        let changes = self.by_event_time.iter().zip(&self.by_arrival).collect::<Vec<_>>();
         let returns = changes.windows(2).filter(|pair| {
             let [((ended, was), _), ((began, is), (heard, _))] = pair else { return false };
             let returned = *was == Some(false) && *is == Some(true) && *began <= ended.plus(LONGEST_RETURN);
@@ -156,7 +156,7 @@ impl Past {
 
     /// How long something held, which changes only with what is known here.
     fn seconds_in(&self, from: Timestamp, to: Timestamp, holds: impl Fn(Timestamp) -> bool) -> f64 {
-        let changes = self.happened.iter().chain(&self.heard).chain(&self.expected).map(|(at, _)| *at);
+        let changes = self.by_event_time.iter().chain(&self.by_arrival).chain(&self.expected).map(|(at, _)| *at);
         let mut times: Vec<_> = changes.filter(|at| from < *at && *at < to).chain([from, to]).collect();
         times.sort();
         let held = times.windows(2).filter(|span| holds(span[0]));
@@ -166,25 +166,25 @@ impl Past {
 
 impl InputTruth {
     /// What is true of it between two moments; `None` when nobody knows it by then.
-    pub fn of(story: &Story, input: Input, from: Timestamp, to: Timestamp, step: Duration) -> Option<Self> {
-        let past = Past::of(story, input);
+    pub fn of(timeline: &Timeline, input: Input, from: Timestamp, to: Timestamp, step: Duration) -> Option<Self> {
+        let past = InputEvents::of(timeline, input);
         let mut truth = Self { name: input.name(), ..Self::default() };
         for (at, fact) in past.facts.iter().filter(|(at, _)| *at <= to) {
-            truth.remember(*fact);
+            truth.update(*fact);
             if from < *at {
                 truth.count(fact.meaning);
             }
         }
-        truth.connected_seconds = past.seconds_in(from, to, |at| value(&past.happened, at) == Some(true));
+        truth.connected_seconds = past.seconds_in(from, to, |at| value(&past.by_event_time, at) == Some(true));
         truth.expected_seconds = past.seconds_in(from, to, |at| past.counts(at));
         truth.on_air_seconds = past.seconds_in(from, to, |at| past.counts(at) && past.is_known_to_be(true, at));
         truth.every_minute = past.every_minute(from, to, step);
-        truth.at_end.connected = value(&past.heard, to);
+        truth.at_end.connected = value(&past.by_arrival, to);
         truth.at_end.expected = value(&past.expected, to) == Some(true);
         (value(&past.expected, to).is_some() || !truth.last_event.is_empty()).then_some(truth)
     }
 
-    fn remember(&mut self, fact: Fact) {
+    fn update(&mut self, fact: Fact) {
         let newest = |held: &mut f64| *held = held.max(seconds(fact.updated_at));
         newest(self.last_event.entry(fact.meaning.event()).or_default());
         match fact.meaning {
@@ -212,7 +212,7 @@ impl InputTruth {
     }
 }
 
-/// The documented codes of the story count as themselves.
+/// The documented codes of the timeline count as themselves.
 fn counted_as(code: &'static str) -> &'static str {
     match code {
         "ERR_GOP_OUT_OF_RANGE"

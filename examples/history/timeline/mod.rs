@@ -1,17 +1,17 @@
 //! Hours of history with known truth, as Prometheus would have collected them.
 //!
 //! ```text
-//! script ─▶ story ─┬▶ replicas, scraped at every step ─▶ samples ─▶ promtool ─▶ data ─▶ rules ─▶ data
+//! script ─▶ timeline ─┬▶ replicas, scraped at every step ─▶ samples ─▶ promtool ─▶ data ─▶ rules ─▶ data
 //!                  └▶ truth
 //! ```
 //!
-//! A story tells what happens and what it means. Two replicas live through it, made of the product's
+//! A timeline states what happens and what it means. Two replicas live through it, made of the product's
 //! own stages, and what a scrape of them would have found becomes samples. The shipped rules are
-//! evaluated over that. What is true is counted from the story alone.
+//! evaluated over that. What is true is counted from the timeline alone.
 
 mod alerts;
-pub mod cast;
 pub mod inputs;
+pub mod input_truth;
 mod notification;
 pub mod prometheus;
 mod process;
@@ -19,7 +19,7 @@ mod replica;
 mod rules;
 mod samples;
 mod script;
-mod story;
+mod actions;
 pub mod truth;
 
 use std::fs::{self, File};
@@ -29,16 +29,16 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use stream_live_exporter::event::Timestamp;
 
+use actions::Timeline;
 use replica::Replica;
 use rules::Grid;
 use samples::Samples;
-use story::Story;
 use truth::Truth;
 
 /// The job that the rules count on.
 const JOB: &str = "stream-live-exporter";
 /// The replicas.
-const INSTANCES: [&str; story::REPLICAS] = ["exporter-1:10419", "exporter-2:10419"];
+const INSTANCES: [&str; actions::REPLICAS] = ["exporter-1:10419", "exporter-2:10419"];
 
 /// The programs that it takes.
 #[derive(Debug, Clone)]
@@ -50,52 +50,52 @@ pub struct Tools {
 }
 
 /// A history that was made.
-pub struct Chronicle {
-    story: Story,
+pub struct History {
+    timeline: Timeline,
     step: Duration,
 }
 
-/// So much of the time before the story was scraped too.
+/// So much of the time before the timeline was scraped too.
 const LEAD_IN: Duration = Duration::from_secs(15 * 60);
 
-impl Chronicle {
+impl History {
     /// Makes the history that ends then and was scraped so often, with the rules of this folder, into
     /// another: `data` for Prometheus, and `truth.json` for people.
     pub fn make(tools: &Tools, folder: &Path, rules: &Path, end: Timestamp, step: Duration) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
         let end = Timestamp::from_seconds(end.as_millis() / 1000 / step.as_secs() as i64 * step.as_secs() as i64);
-        let story = script::tell(end.minus(story::LENGTH));
-        let grid = Grid { begin: story.begin.minus(LEAD_IN), end, step };
-        prometheus::load(&tools.promtool, folder, &scrape(&story, grid)?)?;
+        let timeline = script::build(end.minus(actions::LENGTH));
+        let grid = Grid { begin: timeline.begin.minus(LEAD_IN), end, step };
+        prometheus::load(&tools.promtool, folder, &scrape(&timeline, grid)?)?;
         rules::evaluate(tools, folder, rules, grid)?;
-        let chronicle = Self { story, step };
+        let history = Self { timeline, step };
         let truth = File::create(folder.join("truth.json"))?;
         let hours = [6, 3, 1]
-            .map(|hours| (format!("{hours}h"), chronicle.truth(end.minus(Duration::from_secs(hours * 3600)), end)));
+            .map(|hours| (format!("{hours}h"), history.truth(end.minus(Duration::from_secs(hours * 3600)), end)));
         serde_json::to_writer_pretty(truth, &std::collections::BTreeMap::from(hours))?;
-        Ok(chronicle)
+        Ok(history)
     }
 
     /// The time at which it ends.
     pub fn end(&self) -> Timestamp {
-        self.story.end()
+        self.timeline.end()
     }
 
     /// What is true of it between two moments, as far as it was scraped.
     pub fn truth(&self, from: Timestamp, to: Timestamp) -> Truth {
-        let scraped_from = self.story.begin.minus(LEAD_IN);
-        Truth::of(&self.story, from.max(scraped_from), to.min(self.end()), self.step)
+        let scraped_from = self.timeline.begin.minus(LEAD_IN);
+        Truth::of(&self.timeline, from.max(scraped_from), to.min(self.end()), self.step)
     }
 }
 
-/// Lets the replicas live through the story; what scrapes of them find.
-fn scrape(story: &Story, grid: Grid) -> anyhow::Result<Samples> {
+/// Lets the replicas live through the timeline; what scrapes of them find.
+fn scrape(timeline: &Timeline, grid: Grid) -> anyhow::Result<Samples> {
     let mut replicas = [Replica::new(INSTANCES[0], 1), Replica::new(INSTANCES[1], 2)];
     let mut samples = Samples::default();
-    let mut occurrences = story.occurrences.iter().peekable();
+    let mut actions = timeline.actions.iter().peekable();
     for at in grid.times() {
-        while let Some(occurrence) = occurrences.next_if(|occurrence| occurrence.at <= at) {
-            replicas[occurrence.replica].live_through(occurrence.at, &occurrence.what)?;
+        while let Some(action) = actions.next_if(|action| action.at <= at) {
+            replicas[action.replica].apply(action.at, &action.what)?;
         }
         let mut answering = 0;
         for replica in &mut replicas {

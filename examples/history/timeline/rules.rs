@@ -100,7 +100,7 @@ fn shipped(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>>
 /// Rules in the order in which they can be evaluated: what a layer reads is in the ones before.
 ///
 /// A rule that reads itself begins without a past. The shipped ones do so to hold their last word while
-/// no exporter answers, and in the story one always does.
+/// no exporter answers, and in the timeline one always does.
 fn layers(mut rules: Vec<Rule>) -> Vec<Vec<Rule>> {
     let mut layers = Vec::new();
     while !rules.is_empty() {

@@ -1,4 +1,4 @@
-//! What is true of the story, counted from what its teller means by it.
+//! What is true of the timeline, counted from what its teller means by it.
 //!
 //! Nothing here asks the exporter, nor Prometheus. What a replica never heard of cannot be shown by it,
 //! so an event counts from its arrival; how long an input was connected is told by the times of its
@@ -12,10 +12,10 @@ use stream_live_exporter::event::{InputId, Timestamp};
 use stream_live_exporter::recorder::Outcome;
 
 use super::INSTANCES;
-use super::cast::Input;
-use super::inputs::{InputTruth, Past};
+use super::actions::{ActionKind, Delivery, Fact, Meaning, Timeline};
+use super::input_truth::{InputEvents, InputTruth};
+use super::inputs::Input;
 use super::script::FIRING_AT_END;
-use super::story::{Fact, Meaning, Post, Story, What};
 
 /// A notification that takes longer is late.
 const LATE: Duration = Duration::from_secs(30);
@@ -41,7 +41,7 @@ pub struct Truth {
     pub reconnect_delays: u64,
     /// Broadcasts that ended, and were not resumed within the reconnect window.
     pub finished_sessions: u64,
-    /// The alerts about live inputs that fire at the end of the story.
+    /// The alerts about live inputs that fire at the end of the timeline.
     pub firing_at_end: Vec<Firing>,
 }
 
@@ -103,27 +103,35 @@ pub struct Firing {
 }
 
 impl Truth {
-    /// What is true of the story between two moments, when it is scraped every `step`.
-    pub fn of(story: &Story, from: Timestamp, to: Timestamp, step: Duration) -> Self {
+    /// What is true of the timeline between two moments, when it is scraped every `step`.
+    pub fn of(timeline: &Timeline, from: Timestamp, to: Timestamp, step: Duration) -> Self {
         let within = |at: Timestamp| from < at && at <= to;
-        let facts: Vec<_> = Past::facts(story).collect();
+        let facts: Vec<_> = InputEvents::facts(timeline).collect();
         let counted = |what: &dyn Fn(Timestamp, &Fact) -> bool| {
             facts.iter().filter(|(at, fact)| within(*at) && what(*at, fact)).count() as u64
         };
-        let known = |input| Some((Input::id(input), InputTruth::of(story, input, from, to, step)?));
+        let known = |input| Some((Input::id(input), InputTruth::of(timeline, input, from, to, step)?));
         Self {
             from: seconds(from),
             to: seconds(to),
             inputs: Input::ALL.into_iter().filter_map(known).collect(),
-            replicas: (0..INSTANCES.len()).map(|index| (INSTANCES[index], replica(story, index, from, to))).collect(),
+            replicas: (0..INSTANCES.len())
+                .map(|index| (INSTANCES[index], replica(timeline, index, from, to)))
+                .collect(),
             out_of_order: counted(&|_, fact| fact.meaning == Meaning::IsLate),
             clock_skew: counted(&|at, fact| at < fact.sent_at),
             late: Late {
                 in_cloudflare: counted(&|_, fact| fact.sent_at > fact.updated_at.plus(LATE)),
                 on_the_way: counted(&|at, fact| at > fact.sent_at.plus(LATE)),
             },
-            reconnect_delays: Input::ALL.into_iter().map(|input| Past::of(story, input).returns(from, to)).sum(),
-            finished_sessions: Input::ALL.into_iter().map(|input| Past::of(story, input).finished(from, to)).sum(),
+            reconnect_delays: Input::ALL
+                .into_iter()
+                .map(|input| InputEvents::of(timeline, input).returns(from, to))
+                .sum(),
+            finished_sessions: Input::ALL
+                .into_iter()
+                .map(|input| InputEvents::of(timeline, input).finished(from, to))
+                .sum(),
             firing_at_end: firing_at_end(),
         }
     }
@@ -134,58 +142,58 @@ fn firing_at_end() -> Vec<Firing> {
     firing.map(|(alertname, severity, input)| Firing { alertname, severity, input_id: input.id() }).collect()
 }
 
-fn replica(story: &Story, index: usize, from: Timestamp, to: Timestamp) -> ReplicaTruth {
+fn replica(timeline: &Timeline, index: usize, from: Timestamp, to: Timestamp) -> ReplicaTruth {
     let mut truth = ReplicaTruth::default();
-    for occurrence in story.occurrences.iter().filter(|occurrence| occurrence.replica == index && occurrence.at <= to) {
-        truth.remember(occurrence.at, &occurrence.what);
-        if from < occurrence.at {
-            truth.count(&occurrence.what);
+    for action in timeline.actions.iter().filter(|action| action.replica == index && action.at <= to) {
+        truth.update(action.at, &action.what);
+        if from < action.at {
+            truth.count(&action.what);
         }
     }
     truth
 }
 
 impl ReplicaTruth {
-    fn remember(&mut self, at: Timestamp, what: &What) {
+    fn update(&mut self, at: Timestamp, what: &ActionKind) {
         match what {
-            What::Posted(post) if !post.journal_fails => {
+            ActionKind::Deliver(delivery) if !delivery.journal_fails => {
                 self.last_notification = Some(seconds(at));
-                self.secrets.insert(post.secret, seconds(at));
-                self.kept += u64::from(post.outcome == Outcome::Recorded);
-                self.known.extend(post.fact.map(|fact| fact.input.id()));
-                if post.outcome == Outcome::Test {
+                self.secrets.insert(delivery.secret, seconds(at));
+                self.kept += u64::from(delivery.outcome == Outcome::Recorded);
+                self.known.extend(delivery.fact.map(|fact| fact.input.id()));
+                if delivery.outcome == Outcome::Test {
                     self.last_test = Some(seconds(at));
                 }
             }
-            What::Started(_) => {
+            ActionKind::Start(_) => {
                 (self.last_start, self.last_reload) = (seconds(at), seconds(at));
                 self.restored = self.known.len() as u64;
             }
-            What::Reloaded(_) => self.last_reload = seconds(at),
-            What::Posted(_) | What::Refused(_) | What::ReloadFailed | What::Stopped => {}
+            ActionKind::Reload(_) => self.last_reload = seconds(at),
+            ActionKind::Deliver(_) | ActionKind::Reject(_) | ActionKind::FailReload | ActionKind::Stop => {}
         }
     }
 
-    fn count(&mut self, what: &What) {
+    fn count(&mut self, what: &ActionKind) {
         match what {
-            What::Refused(reason) => *self.rejected.entry(reason).or_default() += 1,
-            What::Posted(post) => {
-                self.lenient += u64::from(post.sloppy);
-                self.count_post(post);
+            ActionKind::Reject(reason) => *self.rejected.entry(reason).or_default() += 1,
+            ActionKind::Deliver(delivery) => {
+                self.lenient += u64::from(delivery.malformed);
+                self.count_post(delivery);
             }
-            What::Started(_) => self.starts += 1,
-            What::Stopped | What::Reloaded(_) | What::ReloadFailed => {}
+            ActionKind::Start(_) => self.starts += 1,
+            ActionKind::Stop | ActionKind::Reload(_) | ActionKind::FailReload => {}
         }
     }
 
-    fn count_post(&mut self, post: &Post) {
-        if post.journal_fails {
+    fn count_post(&mut self, delivery: &Delivery) {
+        if delivery.journal_fails {
             *self.rejected.entry("journal").or_default() += 1;
             self.append_failures += 1;
             return;
         }
-        *self.notifications.entry(post.outcome.name()).or_default() += 1;
-        if let Outcome::Ignored(reason) = post.outcome {
+        *self.notifications.entry(delivery.outcome.name()).or_default() += 1;
+        if let Outcome::Ignored(reason) = delivery.outcome {
             *self.ignored.entry(reason.label()).or_default() += 1;
         }
     }

@@ -1,7 +1,7 @@
-//! What a story consists of: occurrences in time, each with what it is meant to count as.
+//! What a timeline consists of: actions in time, each with what it is meant to count as.
 //!
 //! The teller says what every notification means, and the truth is counted from that; the exporter is
-//! never asked. When it takes a notification for something else, playing the story fails.
+//! never asked. When it takes a notification for something else, playing the timeline fails.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use stream_live_exporter::event::{IgnoredReason, Timestamp};
 use stream_live_exporter::live::Note;
 use stream_live_exporter::recorder::Outcome;
 
-use super::cast::{Configuration, Input};
+use super::inputs::{Configuration, Input};
 use super::notification;
 
-/// How long a story takes.
+/// How long a timeline takes.
 pub const LENGTH: Duration = Duration::from_secs(6 * 3600);
 
 /// What an event means to those who know all that happened.
@@ -36,35 +36,35 @@ pub enum Meaning {
 
 /// Something that happens to one of the replicas.
 #[derive(Debug, Clone)]
-pub struct Occurrence {
+pub struct Action {
     /// When.
     pub at: Timestamp,
     /// Which of them: an index.
     pub replica: usize,
     /// What.
-    pub what: What,
+    pub what: ActionKind,
 }
 
 /// What happens.
 #[derive(Debug, Clone)]
-pub enum What {
+pub enum ActionKind {
     /// A notification arrives.
-    Posted(Post),
+    Deliver(Delivery),
     /// A request is refused for this reason.
-    Refused(&'static str),
+    Reject(&'static str),
     /// A configuration is loaded.
-    Reloaded(Configuration),
+    Reload(Configuration),
     /// A configuration cannot be loaded.
-    ReloadFailed,
+    FailReload,
     /// The process ends.
-    Stopped,
+    Stop,
     /// The process starts, with this configuration.
-    Started(Configuration),
+    Start(Configuration),
 }
 
 /// A notification and what must become of it.
 #[derive(Debug, Clone)]
-pub struct Post {
+pub struct Delivery {
     /// What is sent.
     pub body: Vec<u8>,
     /// The name of the secret that it comes with.
@@ -74,7 +74,7 @@ pub struct Post {
     /// The event, when it is one that counts.
     pub fact: Option<Fact>,
     /// It is no strict JSON.
-    pub sloppy: bool,
+    pub malformed: bool,
     /// The journal cannot be written at this moment.
     pub journal_fails: bool,
 }
@@ -94,7 +94,7 @@ pub struct Fact {
 
 /// How a notification travels.
 #[derive(Debug, Clone, Copy)]
-pub struct Journey {
+pub struct Transit {
     /// Seconds until Cloudflare sends it.
     pub source_delay: f64,
     /// Seconds from there to us.
@@ -104,18 +104,18 @@ pub struct Journey {
     /// It is sent twice.
     pub twice: bool,
     /// It is no strict JSON.
-    pub sloppy: bool,
+    pub malformed: bool,
     /// The second replica cannot write its journal when it arrives, and it is sent again.
     pub fails_at_second: bool,
 }
 
-/// Everything that happens, in the order of time once it is [told](Story::finish).
+/// Everything that happens, in the order of time once it is [told](Timeline::finish).
 #[derive(Debug)]
-pub struct Story {
+pub struct Timeline {
     /// When it begins; what happened before is told too.
     pub begin: Timestamp,
     /// What happens.
-    pub occurrences: Vec<Occurrence>,
+    pub actions: Vec<Action>,
     chance: fastrand::Rng,
     secret: &'static str,
 }
@@ -152,10 +152,10 @@ impl Meaning {
     }
 }
 
-impl Story {
-    /// An empty story that begins then.
+impl Timeline {
+    /// An empty timeline that begins then.
     pub fn new(begin: Timestamp) -> Self {
-        Self { begin, occurrences: Vec::new(), chance: fastrand::Rng::with_seed(5), secret: "primary" }
+        Self { begin, actions: Vec::new(), chance: fastrand::Rng::with_seed(5), secret: "primary" }
     }
 
     /// When it ends.
@@ -163,7 +163,7 @@ impl Story {
         self.begin.plus(LENGTH)
     }
 
-    /// The moment so far into the story: `1:02:03` or, before it begins, `-0:10:00`.
+    /// The moment so far into the timeline: `1:02:03` or, before it begins, `-0:10:00`.
     pub fn moment(&self, clock: &str) -> Timestamp {
         let (before, digits) = clock.strip_prefix('-').map_or((false, clock), |digits| (true, digits));
         let seconds = digits.split(':').fold(0.0, |sum, part| {
@@ -174,57 +174,58 @@ impl Story {
         if before { self.begin.minus(distance) } else { self.begin.plus(distance) }
     }
 
-    /// The journey of most notifications: a second or two, never quite the same.
-    pub fn usual(&mut self) -> Journey {
-        Journey {
+    /// The transit of most notifications: a second or two, never quite the same.
+    pub fn usual(&mut self) -> Transit {
+        Transit {
             source_delay: 0.3 + self.chance.f64() * 1.4,
             delivery_delay: 0.05 + self.chance.f64() * 0.7,
             lost_to_second: false,
             twice: false,
-            sloppy: false,
+            malformed: false,
             fails_at_second: false,
         }
     }
 
     /// Tells that this happened to an input at this moment.
-    pub fn tell(&mut self, input: Input, clock: &str, meaning: Meaning) {
-        let journey = self.usual();
-        self.tell_by(journey, input, self.moment(clock), meaning);
+    pub fn event(&mut self, input: Input, clock: &str, meaning: Meaning) {
+        let transit = self.usual();
+        self.event_by(transit, input, self.moment(clock), meaning);
     }
 
     /// The same, and only the first replica ever hears of it.
-    pub fn tell_first(&mut self, input: Input, clock: &str, meaning: Meaning) {
-        let journey = Journey { lost_to_second: true, ..self.usual() };
-        self.tell_by(journey, input, self.moment(clock), meaning);
+    pub fn event_to_first_replica(&mut self, input: Input, clock: &str, meaning: Meaning) {
+        let transit = Transit { lost_to_second: true, ..self.usual() };
+        self.event_by(transit, input, self.moment(clock), meaning);
     }
 
     /// Tells that this happened, and how word of it travelled.
-    pub fn tell_by(&mut self, journey: Journey, input: Input, at: Timestamp, meaning: Meaning) {
+    pub fn event_by(&mut self, transit: Transit, input: Input, at: Timestamp, meaning: Meaning) {
         let updated_at = at.plus(Duration::from_nanos(self.chance.u64(0..900_000_000)));
         // Cloudflare writes whole seconds.
-        let sent = updated_at.plus(Duration::from_secs_f64(journey.source_delay)).as_millis() / 1000 + 1;
+        let sent = updated_at.plus(Duration::from_secs_f64(transit.source_delay)).as_millis() / 1000 + 1;
         let sent_at = Timestamp::from_seconds(sent);
-        let received_at = match journey.delivery_delay {
+        let received_at = match transit.delivery_delay {
             delay @ 0.0.. => sent_at.plus(Duration::from_secs_f64(delay)),
             ahead => sent_at.minus(Duration::from_secs_f64(-ahead)),
         };
         let mut body = notification::event(input, meaning, updated_at, sent_at);
-        if journey.sloppy {
+        if transit.malformed {
             body = notification::with_trailing_comma(&body);
         }
         let fact = Some(Fact { input, updated_at, sent_at, meaning });
-        let Journey { sloppy, .. } = journey;
-        let post = Post { body, secret: self.secret, outcome: Outcome::Recorded, fact, sloppy, journal_fails: false };
-        for replica in 0..if journey.lost_to_second { 1 } else { REPLICAS } {
+        let Transit { malformed, .. } = transit;
+        let delivery =
+            Delivery { body, secret: self.secret, outcome: Outcome::Recorded, fact, malformed, journal_fails: false };
+        for replica in 0..if transit.lost_to_second { 1 } else { REPLICAS } {
             let mut at = received_at.plus(Duration::from_millis(7 * replica as u64));
-            if journey.fails_at_second && replica == 1 {
-                self.occur(at, replica, What::Posted(Post { journal_fails: true, ..post.clone() }));
+            if transit.fails_at_second && replica == 1 {
+                self.add(at, replica, ActionKind::Deliver(Delivery { journal_fails: true, ..delivery.clone() }));
                 at = at.plus(Duration::from_secs(6));
             }
-            self.occur(at, replica, What::Posted(post.clone()));
-            if journey.twice {
-                let again = Post { outcome: Outcome::Duplicate, fact: None, ..post.clone() };
-                self.occur(at.plus(Duration::from_millis(2400)), replica, What::Posted(again));
+            self.add(at, replica, ActionKind::Deliver(delivery.clone()));
+            if transit.twice {
+                let again = Delivery { outcome: Outcome::Duplicate, fact: None, ..delivery.clone() };
+                self.add(at.plus(Duration::from_millis(2400)), replica, ActionKind::Deliver(again));
             }
         }
     }
@@ -232,20 +233,21 @@ impl Story {
     /// Tells that everybody is sent something that is no event.
     pub fn post(&mut self, clock: &str, body: Vec<u8>, ignored: Option<IgnoredReason>) {
         let outcome = ignored.map_or(Outcome::Test, Outcome::Ignored);
-        let post = Post { body, secret: self.secret, outcome, fact: None, sloppy: false, journal_fails: false };
+        let delivery =
+            Delivery { body, secret: self.secret, outcome, fact: None, malformed: false, journal_fails: false };
         for replica in 0..REPLICAS {
-            self.occur(self.moment(clock), replica, What::Posted(post.clone()));
+            self.add(self.moment(clock), replica, ActionKind::Deliver(delivery.clone()));
         }
     }
 
     /// Tells that a replica refuses a request.
     pub fn refuse(&mut self, clock: &str, replica: usize, reason: &'static str) {
-        self.occur(self.moment(clock), replica, What::Refused(reason));
+        self.add(self.moment(clock), replica, ActionKind::Reject(reason));
     }
 
     /// Tells that something happens to a replica.
-    pub fn occur(&mut self, at: Timestamp, replica: usize, what: What) {
-        self.occurrences.push(Occurrence { at, replica, what });
+    pub fn add(&mut self, at: Timestamp, replica: usize, what: ActionKind) {
+        self.actions.push(Action { at, replica, what });
     }
 
     /// From now on notifications come with the other secret.
@@ -255,7 +257,7 @@ impl Story {
 
     /// Puts everything into the order of time.
     pub fn finish(mut self) -> Self {
-        self.occurrences.sort_by_key(|occurrence| (occurrence.at, occurrence.replica));
+        self.actions.sort_by_key(|action| (action.at, action.replica));
         self
     }
 }

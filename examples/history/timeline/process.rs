@@ -1,4 +1,4 @@
-//! The standard process metrics of a process of the story. The product reads them from the system, and
+//! The standard process metrics of a process of the timeline. The product reads them from the system, and
 //! there they are those of the program that makes the history.
 
 use std::fmt::Write;
@@ -53,7 +53,7 @@ impl Process {
             }
             "process_start_time_seconds" => self.started_at.as_millis() as f64 / 1000.0,
             "process_threads" => 8.0,
-            other => unreachable!("the catalogue has a metric of processes that the story does not know: {other}"),
+            other => unreachable!("the catalogue has a metric of processes that the timeline does not know: {other}"),
         };
         (value * 1000.0).round() / 1000.0
     }

@@ -1,4 +1,4 @@
-//! One exporter of the story: the product's own stages, with the story's time in place of a clock.
+//! One exporter of the timeline: the product's own stages, with the timeline's time in place of a clock.
 //!
 //! What the daemon does with a request is done here in the same order, but for sockets and files: read
 //! it, fold it against what was shown until then, count it. A scrape is the product's own exposition.
@@ -12,8 +12,8 @@ use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict, View};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
 use stream_live_exporter::recorder::Outcome;
 
+use super::actions::{ActionKind, Delivery};
 use super::process::Process;
-use super::story::{Post, What};
 
 const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 };
 const LABEL_VALUES: LabelValues = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
@@ -55,9 +55,9 @@ impl Replica {
     }
 
     /// Lets something happen to it.
-    pub fn live_through(&mut self, at: Timestamp, what: &What) -> anyhow::Result<()> {
+    pub fn apply(&mut self, at: Timestamp, what: &ActionKind) -> anyhow::Result<()> {
         match what {
-            What::Started(configuration) => {
+            ActionKind::Start(configuration) => {
                 // The journal, and with it the fold, outlives the process. It has no input without events.
                 let journaled = self.fold.state().inputs().values().filter(|known| known.input.known_since.is_some());
                 let restored_inputs = journaled.count();
@@ -66,20 +66,20 @@ impl Replica {
                 self.fold.configure(configuration.inputs());
                 self.running = Some(Running { metrics, process: Process::new(at), restored_inputs });
             }
-            What::Stopped => self.running = None,
-            What::Reloaded(configuration) => {
+            ActionKind::Stop => self.running = None,
+            ActionKind::Reload(configuration) => {
                 self.latest = self.latest.max(at);
                 self.fold.configure(configuration.inputs());
                 self.running()?.metrics.reloaded(at, true);
             }
-            What::ReloadFailed => self.running()?.metrics.reloaded(at, false),
-            What::Refused(reason) => {
+            ActionKind::FailReload => self.running()?.metrics.reloaded(at, false),
+            ActionKind::Reject(reason) => {
                 let duration = self.duration(0.0001, 0.0006);
                 let metrics = &self.running()?.metrics;
                 metrics.rejected(reason);
                 metrics.answered(duration);
             }
-            What::Posted(post) => self.receive(at, post)?,
+            ActionKind::Deliver(delivery) => self.receive(at, delivery)?,
         }
         Ok(())
     }
@@ -88,8 +88,8 @@ impl Replica {
         self.running.as_ref().with_context(|| format!("{} is not running", self.instance))
     }
 
-    fn receive(&mut self, at: Timestamp, post: &Post) -> anyhow::Result<()> {
-        let reading = accept::read(&post.body, at)?;
+    fn receive(&mut self, at: Timestamp, delivery: &Delivery) -> anyhow::Result<()> {
+        let reading = accept::read(&delivery.body, at)?;
         let commit = self.duration(0.0006, 0.006);
         let answered = commit + self.duration(0.0001, 0.0008);
         if !is_late(&reading.notification) {
@@ -100,15 +100,15 @@ impl Replica {
         if reading.lenient {
             metrics.read_leniently();
         }
-        if post.journal_fails {
+        if delivery.journal_fails {
             metrics.append_failed();
             metrics.rejected(Rejection::Journal.reason());
             return Ok(());
         }
         let mut draft = self.fold.draft(self.latest);
-        draft.record_delivery(at, post.secret, reading.notification == Notification::Test);
-        let outcome = judge(&mut draft, &reading.notification, post)?;
-        ensure!(outcome == post.outcome, "{outcome:?} and not {:?} at {at}", post.outcome);
+        draft.record_delivery(at, delivery.secret, reading.notification == Notification::Test);
+        let outcome = judge(&mut draft, &reading.notification, delivery)?;
+        ensure!(outcome == delivery.outcome, "{outcome:?} and not {:?} at {at}", delivery.outcome);
         let events = usize::from(outcome == Outcome::Recorded);
         let ignored = if let Outcome::Ignored(reason) = outcome { Some(reason) } else { None };
         if events > 0 || ignored.is_some() {
@@ -150,14 +150,14 @@ fn is_late(notification: &Notification) -> bool {
     }
 }
 
-/// What becomes of a notification; fails when it is something else than the story says.
-fn judge(draft: &mut Draft<'_>, notification: &Notification, post: &Post) -> anyhow::Result<Outcome> {
+/// What becomes of a notification; fails when it is something else than the timeline says.
+fn judge(draft: &mut Draft<'_>, notification: &Notification, delivery: &Delivery) -> anyhow::Result<Outcome> {
     Ok(match notification {
         Notification::Test => Outcome::Test,
         Notification::Ignored(reason) => Outcome::Ignored(*reason),
         Notification::Event(event) => match draft.consider(event) {
             Verdict::Recorded(note) => {
-                check_note(event, note, post)?;
+                check_note(event, note, delivery)?;
                 Outcome::Recorded
             }
             Verdict::Duplicate => Outcome::Duplicate,
@@ -166,8 +166,8 @@ fn judge(draft: &mut Draft<'_>, notification: &Notification, post: &Post) -> any
     })
 }
 
-fn check_note(event: &Event, note: Note, post: &Post) -> anyhow::Result<()> {
-    let meaning = post.fact.context("the story knows of no event")?.meaning;
+fn check_note(event: &Event, note: Note, delivery: &Delivery) -> anyhow::Result<()> {
+    let meaning = delivery.fact.context("the timeline knows of no event")?.meaning;
     ensure!(note == meaning.note(), "{note:?} and not {meaning:?}: {event:?}");
     Ok(())
 }

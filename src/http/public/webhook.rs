@@ -25,12 +25,12 @@ use actix_web::web::{self, Bytes, BytesMut, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 
-use super::auth_rate_limiter::AuthRateLimiter;
-use super::close_after_reply::CloseAfterReply;
-use super::peer::TrustedProxies;
 use crate::accept::{self, Rejection, SecretName, Secrets};
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
+use crate::http::auth_rate_limiter::AuthRateLimiter;
+use crate::http::close_after_reply::CloseAfterReply;
+use crate::http::peer::TrustedProxies;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
 

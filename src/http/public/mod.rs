@@ -1,0 +1,55 @@
+//! The public listener: the webhook and a health check.
+
+mod webhook;
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::{io, thread};
+
+use actix_web::App;
+use actix_web::dev::Server;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data};
+
+pub use webhook::{RequestPolicy, Webhook};
+
+use crate::http::certificate::{self, Certificate};
+use crate::http::connections::{self, ConnectionLimits, Connections};
+use crate::http::listener;
+use crate::http::responses::{healthy, readable, unknown};
+
+/// Serves the webhook on these sockets, over TLS when there is a certificate, until the server is stopped.
+///
+/// # Errors
+///
+/// A socket cannot be used.
+pub fn serve_public(
+    listeners: Vec<TcpListener>,
+    limits: ConnectionLimits,
+    certificate: Option<Arc<Certificate>>,
+    webhook: Arc<Webhook>,
+) -> io::Result<Server> {
+    let webhook = Data::from(webhook);
+    let trusting = webhook.clone();
+    let connections = Connections::new(limits, move |peer| trusting.policy().trusted_proxies.contain(peer));
+    let tls = certificate.map(certificate::server_config);
+    listener::serve(listeners, tls.as_ref(), &connections, public_workers(), move || {
+        App::new()
+            .app_data(webhook.clone())
+            .wrap(from_fn(connections::touch))
+            .service(
+                web::resource("/-/healthy")
+                    .route(web::route().guard(readable()).to(healthy))
+                    .default_service(web::to(unknown)),
+            )
+            .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
+            .default_service(web::to(unknown))
+    })
+}
+
+/// One thread fewer than there are processors, which is left to the recorder: with two of each, where the recorder had to
+/// wait its turn, a sixth fewer notifications were recorded.
+fn public_workers() -> usize {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    (processors - 1).max(1)
+}

@@ -1,6 +1,7 @@
 //! The public listener: the webhook and a health check.
 
 mod webhook;
+mod request_policy;
 
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use actix_web::dev::Server;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 
-pub use webhook::{RequestPolicy, Webhook};
+pub use request_policy::RequestPolicy;
+pub use webhook::Webhook;
 
 use crate::http::certificate::{self, Certificate};
 use crate::http::connections::{self, ConnectionLimits, Connections};

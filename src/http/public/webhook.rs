@@ -18,45 +18,26 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use actix_web::http::{Method, StatusCode, header};
-use actix_web::web::{self, Bytes, BytesMut, Data};
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{self, Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt;
 
-use crate::accept::{self, Rejection, SecretName, Secrets};
+use super::request_policy::RequestPolicy;
+use crate::accept::{self, Rejection};
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
 use crate::http::auth_rate_limiter::AuthRateLimiter;
 use crate::http::close_after_reply::CloseAfterReply;
-use crate::http::peer::TrustedProxies;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
 
-/// The header in which Cloudflare repeats the destination's secret.
-const SECRET_HEADER: &str = "cf-webhook-auth";
 /// A sender who was told to try again should wait so long, in seconds.
 const RETRY_AFTER: (header::HeaderName, &str) = (header::RETRY_AFTER, "5");
 
 thread_local! {
     /// Whether this worker is going to wake the recorder.
     static WAKING: Cell<bool> = const { Cell::new(false) };
-}
-
-/// What a request must satisfy; replaced as a whole by a reload.
-#[derive(Debug, Clone)]
-pub struct RequestPolicy {
-    /// The valid secrets.
-    pub secrets: Secrets,
-    /// The largest body that is read, in bytes.
-    pub max_body_size: usize,
-    /// The longest time that a body may take.
-    pub body_timeout: Duration,
-    /// So many wrong secrets of one peer are answered as such in a minute.
-    pub max_failures: usize,
-    /// Proxies whose word about their clients is believed.
-    pub trusted_proxies: TrustedProxies,
 }
 
 /// The webhook.
@@ -136,48 +117,6 @@ impl Webhook {
         };
         if rejection == Rejection::Secret && too_many() { Rejection::TooManyFailures } else { rejection }
     }
-}
-
-impl RequestPolicy {
-    /// Checks what can be known before the body: who sends it, and how.
-    fn check_head(&self, request: &HttpRequest) -> Result<SecretName, Rejection> {
-        let mut presented = request.headers().get_all(SECRET_HEADER);
-        let secret = match (presented.next(), presented.next()) {
-            (Some(secret), None) => self.secrets.identify(secret.as_bytes()),
-            _ => None,
-        };
-        let secret = secret.ok_or(Rejection::Secret)?;
-        if request.method() != Method::POST {
-            return Err(Rejection::Method);
-        }
-        let encoded = |encoding: &header::HeaderValue| !encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if request.headers().get_all(header::CONTENT_ENCODING).any(encoded) {
-            return Err(Rejection::Encoding);
-        }
-        Ok(secret.clone())
-    }
-
-    async fn read_body(&self, request: &HttpRequest, payload: &mut web::Payload) -> Result<Bytes, Rejection> {
-        let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let announced = announced.and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|announced| announced > self.max_body_size as u64) {
-            return Err(Rejection::TooLarge { limit: self.max_body_size });
-        }
-        let body = collect(payload, self.max_body_size);
-        tokio::time::timeout(self.body_timeout, body).await.unwrap_or(Err(Rejection::Timeout))
-    }
-}
-
-async fn collect(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Rejection> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
-        if body.len() + chunk.len() > limit {
-            return Err(Rejection::TooLarge { limit });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
 }
 
 /// Receives a notification.

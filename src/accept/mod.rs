@@ -5,14 +5,12 @@
 //!
 //! ```text
 //! secret ── authenticate ──▶ its name
-//! body ──── notification ──▶ Notification | Rejection
+//! body ──── notification ──▶ Notification | NotJson
 //! ```
 
 mod authenticate;
 mod notification;
 mod object;
-mod rejection;
 
 pub use authenticate::{SecretName, Secrets};
-pub use notification::{Reading, read};
-pub use rejection::Rejection;
+pub use notification::{NotJson, Reading, read};

@@ -12,8 +12,8 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
+use thiserror::Error;
 
-use super::Rejection;
 use super::object::{Nested, Raw, integer_in, object, text_in};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
 
@@ -34,19 +34,29 @@ pub struct Reading {
     pub lenient: bool,
 }
 
+/// The body is not a JSON object, even leniently. Says where parsing it as strict JSON failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("not a JSON object: line {line}, column {column}")]
+pub struct NotJson {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The number of bytes of that line that were read.
+    pub column: usize,
+}
+
 /// Reads the body of an authenticated request that was received at `received_at`.
 ///
 /// # Errors
 ///
-/// [`Rejection::NotJson`] when the body is not a JSON object, even leniently.
-pub fn read(body: &[u8], received_at: Timestamp) -> Result<Reading, Rejection> {
+/// [`NotJson`] if the body is not a JSON object, even leniently.
+pub fn read(body: &[u8], received_at: Timestamp) -> Result<Reading, NotJson> {
     let refusal = match serde_json::from_slice(body) {
         Ok(envelope) => {
             return Ok(Reading { notification: interpret(&envelope, received_at), lenient: false });
         }
         Err(refusal) => refusal,
     };
-    let repaired = repair(body).ok_or(Rejection::NotJson { line: refusal.line(), column: refusal.column() })?;
+    let repaired = repair(body).ok_or(NotJson { line: refusal.line(), column: refusal.column() })?;
     let envelope = serde_json::from_str(&repaired).expect("a serialized object is a JSON object");
     Ok(Reading { notification: interpret(&envelope, received_at), lenient: true })
 }

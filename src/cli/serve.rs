@@ -22,10 +22,9 @@ use tokio::sync::oneshot;
 
 use super::descriptors;
 use super::reload::{Reloader, limits, policy};
-use crate::accept::Rejection;
 use crate::clock;
 use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
-use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, WebConfig, Webhook};
+use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Rejection, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::{Exporter, LabelValues};
 use crate::recorder::{self, Outcome, Running};

@@ -17,6 +17,7 @@ mod connections;
 mod peer_limiter;
 mod auth_rate_limiter;
 mod peer;
+mod rejection;
 mod responses;
 mod close_after_reply;
 
@@ -28,6 +29,7 @@ pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
 pub use private::{PRIVATE_CONNECTIONS, Private, Reload, serve_private};
 pub use public::{RequestPolicy, Webhook, serve_public};
+pub use rejection::Rejection;
 pub use web_config::{InvalidWebConfig, WebConfig};
 
 /// So many connections may wait until they are taken, unless the system allows fewer (`net.core.somaxconn`). The standard

@@ -5,8 +5,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use stream_live_exporter::accept::{self, Rejection, Secrets};
+use stream_live_exporter::accept::{self, Secrets};
 use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Timestamp};
+use stream_live_exporter::http::Rejection;
 use stream_live_exporter::schedule::{Configured, Expectation};
 use stream_live_exporter::journal::{Entry, Journal};
 use stream_live_exporter::live::{Fold, Rules, Verdict, View};

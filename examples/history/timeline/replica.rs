@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use stream_live_exporter::accept::{self, Rejection};
+use stream_live_exporter::accept;
 use stream_live_exporter::event::{Event, Notification, Timestamp};
+use stream_live_exporter::http::Rejection;
 use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict, View};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
 use stream_live_exporter::recorder::Outcome;

@@ -7,8 +7,9 @@ use actix_web::http::{Method, header};
 use actix_web::web::{self, Bytes, BytesMut};
 use futures_util::StreamExt;
 
-use crate::accept::{Rejection, SecretName, Secrets};
+use crate::accept::{SecretName, Secrets};
 use crate::http::peer::TrustedProxies;
+use crate::http::rejection::Rejection;
 
 /// The header in which Cloudflare repeats the destination's secret.
 const SECRET_HEADER: &str = "cf-webhook-auth";

@@ -19,21 +19,18 @@
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::request_policy::RequestPolicy;
-use crate::accept::{self, Rejection};
+use crate::accept;
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
 use crate::http::auth_rate_limiter::AuthRateLimiter;
-use crate::http::close_after_reply::CloseAfterReply;
+use crate::http::rejection::Rejection;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
-
-/// A sender who was told to try again should wait so long, in seconds.
-const RETRY_AFTER: (header::HeaderName, &str) = (header::RETRY_AFTER, "5");
 
 thread_local! {
     /// Whether this worker is going to wake the recorder.
@@ -126,7 +123,7 @@ pub(super) async fn receive(request: HttpRequest, mut payload: web::Payload, web
         Ok(outcome) => accepted(outcome, webhook.recorder.state_reader().readiness().draining()),
         Err(rejection) => {
             webhook.metrics.rejected(rejection.reason());
-            refused(&rejection, payload)
+            rejection.response(payload)
         }
     };
     webhook.metrics.answered(stopwatch.elapsed());
@@ -146,40 +143,4 @@ fn accepted(outcome: Outcome, last: bool) -> HttpResponse {
         response.force_close();
     }
     response.content_type(header::ContentType::json()).body(body)
-}
-
-fn refused(rejection: &Rejection, payload: web::Payload) -> HttpResponse {
-    let status = match rejection {
-        Rejection::Secret => StatusCode::UNAUTHORIZED,
-        Rejection::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
-        Rejection::Method => StatusCode::METHOD_NOT_ALLOWED,
-        Rejection::Encoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Rejection::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        Rejection::Timeout => StatusCode::REQUEST_TIMEOUT,
-        Rejection::BrokenOff | Rejection::NotJson { .. } => StatusCode::BAD_REQUEST,
-        Rejection::Overloaded | Rejection::Journal => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let mut response = HttpResponse::build(status);
-    // What was not read to its end leaves nothing sensible to follow on the connection.
-    match rejection {
-        Rejection::Secret
-        | Rejection::Encoding
-        | Rejection::BrokenOff
-        | Rejection::TooLarge { .. }
-        | Rejection::Timeout => {
-            response.force_close();
-        }
-        Rejection::TooManyFailures => {
-            response.force_close().insert_header((header::RETRY_AFTER, "60"));
-        }
-        Rejection::Method => {
-            response.force_close().insert_header((header::ALLOW, "POST"));
-        }
-        Rejection::Overloaded | Rejection::Journal => {
-            response.insert_header(RETRY_AFTER);
-        }
-        Rejection::NotJson { .. } => {}
-    }
-    let text = serde_json::json!({ "error": rejection.to_string() }).to_string();
-    response.content_type(header::ContentType::json()).body(CloseAfterReply::new(text, payload))
 }

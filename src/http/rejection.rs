@@ -1,0 +1,115 @@
+//! Why a webhook request is not recorded, and how each reason is answered and counted.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName};
+use actix_web::web::Payload;
+use thiserror::Error;
+
+use super::close_after_reply::CloseAfterReply;
+use crate::accept::NotJson;
+
+/// A rejected request. The client receives the message, which repeats nothing of the request.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Rejection {
+    /// 401: the secret is missing or wrong. The answer does not tell which.
+    #[error("unauthorized")]
+    Secret,
+    /// 429 with `Retry-After`: a missing or wrong secret, after too many of this client.
+    #[error("too many attempts")]
+    TooManyFailures,
+    /// 405 with `Allow`: not a `POST`.
+    #[error("method not allowed: notifications are sent with POST")]
+    Method,
+    /// 415: the body is compressed. Cloudflare does not compress notifications.
+    #[error("unsupported content encoding: send the notification uncompressed")]
+    Encoding,
+    /// 413: the body is larger than allowed, by `Content-Length` or while it is read.
+    #[error("body larger than {limit} bytes")]
+    TooLarge {
+        /// The configured limit.
+        limit: usize,
+    },
+    /// 408: the body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    Timeout,
+    /// 400: the connection was closed within the body, or the chunked encoding is invalid.
+    #[error("the body is incomplete or its chunked encoding is invalid")]
+    BrokenOff,
+    /// 400: the body is not a JSON object.
+    #[error(transparent)]
+    NotJson(#[from] NotJson),
+    /// 503 with `Retry-After`: the recorder's queue is full.
+    #[error("overloaded, try again")]
+    Overloaded,
+    /// 503 with `Retry-After`: the journal could not be written.
+    #[error("could not be recorded, try again")]
+    Journal,
+}
+
+impl Rejection {
+    /// Every value of [`Rejection::reason`], in the order in which requests are checked.
+    pub const REASONS: [&'static str; 8] =
+        ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"];
+
+    /// The value of the metric's label `reason`.
+    pub fn reason(&self) -> &'static str {
+        self.answer().1
+    }
+
+    /// Status, value of the label `reason`, and the header that the status calls for.
+    fn answer(&self) -> (StatusCode, &'static str, Option<(HeaderName, &'static str)>) {
+        let retry_after = |seconds| Some((header::RETRY_AFTER, seconds));
+        match self {
+            Self::Secret => (StatusCode::UNAUTHORIZED, "secret", None),
+            Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "secret", retry_after("60")),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", Some((header::ALLOW, "POST"))),
+            Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", None),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", None),
+            Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", None),
+            Self::BrokenOff => (StatusCode::BAD_REQUEST, "timeout", None),
+            Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not_json", None),
+            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", retry_after("5")),
+            Self::Journal => (StatusCode::SERVICE_UNAVAILABLE, "journal", retry_after("5")),
+        }
+    }
+
+    /// The response to the request with this payload.
+    pub(super) fn response(&self, payload: Payload) -> HttpResponse {
+        let (status, _, header) = self.answer();
+        let mut response = HttpResponse::build(status);
+        response.content_type(header::ContentType::json());
+        if let Some(header) = header {
+            response.insert_header(header);
+        }
+        // Without the end of the body it is unknown where the next request begins.
+        let body_was_read = matches!(self, Self::NotJson(_) | Self::Overloaded | Self::Journal);
+        if !body_was_read {
+            response.force_close();
+        }
+        let text = serde_json::json!({ "error": self.to_string() }).to_string();
+        response.body(CloseAfterReply::new(text, payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rejection_has_a_reason_of_the_closed_set() {
+        let rejections = [
+            Rejection::Secret,
+            Rejection::Method,
+            Rejection::Encoding,
+            Rejection::TooLarge { limit: 1 },
+            Rejection::Timeout,
+            Rejection::NotJson(NotJson { line: 1, column: 1 }),
+            Rejection::Overloaded,
+            Rejection::Journal,
+        ];
+        assert_eq!(rejections.map(|rejection| rejection.reason()), Rejection::REASONS);
+        assert_eq!(Rejection::TooManyFailures.reason(), Rejection::Secret.reason());
+        assert_eq!(Rejection::BrokenOff.reason(), Rejection::Timeout.reason());
+    }
+}

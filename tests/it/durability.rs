@@ -193,7 +193,7 @@ fn check_counters(daemon: &Daemon, journaled: &[Fact]) {
 }
 
 #[test]
-fn what_was_answered_survives_a_kill_at_any_moment_once_and_nothing_else_appears() {
+fn sigkill_at_any_moment_keeps_every_acknowledged_event_exactly_once() {
     const ROUNDS: u32 = 25;
     let folder = tempfile::tempdir().unwrap();
     let mut chance = fastrand::Rng::with_seed(2026);
@@ -232,7 +232,7 @@ fn what_was_answered_survives_a_kill_at_any_moment_once_and_nothing_else_appears
 }
 
 #[test]
-fn a_stop_under_load_answers_what_was_accepted_and_keeps_it() {
+fn stop_under_load_answers_and_keeps_every_accepted_request() {
     let folder = tempfile::tempdir().unwrap();
     let mut chance = fastrand::Rng::with_seed(2027);
     let (mut accepted, mut next) = (BTreeSet::new(), 0);
@@ -254,7 +254,7 @@ fn a_stop_under_load_answers_what_was_accepted_and_keeps_it() {
 }
 
 #[test]
-fn a_second_daemon_keeps_off_the_data_folder_of_the_first() {
+fn second_daemon_on_the_same_data_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let second = ran(&mut command(folder.path()));
@@ -293,7 +293,7 @@ fn told(daemon: &Daemon) -> (Vec<String>, BTreeMap<String, f64>) {
 }
 
 #[test]
-fn a_restart_between_any_two_notifications_changes_nothing() {
+fn restart_between_any_two_notifications_changes_no_metric() {
     const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
     const YARD: &str = "0123456789abcdef0123456789abcdef";
     let folder = tempfile::tempdir().unwrap();
@@ -341,7 +341,7 @@ fn a_restart_between_any_two_notifications_changes_nothing() {
 }
 
 #[test]
-fn the_daemons_own_secret_is_for_its_owner_alone_and_is_never_shown() {
+fn generated_secret_has_mode_600_and_is_never_logged_or_served() {
     let folder = tempfile::tempdir().unwrap();
     let mut loud = command(folder.path());
     loud.arg("--log.level=trace").stdout(File::create(folder.path().join("stdout")).unwrap());

@@ -8,7 +8,7 @@ use crate::connection::exchange;
 use crate::daemon::{Daemon, PATIENCE, command, fixture, notification};
 
 #[test]
-fn an_unwritable_journal_refuses_notifications_is_not_ready_and_recovers_by_itself() {
+fn locked_journal_answers_503_and_not_ready_until_it_is_writable() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     assert_eq!(daemon.get("/-/ready").status, 200);
@@ -38,7 +38,7 @@ fn an_unwritable_journal_refuses_notifications_is_not_ready_and_recovers_by_itse
 }
 
 #[test]
-fn a_full_queue_refuses_at_once_and_loses_nothing_that_it_took() {
+fn full_queue_answers_503_and_keeps_every_queued_notification() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path());
     command.env("STREAM_LIVE_EXPORTER__WEBHOOK__QUEUE_SIZE", "1");

@@ -47,7 +47,7 @@ fn ago(seconds: i64) -> String {
 }
 
 #[test]
-fn a_clock_that_jumps_either_way_loses_nothing_and_no_counter_falls() {
+fn clock_jumps_lose_no_event_and_decrease_no_counter() {
     let Some(library) = faketime() else { return };
     let folder = tempfile::tempdir().unwrap();
     set_offset(folder.path(), "+0s");

@@ -49,7 +49,7 @@ fn refused(folder: &Path) -> (String, String) {
 }
 
 #[test]
-fn a_damaged_journal_is_refused_with_what_to_do_and_never_changed() {
+fn damaged_journal_is_refused_with_advice_and_not_changed() {
     let damages: [(&str, Damage); 6] = [
         ("overwritten in the middle", |bytes| {
             let middle = bytes.len() / 2 / 4096 * 4096;
@@ -76,7 +76,7 @@ fn a_damaged_journal_is_refused_with_what_to_do_and_never_changed() {
 }
 
 #[test]
-fn damage_that_only_the_meaning_shows_is_refused_and_never_changed() {
+fn invalid_content_in_valid_pages_is_refused_and_not_changed() {
     for (damage, problem) in [
         ("UPDATE events SET event = 'exploded' WHERE seq = 30", "event 30 is damaged: the event is none that is known"),
         ("UPDATE checkpoint SET state = '{}'", "the checkpoint is damaged: its state cannot be read"),
@@ -101,7 +101,7 @@ fn damage_that_only_the_meaning_shows_is_refused_and_never_changed() {
 }
 
 #[test]
-fn an_empty_database_beside_a_log_is_refused_and_the_log_survives() {
+fn empty_database_with_a_wal_is_refused_and_the_wal_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     assert_eq!(daemon.post(&event(1)).status, 200);
@@ -117,7 +117,7 @@ fn an_empty_database_beside_a_log_is_refused_and_the_log_survives() {
 }
 
 #[test]
-fn a_journal_of_a_newer_version_is_refused_and_never_changed_not_even_its_log() {
+fn newer_schema_version_is_refused_and_the_wal_is_not_changed() {
     let folder = recorded(3);
     let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
     // The newer version was killed: part of the journal is in the log.
@@ -135,7 +135,7 @@ fn a_journal_of_a_newer_version_is_refused_and_never_changed_not_even_its_log() 
 }
 
 #[test]
-fn a_salvaged_journal_says_what_was_lost_and_the_daemon_goes_on_with_it() {
+fn salvage_reports_lost_events_and_the_daemon_starts_on_the_result() {
     let folder = recorded(120);
     let database = folder.path().join("data/journal.db");
     let mut bytes = fs::read(&database).unwrap();
@@ -172,7 +172,7 @@ fn a_salvaged_journal_says_what_was_lost_and_the_daemon_goes_on_with_it() {
 }
 
 #[test]
-fn a_salvage_keeps_off_what_is_in_use_and_what_exists() {
+fn salvage_refuses_a_journal_in_use_and_an_existing_target() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let in_use = run(folder.path(), &["journal", "salvage", "new"]);

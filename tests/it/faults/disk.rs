@@ -50,7 +50,7 @@ fn not_ready(why: &str) -> (u16, String) {
 }
 
 #[test]
-fn a_full_disk_refuses_is_told_shows_nothing_that_is_not_durable_and_recovers_when_there_is_space() {
+fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
     let Some(unshare) = tool("UNSHARE", Path::new("unshare")) else { return };
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("data")).unwrap();
@@ -99,7 +99,7 @@ fn a_full_disk_refuses_is_told_shows_nothing_that_is_not_durable_and_recovers_wh
 }
 
 #[test]
-fn a_file_system_that_becomes_read_only_refuses_and_is_told_and_recovers() {
+fn read_only_file_system_answers_503_and_recovers_when_writable() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
@@ -117,7 +117,7 @@ fn a_file_system_that_becomes_read_only_refuses_and_is_told_and_recovers() {
 }
 
 #[test]
-fn a_start_on_a_read_only_file_system_is_refused_and_its_journal_can_be_salvaged() {
+fn start_on_a_read_only_file_system_is_refused_and_salvage_works() {
     let Some(unshare) = tool("UNSHARE", Path::new("unshare")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
@@ -137,7 +137,7 @@ fn a_start_on_a_read_only_file_system_is_refused_and_its_journal_can_be_salvaged
 }
 
 #[test]
-fn writes_that_fail_once_are_refused_once() {
+fn single_failed_write_rejects_one_notification() {
     let Some(strace) = strace() else { return };
     for error in ["EIO", "ENOSPC", "EDQUOT"] {
         let folder = tempfile::tempdir().unwrap();
@@ -153,7 +153,7 @@ fn writes_that_fail_once_are_refused_once() {
 }
 
 #[test]
-fn a_slow_disk_is_shared_by_those_who_wait_for_it_and_told() {
+fn slow_disk_batches_waiting_notifications_and_shows_in_the_metrics() {
     // Long enough for all of them to come while a few are waited for, on any machine.
     const DELAY: f64 = 1.0;
     let Some(strace) = strace() else { return };
@@ -192,7 +192,7 @@ fn listening(process: u32, address: &str) -> Option<SocketAddr> {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_stops_nothing() {
+fn unwritable_log_does_not_stop_recording() {
     let folder = tempfile::tempdir().unwrap();
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
     daemon.current_dir(folder.path()).env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__TEST", SECRET);

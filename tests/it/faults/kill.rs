@@ -58,7 +58,7 @@ fn start_and_kill(strace: &Path, folder: &Path, paths: &[&str], when: u32) -> Ex
 }
 
 #[test]
-fn killed_at_any_write_of_its_first_start_it_starts_again() {
+fn sigkill_at_any_write_of_the_first_start_is_recovered() {
     let Some(strace) = strace() else { return };
     let killed = until_unharmed("of a first start", |when| {
         let folder = tempfile::tempdir().unwrap();
@@ -70,7 +70,7 @@ fn killed_at_any_write_of_its_first_start_it_starts_again() {
 }
 
 #[test]
-fn killed_at_any_write_of_a_restart_it_starts_again() {
+fn sigkill_at_any_write_of_a_restart_is_recovered() {
     let Some(strace) = strace() else { return };
     let crashed = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(crashed.path());
@@ -95,7 +95,7 @@ fn killed_at_any_write_of_a_restart_it_starts_again() {
 }
 
 #[test]
-fn killed_at_any_write_of_recording_what_was_answered_is_there_once_and_nothing_else_is() {
+fn sigkill_at_any_write_keeps_exactly_the_acknowledged_events() {
     let Some(strace) = strace() else { return };
     let killed = until_unharmed("while it records and stops", |when| {
         let folder = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn killed_at_any_write_of_recording_what_was_answered_is_there_once_and_nothing_
 }
 
 #[test]
-fn killed_at_any_write_of_a_salvage_the_damaged_journal_is_whole() {
+fn sigkill_at_any_write_of_a_salvage_leaves_the_source_unchanged() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());

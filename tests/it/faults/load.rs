@@ -71,7 +71,7 @@ impl Tally {
 }
 
 #[test]
-fn ten_times_what_the_disk_takes_is_refused_in_bounded_memory_and_then_it_recovers() {
+fn tenfold_overload_is_rejected_in_bounded_memory_and_recovers() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut small = command(folder.path());

@@ -12,7 +12,7 @@ use crate::daemon::{Daemon, PATIENCE, command, eventually};
 use crate::tools::tool;
 
 #[test]
-fn without_descriptors_open_connections_are_served_and_new_ones_wait() {
+fn without_free_descriptors_open_connections_are_served_and_new_ones_wait() {
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
@@ -62,7 +62,7 @@ fn descriptors(daemon: &Daemon) -> usize {
 }
 
 #[test]
-fn without_descriptors_whoever_got_in_is_still_watched() {
+fn without_free_descriptors_idle_timeouts_still_apply() {
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path());
@@ -84,7 +84,7 @@ fn without_descriptors_whoever_got_in_is_still_watched() {
 }
 
 #[test]
-fn descriptors_are_asked_for_and_too_few_are_warned_of() {
+fn descriptor_limit_is_raised_and_a_low_hard_limit_is_logged() {
     let warning = "there may be fewer open files than connections need; those beyond wait until others end";
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     // 1024 connections, 512 on the private listener, and some for itself.
@@ -102,7 +102,7 @@ fn descriptors_are_asked_for_and_too_few_are_warned_of() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+fn second_signal_exits_immediately_and_keeps_acknowledged_events() {
     for (first, second) in [("TERM", "TERM"), ("INT", "TERM"), ("TERM", "INT")] {
         let folder = tempfile::tempdir().unwrap();
         let mut patient = command(folder.path());
@@ -136,7 +136,7 @@ fn check_panic(daemon: Daemon, code: Option<i32>, private: &[&str]) {
 }
 
 #[test]
-fn signals_are_heard_while_a_reload_waits_for_a_disk_that_hangs() {
+fn signals_are_handled_while_a_reload_waits_for_a_hanging_disk() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path());
@@ -169,7 +169,7 @@ fn signals_are_heard_while_a_reload_waits_for_a_disk_that_hangs() {
 }
 
 #[test]
-fn a_panic_while_it_serves_a_connection_ends_that_alone() {
+fn panic_in_a_connection_closes_only_that_connection() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
@@ -195,7 +195,7 @@ fn a_panic_while_it_serves_a_connection_ends_that_alone() {
 }
 
 #[test]
-fn a_panic_of_the_recorder_ends_the_daemon_and_loses_nothing() {
+fn panic_in_the_recorder_stops_the_daemon_and_keeps_acknowledged_events() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());

@@ -11,7 +11,7 @@ use crate::daemon::{Daemon, command, ran};
 const UNSYNCED: Option<i32> = Some(74);
 
 #[test]
-fn a_failed_sync_is_answered_503_and_ends_the_daemon_with_its_own_code_and_a_restart_is_whole() {
+fn failed_sync_answers_503_and_exits_74_and_a_restart_is_complete() {
     let Some(strace) = strace() else { return };
     let mut failures = 0;
     loop {
@@ -53,7 +53,7 @@ fn a_failed_sync_is_answered_503_and_ends_the_daemon_with_its_own_code_and_a_res
 }
 
 #[test]
-fn a_notification_waits_for_its_data_to_be_synced_and_not_for_the_time_of_change() {
+fn notifications_are_synced_with_fdatasync_not_fsync() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
@@ -67,7 +67,7 @@ fn a_notification_waits_for_its_data_to_be_synced_and_not_for_the_time_of_change
 }
 
 #[test]
-fn a_disk_that_does_not_sync_is_told_at_the_start() {
+fn start_with_a_failing_sync_exits_74() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let start = |injection: &str| {

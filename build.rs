@@ -1,11 +1,11 @@
-//! Tells the build what it is: the commit and the compiler, for `--version` and `build_info`.
+//! Passes the commit and the compiler's version to the build, for `--version` and `build_info`.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    // Grows with every commit; outside a checkout there is none, and nothing to follow.
+    // Changes with every commit. Does not exist outside a Git checkout.
     let history = Path::new(".git/logs/HEAD");
     if history.exists() {
         println!("cargo::rerun-if-changed={}", history.display());

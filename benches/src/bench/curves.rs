@@ -1,7 +1,7 @@
 //! How it goes on: over connections, load, inputs and events.
 
 use crate::figures::{Figures, number};
-use crate::plot::{Axis, Plot, Shape};
+use crate::plot::{Plot, Shape};
 use crate::report::Report;
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
@@ -45,10 +45,9 @@ fn draw(
     report: &mut Report,
     file: &str,
     title: &str,
-    axes: [(&str, bool); 2],
+    [x, y]: [&str; 2],
     series: Vec<(String, Points)>,
 ) -> anyhow::Result<()> {
-    let [x, y] = axes.map(|(label, logarithmic)| Axis { label, logarithmic });
     report.picture(file, &Plot { title, shape: Shape::Lines { x, y, series } })
 }
 
@@ -79,13 +78,7 @@ fn connections(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let columns = CONNECTIONS.map(|connections| (connections as f64, connections.to_string()));
     let title = "Notifications per second over connections";
     table(report, "connections", &figures, &names, &columns);
-    draw(
-        report,
-        "connections",
-        title,
-        [("connections", true), ("requests/s", false)],
-        series(&figures, &names, &columns),
-    )
+    draw(report, "connections", title, ["connections", "requests/s"], series(&figures, &names, &columns))
 }
 
 fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
@@ -120,7 +113,7 @@ fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         |whose: &&str| columns.iter().map(|column| (rate(whose, column), figures.median(whose, &column.1))).collect();
     let p99 = names.iter().filter_map(|name| Some((name.strip_suffix(" p99")?.to_owned(), curve(name)))).collect();
     let title = "Latency at a fixed rate, from 10 % to 90 % of what 64 connections reach";
-    draw(report, "load", title, [("requests/s", true), ("p99, ms", true)], p99)
+    draw(report, "load", title, ["requests/s", "p99, ms"], p99)
 }
 
 fn percent(part: f64) -> String {
@@ -188,7 +181,7 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         ("inputs-start", "Start over inputs, with an up-to-date checkpoint", "ms", &["start to ready, ms"]),
     ];
     for (name, title, unit, rows) in pictures {
-        draw(report, name, title, [("inputs", true), (unit, true)], series(&figures, rows, &columns))?;
+        draw(report, name, title, ["inputs", unit], series(&figures, rows, &columns))?;
     }
     Ok(())
 }
@@ -218,11 +211,5 @@ fn events(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
     report.heading("Start over events", "Milliseconds from the start of the process until it is ready.");
     table(report, "events", &figures, &names, &columns);
-    draw(
-        report,
-        "events",
-        "Start over kept events",
-        [("events", true), ("ms", true)],
-        series(&figures, &names[..2], &columns),
-    )
+    draw(report, "events", "Start over kept events", ["events", "ms"], series(&figures, &names[..2], &columns))
 }

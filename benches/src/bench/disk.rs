@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::figures::{Figures, median};
-use crate::plot::{Axis, Plot, Shape};
+use crate::plot::{Plot, Shape};
 use crate::report::Report;
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
@@ -89,7 +89,7 @@ fn slow(setup: &Setup, strace: &Path, report: &mut Report) -> anyhow::Result<()>
         let points = CONNECTIONS.iter().map(|connections| (*connections as f64, point(connections)));
         ((*name).to_owned(), points.collect())
     };
-    let [x, y] = ["connections", "notifications per sync"].map(|label| Axis { label, logarithmic: true });
+    let [x, y] = ["connections", "notifications per sync"];
     let series = DELAYS.iter().map(curve).collect();
     report.goal(
         "mean batch of 64 connections, 10 ms per sync",

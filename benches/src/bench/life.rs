@@ -4,7 +4,6 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::figures::Figures;
-use crate::plot::{Axis, Plot, Shape};
 use crate::report::Report;
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
@@ -36,7 +35,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     figures.add("MB of the binary", "", setup.exporter.metadata()?.len() as f64 / 1e6);
     idle(setup, &mut figures)?;
     progress.inc(1);
-    let course = sustained(setup, &mut figures)?;
+    sustained(setup, &mut figures)?;
     progress.finish_and_clear();
 
     let words =
@@ -67,9 +66,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     goal(report, rows[6], 0.1);
     let growth = figures.median(rows[10], "") / figures.median(rows[12], "");
     report.goal("memory at the end of sustained load, of that for the same inputs after a restart", growth, true, 1.5);
-    let [x, y] = ["seconds", "MB"].map(|label| Axis { label, logarithmic: false });
-    let series = vec![("resident".to_owned(), course)];
-    report.picture("sustained", &Plot { title: "Memory under sustained load", shape: Shape::Lines { x, y, series } })
+    Ok(())
 }
 
 fn idle(setup: &Setup, figures: &mut Figures) -> anyhow::Result<()> {
@@ -84,21 +81,20 @@ fn idle(setup: &Setup, figures: &mut Figures) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Memory over the seconds of a long load.
-fn sustained(setup: &Setup, figures: &mut Figures) -> anyhow::Result<Vec<(f64, f64)>> {
+/// Memory under a long load.
+fn sustained(setup: &Setup, figures: &mut Figures) -> anyhow::Result<()> {
     let mut server = Server::fresh(setup, Kind::Ours, None)?;
-    let (began, mut course, mut answered) = (Instant::now(), vec![(0.0, server.memory()?)], 0);
+    let (began, mut answered, mut memory) = (Instant::now(), 0, Vec::new());
     while began.elapsed() < setup.duration() * LONG {
         answered += server.load(64, None, setup.duration() / 5)?.answered;
-        course.push((began.elapsed().as_secs_f64(), server.memory()?));
+        memory.push(server.memory()?);
     }
-    let memory = |index: usize| course[index.min(course.len() - 1)].1;
     figures.add("sustained load: requests/s", "", answered as f64 / began.elapsed().as_secs_f64());
-    figures.add("sustained load: MB after the first tenth", "", memory(course.len() / 10));
-    figures.add("sustained load: MB at the end", "", memory(course.len()));
+    figures.add("sustained load: MB after the first tenth", "", memory[memory.len() / 10]);
+    figures.add("sustained load: MB at the end", "", memory[memory.len() - 1]);
     figures.add("sustained load: MB at the most", "", server.peak()?);
     server.stop()?;
     let again = Server::start(setup, Kind::Ours, &setup.work().join("fresh"), None)?;
     figures.add("sustained load: MB after a restart, the same inputs", "", again.memory()?);
-    Ok(course)
+    Ok(())
 }

@@ -1,177 +1,134 @@
 //! Pictures as SVG, readable on light and on dark pages.
 
-use std::fmt::Write;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::figures::number;
 
-const WIDTH: f64 = 860.0;
-const LEFT: f64 = 80.0;
-const RIGHT: f64 = 240.0;
-const TOP: f64 = 48.0;
-const HEIGHT: f64 = 300.0;
-const BAR: f64 = 26.0;
-const COLORS: [&str; 6] = ["#d9730d", "#3b82c4", "#4a9d5b", "#a35fc0", "#c44e52", "#7f7f7f"];
-const STYLE: &str = "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-size:16px;font-weight:600}\
-    .grid{stroke:#8884;fill:none}.line{fill:none;stroke-width:2}.end{text-anchor:end}.middle{text-anchor:middle}\
-    .range{stroke:#24292f}@media(prefers-color-scheme:dark){text{fill:#e6edf3}.range{stroke:#e6edf3}}";
+const WIDTH: i32 = 860;
+const HEIGHT: i32 = 400;
+/// Height that the title takes.
+const TOP: i32 = 44;
+/// Width of the legend beside the lines.
+const LEGEND: i32 = 240;
+/// Distance between two bars, and from the left edge to their names and to their lengths.
+const BAR: i32 = 26;
+const BAR_NAMES: i32 = 256;
+const BAR_START: i32 = 264;
+const LONGEST_BAR: f64 = 430.0;
+const COLORS: [RGBColor; 6] = [
+    RGBColor(0xd9, 0x73, 0x0d),
+    RGBColor(0x3b, 0x82, 0xc4),
+    RGBColor(0x4a, 0x9d, 0x5b),
+    RGBColor(0xa3, 0x5f, 0xc0),
+    RGBColor(0xc4, 0x4e, 0x52),
+    RGBColor(0x7f, 0x7f, 0x7f),
+];
+const GRID: RGBAColor = RGBAColor(0x88, 0x88, 0x88, 0.27);
+/// Overrides the text color that plotters writes, which cannot depend on the page.
+const STYLE: &str = "<style>text{font-family:system-ui,sans-serif;fill:#24292f}\
+    @media(prefers-color-scheme:dark){text{fill:#e6edf3}}</style>";
 
-#[derive(Debug, Clone, Copy)]
-pub struct Axis<'a> {
-    pub label: &'a str,
-    pub logarithmic: bool,
-}
-
-/// A line for each series, or a bar for each of its names.
 pub struct Plot<'a> {
     pub title: &'a str,
     pub shape: Shape<'a>,
 }
 
 pub enum Shape<'a> {
-    Lines {
-        x: Axis<'a>,
-        y: Axis<'a>,
-        series: Vec<(String, Vec<(f64, f64)>)>,
-    },
-    /// Names and values, of which the first `ours` is drawn in the first color.
-    Bars {
-        unit: &'a str,
-        ours: &'a str,
-        bars: Vec<(String, f64)>,
-    },
+    /// A line for each named series, on logarithmic axes.
+    Lines { x: &'a str, y: &'a str, series: Vec<(String, Vec<(f64, f64)>)> },
+    /// Named bars. The one named `ours` has the first color.
+    Bars { unit: &'a str, ours: &'a str, bars: Vec<(String, f64)> },
 }
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 impl Plot<'_> {
-    pub fn svg(&self) -> String {
-        let (body, height) = match &self.shape {
-            Shape::Lines { x, y, series } => (lines(*x, *y, series), TOP + HEIGHT + 52.0),
-            Shape::Bars { unit, ours, bars } => (self::bars(unit, ours, bars), TOP + 24.0 + BAR * bars.len() as f64),
+    pub fn svg(&self) -> anyhow::Result<String> {
+        let mut svg = String::new();
+        let height = match &self.shape {
+            Shape::Lines { .. } => HEIGHT,
+            Shape::Bars { bars, .. } => TOP + 16 + BAR * bars.len() as i32,
         };
-        format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\"><title>{0}</title>\
-             <style>{STYLE}</style><text class=\"title\" x=\"16\" y=\"24\">{0}</text>{body}</svg>\n",
-            escaped(self.title)
-        )
+        let area = SVGBackend::with_string(&mut svg, (WIDTH as u32, height as u32)).into_drawing_area();
+        area.draw_text(self.title, &font(20).style(FontStyle::Bold).into(), (16, 12))?;
+        match &self.shape {
+            Shape::Lines { x, y, series } => lines(&area, x, y, series)?,
+            Shape::Bars { unit, ours, bars } => self::bars(&area, unit, ours, bars)?,
+        }
+        area.present()?;
+        drop(area);
+        let opened = svg.find('>').map_or(0, |end| end + 1);
+        svg.insert_str(opened, STYLE);
+        Ok(svg)
     }
 }
 
-fn bars(unit: &str, ours: &str, bars: &[(String, f64)]) -> String {
-    let most = bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
-    let mut svg = String::new();
-    for (index, (name, value)) in bars.iter().enumerate() {
-        let (y, color) = (TOP + BAR * index as f64, COLORS[usize::from(name != ours)]);
-        let width = (value / most * 430.0).max(1.0);
-        let _ = write!(
-            svg,
-            "<text class=\"end\" x=\"256\" y=\"{0}\">{1}</text><rect x=\"264\" y=\"{y}\" width=\"{width:.1}\" height=\"18\" \
-             rx=\"2\" fill=\"{color}\"/><text x=\"{2:.1}\" y=\"{0}\">{3} {unit}</text>",
-            y + 14.0,
-            escaped(name),
-            270.0 + width,
-            number(*value)
-        );
-    }
-    svg
+fn font<'a>(size: i32) -> FontDesc<'a> {
+    ("sans-serif", size).into_font()
 }
 
-fn lines(x: Axis<'_>, y: Axis<'_>, series: &[(String, Vec<(f64, f64)>)]) -> String {
-    let points: Vec<_> = series.iter().flat_map(|(_, points)| points).collect();
-    let (across, up) = (x.scale(points.iter().map(|point| point.0)), y.scale(points.iter().map(|point| point.1)));
-    let right = WIDTH - RIGHT;
-    let place_x = |value: f64| LEFT + across.part(value) * (right - LEFT);
-    let place_y = |value: f64| TOP + (1.0 - up.part(value)) * HEIGHT;
-    let bottom = TOP + HEIGHT;
-    let mut svg = String::new();
-    for tick in across.ticks() {
-        let (at, text) = (place_x(tick), short(tick));
-        let _ = write!(
-            svg,
-            "<path class=\"grid\" d=\"M{at:.1} {TOP}V{bottom}\"/><text class=\"middle\" x=\"{at:.1}\" y=\"{}\">{text}</text>",
-            bottom + 18.0
-        );
+fn text(horizontal: HPos) -> TextStyle<'static> {
+    TextStyle::from(font(16)).pos(Pos::new(horizontal, VPos::Center))
+}
+
+fn bars(area: &Area<'_>, unit: &str, ours: &str, bars: &[(String, f64)]) -> anyhow::Result<()> {
+    let longest = bars.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
+    for (top, (name, value)) in (TOP..).step_by(BAR as usize).zip(bars) {
+        let end = BAR_START + (value / longest * LONGEST_BAR).max(1.0) as i32;
+        let color = COLORS[usize::from(name != ours)];
+        area.draw_text(name, &text(HPos::Right), (BAR_NAMES, top + 9))?;
+        area.draw(&Rectangle::new([(BAR_START, top), (end, top + 18)], color.filled()))?;
+        area.draw_text(&format!("{} {unit}", number(*value)), &text(HPos::Left), (end + 6, top + 9))?;
     }
-    for tick in up.ticks() {
-        let (at, text) = (place_y(tick), short(tick));
-        let _ = write!(
-            svg,
-            "<path class=\"grid\" d=\"M{LEFT} {at:.1}H{right}\"/><text class=\"end\" x=\"{}\" y=\"{:.1}\">{text}</text>",
-            LEFT - 8.0,
-            at + 4.0
-        );
-    }
-    let middle = LEFT.midpoint(right);
-    let _ = write!(
-        svg,
-        "<text class=\"middle\" x=\"{middle}\" y=\"{}\">{}</text><text x=\"16\" y=\"42\">{}</text>",
-        bottom + 40.0,
-        escaped(x.label),
-        escaped(y.label)
-    );
+    Ok(())
+}
+
+fn lines(area: &Area<'_>, x: &str, y: &str, series: &[(String, Vec<(f64, f64)>)]) -> anyhow::Result<()> {
+    let points = || series.iter().flat_map(|(_, points)| points);
+    let mut chart = ChartBuilder::on(area)
+        .margin_top(TOP)
+        .margin_left(12)
+        .margin_bottom(4)
+        .margin_right(LEGEND)
+        .x_label_area_size(48)
+        .y_label_area_size(64)
+        .build_cartesian_2d(
+            decades(points().map(|point| point.0)).log_scale(),
+            decades(points().map(|point| point.1)).log_scale(),
+        )?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(GRID)
+        .x_labels(8)
+        .y_labels(8)
+        .x_label_formatter(&|tick| short(*tick))
+        .y_label_formatter(&|tick| short(*tick))
+        .label_style(font(16))
+        .x_desc(x)
+        .y_desc(y)
+        .draw()?;
+    let legend = WIDTH - LEGEND + 14;
     for (index, (name, points)) in series.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
-        let path: Vec<_> = points.iter().map(|(x, y)| format!("{:.1} {:.1}", place_x(*x), place_y(*y))).collect();
-        let _ = write!(svg, "<path class=\"line\" stroke=\"{color}\" d=\"M{}\"/>", path.join("L"));
-        for point in &path {
-            let (x, y) = point.split_once(' ').unwrap_or_default();
-            let _ = write!(svg, "<circle cx=\"{x}\" cy=\"{y}\" r=\"3\" fill=\"{color}\"/>");
-        }
-        let at = TOP + 12.0 + 22.0 * index as f64;
-        let _ = write!(
-            svg,
-            "<path class=\"line\" stroke=\"{color}\" d=\"M{0} {at}h18\"/><text x=\"{1}\" y=\"{2}\">{3}</text>",
-            right + 14.0,
-            right + 38.0,
-            at + 4.0,
-            escaped(name)
-        );
+        chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
+        chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, color.filled())))?;
+        let at = TOP + 12 + 22 * index as i32;
+        area.draw(&PathElement::new([(legend, at), (legend + 18, at)], color.stroke_width(2)))?;
+        area.draw_text(name, &text(HPos::Left), (legend + 24, at))?;
     }
-    svg
+    Ok(())
 }
 
-struct Scale {
-    from: f64,
-    to: f64,
-    logarithmic: bool,
-}
-
-impl Axis<'_> {
-    /// From 0, or from a power of ten.
-    fn scale(self, values: impl Iterator<Item = f64> + Clone) -> Scale {
-        let most = values.clone().fold(f64::MIN_POSITIVE, f64::max);
-        let least = values.filter(|value| *value > 0.0).fold(most, f64::min);
-        match self.logarithmic {
-            true => {
-                let (from, to) = (least.log10().floor(), most.log10() + 0.02);
-                Scale { from, to: to.max(from + 1.0), logarithmic: true }
-            }
-            false => Scale { from: 0.0, to: most * 1.05, logarithmic: false },
-        }
-    }
-}
-
-impl Scale {
-    fn part(&self, value: f64) -> f64 {
-        let value = if self.logarithmic { value.max(f64::MIN_POSITIVE).log10() } else { value };
-        ((value - self.from) / (self.to - self.from)).clamp(0.0, 1.0)
-    }
-
-    fn ticks(&self) -> Vec<f64> {
-        let step = match self.logarithmic {
-            true => 1.0,
-            false => {
-                let rough = self.to / 6.0;
-                let magnitude = 10_f64.powf(rough.log10().floor());
-                [1.0, 2.0, 5.0, 10.0]
-                    .map(|factor| factor * magnitude)
-                    .into_iter()
-                    .find(|step| *step >= rough)
-                    .unwrap_or(rough)
-            }
-        };
-        let values =
-            (0..).map(|index| self.from + step * f64::from(index)).take_while(|value| *value <= self.to + 1e-9);
-        values.map(|value| if self.logarithmic { 10_f64.powf(value) } else { value }).collect()
-    }
+/// From the power of ten below the least value to the largest value, at least one decade.
+fn decades(values: impl Iterator<Item = f64> + Clone) -> std::ops::Range<f64> {
+    let most = values.clone().fold(f64::MIN_POSITIVE, f64::max);
+    let least = values.filter(|value| *value > 0.0).fold(most, f64::min);
+    let from = 10_f64.powf(least.log10().floor());
+    from..(most * 1.05).max(from * 10.0)
 }
 
 /// A tick: 1k is 1,000.
@@ -184,29 +141,13 @@ fn short(value: f64) -> String {
     format!("{}{unit}", (value * 1e4).round() / 1e4)
 }
 
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round() {
-        let axis = |logarithmic| Axis { label: "", logarithmic };
-        assert_eq!(axis(true).scale([3.0, 900.0].into_iter()).ticks().rounded(), [1, 10, 100]);
-        assert_eq!(axis(false).scale([3.0, 900.0].into_iter()).ticks().rounded(), [0, 200, 400, 600, 800]);
-    }
-
-    trait Rounded {
-        fn rounded(&self) -> Vec<i64>;
-    }
-
-    impl Rounded for Vec<f64> {
-        #[expect(clippy::cast_possible_truncation, reason = "they are small")]
-        fn rounded(&self) -> Vec<i64> {
-            self.iter().map(|value| value.round() as i64).collect()
-        }
+    fn axes_cover_whole_decades_and_ticks_are_short() {
+        assert_eq!(decades([3.0, 900.0].into_iter()), 1.0..945.0);
+        assert_eq!([0.1, 10.0, 1000.0, 1e6].map(short), ["0.1", "10", "1k", "1M"]);
     }
 }

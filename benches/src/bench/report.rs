@@ -62,7 +62,7 @@ impl Report {
 
     pub fn picture(&mut self, file: &str, plot: &Plot) -> anyhow::Result<()> {
         let _ = writeln!(self.text, "![{}]({file}.svg)\n", plot.title);
-        Ok(fs::write(self.folder.join(file).with_extension("svg"), plot.svg())?)
+        Ok(fs::write(self.folder.join(file).with_extension("svg"), plot.svg()?)?)
     }
 
     /// Writes what there is by now; returns its text.

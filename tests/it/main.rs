@@ -27,6 +27,7 @@ mod history;
 mod unwritable;
 mod faults;
 mod structure;
+mod markdown;
 mod source;
 mod documents;
 mod dashboards;

@@ -28,7 +28,6 @@ mod unwritable;
 mod faults;
 mod structure;
 mod markdown;
-mod source;
 mod documents;
 mod dashboards;
 mod thresholds;

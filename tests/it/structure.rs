@@ -1,56 +1,30 @@
-//! The import table: which module of `src` may use which, and what may be where.
+//! The source tree: which module may import which, and how long a file may be.
+//!
+//! The allowed imports are the table in ARCHITECTURE.md.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::mem::take;
 use std::path::{Path, PathBuf};
 
-use crate::source::{without_comments_and_texts, without_tests};
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 
-/// Every top-level module with all that it uses. An edge that is missing here is forbidden; one that
-/// nobody uses is to be taken out.
-const TABLE: [(&str, &[&str]); 12] = [
-    ("event", &[]),
-    ("schedule", &["event"]),
-    ("clock", &["event"]),
-    ("accept", &["event"]),
-    ("journal", &["event"]),
-    ("live", &["schedule", "event"]),
-    ("metrics", &["live", "event"]),
-    ("recorder", &["journal", "live", "metrics", "clock", "schedule", "event"]),
-    ("config", &["schedule", "event"]),
-    ("telemetry", &[]),
-    ("http", &["accept", "recorder", "metrics", "live", "clock", "event"]),
-    (
-        "cli",
-        &[
-            "accept",
-            "clock",
-            "config",
-            "event",
-            "http",
-            "journal",
-            "live",
-            "metrics",
-            "recorder",
-            "schedule",
-            "telemetry",
-        ],
-    ),
-];
+use crate::markdown::{files, read, tables};
 
 const LONGEST_FILE: usize = 400;
 
-type Imports = BTreeMap<String, BTreeSet<String>>;
-
-/// A file of `src`.
+/// A file of `src`, without its tests.
 struct Source {
     /// Relative to `src`.
     path: PathBuf,
-    text: String,
+    code: TokenStream,
 }
 
 impl Source {
-    /// Where in the tree of modules it is: `metrics/catalogue/mod.rs` is `[metrics, catalogue]`.
+    fn new(path: impl Into<PathBuf>, text: &str) -> Self {
+        Self { path: path.into(), code: without_tests(text.parse().expect("Rust code")) }
+    }
+
+    /// The path of its module: `metrics/catalogue/mod.rs` is `[metrics, catalogue]`.
     fn module(&self) -> Vec<String> {
         let mut module: Vec<_> =
             self.path.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
@@ -58,207 +32,238 @@ impl Source {
         module
     }
 
-    fn is_test(&self) -> bool {
-        self.module().iter().any(|part| part == "tests")
+    fn top_module(&self) -> String {
+        self.module().swap_remove(0)
     }
 
-    /// The code that is part of the program, without comments and the contents of texts.
-    fn program(&self) -> String {
-        without_tests(&without_comments_and_texts(&self.text))
+    /// All paths in the code that start with `crate` or `super`, as absolute paths.
+    fn paths(&self) -> Vec<Vec<String>> {
+        let absolute = |path: Vec<String>| {
+            let mut module = self.module();
+            let names = match path.first().map(String::as_str)? {
+                "crate" => {
+                    module.clear();
+                    &path[1..]
+                }
+                "super" => {
+                    let levels = path.iter().take_while(|name| *name == "super").count();
+                    module.truncate(module.len().checked_sub(levels)?);
+                    &path[levels..]
+                }
+                _ => return None,
+            };
+            (!names.is_empty()).then(|| [&module, names].concat())
+        };
+        paths(self.code.clone(), &[]).into_iter().filter_map(absolute).collect()
     }
 
-    /// The top-level modules that it uses.
+    /// The other top-level modules that it imports.
     fn imports(&self) -> BTreeSet<String> {
-        let code = self.program();
-        let to_root = "super::".repeat(self.module().len());
-        let mut imports = BTreeSet::new();
-        for (at, _) in code.match_indices("crate::") {
-            imports.extend(first_segments(&code[at + "crate::".len()..]));
-        }
-        for (at, _) in code.match_indices(&to_root) {
-            // A longer chain than that compiles nowhere, so this is where it begins.
-            imports.extend(first_segments(&code[at + to_root.len()..]));
-        }
-        imports.remove(&self.module()[0]);
-        imports
+        let modules = self.paths().into_iter().map(|mut path| path.swap_remove(0));
+        modules.filter(|module| *module != self.top_module()).collect()
     }
 }
 
-/// Every file of `src` but the two roots.
+/// The code without the items under `#[cfg(test)]`.
+fn without_tests(code: TokenStream) -> TokenStream {
+    let mut tokens = code.into_iter();
+    let mut kept = Vec::new();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Group(group) if group.to_string().replace(' ', "") == "[cfg(test)]" => {
+                // The `#` before it. The item ends with its body or a semicolon.
+                kept.pop();
+                tokens.find(|token| match token {
+                    TokenTree::Group(group) => group.delimiter() == Delimiter::Brace,
+                    TokenTree::Punct(punct) => punct.as_char() == ';',
+                    TokenTree::Ident(_) | TokenTree::Literal(_) => false,
+                });
+            }
+            TokenTree::Group(group) => {
+                kept.push(proc_macro2::Group::new(group.delimiter(), without_tests(group.stream())).into());
+            }
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => kept.push(token),
+        }
+    }
+    kept.into_iter().collect()
+}
+
+/// All paths in the code, those in the groups of a `use` in full. `prefix` stands before the first path of each item.
+fn paths(code: TokenStream, prefix: &[String]) -> Vec<Vec<String>> {
+    let (mut paths, mut path) = (Vec::new(), prefix.to_vec());
+    // Whether the next name continues the path, and whether a second colon makes it so.
+    let (mut continues, mut half) = (true, false);
+    for token in code {
+        match token {
+            TokenTree::Ident(name) => {
+                if !continues {
+                    paths.push(take(&mut path));
+                }
+                path.push(name.to_string());
+                continues = false;
+            }
+            TokenTree::Punct(colon) if colon.as_char() == ':' => {
+                continues = half;
+                half = colon.spacing() == Spacing::Joint;
+            }
+            TokenTree::Group(group) if continues => paths.extend(self::paths(group.stream(), &path)),
+            TokenTree::Group(group) => {
+                paths.push(take(&mut path));
+                paths.extend(self::paths(group.stream(), &[]));
+                continues = true;
+            }
+            TokenTree::Punct(punct) => {
+                if punct.as_char() == '*' && continues {
+                    path.push("*".to_owned());
+                }
+                paths.push(take(&mut path));
+                continues = true;
+                if punct.as_char() == ',' {
+                    path = prefix.to_vec();
+                }
+            }
+            TokenTree::Literal(_) => {}
+        }
+    }
+    paths.push(path);
+    paths
+}
+
+/// Every file of `src` except the two roots and test modules.
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
-    let mut sources = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder of src can be read") {
-            let path = entry.expect("a folder of src can be read").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).expect("a source is text");
-                let path = path.strip_prefix(&root).expect("it is in src").to_owned();
-                sources.push(Source { path, text });
-            }
-        }
-    }
-    sources.retain(|source| !["lib.rs", "main.rs"].map(Path::new).contains(&source.path.as_path()));
-    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    let sources = files("src", "rs").into_iter().map(|path| {
+        let text = read(&path);
+        Source::new(path.strip_prefix("src").unwrap(), &text)
+    });
+    let is_root = |path: &Path| ["lib.rs", "main.rs"].contains(&path.to_str().unwrap());
+    sources.filter(|source| !is_root(&source.path) && !source.module().contains(&"tests".to_owned())).collect()
+}
+
+/// The table of ARCHITECTURE.md: each top-level module with all that it may import.
+fn allowed() -> BTreeMap<String, BTreeSet<String>> {
+    let architecture = read("ARCHITECTURE.md");
+    let mut tables = tables(&architecture).into_iter();
+    let table = tables.find(|table| table[0] == ["module", "imports"]).expect("a table | module | imports |");
+    let rows = table.into_iter().skip(1).map(|row| {
+        let imports = row[1].split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+        (row[0].trim_matches('`').to_owned(), imports.collect())
+    });
+    rows.collect()
+}
+
+/// Which top-level module imports which, each with one file that does.
+fn imports(sources: &[Source]) -> BTreeMap<(String, String), &Path> {
     sources
-}
-
-/// The names that a path begins with: one, or those of a group `{a::b, c}`.
-fn first_segments(path: &str) -> Vec<String> {
-    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || "_*".contains(*c)).collect::<String>();
-    let Some(group) = path.strip_prefix('{') else {
-        return vec![word(path)];
-    };
-    let (mut depth, mut item, mut items) = (0, String::new(), Vec::new());
-    for c in group.chars() {
-        match (c, depth) {
-            ('}', 0) => break,
-            (',', 0) => items.push(std::mem::take(&mut item)),
-            _ => {
-                depth += i32::from(c == '{') - i32::from(c == '}');
-                item.push(c);
-            }
-        }
-    }
-    items.push(item);
-    items.iter().map(|item| word(item.trim())).filter(|name| !name.is_empty()).collect()
-}
-
-fn table() -> Imports {
-    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-    TABLE.iter().map(|(module, uses)| ((*module).to_owned(), set(uses))).collect()
-}
-
-/// What uses what, each edge with one file that has it.
-fn edges(sources: &[Source]) -> BTreeMap<(String, String), &Path> {
-    let program = sources.iter().filter(|source| !source.is_test());
-    program
+        .iter()
         .flat_map(|source| {
-            let module = source.module().swap_remove(0);
-            source.imports().into_iter().map(move |import| ((module.clone(), import), source.path.as_path()))
+            source.imports().into_iter().map(|import| ((source.top_module(), import), source.path.as_path()))
         })
         .collect()
 }
 
 #[test]
 fn every_module_is_in_the_table() {
-    let modules: BTreeSet<_> = sources().iter().map(|source| source.module().swap_remove(0)).collect();
-    assert_eq!(modules, table().into_keys().collect());
-    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let modules: BTreeSet<_> = sources().iter().map(Source::top_module).collect();
+    assert_eq!(modules, allowed().into_keys().collect(), "left: src, right: ARCHITECTURE.md");
+    let lib = read("src/lib.rs");
     let declared: BTreeSet<_> =
         lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).map(str::to_owned).collect();
-    assert_eq!(declared, modules, "src/lib.rs declares what is there");
+    assert_eq!(declared, modules, "left: src/lib.rs, right: the files");
 }
 
 #[test]
-fn imports_point_one_way() {
-    let (sources, table) = (sources(), table());
-    let edges = edges(&sources);
-    let forbidden: Vec<_> = edges
-        .iter()
-        .filter(|((module, import), _)| !table[module].contains(import))
-        .map(|((module, import), path)| format!("src/{}: {module} must not use {import}", path.display()))
+fn modules_import_only_what_the_table_allows() {
+    let (sources, allowed) = (sources(), allowed());
+    let forbidden: Vec<_> = imports(&sources)
+        .into_iter()
+        .filter(|((module, import), _)| !allowed[module].contains(import))
+        .map(|((module, import), path)| format!("src/{}: {module} must not import {import}", path.display()))
         .collect();
     assert!(forbidden.is_empty(), "{}", forbidden.join("\n"));
 }
 
 #[test]
-fn every_edge_of_the_table_is_used() {
+fn every_import_in_the_table_is_used() {
     let sources = sources();
-    let edges = edges(&sources);
+    let imports = imports(&sources);
     let allowed =
-        table().into_iter().flat_map(|(module, uses)| uses.into_iter().map(move |used| (module.clone(), used)));
-    let unused: Vec<_> = allowed.filter(|edge| !edges.contains_key(edge)).collect();
-    assert!(unused.is_empty(), "take out of the table what nobody uses: {unused:?}");
+        allowed().into_iter().flat_map(|(module, uses)| uses.into_iter().map(move |import| (module.clone(), import)));
+    let unused: Vec<_> = allowed.filter(|edge| !imports.contains_key(edge)).collect();
+    assert!(unused.is_empty(), "remove from the table in ARCHITECTURE.md: {unused:?}");
+}
+
+/// The files and folders directly in a folder of `src` that import each other in a cycle.
+fn cycle(sources: &[Source], folder: &[String]) -> Vec<String> {
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources {
+        let module = source.module();
+        if module.len() > folder.len() && module.starts_with(folder) {
+            let paths = source.paths().into_iter().filter(|path| path.starts_with(folder));
+            let names = paths.filter_map(|path| path.get(folder.len()).cloned());
+            let name = &module[folder.len()];
+            imports.entry(name.clone()).or_default().extend(names.filter(|import| import != name));
+        }
+    }
+    // What imports nothing that is left, or is not imported, is in no cycle.
+    loop {
+        let imported: BTreeSet<_> = imports.values().flatten().cloned().collect();
+        let (names, before): (BTreeSet<_>, _) = (imports.keys().cloned().collect(), imports.len());
+        imports.retain(|name, uses| imported.contains(name) && !uses.is_disjoint(&names));
+        if imports.len() == before {
+            return names.into_iter().collect();
+        }
+    }
 }
 
 #[test]
-fn the_architecture_has_the_same_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
-    let document = fs::read_to_string(&path).expect("ARCHITECTURE.md exists");
-    let table = table();
-    let mut documented = Imports::new();
-    for (module, uses) in document.lines().filter_map(|line| row(line, &table)) {
-        assert!(!documented.contains_key(&module), "ARCHITECTURE.md has two rows for {module}");
-        documented.insert(module, uses);
-    }
-    for (module, uses) in &table {
-        let row = documented.get(module).unwrap_or_else(|| {
-            panic!(
-                "ARCHITECTURE.md has no row | `{module}` | {} |",
-                uses.iter().cloned().collect::<Vec<_>>().join(", ")
-            )
-        });
-        assert_eq!(row, uses, "ARCHITECTURE.md's row of {module}, left, and the table of tests/it/structure.rs");
-    }
-}
-
-/// Reads ``| `recorder` | journal, live |``; nothing when the line is not of that form.
-fn row(line: &str, table: &Imports) -> Option<(String, BTreeSet<String>)> {
-    let mut cells = line.trim().strip_prefix('|')?.strip_suffix('|')?.split('|').map(str::trim);
-    let (module, uses, None) = (cells.next()?, cells.next()?, cells.next()) else { return None };
-    let module = module.strip_prefix('`')?.strip_suffix('`')?.to_owned();
-    if !table.contains_key(&module) {
-        return None;
-    }
-    let uses = uses.split(',').map(|name| name.trim().trim_matches('`')).filter(|name| !["", "nothing"].contains(name));
-    let uses: BTreeSet<_> = uses.map(str::to_owned).collect();
-    uses.iter().all(|name| table.contains_key(name)).then_some((module, uses))
+fn no_top_level_modules_import_each_other_in_a_cycle() {
+    assert_eq!(cycle(&sources(), &[]), Vec::<String>::new());
 }
 
 #[test]
-fn no_http_type_outside_http() {
-    let allowed = |path: &Path| path.starts_with("http") || path == Path::new("cli/serve.rs");
-    let knowing: Vec<_> = sources()
-        .iter()
-        .filter(|source| !allowed(&source.path) && without_comments_and_texts(&source.text).contains("actix"))
-        .map(|source| source.path.display().to_string())
-        .collect();
-    assert!(knowing.is_empty(), "actix outside src/http and src/cli/serve.rs: {knowing:?}");
+fn actix_is_used_only_for_http_and_the_servers() {
+    let allowed = |path: &Path| path.starts_with("src/http") || path == Path::new("src/cli/serve.rs");
+    let uses_actix = |path: &PathBuf| {
+        let code = read(path).parse().expect("Rust code");
+        paths(code, &[]).iter().flatten().any(|name| name.starts_with("actix"))
+    };
+    let files = files("src", "rs").into_iter().filter(|path| !allowed(path));
+    let others: Vec<_> = files.filter(uses_actix).collect();
+    assert!(others.is_empty(), "actix outside src/http and src/cli/serve.rs: {others:?}");
 }
 
 #[test]
-fn no_source_is_long() {
-    let long: Vec<_> = sources()
-        .iter()
-        .map(|source| (source.path.display().to_string(), source.text.lines().count()))
-        .filter(|(_, lines)| *lines > LONGEST_FILE)
-        .collect();
+fn no_source_file_is_too_long() {
+    let lines = files("src", "rs").into_iter().map(|path| (read(&path).lines().count(), path));
+    let long: Vec<_> = lines.filter(|(lines, _)| *lines > LONGEST_FILE).collect();
     assert!(long.is_empty(), "more than {LONGEST_FILE} lines: {long:?}");
 }
 
 #[test]
-fn the_reader_of_imports_sees_every_form() {
-    let source = |path: &str, text: &str| Source { path: path.into(), text: text.to_owned() };
+fn every_form_of_import_is_found() {
     for (path, text, expected) in [
         ("live/fold.rs", "use crate::event::{Event, InputId};", vec!["event"]),
         ("live/mod.rs", "use crate::{event::{Event, InputId}, clock};", vec!["clock", "event"]),
-        ("live/mod.rs", "use crate::{\n    event,\n    journal::Journal,\n};", vec!["event", "journal"]),
+        ("live/mod.rs", "use crate::{event as e, journal::Journal, };", vec!["event", "journal"]),
         ("recorder.rs", "use super::http::Webhook;", vec!["http"]),
         ("recorder/batch.rs", "use super::Outcome; fn f() { super::super::config::load() }", vec!["config"]),
         ("recorder/batch.rs", "use super::super::{cli, recorder};", vec!["cli"]),
-        ("live/state.rs", "fn f(at: crate::clock::Stopwatch) {}", vec!["clock"]),
+        ("live/state.rs", "pub(crate) fn f(at: crate::clock::Stopwatch) {}", vec!["clock"]),
+        (
+            "live/state.rs",
+            "fn f() { log!(\"{}\", crate::clock::now(), x = Some::<crate::http::A>(1)) }",
+            vec!["clock", "http"],
+        ),
         ("live/state.rs", "use crate::*;", vec!["*"]),
         ("live/state.rs", "//! [`crate::http`]\n/* crate::cli */ const A: &str = \"crate::http\";", vec![]),
+        ("live/state.rs", "#[cfg(test)]\nmod tests { use crate::http; fn f() {} }\nuse crate::event;", vec!["event"]),
         (
             "live/state.rs",
-            "const A: &str = r#\"\"crate::cli\"#; const B: char = '\"'; use crate::event as e;",
+            "#[cfg(test)]\nuse crate::http::{A, B};\nfn f<'a>() -> crate::event::Event {}",
             vec!["event"],
         ),
-        (
-            "live/state.rs",
-            "#[cfg(test)]\nmod tests { use crate::http; fn f() { \"}\"; } }\nuse crate::event;",
-            vec!["event"],
-        ),
-        (
-            "live/state.rs",
-            "#[cfg(test)]\nuse crate::http;\nfn f<'a>(x: &'a str) -> crate::event::Event {}",
-            vec!["event"],
-        ),
+        ("live/state.rs", "mod a { #[cfg(test)] const A: [u8; 3] = crate::http::A; }", vec![]),
     ] {
-        assert_eq!(source(path, text).imports().into_iter().collect::<Vec<_>>(), expected, "{path}: {text}");
+        assert_eq!(Source::new(path, text).imports().into_iter().collect::<Vec<_>>(), expected, "{path}: {text}");
     }
 }

@@ -150,6 +150,12 @@ pub fn request(head: &str, body: &[u8]) -> Vec<u8> {
     request
 }
 
+/// A request that posts a notification to the webhook.
+pub fn webhook_request(secret: &str, body: &str) -> Vec<u8> {
+    let head = format!("POST /webhook | cf-webhook-auth: {secret} | content-length: {}", body.len());
+    request(&head, body.as_bytes())
+}
+
 /// Sends a request on a connection of its own and reads the answer.
 pub fn exchange(address: &str, head: &str, body: &[u8]) -> RawAnswer {
     let mut connection = Connection::open(address).expect("the daemon listens");

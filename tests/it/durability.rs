@@ -1,4 +1,4 @@
-//! What is answered 2xx is durable: through kills, stops and restarts.
+//! A notification that was answered with 2xx survives kills, stops and restarts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -7,15 +7,14 @@ use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
-use serde_json::Value;
-
-use crate::connection::{Connection, exchange, request};
+use crate::connection::{Connection, exchange, request, webhook_request};
 use crate::daemon::{Daemon, PATIENCE, command, eventually, fixture, notification, ran, run};
+use crate::journal::{count_events, database, exported};
 
-/// So many threads post at a time, each about an input of its own.
+/// Number of threads that post concurrently, each for its own input.
 const POSTERS: u64 = 4;
 
-/// An event that is sent, and read back from an export.
+/// An event as it is sent, and as it is read back from an export.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Fact {
     input_id: String,
@@ -24,7 +23,7 @@ struct Fact {
 }
 
 impl Fact {
-    /// The event with this number of a poster: one a second, connected and disconnected by turns.
+    /// Event number `number` of a poster: one event per second, alternately connected and disconnected.
     fn new(poster: u64, number: u64) -> Self {
         let (minutes, seconds) = (number / 60, number % 60);
         let (hours, minutes) = (minutes / 60, minutes % 60);
@@ -40,32 +39,27 @@ impl Fact {
     }
 }
 
-/// What is in the journal, oldest first, after checking that it is whole.
+/// The events in the journal, oldest first.
 fn journaled(folder: &Path) -> Vec<Fact> {
-    let verified = run(folder, &["journal", "verify"]);
-    assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
-    let exported = run(folder, &["journal", "export"]);
-    assert_eq!((exported.code, exported.stderr.as_str()), (Some(0), ""));
-    let fact = |line: &str| {
-        let line: Value = serde_json::from_str(line).expect("a line is JSON");
+    let facts = exported(folder, "data").into_iter().map(|line| {
         let [input_id, event, updated_at] =
             ["input_id", "event", "updated_at"].map(|key| line[key].as_str().expect("a text").to_owned());
         Fact { input_id, event, updated_at }
-    };
-    exported.stdout.lines().map(fact).collect()
+    });
+    facts.collect()
 }
 
-/// One thread that posts fact after fact until its connection ends, and what became of them.
+/// A thread that posts events until its connection ends, and the outcomes.
 struct Poster {
     address: String,
     secret: String,
     poster: u64,
-    /// The number of the next fact.
+    /// The number of the next event.
     next: u64,
-    /// Hears of every 2xx.
+    /// Notified of every 2xx.
     answered: Sender<()>,
     accepted: BTreeSet<Fact>,
-    /// Sent, at least in part, and never answered.
+    /// Sent at least partly, but not answered.
     unanswered: BTreeSet<Fact>,
 }
 
@@ -83,22 +77,21 @@ impl Poster {
 
     fn accept(&mut self, fact: Fact) {
         self.accepted.insert(fact);
-        // Whoever counts may have heard enough.
+        // The receiver stops counting at its limit.
         let _ = self.answered.send(());
     }
 
-    /// Posts on one kept-alive connection until it breaks; every third fact twice. Who is refused, because the disk is
-    /// held for longer than the daemon waits for it, tries again.
+    /// Posts on one kept-alive connection until it breaks; every third event twice. Retries after a 503, which means
+    /// that the database was locked for longer than the daemon waits.
     fn post_until_killed(mut self) -> Self {
         let Ok(mut connection) = Connection::open(&self.address) else { return self };
         loop {
             let fact = self.next_fact();
             let outcomes = if self.next.is_multiple_of(3) { &["recorded", "duplicate"][..] } else { &["recorded"] };
             for outcome in outcomes {
-                let body = fact.body();
-                let head = format!("POST /webhook | cf-webhook-auth: {} | content-length: {}", self.secret, body.len());
+                let request = webhook_request(&self.secret, &fact.body());
                 let answer = loop {
-                    let sent = connection.send(&request(&head, body.as_bytes()));
+                    let sent = connection.send(&request);
                     match sent.and_then(|()| connection.read_answer()) {
                         Ok(answer) if answer.status == "503 Service Unavailable" => {}
                         answer => break answer,
@@ -119,8 +112,8 @@ impl Poster {
         }
     }
 
-    /// Posts on connections that are kept alive until the daemon closes them after an answer. A request
-    /// whose head was answered with `100 Continue` is accepted, and must be answered.
+    /// Posts on kept-alive connections until the daemon closes them after an answer. A request whose head was answered
+    /// with `100 Continue` is accepted and must get a final answer.
     fn post_until_stopped(mut self) -> Self {
         while let Ok(mut connection) = Connection::open(&self.address) {
             let mut open = true;
@@ -146,19 +139,19 @@ impl Poster {
     }
 }
 
-/// Kills the daemon while it holds what it cannot make durable: somebody else writes to its journal.
-fn kill_while_it_cannot_write(folder: &Path, daemon: Daemon) {
-    let mut blocker = rusqlite::Connection::open(folder.join("data/journal.db")).unwrap();
-    blocker.busy_timeout(PATIENCE).unwrap();
-    let lock = blocker.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-    let durable: f64 = lock.query_one("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
-    eventually("all that is durable is shown, and no more", || {
+/// Kills the daemon while it has pending events that it cannot write, because the database is locked.
+fn kill_while_the_journal_is_locked(folder: &Path, daemon: Daemon) {
+    let mut database = database(folder);
+    database.busy_timeout(PATIENCE).unwrap();
+    let lock = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let durable = count_events(&lock);
+    eventually("the metrics show exactly the durable events", || {
         daemon.metric("stream_live_exporter_journal_events") == Some(durable)
     });
     daemon.kill();
 }
 
-/// Lets all posters post, ends the daemon after so many answers, and returns the posters.
+/// Starts all posters, ends the daemon after this number of answers, and returns the posters.
 fn post_until(
     daemon: Daemon,
     next: u64,
@@ -166,19 +159,19 @@ fn post_until(
     post: fn(Poster) -> Poster,
     end: impl FnOnce(Daemon),
 ) -> Vec<Poster> {
-    let (tell, answered) = channel();
+    let (answer_tx, answered) = channel();
     let posters: Vec<JoinHandle<Poster>> = (0..POSTERS)
-        .map(|poster| Poster::of(&daemon, poster, next, &tell))
+        .map(|poster| Poster::of(&daemon, poster, next, &answer_tx))
         .map(|poster| thread::spawn(move || post(poster)))
         .collect();
     for _ in 0..answers {
         answered.recv_timeout(PATIENCE).expect("the daemon answers");
     }
     end(daemon);
-    posters.into_iter().map(|poster| poster.join().expect("the poster saw nothing unexpected")).collect()
+    posters.into_iter().map(|poster| poster.join().expect("the poster saw only expected answers")).collect()
 }
 
-/// The counters of every input are the distinct events in the journal.
+/// Checks that the counters of every input equal the distinct events in the journal.
 fn check_counters(daemon: &Daemon, journaled: &[Fact]) {
     let mut counted = BTreeMap::new();
     for poster in journaled.iter().map(|fact| &fact.input_id) {
@@ -202,7 +195,7 @@ fn sigkill_at_any_moment_keeps_every_acknowledged_event_exactly_once() {
     for round in 0..ROUNDS {
         let daemon = Daemon::start(folder.path());
         check_counters(&daemon, &known);
-        // Who was not answered tries again, and is told whether it was too late for that.
+        // Cloudflare retries unanswered requests: the answer depends on whether the first one was recorded.
         for fact in std::mem::take(&mut unanswered) {
             let outcome = if known.contains(&fact) { "duplicate" } else { "recorded" };
             assert_eq!(daemon.post(&fact.body()).body, format!("{{\"outcome\":\"{outcome}\"}}"), "{fact:?}");
@@ -210,7 +203,7 @@ fn sigkill_at_any_moment_keeps_every_acknowledged_event_exactly_once() {
         }
         let end = |daemon: Daemon| match round % 2 {
             0 => daemon.kill(),
-            _ => kill_while_it_cannot_write(folder.path(), daemon),
+            _ => kill_while_the_journal_is_locked(folder.path(), daemon),
         };
         let posters = post_until(daemon, next, chance.u32(0..150), Poster::post_until_killed, end);
         for poster in posters {
@@ -220,12 +213,12 @@ fn sigkill_at_any_moment_keeps_every_acknowledged_event_exactly_once() {
         }
         known = journaled(folder.path());
         let distinct: BTreeSet<Fact> = known.iter().cloned().collect();
-        assert_eq!(distinct.len(), known.len(), "round {round}: nothing is there twice");
+        assert_eq!(distinct.len(), known.len(), "round {round}: an event is recorded twice");
         let lost: Vec<_> = accepted.difference(&distinct).collect();
-        assert!(lost.is_empty(), "round {round}: answered and lost: {lost:?}");
+        assert!(lost.is_empty(), "round {round}: acknowledged but lost: {lost:?}");
         let unsent: Vec<_> =
             distinct.iter().filter(|fact| !accepted.contains(fact) && !unanswered.contains(fact)).collect();
-        assert!(unsent.is_empty(), "round {round}: never sent: {unsent:?}");
+        assert!(unsent.is_empty(), "round {round}: recorded but never sent: {unsent:?}");
     }
     assert!(accepted.len() > ROUNDS as usize, "there was load");
     check_counters(&Daemon::start(folder.path()), &known);
@@ -244,7 +237,7 @@ fn stop_under_load_answers_and_keeps_every_accepted_request() {
             next = next.max(poster.next);
             accepted.extend(poster.accepted);
         }
-        // Whose head was not accepted never sent a body: the journal has the accepted ones alone.
+        // A body is sent only after `100 Continue`, so the journal has exactly the accepted events.
         let known = journaled(folder.path());
         assert_eq!(known.len(), accepted.len());
         assert_eq!(known.into_iter().collect::<BTreeSet<_>>(), accepted);
@@ -264,32 +257,31 @@ fn second_daemon_on_the_same_data_folder_is_refused() {
     assert_eq!(second.stderr, refusal);
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
     daemon.kill();
-    // However it ended, the folder is free.
+    // SIGKILL releases the lock of the folder too.
     let daemon = Daemon::start(folder.path());
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"duplicate"}"#);
 }
 
-/// All that the metrics tell of the inputs, and of when which deliveries came: the lines that stand still, and the
-/// seconds that run.
-fn told(daemon: &Daemon) -> (Vec<String>, BTreeMap<String, f64>) {
-    const RUNNING: &str = "cloudflare_stream_live_input_connected_seconds_total";
+/// The metrics that a restart must keep: constant lines, and the connected seconds of inputs that are connected.
+fn lasting_metrics(daemon: &Daemon) -> (Vec<String>, BTreeMap<String, f64>) {
+    const CONNECTED_SECONDS: &str = "cloudflare_stream_live_input_connected_seconds_total";
     const DELIVERIES: [&str; 3] = ["last_notification", "last_test", "secret_last_used"];
     let of_deliveries = DELIVERIES.map(|what| format!("stream_live_exporter_{what}_timestamp_seconds"));
     let lasting = |line: &&str| {
         line.contains("cloudflare_stream_live_") || of_deliveries.iter().any(|family| line.contains(family))
     };
-    let (mut still, mut running) = (Vec::new(), BTreeMap::new());
+    let (mut constant, mut running) = (Vec::new(), BTreeMap::new());
     let text = daemon.get("/metrics").body;
     for line in text.lines().filter(lasting) {
-        let labels = line.strip_prefix(RUNNING).and_then(|rest| rest.rsplit_once(' '));
+        let labels = line.strip_prefix(CONNECTED_SECONDS).and_then(|rest| rest.rsplit_once(' '));
         match labels {
             Some((labels, value)) if text.contains(&format!("cloudflare_stream_live_input_connected{labels} 1\n")) => {
                 running.insert(labels.to_owned(), value.parse().expect("a number"));
             }
-            _ => still.push(line.to_owned()),
+            _ => constant.push(line.to_owned()),
         }
     }
-    (still, running)
+    (constant, running)
 }
 
 #[test]
@@ -308,7 +300,7 @@ fn restart_between_any_two_notifications_changes_no_metric() {
         at(YARD, "connected", "18:00:00"),
         at(MAIN, "connected", "18:00:10"),
         fixture("errored-at-top-level"),
-        // Long after all of it was shown as running.
+        // A late disconnect: scrapes have already shown a longer connection.
         at(MAIN, "disconnected", "18:02:00"),
         at(MAIN, "connected", "18:02:30"),
         at(MAIN, "connected", "18:01:00"),
@@ -323,21 +315,21 @@ fn restart_between_any_two_notifications_changes_no_metric() {
     ];
     for (number, body) in bodies.iter().enumerate() {
         assert_eq!(daemon.post(body).status, 200);
-        let (still, running) = told(&daemon);
+        let (constant, running) = lasting_metrics(&daemon);
         if number % 2 == 0 {
             daemon.kill();
         } else {
             assert!(daemon.stop().success());
         }
         daemon = start();
-        let (still_after, running_after) = told(&daemon);
-        assert_eq!(still_after, still, "after {body}");
+        let (constant_after, running_after) = lasting_metrics(&daemon);
+        assert_eq!(constant_after, constant, "after {body}");
         assert_eq!(running_after.keys().collect::<Vec<_>>(), running.keys().collect::<Vec<_>>(), "after {body}");
         for (labels, seconds) in running {
             assert!(running_after[&labels] >= seconds, "{labels} after {body}");
         }
     }
-    assert_eq!(told(&daemon).1.len(), 1, "one input is connected at the end");
+    assert_eq!(lasting_metrics(&daemon).1.len(), 1, "one input is connected at the end");
 }
 
 #[test]
@@ -368,7 +360,7 @@ fn generated_secret_has_mode_600_and_is_never_logged_or_served() {
     assert!(daemon.stop().success());
     assert!(!fs::read_to_string(folder.path().join("stdout")).unwrap().contains(&secret));
 
-    assert_eq!(Daemon::start(folder.path()).secret(), secret, "it stays the same");
+    assert_eq!(Daemon::start(folder.path()).secret(), secret, "a restart keeps the secret");
     let elsewhere = tempfile::tempdir().unwrap();
-    assert_ne!(Daemon::start(elsewhere.path()).secret(), secret, "another daemon has another");
+    assert_ne!(Daemon::start(elsewhere.path()).secret(), secret, "each data folder has its own secret");
 }

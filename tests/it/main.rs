@@ -24,6 +24,7 @@ mod exposition;
 mod prometheus;
 mod alertmanager;
 mod history;
+mod journal;
 mod unwritable;
 mod faults;
 mod structure;

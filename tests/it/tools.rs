@@ -1,21 +1,21 @@
-//! Programs that tests need and that do not come with the toolchain; what tests tell whoever runs them.
+//! External programs that tests need, and lines that tests print whether they pass or fail.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A program, unless the one who runs the tests has said why it cannot be had.
+/// The path of an external program.
 ///
-/// Looks in the variable `name`, then for `default`: a path, or a name in `PATH`. With `SKIP_` and the
-/// name set, the answer is `None`, and the reason is told loudly.
+/// The environment variable `name` has the path or the name in `PATH`; otherwise `default` applies. If `SKIP_` + `name`
+/// is set to a reason, prints a SKIPPED line and returns `None`.
 ///
 /// # Panics
 ///
-/// When the program is not there and nobody has said so: a check that cannot run has not passed.
+/// If the program does not exist: a check that cannot run has not passed.
 pub fn tool(name: &str, default: &Path) -> Option<PathBuf> {
     if let Some(reason) = variable(&format!("SKIP_{name}")) {
-        tell(&format!("SKIPPED: {name}: {}", reason.display()));
+        print(&format!("SKIPPED: {name}: {}", reason.display()));
         return None;
     }
     let wanted = variable(name).map_or_else(|| default.to_owned(), PathBuf::from);
@@ -25,19 +25,19 @@ pub fn tool(name: &str, default: &Path) -> Option<PathBuf> {
         _ => Some(wanted.clone()).filter(|path| path.is_file()),
     };
     Some(found.unwrap_or_else(|| {
-        panic!("{} is not there: run the tests with tests/run, which installs it, or set {name}", wanted.display())
+        panic!("{} not found: run the tests with tests/run, which installs it, or set {name}", wanted.display())
     }))
 }
 
-/// Tells whoever runs the tests at once, whether they pass or fail.
-pub fn tell(line: &str) {
-    // Standard error itself, which the test harness does not hold back. In one piece: others tell something too.
+/// Prints a line immediately, also if the test passes.
+fn print(line: &str) {
+    // The test harness captures `eprintln`, but not standard error itself. One write, so that lines do not mix.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// The same, and tests/run tells it again at its end: a figure that nobody judges, or what this machine cannot check.
+/// Prints a line, which tests/run repeats at its end: a measurement that no test checks, or a skipped check.
 pub fn report(line: &str) {
-    tell(line);
+    print(line);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reported");
     let file = File::options().create(true).append(true).open(file).expect("the target folder can be written");
     (&file).write_all(format!("{line}\n").as_bytes()).expect("the target folder can be written");

@@ -1,40 +1,37 @@
-//! A journal that is damaged or from the future: refused, left alone, salvaged.
+//! A damaged journal, or one with a newer schema: the start is refused, files are unchanged, salvage works.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{event, journaled};
+use super::{counted_events, event, journaled, start_with_events};
 use crate::daemon::{Daemon, command, ran, run};
+use crate::journal::database;
 
 const ADVICE: &str = "stream-live-exporter: `stream-live-exporter journal salvage FOLDER` makes a new journal of all \
                       that can be read, and leaves this one as it is: see docs/journal.md\n";
 
-/// What happens to a database's bytes.
+/// A change of the bytes of a database.
 type Damage = fn(&mut Vec<u8>);
 
-/// A data folder with so many events, after an orderly end.
+/// A folder with this number of events, after a clean stop.
 fn recorded(events: u64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
-    for number in 1..=events {
-        assert_eq!(daemon.post(&event(number)).status, 200);
-    }
-    assert!(daemon.stop().success());
+    assert!(start_with_events(folder.path(), events).stop().success());
     folder
 }
 
-/// What is in the data folder, byte for byte; what SQLite shares between processes is no part of it.
+/// The bytes of the database and the WAL, without the shared memory file.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = fs::read_dir(folder.join("data")).unwrap().map(|file| file.unwrap().path());
     let files =
         files.filter(|path| path.extension().is_some_and(|extension| extension == "db" || extension == "db-wal"));
     let files = files.map(|path| (path.display().to_string(), fs::read(path).unwrap()));
-    // An empty log is as good as none.
+    // An empty WAL equals none.
     files.filter(|(_, bytes)| !bytes.is_empty()).collect()
 }
 
-/// The start is refused, `journal verify` fails, and neither changes anything; what both say.
+/// Checks that the start and `journal verify` fail and change no file. Returns their error messages.
 fn refused(folder: &Path) -> (String, String) {
     let before = files(folder);
     let start = ran(&mut command(folder));
@@ -43,7 +40,7 @@ fn refused(folder: &Path) -> (String, String) {
     let verified = run(folder, &["journal", "verify"]);
     assert_eq!((verified.code, verified.stdout.as_str()), (Some(1), ""));
     assert!(files(folder) == before, "the check changed the files");
-    // What comes before is the log.
+    // JSON lines are the log.
     let errors = start.stderr.lines().filter(|line| !line.starts_with('{'));
     (errors.map(|line| format!("{line}\n")).collect(), verified.stderr)
 }
@@ -68,9 +65,9 @@ fn damaged_journal_is_refused_with_advice_and_not_changed() {
         damage(&mut bytes);
         fs::write(&database, bytes).unwrap();
         let (start, verified) = refused(folder.path());
-        for told in [start, verified] {
-            assert!(told.starts_with("stream-live-exporter: data/journal.db: "), "{name}: {told}");
-            assert!(told.ends_with(ADVICE), "{name}: {told}");
+        for message in [start, verified] {
+            assert!(message.starts_with("stream-live-exporter: data/journal.db: "), "{name}: {message}");
+            assert!(message.ends_with(ADVICE), "{name}: {message}");
         }
     }
 }
@@ -87,12 +84,10 @@ fn invalid_content_in_valid_pages_is_refused_and_not_changed() {
         ),
     ] {
         let folder = recorded(31);
-        let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
-        database.execute_batch(damage).unwrap();
-        drop(database);
-        let told = format!("stream-live-exporter: data/journal.db: {problem}\n{ADVICE}");
-        assert_eq!(refused(folder.path()), (told.clone(), told));
-        // All that is not damaged is kept, and the rest is what these events amount to.
+        database(folder.path()).execute_batch(damage).unwrap();
+        let message = format!("stream-live-exporter: data/journal.db: {problem}\n{ADVICE}");
+        assert_eq!(refused(folder.path()), (message.clone(), message));
+        // Salvage keeps everything that is valid and derives the rest from the events.
         let salvaged = run(folder.path(), &["journal", "salvage", "new"]);
         assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(0), ""));
         let kept = if problem.starts_with("event") { 30 } else { 31 };
@@ -103,9 +98,7 @@ fn invalid_content_in_valid_pages_is_refused_and_not_changed() {
 #[test]
 fn empty_database_with_a_wal_is_refused_and_the_wal_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
-    assert_eq!(daemon.post(&event(1)).status, 200);
-    daemon.kill();
+    start_with_events(folder.path(), 1).kill();
     fs::write(folder.path().join("data/journal.db"), b"").unwrap();
     let before = files(folder.path());
     let start = ran(&mut command(folder.path()));
@@ -119,18 +112,18 @@ fn empty_database_with_a_wal_is_refused_and_the_wal_is_kept() {
 #[test]
 fn newer_schema_version_is_refused_and_the_wal_is_not_changed() {
     let folder = recorded(3);
-    let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
-    // The newer version was killed: part of the journal is in the log.
+    let database = database(folder.path());
+    // As if the newer version was killed: part of the journal is in the WAL.
     let keep = rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     database.set_db_config(keep, true).unwrap();
     database.pragma_update(None, "user_version", 3).unwrap();
     drop(database);
     assert_eq!(files(folder.path()).len(), 2);
-    let told = "stream-live-exporter: data/journal.db: has schema version 3, but this version knows only 2; \
+    let message = "stream-live-exporter: data/journal.db: has schema version 3, but this version knows only 2; \
                 use a newer stream-live-exporter\n";
-    assert_eq!(refused(folder.path()), (told.to_owned(), told.to_owned()));
+    assert_eq!(refused(folder.path()), (message.to_owned(), message.to_owned()));
     let salvaged = run(folder.path(), &["journal", "salvage", "new"]);
-    assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(1), told));
+    assert_eq!((salvaged.code, salvaged.stderr.as_str()), (Some(1), message));
     assert!(!folder.path().join("new").exists());
 }
 
@@ -139,9 +132,9 @@ fn salvage_reports_lost_events_and_the_daemon_starts_on_the_result() {
     let folder = recorded(120);
     let database = folder.path().join("data/journal.db");
     let mut bytes = fs::read(&database).unwrap();
-    // A page in the middle of those that have many events.
-    let of_events = |page: &[u8]| page[0] == 0x0d && page.windows(9).filter(|text| text == b"connected").count() > 9;
-    let pages: Vec<usize> = (1..bytes.len() / 4096).filter(|page| of_events(&bytes[page * 4096..][..4096])).collect();
+    // Leaf pages of the table of events; the second one is in the middle of the events.
+    let has_events = |page: &[u8]| page[0] == 0x0d && page.windows(9).filter(|text| text == b"connected").count() > 9;
+    let pages: Vec<usize> = (1..bytes.len() / 4096).filter(|page| has_events(&bytes[page * 4096..][..4096])).collect();
     let damaged = pages[1];
     bytes[damaged * 4096..][..4096].fill(0);
     fs::write(&database, bytes).unwrap();
@@ -151,18 +144,17 @@ fn salvage_reports_lost_events_and_the_daemon_starts_on_the_result() {
     let kept = journaled(folder.path(), "new").len();
     assert!((40..120).contains(&kept), "{kept}");
     let lost = 120 - kept;
-    let told = salvaged.stdout.strip_prefix(&format!("new/journal.db: {kept} events kept, {lost} lost: "));
-    let (range, rest) = told.and_then(|told| told.split_once("; ")).unwrap_or_else(|| panic!("{}", salvaged.stdout));
+    let details = salvaged.stdout.strip_prefix(&format!("new/journal.db: {kept} events kept, {lost} lost: "));
+    let (range, rest) =
+        details.and_then(|details| details.split_once("; ")).unwrap_or_else(|| panic!("{}", salvaged.stdout));
     let (first, last) = range.split_once(" to ").unwrap();
     assert_eq!(last.parse::<usize>().unwrap() - first.parse::<usize>().unwrap() + 1, lost);
     assert_eq!(rest, "the checkpoint is kept\n");
 
     fs::copy(folder.path().join("data/webhook-secret"), folder.path().join("new/webhook-secret")).unwrap();
     let daemon = Daemon::start_with(folder.path(), ["--storage.path=new"]);
-    // With its checkpoint the counters are what they were.
-    let events = r#"cloudflare_stream_live_input_events_total{input_id="2c28dd2cc444cb77578c4840b51e43a8",event="#;
-    let counted = ["connected", "disconnected"].map(|kind| daemon.metric(&format!("{events}\"{kind}\"}}")).unwrap());
-    assert_eq!(counted, [60.0, 60.0]);
+    // The checkpoint preserves the counters.
+    assert_eq!(counted_events(&daemon), [60.0, 60.0]);
     assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(kept as f64));
     let secret = fs::read_to_string(folder.path().join("data/webhook-secret")).unwrap();
     assert_eq!(daemon.post_with(secret.trim(), &event(120)).body, r#"{"outcome":"duplicate"}"#);

@@ -1,4 +1,4 @@
-//! Disks that are full, read-only or slow: refuse, say why, recover without help.
+//! Full, read-only and slow disks: notifications get 503 with the cause, and the daemon recovers by itself.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,41 +12,41 @@ use std::thread;
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDInfo, FDTarget, Process};
 
-use super::{Fault, command_through, event, journaled, post, recorder, strace};
+use super::{Fault, command_through, counted_events, event, journaled, post, recorder, start_with_events, strace};
 use crate::daemon::{Daemon, eventually, ran, run};
 use crate::tools::tool;
 
 const SECRET: &str = "of-the-test";
 
-/// The arguments that let `unshare` run a command with mounts of its own.
+/// Arguments of `unshare` that run a command in its own mount namespace.
 fn with_mounts(script: &str) -> Vec<&str> {
-    // Whoever is not root is it there.
+    // Mounting needs root; other users get it in a user namespace.
     let root = fs::metadata("/proc/self").expect("there is a /proc").uid() == 0;
     let namespaces: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
     [namespaces, &["sh", "-c", script, "sh"]].concat()
 }
 
-/// The data folder as the daemon sees it, from outside.
+/// The data folder in the mount namespace of the daemon.
 fn data(daemon: &Daemon, folder: &Path) -> PathBuf {
     let path = folder.join("data");
     Path::new(&format!("/proc/{}/root", daemon.pid())).join(path.strip_prefix("/").expect("it is absolute"))
 }
 
-/// Takes all the room that is left.
+/// Writes until the file system is full.
 fn fill(file: &mut File) {
     for size in [4096, 1] {
         while file.write_all(&vec![0; size]).is_ok() {}
     }
 }
 
-/// Readiness as the private listener tells it.
+/// The answer of the readiness endpoint.
 fn ready(daemon: &Daemon) -> (u16, String) {
     let answer = daemon.get("/-/ready");
     (answer.status, answer.body)
 }
 
-fn not_ready(why: &str) -> (u16, String) {
-    (503, format!("journal: notifications cannot be made durable: {why}\n"))
+fn not_ready(cause: &str) -> (u16, String) {
+    (503, format!("journal: notifications cannot be made durable: {cause}\n"))
 }
 
 #[test]
@@ -64,21 +64,17 @@ fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
     let filler = data.join("filler");
     let mut file = File::create(&filler).unwrap();
     fill(&mut file);
-    // The log has room in it for some that are small.
+    // The WAL file has free space for a few events.
     let mut accepted = 1;
     while daemon.post_with(SECRET, &event(accepted + 1)).status == 200 {
         accepted += 1;
         fill(&mut file);
     }
-    let shown = |daemon: &Daemon| daemon.metric("stream_live_exporter_journal_events");
-    let events = r#"cloudflare_stream_live_input_events_total{input_id="2c28dd2cc444cb77578c4840b51e43a8",event="#;
-    let counted = |daemon: &Daemon| -> f64 {
-        ["connected", "disconnected"].iter().filter_map(|kind| daemon.metric(&format!("{events}\"{kind}\"}}"))).sum()
-    };
     for _ in 0..3 {
         assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).status, 503);
         assert_eq!(ready(&daemon), not_ready("the disk is full"));
-        assert_eq!((shown(&daemon), counted(&daemon)), (Some(accepted as f64), accepted as f64));
+        assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(accepted as f64));
+        assert_eq!(counted_events(&daemon).iter().sum::<f64>(), accepted as f64);
     }
     assert_eq!(daemon.get("/-/healthy").status, 200);
     daemon.wait_for("the journal cannot be written; notifications are refused until it can");
@@ -88,7 +84,7 @@ fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
     daemon.wait_for("the journal can be written again");
     assert_eq!(ready(&daemon), (200, "ready\n".to_owned()));
     assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).body, r#"{"outcome":"recorded"}"#);
-    // The file system goes with the daemon, so what a crash would leave is looked at.
+    // The tmpfs disappears with the daemon, so the test checks a copy: the files that a crash would leave.
     let copy = folder.path().join("copy");
     fs::create_dir(&copy).unwrap();
     for file in ["journal.db", "journal.db-wal"] {
@@ -102,8 +98,7 @@ fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
 fn read_only_file_system_answers_503_and_recovers_when_writable() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
-    assert_eq!(daemon.post(&event(1)).status, 200);
+    let daemon = start_with_events(folder.path(), 1);
     let fault = Fault::of_thread(&strace, recorder(&daemon), &["pwrite64,ftruncate,openat,unlink:error=EROFS"]);
     assert_eq!(daemon.post(&event(2)).status, 503);
     assert_eq!(ready(&daemon), not_ready("the file system is read-only"));
@@ -120,13 +115,11 @@ fn read_only_file_system_answers_503_and_recovers_when_writable() {
 fn start_on_a_read_only_file_system_is_refused_and_salvage_works() {
     let Some(unshare) = tool("UNSHARE", Path::new("unshare")) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
-    assert_eq!(daemon.post(&event(1)).status, 200);
-    daemon.kill();
+    start_with_events(folder.path(), 1).kill();
     let script = "mount --bind data data && mount -o remount,bind,ro data && exec \"$@\"";
     let refused = ran(&mut command_through(folder.path(), &unshare, &with_mounts(script)));
-    let told = "stream-live-exporter: data: cannot be used as data folder: Read-only file system (os error 30)\n";
-    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), told));
+    let message = "stream-live-exporter: data: cannot be used as data folder: Read-only file system (os error 30)\n";
+    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), message));
     let mut salvage = Command::new(unshare);
     salvage.current_dir(folder.path()).args(with_mounts(script));
     salvage.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);
@@ -154,25 +147,25 @@ fn single_failed_write_rejects_one_notification() {
 
 #[test]
 fn slow_disk_batches_waiting_notifications_and_shows_in_the_metrics() {
-    // Long enough for all of them to come while a few are waited for, on any machine.
+    // Long enough for all requests to arrive during a few commits, on any machine.
     const DELAY: f64 = 1.0;
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=1s"]);
-    let (tell, answered) = channel();
+    let (answer_tx, answered) = channel();
     let (address, secret) = (daemon.public_address(), daemon.secret());
     thread::scope(|scope| {
         for number in 1..=20 {
-            let tell = tell.clone();
-            scope.spawn(move || tell.send(post(address, secret, &event(number)).map(|answer| answer.status)));
+            let answer_tx = answer_tx.clone();
+            scope.spawn(move || answer_tx.send(post(address, secret, &event(number)).map(|answer| answer.status)));
         }
     });
-    drop(tell);
+    drop(answer_tx);
     assert_eq!(answered.iter().collect::<Vec<_>>(), vec![Some("200 OK".to_owned()); 20]);
     let commits = daemon.metric("stream_live_exporter_journal_commit_duration_seconds_count").unwrap();
     let seconds = daemon.metric("stream_live_exporter_journal_commit_duration_seconds_sum").unwrap();
-    assert!((1.0..10.0).contains(&commits), "twenty notifications took {commits} commits");
+    assert!((1.0..10.0).contains(&commits), "20 notifications took {commits} commits");
     assert!(seconds >= commits * DELAY, "{commits} commits took {seconds} s");
     assert_eq!(ready(&daemon).0, 200);
     drop(fault);
@@ -180,14 +173,14 @@ fn slow_disk_batches_waiting_notifications_and_shows_in_the_metrics() {
     assert_eq!(journaled(folder.path(), "data").len(), 20);
 }
 
-/// Where a process that cannot say so listens on this address.
+/// The address with its port where a process listens. For a process whose log is not readable.
 fn listening(process: u32, address: &str) -> Option<SocketAddr> {
     let process = Process::new(process.try_into().expect("processes have small numbers")).ok()?;
-    let own = |inode| move |file: &FDInfo| matches!(file.target, FDTarget::Socket(socket) if socket == inode);
+    let is_socket = |inode| move |file: &FDInfo| matches!(file.target, FDTarget::Socket(socket) if socket == inode);
     let files: Vec<_> = process.fd().ok()?.filter_map(Result::ok).collect();
     let mut sockets = process.tcp().ok()?.into_iter().filter(|socket| socket.state == TcpState::Listen);
-    let of_ours = |socket: &TcpNetEntry| files.iter().any(own(socket.inode));
-    let found = sockets.find(|socket| socket.local_address.ip().to_string() == address && of_ours(socket));
+    let is_own = |socket: &TcpNetEntry| files.iter().any(is_socket(socket.inode));
+    let found = sockets.find(|socket| socket.local_address.ip().to_string() == address && is_own(socket));
     found.map(|socket| socket.local_address)
 }
 

@@ -1,4 +1,4 @@
-//! SIGKILL at every call that writes or syncs, one after the other.
+//! SIGKILL at each system call that writes or syncs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,41 +8,43 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
-use super::{Fault, check_restart, command_through, event, journaled, post, recorder, strace, trace};
+use super::{
+    Fault, check_restart, command_through, event, journaled, post, recorder, start_with_events, strace, trace,
+};
 use crate::daemon::{Daemon, fixture, run};
 use crate::tools::report;
 
-/// What changes files.
+/// The system calls that change files.
 const CALLS: &str = "pwrite64,write,fdatasync,fsync,ftruncate,unlink,mkdir";
-/// So many are killed at a time.
-const AT_ONCE: usize = 4;
+/// Number of rounds that run concurrently.
+const CONCURRENCY: usize = 4;
 
-/// Calls `round` with 1, 2, 3 and so on until it says that it was not hurt; how many were, of which `what` is told.
-fn until_unharmed(what: &str, round: impl Fn(u32) -> bool + Sync) -> u32 {
-    let (next, unharmed) = (AtomicU32::new(1), AtomicBool::new(false));
-    let hurt = AtomicU32::new(0);
+/// Calls `round` with 1, 2, 3 and so on until it returns true: no kill happened. Reports and returns the number of kills.
+fn until_not_killed(what: &str, round: impl Fn(u32) -> bool + Sync) -> u32 {
+    let (next, survived) = (AtomicU32::new(1), AtomicBool::new(false));
+    let killed = AtomicU32::new(0);
     thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        for _ in 0..CONCURRENCY {
             scope.spawn(|| {
-                while !unharmed.load(Ordering::Acquire) {
+                while !survived.load(Ordering::Acquire) {
                     if round(next.fetch_add(1, Ordering::AcqRel)) {
-                        unharmed.store(true, Ordering::Release);
+                        survived.store(true, Ordering::Release);
                     } else {
-                        hurt.fetch_add(1, Ordering::AcqRel);
+                        killed.fetch_add(1, Ordering::AcqRel);
                     }
                 }
             });
         }
     });
-    let hurt = hurt.into_inner();
-    report(&format!("kills: {hurt} {what}, and whole again each time"));
-    hurt
+    let killed = killed.into_inner();
+    report(&format!("SIGKILL: {killed} times {what}, recovered each time"));
+    killed
 }
 
-/// Starts the daemon, which is killed at its call number `when` on these paths, or ended when it is ready.
+/// Starts the daemon. It is killed at call number `when` on these paths, or stopped when it is ready.
 fn start_and_kill(strace: &Path, folder: &Path, paths: &[&str], when: u32) -> ExitStatus {
     let injection = format!("{CALLS}:signal=SIGKILL:when={when}");
-    // With -D the daemon is our own child, and strace is nobody's.
+    // With -D the daemon is the direct child, and strace a detached grandchild.
     let mut arguments = ["-D", "-f", "-o", "/dev/null", "-e", "signal=none"].map(str::to_owned).to_vec();
     arguments.extend(trace(&[&injection]));
     arguments.extend(paths.iter().flat_map(|path| ["-P".to_owned(), (*path).to_owned()]));
@@ -60,26 +62,22 @@ fn start_and_kill(strace: &Path, folder: &Path, paths: &[&str], when: u32) -> Ex
 #[test]
 fn sigkill_at_any_write_of_the_first_start_is_recovered() {
     let Some(strace) = strace() else { return };
-    let killed = until_unharmed("of a first start", |when| {
+    let killed = until_not_killed("in a first start", |when| {
         let folder = tempfile::tempdir().unwrap();
         let ended = start_and_kill(&strace, folder.path(), &[], when);
         check_restart(folder.path(), &BTreeSet::new(), &BTreeSet::new());
         ended.success()
     });
-    assert!(killed > 15, "a first start writes more often than {killed} times");
+    assert!(killed > 15, "a first start has more than {killed} writes");
 }
 
 #[test]
 fn sigkill_at_any_write_of_a_restart_is_recovered() {
     let Some(strace) = strace() else { return };
     let crashed = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(crashed.path());
     let sent: BTreeSet<u64> = (1..=3).collect();
-    for number in &sent {
-        assert_eq!(daemon.post(&event(*number)).status, 200);
-    }
-    daemon.kill();
-    let killed = until_unharmed("of a restart after a crash", |when| {
+    start_with_events(crashed.path(), 3).kill();
+    let killed = until_not_killed("in a restart after a crash", |when| {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         fs::create_dir(&data).unwrap();
@@ -91,13 +89,13 @@ fn sigkill_at_any_write_of_a_restart_is_recovered() {
         check_restart(folder.path(), &sent, &sent);
         ended.success()
     });
-    assert!(killed > 5, "a restart writes more often than {killed} times");
+    assert!(killed > 5, "a restart has more than {killed} writes");
 }
 
 #[test]
 fn sigkill_at_any_write_keeps_exactly_the_acknowledged_events() {
     let Some(strace) = strace() else { return };
-    let killed = until_unharmed("while it records and stops", |when| {
+    let killed = until_not_killed("while recording and stopping", |when| {
         let folder = tempfile::tempdir().unwrap();
         let daemon = Daemon::start(folder.path());
         let secret = daemon.secret().to_owned();
@@ -121,21 +119,17 @@ fn sigkill_at_any_write_keeps_exactly_the_acknowledged_events() {
         check_restart(folder.path(), &accepted, &sent);
         ended.success()
     });
-    assert!(killed > 15, "recording and stopping write more often than {killed} times");
+    assert!(killed > 15, "recording and stopping have more than {killed} writes");
 }
 
 #[test]
 fn sigkill_at_any_write_of_a_salvage_leaves_the_source_unchanged() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
-    for number in 1..=3 {
-        assert_eq!(daemon.post(&event(number)).status, 200);
-    }
-    daemon.kill();
+    start_with_events(folder.path(), 3).kill();
     let damaged =
         ["journal.db", "journal.db-wal"].map(|file| (file, fs::read(folder.path().join("data").join(file)).unwrap()));
-    let killed = until_unharmed("of a salvage", |when| {
+    let killed = until_not_killed("in a salvage", |when| {
         let folder = tempfile::tempdir().unwrap();
         let (data, new) = (folder.path().join("data"), folder.path().join("new"));
         fs::create_dir(&data).unwrap();
@@ -144,20 +138,24 @@ fn sigkill_at_any_write_of_a_salvage_leaves_the_source_unchanged() {
         let mut salvage = Command::new(&strace);
         salvage.current_dir(folder.path()).args(["-f", "-o", "/dev/null"]).args(trace(&[&injection]));
         salvage.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);
-        let unharmed = salvage.stdout(Stdio::null()).status().unwrap().success();
+        let survived = salvage.stdout(Stdio::null()).status().unwrap().success();
         for (file, bytes) in &damaged {
             assert!(fs::read(data.join(file)).unwrap() == *bytes, "killed at call {when}, and {file} has changed");
         }
-        if !unharmed && new.exists() {
+        if !survived && new.exists() {
             let again = run(folder.path(), &["journal", "salvage", "new"]);
-            assert_eq!((again.code, again.stdout.as_str()), (Some(1), ""), "half a journal is no place for another");
+            assert_eq!(
+                (again.code, again.stdout.as_str()),
+                (Some(1), ""),
+                "a salvage into a partly written folder is refused"
+            );
             fs::remove_dir_all(&new).unwrap();
         }
-        if !unharmed {
+        if !survived {
             assert_eq!(run(folder.path(), &["journal", "salvage", "new"]).code, Some(0), "killed at call {when}");
         }
         assert_eq!(journaled(folder.path(), "new").len(), 3, "killed at call {when}");
-        unharmed
+        survived
     });
-    assert!(killed > 20, "a salvage writes more often than {killed} times");
+    assert!(killed > 20, "a salvage has more than {killed} writes");
 }

@@ -1,4 +1,4 @@
-//! More than the disk can take: memory stays bounded, the rest is refused, and then it is over.
+//! Overload: memory stays bounded, excess notifications get 503, and the daemon recovers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,24 +11,24 @@ use crate::connection::Connection;
 use crate::daemon::{Daemon, OverWhenDropped, command, eventually, notification};
 use crate::tools::report;
 
-/// So many post at a time, each as fast as it is answered.
+/// Number of clients that post concurrently, each as fast as it gets answers.
 const POSTERS: u64 = 40;
-/// The disk takes so many notifications at once, and so many of that in a second.
+/// The disk takes one queue of notifications per sync.
 const QUEUE_SIZE: u64 = 8;
 const SYNCS_PER_SECOND: u64 = 2;
-/// So many are refused before anything is judged: a slow machine has to manage that within the time for anything.
+/// Number of rejected notifications before the checks. A slow machine must reach it within `PATIENCE`.
 const REFUSED: u64 = 4000;
-/// What the disk refuses grows with the load, what the daemon holds does not: in kibibytes.
-const GROWTH: u64 = 32 << 10;
+/// Limit of the growth of memory in KiB.
+const MAX_GROWTH: u64 = 32 << 10;
 
-/// A line of the process's status, in kibibytes.
+/// A value of /proc/PID/status in KiB.
 fn status(daemon: &Daemon, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("there is such a line");
     line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// What became of all that was posted.
+/// The outcomes of all posted notifications.
 #[derive(Default)]
 struct Tally {
     accepted: Mutex<BTreeSet<String>>,
@@ -37,7 +37,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Posts on one connection until it is over; distinct events, of inputs that are many.
+    /// Posts distinct events of many inputs on one connection until the test is over.
     fn post(&self, address: &str, secret: &str, poster: u64) {
         let mut connection = Connection::open(address).unwrap();
         for number in 0u64.. {
@@ -87,23 +87,23 @@ fn tenfold_overload_is_rejected_in_bounded_memory_and_recovers() {
             let tally = &tally;
             scope.spawn(move || tally.post(address, secret, poster));
         }
-        // Everybody has been served before memory is looked at.
-        eventually("the load is on", || tally.refused() > REFUSED / 4);
+        // Every client has been served before the first measurement.
+        eventually("some notifications are rejected", || tally.refused() > REFUSED / 4);
         let before = status(&daemon, "VmRSS");
-        eventually("more is refused than the disk takes in a long time", || tally.refused() > REFUSED);
-        // Alive, and told.
+        eventually("many more notifications are rejected than accepted", || tally.refused() > REFUSED);
+        // The daemon stays healthy and counts the rejections.
         assert_eq!(daemon.get("/-/healthy").status, 200);
         assert_eq!(daemon.get("/-/ready").status, 200);
         let rejected = daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#);
         assert!(rejected >= Some(REFUSED as f64), "{rejected:?}");
         assert!(tally.refused() > 9 * tally.accepted(), "{} of {}", tally.refused(), tally.accepted());
         let after = status(&daemon, "VmHWM");
-        assert!(after < before + GROWTH, "from {before} kB to {after} kB");
-        // The disk is fast again: they are the same who post, and they are not refused for ever.
+        assert!(after < before + MAX_GROWTH, "from {before} kB to {after} kB");
+        // The disk is fast again: the same clients post on, and their notifications are accepted.
         drop(fault);
         let (accepted, refused) = (tally.accepted(), tally.refused());
-        eventually("what was refused is taken", || tally.accepted() > accepted + 200);
-        report(&format!("overload: {refused} refused, {accepted} accepted, memory from {before} kB to {after} kB"));
+        eventually("notifications are accepted again", || tally.accepted() > accepted + 200);
+        report(&format!("overload: {refused} rejected, {accepted} accepted, memory from {before} kB to {after} kB"));
     });
     let accepted = tally.accepted.into_inner().unwrap();
     assert!(daemon.stop().success());

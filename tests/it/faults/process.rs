@@ -1,4 +1,4 @@
-//! What else may befall a process: no descriptors left, impatient operators, bugs.
+//! Descriptor limits, repeated signals, panics.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,8 +6,10 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::thread;
 
-use super::{Fault, check_restart, command_through, event, journaled, post, post_on, posting, recorder, strace};
-use crate::connection::{Connection, exchange, request};
+use super::{
+    Fault, check_restart, command_through, event, journaled, post, post_on, recorder, start_with_events, strace,
+};
+use crate::connection::{Connection, exchange, request, webhook_request};
 use crate::daemon::{Daemon, PATIENCE, command, eventually};
 use crate::tools::tool;
 
@@ -16,7 +18,7 @@ fn without_free_descriptors_open_connections_are_served_and_new_ones_wait() {
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
-    let most = let_have(&prlimit, &daemon, 40);
+    let limit = limit_descriptors(&prlimit, &daemon, 40);
     let mut private = Connection::open(daemon.private_address()).unwrap();
     let mut scrape = |path: &str| {
         private.send(&request(&format!("GET {path}"), b"")).unwrap();
@@ -27,18 +29,18 @@ fn without_free_descriptors_open_connections_are_served_and_new_ones_wait() {
     assert_eq!(post_on(&mut open, daemon.secret(), &event(1)).unwrap().status, "200 OK");
 
     let crowd: Vec<_> = (0..80).map(|_| Connection::open(daemon.public_address()).unwrap()).collect();
-    eventually("there is no descriptor left", || descriptors(&daemon) >= most);
-    // The daemon needs none for what it does: it records, it tells how it is.
+    eventually("no descriptor is left", || descriptors(&daemon) >= limit);
+    // Recording and scrapes on open connections need no new descriptor.
     assert_eq!(post_on(&mut open, daemon.secret(), &event(2)).unwrap().status, "200 OK");
     assert_eq!(scrape("/-/ready").text(), "ready\n");
     assert!(scrape("/metrics").text().contains("stream_live_exporter_journal_events 2\n"));
-    // A few of the daemon's own may have come to it with higher numbers than the limit.
-    assert!(descriptors(&daemon) < most + 40, "half of the crowd waits");
-    // Who comes now waits, and is served when others go.
-    let (tell, answered) = channel();
+    // The daemon may have inherited a few descriptors with numbers above the limit.
+    assert!(descriptors(&daemon) < limit + 40, "half of the new connections wait");
+    // A new connection waits, and is served when others close.
+    let (answer_tx, answered) = channel();
     let (address, secret) = (daemon.public_address(), daemon.secret());
     thread::scope(|scope| {
-        scope.spawn(move || tell.send(post(address, secret, &event(3)).map(|answer| answer.status)));
+        scope.spawn(move || answer_tx.send(post(address, secret, &event(3)).map(|answer| answer.status)));
         drop(crowd);
         assert_eq!(answered.recv_timeout(PATIENCE).unwrap().as_deref(), Some("200 OK"));
     });
@@ -47,14 +49,14 @@ fn without_free_descriptors_open_connections_are_served_and_new_ones_wait() {
     assert_eq!(journaled(folder.path(), "data").len(), 3);
 }
 
-/// Lets the daemon have so many descriptors more than it has by now; the most that it may have then.
-fn let_have(prlimit: &Path, daemon: &Daemon, more: usize) -> usize {
-    // What it has depends on the number of its workers, and so on the machine.
-    let most = descriptors(daemon) + more;
-    let mut limit = Command::new(prlimit);
-    limit.args([format!("--pid={}", daemon.pid()), format!("--nofile={most}:{most}")]);
-    assert!(limit.status().unwrap().success());
-    most
+/// Limits the daemon to this many more descriptors than it has now. Returns the limit.
+fn limit_descriptors(prlimit: &Path, daemon: &Daemon, more: usize) -> usize {
+    // The number now depends on the number of workers, and so on the machine.
+    let limit = descriptors(daemon) + more;
+    let mut prlimit = Command::new(prlimit);
+    prlimit.args([format!("--pid={}", daemon.pid()), format!("--nofile={limit}:{limit}")]);
+    assert!(prlimit.status().unwrap().success());
+    limit
 }
 
 fn descriptors(daemon: &Daemon) -> usize {
@@ -68,18 +70,18 @@ fn without_free_descriptors_idle_timeouts_still_apply() {
     let mut command = command(folder.path());
     command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1s");
     let daemon = Daemon::spawn(command, folder.path());
-    let_have(&prlimit, &daemon, 40);
-    // A request, and when it is answered a second head that does not end: only the watch ends such a connection.
+    limit_descriptors(&prlimit, &daemon, 40);
+    // A request, then a second head that does not end: only the idle timeout closes such a connection.
     let address = daemon.public_address();
-    let dawdle = || {
+    let stall = || {
         let mut connection = Connection::open(address).unwrap();
         connection.send(&request("GET /-/healthy", b"")).unwrap();
         assert_eq!(connection.read_answer().unwrap().status, "200 OK");
-        // It may have been ended for being idle.
+        // The daemon may have closed the idle connection already.
         let _ = connection.send(b"G");
         assert_eq!(connection.read_to_end().unwrap(), b"");
     };
-    thread::scope(|scope| (0..120).for_each(|_| _ = scope.spawn(dawdle)));
+    thread::scope(|scope| (0..120).for_each(|_| _ = scope.spawn(stall)));
     assert_eq!(daemon.post(&event(1)).status, 200);
 }
 
@@ -87,7 +89,7 @@ fn without_free_descriptors_idle_timeouts_still_apply() {
 fn descriptor_limit_is_raised_and_a_low_hard_limit_is_logged() {
     let warning = "there may be fewer open files than connections need; those beyond wait until others end";
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
-    // 1024 connections, 512 on the private listener, and some for itself.
+    // 1024 public connections, 512 private ones, and 128 for the daemon itself.
     for (hard, warned) in [(1663, true), (1664, false)] {
         let folder = tempfile::tempdir().unwrap();
         let limit = format!("--nofile=100:{hard}");
@@ -96,8 +98,8 @@ fn descriptor_limit_is_raised_and_a_low_hard_limit_is_logged() {
         let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         let soft = files.split_whitespace().nth(3).unwrap();
         assert_eq!(soft, hard.to_string());
-        let told: Vec<_> = daemon.log().into_iter().filter(|line| line["message"] == warning).collect();
-        assert_eq!(told.len(), usize::from(warned), "{hard}: {told:?}");
+        let warnings: Vec<_> = daemon.log().into_iter().filter(|line| line["message"] == warning).collect();
+        assert_eq!(warnings.len(), usize::from(warned), "{hard}: {warnings:?}");
     }
 }
 
@@ -109,7 +111,7 @@ fn second_signal_exits_immediately_and_keeps_acknowledged_events() {
         patient.env("STREAM_LIVE_EXPORTER__WEBHOOK__BODY_TIMEOUT", "60s");
         let daemon = Daemon::spawn(patient, folder.path());
         assert_eq!(daemon.post(&event(1)).status, 200);
-        // Somebody whose body does not come holds up an orderly end.
+        // A request whose body does not arrive delays the graceful shutdown.
         let mut slow = Connection::open(daemon.public_address()).unwrap();
         let head =
             format!("POST /webhook | cf-webhook-auth: {} | expect: 100-continue | content-length: 10", daemon.secret());
@@ -119,13 +121,13 @@ fn second_signal_exits_immediately_and_keeps_acknowledged_events() {
         daemon.wait_for("shutting down: answering what is under way");
         daemon.signal(second);
         assert_eq!(daemon.wait().code(), Some(1), "{first}, {second}");
-        // It was not served to its end.
+        // The request got no answer.
         assert!(slow.read_answer().is_err(), "{first}, {second}");
         check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1]));
     }
 }
 
-/// It ends with this code and has panicked once, which says nothing of what is private.
+/// Checks the exit code, and that standard error has one panic and no private text.
 fn check_panic(daemon: Daemon, code: Option<i32>, private: &[&str]) {
     let (ended, written) = daemon.wait_and_read();
     assert_eq!(ended.code(), code, "{written}");
@@ -144,26 +146,26 @@ fn signals_are_handled_while_a_reload_waits_for_a_hanging_disk() {
     let daemon = Daemon::spawn(command, folder.path());
     assert_eq!(daemon.post(&event(1)).status, 200);
     let hung = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=600s"]);
-    // The disk has one, the queue another: there is no room for anybody.
+    // One notification waits for the disk, one is in the queue: the next one is rejected.
     let mut waiting = Vec::new();
     eventually("the queue is full", || {
         let mut connection = Connection::open(daemon.public_address()).unwrap();
-        connection.send(&posting(daemon.secret(), &event(2 + waiting.len() as u64))).unwrap();
+        connection.send(&webhook_request(daemon.secret(), &event(2 + waiting.len() as u64))).unwrap();
         waiting.push(connection);
         daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#) > Some(0.0)
     });
     let reloaded_at = || daemon.metric("stream_live_exporter_config_last_reload_success_timestamp_seconds");
     let before = reloaded_at();
     daemon.signal("HUP");
-    eventually("the reload is under way", || reloaded_at() > before);
+    eventually("the reload has started", || reloaded_at() > before);
     daemon.signal("TERM");
     daemon.wait_for("shutting down: answering what is under way");
     daemon.signal("TERM");
     let status = || std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    eventually("it has ended but for the thread that the disk holds", || status().contains("State:\tZ"));
+    eventually("all threads but the one that waits for the disk have exited", || status().contains("State:\tZ"));
     drop(hung);
     assert_eq!(daemon.wait().code(), Some(1));
-    // The disk may have done what it was asked, or not.
+    // The hanging sync may have finished or not.
     let sent = (1..2 + waiting.len() as u64).collect();
     check_restart(folder.path(), &BTreeSet::from([1]), &sent);
 }
@@ -176,11 +178,11 @@ fn panic_in_a_connection_closes_only_that_connection() {
     let secret = daemon.secret().to_owned();
     let mut other = Connection::open(daemon.public_address()).unwrap();
     assert_eq!(post_on(&mut other, daemon.secret(), &event(1)).unwrap().status, "200 OK");
-    // The system claims to have received more than there was room for: what no code expects, and Rust's checks stop.
+    // The system call returns more bytes than the buffer has, so that a bounds check panics.
     let fault = Fault::of_process(&strace, daemon.pid(), &["recvfrom:retval=1000000:when=1"]);
     let mut panicked = Connection::open(daemon.public_address()).unwrap();
     panicked.send(&request("GET /-/healthy", b"")).unwrap();
-    assert_eq!(panicked.read_to_end().unwrap(), b"", "it was closed without an answer");
+    assert_eq!(panicked.read_to_end().unwrap(), b"", "closed without an answer");
     drop(fault);
     assert_eq!(post_on(&mut other, daemon.secret(), &event(2)).unwrap().text(), r#"{"outcome":"recorded"}"#);
     for number in 3..20 {
@@ -198,12 +200,11 @@ fn panic_in_a_connection_closes_only_that_connection() {
 fn panic_in_the_recorder_stops_the_daemon_and_keeps_acknowledged_events() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path());
+    let daemon = start_with_events(folder.path(), 1);
     let secret = daemon.secret().to_owned();
-    assert_eq!(daemon.post(&event(1)).status, 200);
-    // The system claims to have written more of a log line than there is.
+    // The system call returns more bytes than the log line has, so that a bounds check panics.
     let fault = Fault::of_thread(&strace, recorder(&daemon), &["write:retval=1000000:when=1"]);
-    let answer = post(daemon.public_address(), &secret, &event(2)).expect("whoever waits is answered");
+    let answer = post(daemon.public_address(), &secret, &event(2)).expect("a pending request is answered");
     assert_eq!(answer.status, "503 Service Unavailable");
     check_panic(daemon, Some(1), &[secret.as_str(), &event(2)]);
     drop(fault);

@@ -1,14 +1,14 @@
-//! A sync that fails: the disk may have lost what was written, and will not say so again.
+//! Failed syncs: the kernel may drop the written pages and reports the error only once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Fault, check_restart, event, post, recorder, strace, trace};
+use super::{Fault, check_restart, event, post, recorder, start_with_events, strace, trace};
 use crate::daemon::{Daemon, command, ran};
 
-/// The exit code that says so.
-const UNSYNCED: Option<i32> = Some(74);
+/// The exit code after a failed sync.
+const SYNC_FAILED: Option<i32> = Some(74);
 
 #[test]
 fn failed_sync_answers_503_and_exits_74_and_a_restart_is_complete() {
@@ -25,7 +25,7 @@ fn failed_sync_answers_503_and_exits_74_and_a_restart_is_complete() {
             let Some(answer) = post(daemon.public_address(), daemon.secret(), &event(number)) else { break };
             sent.insert(number);
             if answer.status == "200 OK" {
-                assert!(!refused, "nothing is accepted after a failed sync");
+                assert!(!refused, "accepted after a failed sync");
                 accepted.insert(number);
             } else {
                 assert_eq!(answer.status, "503 Service Unavailable");
@@ -45,10 +45,10 @@ fn failed_sync_answers_503_and_exits_74_and_a_restart_is_complete() {
         if ended.success() {
             break;
         }
-        assert_eq!(ended.code(), UNSYNCED, "sync {}", failures + 1);
+        assert_eq!(ended.code(), SYNC_FAILED, "sync {}", failures + 1);
         failures += 1;
     }
-    // One for each event, one for the checkpoint, and two to transfer the log.
+    // One for each event, one for the checkpoint, and two for the WAL checkpoint.
     assert!(failures >= 5, "only {failures} syncs were seen");
 }
 
@@ -78,17 +78,15 @@ fn start_with_a_failing_sync_exits_74() {
         ran(&mut start)
     };
     let first = start("fsync,fdatasync:error=EIO");
-    assert_eq!(first.code, UNSYNCED, "{}", first.stderr);
+    assert_eq!(first.code, SYNC_FAILED, "{}", first.stderr);
     assert!(first.stderr.starts_with("stream-live-exporter: data/journal.db: cannot be "), "{}", first.stderr);
-    // What a crash has left is not shown before it is synced.
-    let daemon = Daemon::start(folder.path());
-    assert_eq!(daemon.post(&event(1)).status, 200);
-    daemon.kill();
-    let log = |folder: &Path| std::fs::read(folder.join("data/journal.db-wal")).unwrap();
-    let before = log(folder.path());
+    // After a crash the WAL must be synced before the daemon is ready.
+    start_with_events(folder.path(), 1).kill();
+    let wal = |folder: &Path| std::fs::read(folder.join("data/journal.db-wal")).unwrap();
+    let before = wal(folder.path());
     let second = start("fsync,fdatasync:error=EIO");
-    assert_eq!(second.code, UNSYNCED, "{}", second.stderr);
+    assert_eq!(second.code, SYNC_FAILED, "{}", second.stderr);
     assert!(!second.stderr.contains("\"message\":\"ready\""), "{}", second.stderr);
-    assert!(log(folder.path()) == before, "the log stays until it is transferred");
+    assert!(wal(folder.path()) == before, "the WAL is kept until it is checkpointed");
     check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1]));
 }

@@ -1,5 +1,5 @@
-# What tests/run and tests/bundle share: how they speak, and how they get the tools that a machine does not have.
-# Sourced, from the project's folder, with "set -euo pipefail" in force.
+# Shared functions of the check scripts: output, skipped checks, and installation of missing tools.
+# Source it in the repository's root folder with "set -euo pipefail".
 
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target"
@@ -11,13 +11,14 @@ heading() { printf '\n=== %s ===\n' "$*"; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# skip REASON: the check is not possible here; repeated at the end.
 skipped=()
 skip() {
     skipped+=("SKIPPED: $*")
     printf 'SKIPPED: %s\n' "$*" >&2
 }
 
-# Whatever the end is, it says what was not checked.
+# On every exit, list the skipped checks.
 finish() {
     local code=${1:-$?} verdict=FAILED
     ((code == 0)) && verdict=passed
@@ -29,11 +30,21 @@ trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# only_help ARGUMENT...: prints the usage for --help, and rejects every other argument.
+only_help() {
+    (($# > 0)) || return 0
+    trap - EXIT
+    case $1 in
+    -h | --help) usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
+    esac
+}
+
 as_root() {
     if [[ $(id -u) == 0 ]]; then "$@"; else sudo -n "$@"; fi
 }
 
-# The lists of packages may be missing or old. Once, and only when something is to be fetched.
+# Updates the package lists once, before the first installation.
 updated=
 update() {
     has apt-get || return 1
@@ -45,7 +56,7 @@ install_packages() {
     update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
 }
 
-# need PACKAGE COMMAND...: installs a package unless the command works already.
+# need PACKAGE COMMAND...: installs a package unless the command succeeds.
 need() {
     local package=$1
     shift
@@ -57,7 +68,7 @@ need_compiler() {
     need libc6-dev test -e /usr/include/stdlib.h
 }
 
-# make_venv FOLDER REQUIREMENTS: a Python environment with these packages; kept while the file is the same.
+# make_venv FOLDER REQUIREMENTS: creates a Python environment; reuses it while the file is unchanged.
 make_venv() {
     local venv=$1 requirements=$2
     cmp -s "$requirements" "$venv/installed.txt" && return
@@ -67,10 +78,10 @@ make_venv() {
     cp "$requirements" "$venv/installed.txt"
 }
 
-# Debian's packages of Prometheus, unpacked rather than installed: the programs alone, in a folder of ours, and no
-# service that starts. A suite is this machine's own or another one's, which needs no trust beyond Debian's key.
+# Debian's packages are unpacked into the target folder, not installed, so that no service starts. The suite may differ
+# from the machine's; packages are verified with Debian's key.
 
-# apt_of SUITE FOLDER COMMAND...: apt-get that knows this suite alone and keeps its lists in that folder.
+# apt_of SUITE FOLDER COMMAND...: apt-get for this suite only, with its state in the folder.
 apt_of() {
     local suite=$1 folder=$2
     shift 2
@@ -82,13 +93,13 @@ apt_of() {
         -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" -o Dir::State::status="$folder/status" "$@"
 }
 
-# Where this machine gets Debian from.
+# The Debian mirror of this machine.
 mirror() {
     sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
         /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | grep '/debian/*$' | head -n 1
 }
 
-# unpack SUITE FOLDER PACKAGE...: the programs of these packages, under FOLDER/usr/bin.
+# unpack SUITE FOLDER PACKAGE...: unpacks packages; their programs are in FOLDER/usr/bin.
 unpack() {
     local suite=$1 folder=$2 package
     shift 2
@@ -102,9 +113,8 @@ unpack() {
 
 prometheus_packages=(prometheus prometheus-alertmanager)
 
-# Programs that are not where a caller said and not on the machine come from Debian 12: PROMETHEUS and the like name
-# them from here on.
-offer_prometheus() {
+# Sets PROMETHEUS, PROMTOOL, ALERTMANAGER and AMTOOL, unless set: to installed programs, or to those of Debian 12.
+provide_prometheus() {
     local folder=$tools/debian-12 variable program reason
     for variable in PROMETHEUS PROMTOOL ALERTMANAGER AMTOOL; do
         program=${variable,,}
@@ -116,15 +126,15 @@ offer_prometheus() {
         elif has dpkg && unpack bookworm "$folder" "${prometheus_packages[@]}"; then
             export "$variable=$folder/usr/bin/$program"
         else
-            reason="$program is not installed, and Debian's package cannot be had"
+            reason="$program is not installed, and the Debian package is not available"
             export "SKIP_$variable=$reason"
             skip "$reason"
         fi
     done
 }
 
-# offer_program VARIABLE PACKAGE PROGRAM: a program that tests look for in PATH, or in that variable.
-offer_program() {
+# provide_program VARIABLE PACKAGE PROGRAM: installs a program unless the variable is set or it is in PATH.
+provide_program() {
     local variable=$1 package=$2 program=$3
     [[ -n ${!variable:-} ]] || has "$program" || install_packages "$package" || {
         export "SKIP_$variable=$program cannot be installed"
@@ -132,13 +142,13 @@ offer_program() {
     }
 }
 
-# What breaks the machine around a program under test.
-offer_faults() {
-    offer_program STRACE strace strace
-    offer_program PRLIMIT util-linux prlimit
-    offer_program UNSHARE util-linux unshare
-    offer_program CURL curl curl
-    offer_program SLOWHTTPTEST slowhttptest slowhttptest
+# Tools that inject faults and load.
+provide_faults() {
+    provide_program STRACE strace strace
+    provide_program PRLIMIT util-linux prlimit
+    provide_program UNSHARE util-linux unshare
+    provide_program CURL curl curl
+    provide_program SLOWHTTPTEST slowhttptest slowhttptest
     if [[ -z ${LIBFAKETIME:-} ]] && ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null &&
         ! install_packages libfaketime; then
         export SKIP_LIBFAKETIME="libfaketime cannot be installed"
@@ -146,13 +156,13 @@ offer_faults() {
     fi
 }
 
-# The strict parser of OpenMetrics: OPENMETRICS_PYTHON is a Python that has it.
-offer_openmetrics() {
+# Sets OPENMETRICS_PYTHON to a Python with the strict OpenMetrics parser.
+provide_openmetrics() {
     [[ -z ${OPENMETRICS_PYTHON:-} ]] || return 0
     if make_venv "$target/venv" tests/requirements.txt; then
         export OPENMETRICS_PYTHON=$target/venv/bin/python3
     else
-        export SKIP_OPENMETRICS_PYTHON="the strict parser of OpenMetrics cannot be installed"
+        export SKIP_OPENMETRICS_PYTHON="the OpenMetrics parser cannot be installed"
         skip "$SKIP_OPENMETRICS_PYTHON"
     fi
 }

@@ -10,7 +10,7 @@ mod journal;
 mod figures;
 mod plot;
 mod report;
-mod compare;
+mod peers;
 mod many;
 mod gzip;
 mod curves;
@@ -46,8 +46,8 @@ fn main() -> anyhow::Result<()> {
 fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     for part in Part::value_variants().iter().filter(|part| setup.parts.is_empty() || setup.parts.contains(part)) {
         match part {
-            Part::Ingest => compare::ingest(setup, report)?,
-            Part::Scrapes => compare::scrapes(setup, report)?,
+            Part::Ingest => peers::ingest(setup, report)?,
+            Part::Scrapes => peers::scrapes(setup, report)?,
             Part::Many => many::measure(setup, report)?,
             Part::Gzip => gzip::measure(setup, report)?,
             Part::Curves => curves::measure(setup, report)?,

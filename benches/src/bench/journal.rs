@@ -8,7 +8,7 @@ use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, Eve
 use stream_live_exporter::journal::{DATABASE_FILE, Entry, Journal};
 
 use crate::interrupt;
-use crate::payload::{history_began, input_id};
+use crate::payload::{Cycle, history_began, input_id};
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
 
@@ -56,6 +56,24 @@ pub fn settled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Res
     let folder = filled(setup, inputs, events_per_input)?;
     Server::start(setup, Kind::Ours, &folder, None)?.stop()?;
     Ok(folder)
+}
+
+/// A working folder whose journal this exporter has written itself, from notifications: the binary may be of another
+/// revision, with another schema. Also the resident memory in megabytes after that, before a restart.
+pub fn ingested(
+    setup: &Setup,
+    kind: Kind,
+    inputs: u64,
+    events_per_input: u64,
+    cycle: Cycle,
+) -> anyhow::Result<(PathBuf, f64)> {
+    let folder = setup.work().join(format!("ingested-{kind:?}-{inputs}-{events_per_input}-{cycle:?}"));
+    fs::create_dir_all(&folder)?;
+    let mut server = Server::start(setup, kind, &folder, None)?;
+    server.ingest(inputs, events_per_input, cycle)?;
+    let memory = server.memory()?;
+    server.stop()?;
+    Ok((folder, memory))
 }
 
 /// In bytes.

@@ -33,7 +33,11 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         progress.inc(1);
     }
     figures.add("MB of the binary", "", setup.exporter.metadata()?.len() as f64 / 1e6);
-    idle(setup, &mut figures)?;
+    for idle in idle(setup, [Kind::Ours])? {
+        figures.add("idle, no inputs: MB resident", "", idle.megabytes);
+        figures.add("idle, no inputs: wake-ups per second", "", idle.wake_ups_per_second);
+        figures.add("idle, no inputs: CPU, % of a core", "", idle.cpu_percent);
+    }
     progress.inc(1);
     sustained(setup, &mut figures)?;
     progress.finish_and_clear();
@@ -49,7 +53,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         "MB of the binary",
         "idle, no inputs: MB resident",
         "idle, no inputs: wake-ups per second",
-        "idle, no inputs: ms of CPU per minute",
+        "idle, no inputs: CPU, % of a core",
         "sustained load: requests/s",
         "sustained load: MB after the first tenth",
         "sustained load: MB at the end",
@@ -69,16 +73,31 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn idle(setup: &Setup, figures: &mut Figures) -> anyhow::Result<()> {
-    let server = Server::fresh(setup, Kind::Ours, None)?;
+/// What an idle process costs.
+pub struct Idle {
+    pub megabytes: f64,
+    wake_ups_per_second: f64,
+    /// CPU time, of one core.
+    pub cpu_percent: f64,
+}
+
+/// Starts these servers without any input and lets all of them idle at the same time.
+pub fn idle<const N: usize>(setup: &Setup, kinds: [Kind; N]) -> anyhow::Result<Vec<Idle>> {
+    let servers: Vec<_> = kinds.iter().map(|kind| Server::fresh(setup, *kind, None)).collect::<anyhow::Result<_>>()?;
     interrupt::sleep(SETTLES)?;
-    let (began, sleeps, cpu) = (Instant::now(), server.sleeps()?, server.cpu()?);
+    let began = Instant::now();
+    let usage = |server: &Server| anyhow::Ok((server.sleeps()?, server.cpu()?));
+    let before: Vec<_> = servers.iter().map(usage).collect::<anyhow::Result<_>>()?;
     interrupt::sleep(setup.duration() * LONG)?;
     let seconds = began.elapsed().as_secs_f64();
-    figures.add("idle, no inputs: wake-ups per second", "", (server.sleeps()? - sleeps) as f64 / seconds);
-    figures.add("idle, no inputs: ms of CPU per minute", "", (server.cpu()? - cpu) / 1e3 / seconds * 60.0);
-    figures.add("idle, no inputs: MB resident", "", server.memory()?);
-    Ok(())
+    let after = servers.iter().zip(before).map(|(server, (sleeps, cpu))| {
+        Ok(Idle {
+            megabytes: server.memory()?,
+            wake_ups_per_second: (server.sleeps()? - sleeps) as f64 / seconds,
+            cpu_percent: (server.cpu()? - cpu) / 1e6 / seconds * 100.0,
+        })
+    });
+    after.collect()
 }
 
 /// Memory under a long load.
@@ -93,8 +112,9 @@ fn sustained(setup: &Setup, figures: &mut Figures) -> anyhow::Result<()> {
     figures.add("sustained load: MB after the first tenth", "", memory[memory.len() / 10]);
     figures.add("sustained load: MB at the end", "", memory[memory.len() - 1]);
     figures.add("sustained load: MB at the most", "", server.peak()?);
+    let folder = server.folder.clone();
     server.stop()?;
-    let again = Server::start(setup, Kind::Ours, &setup.work().join("fresh"), None)?;
+    let again = Server::start(setup, Kind::Ours, &folder, None)?;
     figures.add("sustained load: MB after a restart, the same inputs", "", again.memory()?);
     Ok(())
 }

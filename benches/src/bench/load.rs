@@ -20,6 +20,7 @@ use crate::payload::Payload;
 
 /// A stall of this length ends a run.
 const LONGEST: Duration = Duration::from_secs(30);
+const LONGEST_RUN: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -27,7 +28,9 @@ pub struct Plan {
     pub connections: usize,
     /// Requests per second; `None` is closed.
     pub rate: Option<f64>,
+    /// The run ends after this time, or earlier when `requests` are answered.
     pub duration: Duration,
+    pub requests: u64,
 }
 
 /// What became of the requests.
@@ -88,12 +91,12 @@ pub fn run(plan: &Plan, payload: &mut Payload) -> anyhow::Result<Outcome> {
 impl Run<'_> {
     fn until_end(mut self, plan: &Plan) -> anyhow::Result<Outcome> {
         let start = Instant::now();
-        let end = start + plan.duration;
+        let end = start + plan.duration.min(LONGEST_RUN);
         let mut events = Vec::with_capacity(1024);
         let (mut sent, mut heard) = (0_u64, start);
         loop {
             let now = Instant::now();
-            if now >= end {
+            if now >= end || self.outcome.answered >= plan.requests {
                 break;
             }
             ensure!(now - heard < LONGEST || self.idle.len() == plan.connections, "no answer for {LONGEST:?}");
@@ -101,7 +104,10 @@ impl Run<'_> {
             let mut next = end;
             match plan.rate {
                 None => {
-                    while let Some(number) = self.idle.pop() {
+                    while sent < plan.requests
+                        && let Some(number) = self.idle.pop()
+                    {
+                        sent += 1;
                         self.send(number, now)?;
                     }
                 }
@@ -126,8 +132,11 @@ impl Run<'_> {
                     self.outcome.latency.saturating_record(micros(heard - self.connections[number].since));
                     match plan.rate {
                         // At once, not after all others: as long as the cache has it.
-                        None => self.send(number, heard)?,
-                        Some(_) => self.idle.push(number),
+                        None if sent < plan.requests => {
+                            sent += 1;
+                            self.send(number, heard)?;
+                        }
+                        _ => self.idle.push(number),
                     }
                 }
             }

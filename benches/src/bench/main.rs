@@ -18,6 +18,7 @@ mod disk;
 mod life;
 mod hold;
 mod prometheus;
+mod compare;
 
 use std::fs;
 
@@ -31,6 +32,7 @@ fn main() -> anyhow::Result<()> {
     let mut setup = Setup::parse();
     interrupt::listen()?;
     setup.output = std::path::absolute(&setup.output)?;
+    setup.against = setup.against.map(std::path::absolute).transpose()?;
     setup.python_server = setup.python_server.map(std::path::absolute).transpose()?;
     // What a run that was killed left.
     let _ = fs::remove_dir_all(setup.work());
@@ -44,7 +46,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    for part in Part::value_variants().iter().filter(|part| setup.parts.is_empty() || setup.parts.contains(part)) {
+    for part in Part::value_variants().iter().filter(|part| setup.includes(**part)) {
         match part {
             Part::Ingest => peers::ingest(setup, report)?,
             Part::Scrapes => peers::scrapes(setup, report)?,
@@ -55,6 +57,7 @@ fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             Part::Disk => disk::measure(setup, report)?,
             Part::Life => life::measure(setup, report)?,
             Part::Hold => hold::measure(setup, report)?,
+            Part::Compare => compare::measure(setup, report)?,
             Part::Prometheus => prometheus::measure(setup, report)?,
         }
         report.write()?;

@@ -96,23 +96,34 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
 pub fn scrapes_of(setup: &Setup, server: &Server, figures: &mut Figures) -> anyhow::Result<()> {
     let name = server.kind.name();
     scrape::metrics(server.private)?;
-    let bytes = repeated(setup, server, "", ["ms", "MB", "server ms of CPU"], figures)?;
-    if scrape::get(server.private, "/metrics", scrape::GZIP)?.bytes < bytes / 2 {
-        repeated(setup, server, scrape::GZIP, ["gzip: ms", "gzip: MB", "gzip: server ms of CPU"], figures)?;
+    let plain = repeated(setup, server, "")?;
+    plain.add(name, ["ms", "MB", "server ms of CPU"], figures);
+    if scrape::get(server.private, "/metrics", scrape::GZIP)?.bytes < plain.bytes / 2 {
+        let compressed = repeated(setup, server, scrape::GZIP)?;
+        compressed.add(name, ["gzip: ms", "gzip: MB", "gzip: server ms of CPU"], figures);
     }
     // What takes many seconds is not asked every round.
     let is_slow = figures.median(name, "ms") > 500.0 && server.kind != Kind::Ours;
     if is_slow && !figures.median(name, "MB resident").is_nan() { Ok(()) } else { memory(server, figures) }
 }
 
-/// Three scrapes at least; the size of one.
-fn repeated(
-    setup: &Setup,
-    server: &Server,
-    headers: &str,
-    names: [&str; 3],
-    figures: &mut Figures,
-) -> anyhow::Result<usize> {
+/// What a scrape took: median time, bytes, mean CPU time of the server.
+pub struct Scrape {
+    pub millis: f64,
+    bytes: usize,
+    cpu_millis: f64,
+}
+
+impl Scrape {
+    fn add(&self, whose: &str, [millis, bytes, cpu]: [&str; 3], figures: &mut Figures) {
+        figures.add(whose, millis, self.millis);
+        figures.add(whose, bytes, self.bytes as f64 / 1e6);
+        figures.add(whose, cpu, self.cpu_millis);
+    }
+}
+
+/// Scrapes for half the time of a figure, at least three times.
+pub fn repeated(setup: &Setup, server: &Server, headers: &str) -> anyhow::Result<Scrape> {
     let (began, cpu, mut millis, mut bytes) = (Instant::now(), server.cpu()?, Vec::new(), 0);
     while millis.len() < 3 || began.elapsed() < setup.duration() / 2 {
         interrupt::check()?;
@@ -120,12 +131,9 @@ fn repeated(
         millis.push(taken.millis);
         bytes = taken.bytes;
     }
-    let cpu = (server.cpu()? - cpu) / 1e3 / millis.len() as f64;
+    let cpu_millis = (server.cpu()? - cpu) / 1e3 / millis.len() as f64;
     millis.sort_by(f64::total_cmp);
-    for (name, value) in names.into_iter().zip([median(&millis), bytes as f64 / 1e6, cpu]) {
-        figures.add(server.kind.name(), name, value);
-    }
-    Ok(bytes)
+    Ok(Scrape { millis: median(&millis), bytes, cpu_millis })
 }
 
 /// What one scrape needs at the most, and ten at once.

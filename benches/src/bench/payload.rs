@@ -7,10 +7,13 @@
 use std::time::Duration;
 
 use stream_live_exporter::clock::now;
-use stream_live_exporter::event::Timestamp;
+use stream_live_exporter::event::{ErrorClass, Timestamp};
 
 const CONNECTED: &str = include_str!("../../../tests/fixtures/notifications/connected.json");
 const DISCONNECTED: &str = include_str!("../../../tests/fixtures/notifications/disconnected.json");
+const ERRORED: &str = include_str!("../../../tests/fixtures/notifications/errored-unhealthy.json");
+const ERRORED_CODE: &str = "ERR_UNHEALTHY";
+const WITHOUT_CODE: &str = include_str!("../../../tests/fixtures/notifications/errored-without-details.json");
 const SAMPLE_ID: &str = "2c28dd2cc444cb77578c4840b51e43a8";
 /// How many events of one input there may be: they begin so many seconds ago.
 const LONGEST: usize = 7200;
@@ -25,14 +28,40 @@ pub enum Dialect {
     Pushgateway,
 }
 
+/// The events that an input has over and over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cycle {
+    /// Connected, disconnected.
+    NoErrors,
+    /// Connected, an error of each kind, disconnected: every series of an input.
+    EveryKind,
+}
+
+impl Cycle {
+    /// Events until it begins again.
+    pub fn events(self) -> u64 {
+        match self {
+            Self::NoErrors => 2,
+            // The class `other` is an error without a code.
+            Self::EveryKind => 2 + ErrorClass::ALL.len() as u64,
+        }
+    }
+}
+
 /// A source of requests.
 pub struct Payload {
-    templates: [Template; 2],
+    templates: Vec<Template>,
     /// The times of an input's first, second... event: as text to the second, and seconds since the epoch.
     times: Vec<(String, String)>,
     /// How many events each input had.
     counts: Vec<usize>,
-    random: fastrand::Rng,
+    order: Order,
+}
+
+enum Order {
+    Random(fastrand::Rng),
+    /// The number of the next event: each input has its first event before one has its second.
+    Turns(usize),
 }
 
 struct Template {
@@ -44,27 +73,48 @@ struct Template {
 
 impl Payload {
     pub fn new(dialect: Dialect, inputs: usize, secret: &str) -> Self {
-        let templates = [(CONNECTED, 1), (DISCONNECTED, 0)];
-        let templates = templates.map(|(fixture, on)| match dialect {
+        let templates = [(CONNECTED, 1), (DISCONNECTED, 0)].map(|(fixture, on)| match dialect {
             Dialect::Webhook => webhook(fixture, secret),
             Dialect::Pushgateway => pushgateway(on),
         });
+        Self::of(templates.into(), inputs, Order::Random(fastrand::Rng::with_seed(SEED)))
+    }
+
+    /// The inputs take turns: as many events of the cycle for each as are asked for.
+    pub fn in_turns(cycle: Cycle, inputs: usize, secret: &str) -> Self {
+        let mut bodies = vec![CONNECTED.to_owned()];
+        if cycle == Cycle::EveryKind {
+            let documented = ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::Other);
+            bodies.extend(documented.map(|class| ERRORED.replace(ERRORED_CODE, class.label())));
+            bodies.push(WITHOUT_CODE.to_owned());
+        }
+        bodies.push(DISCONNECTED.to_owned());
+        let templates = bodies.iter().map(|body| webhook(body, secret)).collect();
+        Self::of(templates, inputs, Order::Turns(0))
+    }
+
+    fn of(templates: Vec<Template>, inputs: usize, order: Order) -> Self {
         let began = now().minus(Duration::from_secs(LONGEST as u64));
         let times = (0..LONGEST as u64).map(|second| {
             let time = began.plus(Duration::from_secs(second));
             let text: String = time.to_string().chars().take("2026-11-20T18:00:02".len()).collect();
             (text, (time.as_millis() / 1000).to_string())
         });
-        let (times, counts) = (times.collect(), vec![0; inputs]);
-        Self { templates, times, counts, random: fastrand::Rng::with_seed(SEED) }
+        Self { templates, times: times.collect(), counts: vec![0; inputs], order }
     }
 
     /// Writes the next request over this one.
     pub fn write_next(&mut self, request: &mut Vec<u8>) {
-        let input = self.random.usize(..self.counts.len());
+        let input = match &mut self.order {
+            Order::Random(random) => random.usize(..self.counts.len()),
+            Order::Turns(number) => {
+                *number += 1;
+                (*number - 1) % self.counts.len()
+            }
+        };
         let count = self.counts[input];
         self.counts[input] += 1;
-        let template = &self.templates[count % 2];
+        let template = &self.templates[count % self.templates.len()];
         request.clone_from(&template.bytes);
         let (time, epoch) = &self.times[count % LONGEST];
         let id = digits(input as u64);
@@ -140,6 +190,11 @@ pub fn history_began(events: u64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use stream_live_exporter::accept;
+    use stream_live_exporter::event::Notification;
+
     use super::*;
 
     #[test]
@@ -157,5 +212,20 @@ mod tests {
             assert!(body["text"].as_str().unwrap().contains(body["data"]["updated_at"].as_str().unwrap()));
         }
         assert_ne!(requests[0], requests[2]);
+    }
+
+    #[test]
+    fn a_cycle_has_one_event_of_each_kind_for_every_input() {
+        let mut payload = Payload::in_turns(Cycle::EveryKind, 2, "secret");
+        let mut kinds = BTreeSet::new();
+        for _ in 0..2 * Cycle::EveryKind.events() {
+            let mut request = Vec::new();
+            payload.write_next(&mut request);
+            let text = std::str::from_utf8(&request).unwrap();
+            let notification = accept::read(text.split_once("\r\n\r\n").unwrap().1.as_bytes(), now()).unwrap();
+            let Notification::Event(event) = notification.notification else { panic!("not an event: {text}") };
+            kinds.insert(format!("{} {:?}", event.input_id, event.kind));
+        }
+        assert_eq!(kinds.len() as u64, 2 * Cycle::EveryKind.events());
     }
 }

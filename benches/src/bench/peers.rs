@@ -12,7 +12,9 @@ use crate::setup::Setup;
 use crate::{disk, journal, many, scrape};
 
 const CONNECTIONS: usize = 64;
-const RATE: &str = "requests/s";
+pub const RATE: &str = "requests/s";
+pub const ONE_RATE: &str = "1 connection: requests/s";
+pub const HALF_LOAD_P99: &str = "half load: p99 ms";
 
 pub fn ingest(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let kinds: Vec<_> = Kind::INGEST.into_iter().filter(|kind| kind.is_there(setup)).collect();
@@ -45,7 +47,7 @@ pub fn ingest(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         "server µs of CPU each",
         "1 connection: median ms",
         "half load: p50 ms",
-        "half load: p99 ms",
+        HALF_LOAD_P99,
         "MB after",
     ];
     report.table("ingest", &figures, &rows, &columns, Some((Kind::Bare.name(), RATE)));
@@ -61,7 +63,7 @@ pub fn ingest(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     report.picture("ingest", &Plot { title, shape: Shape::Bars { unit: "/s", ours, bars } })
 }
 
-fn ingest_of(setup: &Setup, kind: Kind, figures: &mut Figures) -> anyhow::Result<()> {
+pub fn ingest_of(setup: &Setup, kind: Kind, figures: &mut Figures) -> anyhow::Result<()> {
     let name = kind.name();
     let mut server = Server::fresh(setup, kind, None)?;
     let mut answered = server.load(CONNECTIONS, None, setup.warm_up())?.answered;
@@ -74,11 +76,12 @@ fn ingest_of(setup: &Setup, kind: Kind, figures: &mut Figures) -> anyhow::Result
     figures.add(name, "MB after", server.memory()?);
     let half = server.load(CONNECTIONS, Some(full.rate() / 2.0), setup.duration())?;
     figures.add(name, "half load: p50 ms", half.latency(0.5));
-    figures.add(name, "half load: p99 ms", half.latency(0.99));
+    figures.add(name, HALF_LOAD_P99, half.latency(0.99));
     let one = server.load(1, None, setup.duration() / 2)?;
     figures.add(name, "1 connection: median ms", one.latency(0.5));
+    figures.add(name, ONE_RATE, one.rate());
     answered += full.answered + half.answered + one.answered;
-    if matches!(kind, Kind::Ours | Kind::OursLogging) {
+    if kind.is_ours() {
         let recorded = "stream_live_exporter_notifications_total{outcome=\"recorded\"}";
         let recorded = scrape::value(&scrape::text(server.private)?, recorded)?;
         ensure!(recorded >= answered as f64, "{answered} were answered, and only {recorded} are recorded");

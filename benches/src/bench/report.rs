@@ -49,6 +49,18 @@ impl Report {
         self.results.insert(name.to_owned(), figures.json());
     }
 
+    /// A row for each figure of `ours`, beside `other` and as a ratio to it.
+    pub fn comparison(&mut self, name: &str, figures: &Figures, rows: &[String], other: &str, ours: &str) {
+        let _ = writeln!(self.text, "| | {other} | {ours} | ratio |\n|---|---|---|---|");
+        for row in rows {
+            let ratio = number(figures.median(ours, row) / figures.median(other, row));
+            let [other, ours] = [other, ours].map(|whose| figures.cell(whose, row));
+            let _ = writeln!(self.text, "| {row} | {other} | {ours} | {ratio} |");
+        }
+        self.text.push('\n');
+        self.results.insert(name.to_owned(), figures.json());
+    }
+
     /// Something that is to hold: at most, or at least, so much.
     pub fn goal(&mut self, what: &str, measured: f64, at_most: bool, limit: f64) {
         let verdict = match measured {

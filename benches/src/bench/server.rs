@@ -12,11 +12,12 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::load::{self, Outcome, Plan};
-use crate::payload::{Dialect, Payload};
+use crate::payload::{Cycle, Dialect, Payload};
 use crate::setup::Setup;
 use crate::{interrupt, scrape};
 
 const SECRET: &str = "a-secret-of-the-benchmark";
+const INGEST_CONNECTIONS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +25,8 @@ pub enum Kind {
     Ours,
     /// With the default log: a line for every event, into a file.
     OursLogging,
+    /// Another build of the exporter.
+    Other,
     Raw,
     Bare,
     Fastify,
@@ -44,6 +47,7 @@ impl Kind {
         match self {
             Self::Ours => "stream-live-exporter",
             Self::OursLogging => "the same, log.level=info",
+            Self::Other => "other build",
             Self::Raw => "raw epoll (the generator's ceiling)",
             Self::Bare => "bare actix",
             Self::Fastify => "fastify + prom-client",
@@ -54,8 +58,8 @@ impl Kind {
         }
     }
 
-    fn is_ours(self) -> bool {
-        matches!(self, Self::Ours | Self::OursLogging)
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursLogging | Self::Other)
     }
 
     /// Whether its program could be had.
@@ -71,7 +75,8 @@ impl Kind {
     fn command(self, setup: &Setup, exposition: Option<&Path>, port: u16, second: u16) -> anyhow::Result<Command> {
         let program = |program: &Option<PathBuf>| program.clone().context("its program is not there").map(Command::new);
         let mut command = match self {
-            Self::Ours | Self::OursLogging => ours(setup, self, port, second),
+            Self::Ours | Self::OursLogging => ours(Command::new(&setup.exporter), self, port, second),
+            Self::Other => ours(program(&setup.against)?, self, port, second),
             Self::Raw | Self::Bare | Self::Preencoded | Self::PrometheusCrate => {
                 let mut command = Command::new(std::env::current_exe()?.with_file_name("reference"));
                 command.args(match self {
@@ -108,12 +113,11 @@ impl Kind {
     }
 }
 
-fn ours(setup: &Setup, kind: Kind, port: u16, second: u16) -> Command {
-    let mut command = Command::new(&setup.exporter);
+fn ours(mut command: Command, kind: Kind, port: u16, second: u16) -> Command {
     command.arg(format!("--webhook.listen-address=127.0.0.1:{port}"));
     command.arg(format!("--web.listen-address=127.0.0.1:{second}"));
     command.args(["--storage.path=data", "--inputs.max=2000000", "--log.format=logfmt"]);
-    let level = if kind == Kind::Ours { "warn" } else { "info" };
+    let level = if kind == Kind::OursLogging { "info" } else { "warn" };
     let variables = [
         ("WEBHOOK__SECRETS__BENCH", SECRET),
         ("WEBHOOK__MAX_CONNECTIONS", "4096"),
@@ -130,6 +134,8 @@ fn ours(setup: &Setup, kind: Kind, port: u16, second: u16) -> Command {
 pub struct Server {
     pub kind: Kind,
     child: Child,
+    /// Its working folder.
+    pub folder: PathBuf,
     log: PathBuf,
     address: SocketAddr,
     /// Where `/metrics` is.
@@ -142,7 +148,7 @@ pub struct Server {
 impl Server {
     /// Starts it with an empty folder.
     pub fn fresh(setup: &Setup, kind: Kind, exposition: Option<&Path>) -> anyhow::Result<Self> {
-        let folder = setup.work().join("fresh");
+        let folder = setup.work().join(format!("fresh-{kind:?}"));
         // What a run before left.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
@@ -164,7 +170,7 @@ impl Server {
     ) -> anyhow::Result<Self> {
         interrupt::check()?;
         let (port, second) = free_ports()?;
-        let log = setup.work().join("server.log");
+        let log = setup.work().join(format!("{kind:?}.log"));
         let mut command = kind.command(setup, exposition, port, second)?;
         for (key, value) in settings {
             command.env(format!("STREAM_LIVE_EXPORTER__{key}"), value);
@@ -178,7 +184,16 @@ impl Server {
         let private = if kind.is_ours() { SocketAddr::from(([127, 0, 0, 1], second)) } else { address };
         let dialect = if kind == Kind::Pushgateway { Dialect::Pushgateway } else { Dialect::Webhook };
         let payload = Payload::new(dialect, setup.inputs, SECRET);
-        let mut server = Self { kind, child, log, address, private, payload, ready_after: Duration::ZERO };
+        let mut server = Self {
+            kind,
+            child,
+            folder: folder.to_owned(),
+            log,
+            address,
+            private,
+            payload,
+            ready_after: Duration::ZERO,
+        };
         while !server.is_ready() {
             interrupt::check()?;
             server.check_alive()?;
@@ -201,10 +216,22 @@ impl Server {
 
     /// Posts notifications.
     pub fn load(&mut self, connections: usize, rate: Option<f64>, duration: Duration) -> anyhow::Result<Outcome> {
-        let plan = Plan { address: self.address, connections, rate, duration };
-        let outcome = load::run(&plan, &mut self.payload);
+        self.run(&Plan { address: self.address, connections, rate, duration, requests: u64::MAX })
+    }
+
+    /// Posts events for each of these inputs.
+    pub fn ingest(&mut self, inputs: u64, events_per_input: u64, cycle: Cycle) -> anyhow::Result<Outcome> {
+        self.payload = Payload::in_turns(cycle, usize::try_from(inputs)?, SECRET);
+        let (address, connections, duration) = (self.address, INGEST_CONNECTIONS, Duration::MAX);
+        // Each connection begins with a notification that is not counted.
+        let requests = (inputs * events_per_input).saturating_sub(connections as u64);
+        self.run(&Plan { address, connections, rate: None, duration, requests })
+    }
+
+    fn run(&mut self, plan: &Plan) -> anyhow::Result<Outcome> {
+        let outcome = load::run(plan, &mut self.payload);
         self.check_alive()?;
-        outcome.with_context(|| format!("{} with {connections} connections", self.kind.name()))
+        outcome.with_context(|| format!("{} with {} connections", self.kind.name(), plan.connections))
     }
 
     /// What it has logged so far.

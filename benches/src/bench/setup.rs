@@ -29,6 +29,8 @@ pub enum Part {
     Hold,
     /// What a real Prometheus pays for the same inputs.
     Prometheus,
+    /// Another build of the exporter, given with --against. Only measured when named, and then alone.
+    Compare,
 }
 
 /// Measures the exporter beside its peers and references.
@@ -54,6 +56,9 @@ pub struct Setup {
     /// The exporter's binary.
     #[arg(long)]
     pub exporter: PathBuf,
+    /// The binary of another build, for the part compare.
+    #[arg(long)]
+    pub against: Option<PathBuf>,
     /// Node.js, when the peer's packages are there.
     #[arg(long)]
     pub node: Option<PathBuf>,
@@ -77,6 +82,10 @@ pub struct Setup {
 }
 
 impl Setup {
+    pub fn includes(&self, part: Part) -> bool {
+        if self.parts.is_empty() { part != Part::Compare } else { self.parts.contains(&part) }
+    }
+
     pub fn duration(&self) -> Duration {
         Duration::from_secs_f64(self.seconds)
     }

@@ -20,6 +20,7 @@ pub mod live;
 pub mod metrics;
 pub mod recorder;
 pub mod http;
+pub mod daemon;
 pub mod cli;
 pub mod config;
 pub mod clock;

@@ -1,9 +1,6 @@
 //! One file per command; the only place that prints.
 
 mod flags;
-mod serve;
-mod reload;
-mod descriptors;
 mod check_config;
 mod simulate;
 mod journal;
@@ -16,11 +13,9 @@ use anyhow::anyhow;
 use clap::{Parser, Subcommand};
 
 use crate::config::Sources;
+use crate::daemon;
 use crate::journal::{JournalError, JournalErrorKind};
 use flags::Flags;
-
-const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
 
 /// The exit code when the disk failed to sync: `EX_IOERR` of BSD's `sysexits.h`.
 const SYNC_FAILED: u8 = 74;
@@ -32,7 +27,7 @@ const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` makes a new
 /// Prometheus exporter for Cloudflare Stream Live: receives its notifications, keeps them, and
 /// exposes the truth about every live input.
 #[derive(Debug, Parser)]
-#[command(name = env!("CARGO_PKG_NAME"), version = VERSION, max_term_width = 100)]
+#[command(name = env!("CARGO_PKG_NAME"), version = daemon::VERSION, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -74,7 +69,7 @@ pub fn run() -> ExitCode {
 
 fn dispatch(command: Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve => serve::run(sources),
+        Command::Serve => daemon::run(sources, print),
         Command::CheckConfig => check_config::run(sources),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Journal(command) => journal::run(&command, sources),

@@ -1,4 +1,4 @@
-//! `serve`: the daemon, from the configuration to the last checkpoint.
+//! The daemon, from the configuration to the last checkpoint.
 //!
 //! ```text
 //! configuration ─▶ sockets ─▶ journal ─▶ private listener ─▶ restored ─▶ public listener
@@ -6,6 +6,9 @@
 //! ```
 //!
 //! A second SIGTERM or SIGINT ends it at once, wherever it is: what was answered is durable already.
+
+mod file_descriptors;
+mod reload;
 
 use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
@@ -20,8 +23,8 @@ use futures_util::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::descriptors;
-use super::reload::{Reloader, limits, policy};
+use reload::{Reloader, limits, policy};
+
 use crate::clock;
 use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
 use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Rejection, WebConfig, Webhook};
@@ -30,8 +33,16 @@ use crate::metrics::{Exporter, LabelValues};
 use crate::recorder::{self, Outcome, Running};
 use crate::telemetry;
 
+/// Release, commit and compiler.
+pub const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
+
 /// Runs until SIGTERM or SIGINT.
-pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
+///
+/// # Errors
+///
+/// The configuration is bad, something that it names cannot be used, or recording failed.
+pub fn run(sources: &Sources, print: fn(&str) -> io::Result<()>) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
     let json = match settings.log.format {
         LogFormat::Auto => None,
@@ -39,7 +50,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
         LogFormat::Json => Some(true),
     };
     let level = telemetry::init(settings.log.level, json);
-    descriptors::provide(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
+    file_descriptors::provide(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
     let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
     let private = listen("web.listen_address", &settings.web.listen_address)?;
     let journal = Journal::open(&settings.storage.path)?;
@@ -68,7 +79,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let webhook = Arc::new(Webhook::new(path, policy(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
     let metrics_scheme =
         if web_config.as_ref().is_some_and(|web_config| web_config.has_tls()) { "https" } else { "http" };
-    announce(&settings, &secrets, &public, (metrics_scheme, &private))?;
+    announce(&settings, &secrets, &public, (metrics_scheme, &private), print)?;
 
     let connection_limits = ConnectionLimits {
         total: settings.webhook.max_connections,
@@ -210,6 +221,7 @@ fn announce(
     secrets: &Secrets,
     public: &[TcpListener],
     (metrics_scheme, private): (&str, &[TcpListener]),
+    print: fn(&str) -> io::Result<()>,
 ) -> anyhow::Result<()> {
     let scheme = if settings.webhook.tls.is_some() { "https" } else { "http" };
     let webhook = format!("{scheme}://{}{}", local_address(public)?, settings.webhook.path);
@@ -221,9 +233,9 @@ fn announce(
             secrets.named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
         ),
     };
-    tracing::info!(version = super::VERSION, %webhook, %metrics, %secret, "listening");
+    tracing::info!(version = VERSION, %webhook, %metrics, %secret, "listening");
     if io::stderr().is_terminal() {
-        super::print(&format!(
+        print(&format!(
             "\npoint Cloudflare at   https://YOUR.NAME{path}, forwarded to {webhook}\n\
              with the secret in    {secret}\n\
              and Prometheus at     {metrics}\n\n",

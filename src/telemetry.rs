@@ -1,4 +1,4 @@
-//! Log lines on standard error: logfmt for people, JSON for machines.
+//! Logging to standard error: logfmt for people, JSON for machines.
 
 use std::io::{self, IsTerminal};
 
@@ -7,39 +7,57 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
-/// Changes the level of a running program's log.
+/// The format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// logfmt on a terminal, JSON otherwise.
+    Auto,
+    /// `key=value` pairs.
+    Logfmt,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Changes the log level at run time.
 #[derive(Clone)]
 pub struct Level(reload::Handle<Targets, Registry>);
 
 impl Level {
-    /// Logs from now on what is at least so severe.
+    /// Sets the lowest severity that is logged.
     pub fn set(&self, level: LevelFilter) {
         self.0.reload(targets(level)).expect("the subscriber lives as long as the process");
     }
 }
 
-/// Begins to log. Without `json` lines are logfmt; `None` chooses by whether a person reads them.
+/// Starts logging.
 ///
 /// # Panics
 ///
 /// When called twice.
-pub fn init(level: LevelFilter, json: Option<bool>) -> Level {
+pub fn init(level: LevelFilter, format: Format) -> Level {
     let (filter, handle) = reload::Layer::new(targets(level));
-    let format = if json.unwrap_or_else(|| !io::stderr().is_terminal()) {
+    let json = match format {
+        Format::Auto => !io::stderr().is_terminal(),
+        Format::Logfmt => false,
+        Format::Json => true,
+    };
+    let lines = if json {
         fmt::layer().json().flatten_event(true).with_target(false).with_writer(io::stderr).boxed()
     } else {
         tracing_logfmt::builder().with_target(false).layer().with_writer(io::stderr).boxed()
     };
-    tracing_subscriber::registry().with(filter).with(format).init();
+    tracing_subscriber::registry().with(filter).with(lines).init();
     Level(handle)
 }
 
-/// Ours at the level; of what we build on, only what goes wrong. What strangers send that is no HTTP
-/// is no error of ours, although the HTTP library logs it as one.
+/// The given level for this crate, at most warnings for dependencies.
+///
+/// `actix_http` logs malformed requests as errors. On a public listener they are expected, so they
+/// are shown, as warnings or worse, only at debug level.
 fn targets(level: LevelFilter) -> Targets {
-    let strangers = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    let malformed_requests = if level >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
-        .with_target("actix_http", strangers)
+        .with_target("actix_http", malformed_requests)
         .with_target(env!("CARGO_CRATE_NAME"), level)
 }

@@ -1,6 +1,7 @@
 //! One file per command; the only place that prints.
 
 mod flags;
+mod serve;
 mod check_config;
 mod simulate;
 mod journal;
@@ -56,7 +57,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let Arguments { command, flags } = Arguments::parse();
     let sources = flags.into_sources();
-    match dispatch(command.unwrap_or(Command::Serve), &sources) {
+    match dispatch(command.unwrap_or(Command::Serve), sources) {
         Ok(code) => code,
         Err(error) => {
             let code = exit_code(&error);
@@ -67,13 +68,13 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command, sources: &Sources) -> anyhow::Result<ExitCode> {
+fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Serve => daemon::run(sources, print),
-        Command::CheckConfig => check_config::run(sources),
+        Command::Serve => serve::run(sources),
+        Command::CheckConfig => check_config::run(&sources),
         Command::Simulate(arguments) => simulate::run(&arguments),
-        Command::Journal(command) => journal::run(&command, sources),
-        Command::Healthcheck => healthcheck::run(sources),
+        Command::Journal(command) => journal::run(&command, &sources),
+        Command::Healthcheck => healthcheck::run(&sources),
         Command::Completions(arguments) => Ok(completions::run(&arguments)),
     }
 }

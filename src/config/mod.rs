@@ -22,10 +22,11 @@ use thiserror::Error;
 pub use layers::{Flag, Sources, environment_name, flag_name};
 pub use reader::{Effective, Problem};
 pub use secrets::{Secret, SecretOrigin, Secrets};
-pub use values::{ListenAddress, LogFormat, LogLevel, parse_duration};
+pub use values::{ListenAddress, LogLevel, parse_duration};
 
 use crate::event::InputId;
 use crate::schedule::Configured;
+use crate::telemetry::Format;
 use reader::Reader;
 
 /// The defaults, which also document every key.
@@ -121,7 +122,7 @@ pub struct Log {
     /// The least severity that is logged.
     pub level: LogLevel,
     /// The format.
-    pub format: LogFormat,
+    pub format: Format,
 }
 
 /// A configuration that cannot be used, with every problem that it has.

@@ -7,6 +7,8 @@ use std::{fmt, io};
 
 use ipnet::IpNet;
 
+use crate::telemetry::Format;
+
 const LONGEST_DURATION: Duration = Duration::from_secs(36_525 * 86_400);
 /// The places of a queue are there from the start: these take some 30 MB.
 const LONGEST_QUEUE: usize = 100_000;
@@ -38,17 +40,6 @@ impl fmt::Display for ListenAddress {
 
 /// The least severity that is logged.
 pub type LogLevel = tracing::level_filters::LevelFilter;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// logfmt on a terminal, JSON elsewhere.
-    Auto,
-    /// `key=value` pairs.
-    Logfmt,
-    /// One JSON object per line.
-    Json,
-}
 
 /// A value's parser: the error says what was expected.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -160,11 +151,11 @@ pub(super) fn log_level(text: &str) -> Parsed<LogLevel> {
     }
 }
 
-pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
+pub(super) fn log_format(text: &str) -> Parsed<Format> {
     match text {
-        "auto" => Ok(LogFormat::Auto),
-        "logfmt" => Ok(LogFormat::Logfmt),
-        "json" => Ok(LogFormat::Json),
+        "auto" => Ok(Format::Auto),
+        "logfmt" => Ok(Format::Logfmt),
+        "json" => Ok(Format::Json),
         _ => Err(format!("not a format: {text:?} (expected auto, logfmt or json)")),
     }
 }

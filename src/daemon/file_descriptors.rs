@@ -1,24 +1,20 @@
-//! How many descriptors the daemon may have: one for each connection, and some for itself.
+//! The limit of open files: one per connection, and some for the daemon itself.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// So many are not connections: the journal, sockets, what each worker waits with.
-const OWN: usize = 128;
+/// Descriptors that are not connections: journal, listening sockets, the workers' event loops.
+const RESERVED: usize = 128;
 
-/// Raises the soft limit to the hard one, and says when that does not suffice for so many connections.
+/// Raises the soft limit to the hard limit, and warns if that is too low for this many connections.
 ///
-/// The soft limit is low for programs that cannot deal with high numbers, which this one can.
-pub(super) fn provide(connections: usize) {
+/// The soft limit is low for the sake of programs that use `select(2)`, which this one does not.
+pub(super) fn raise_limit(connections: usize) {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let limit = if raised.is_ok() { maximum } else { current };
-    let needed = connections.saturating_add(OWN) as u64;
-    // None is no limit.
+    let needed = connections.saturating_add(RESERVED) as u64;
+    // `None` means unlimited.
     if let Some(limit) = limit.filter(|limit| *limit < needed) {
-        tracing::warn!(
-            limit,
-            needed,
-            "there may be fewer open files than connections need; those beyond wait until others end"
-        );
+        tracing::warn!(limit, needed, "open file limit is lower than the connection limits need");
     }
 }

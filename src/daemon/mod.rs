@@ -1,213 +1,245 @@
-//! The daemon, from the configuration to the last checkpoint.
+//! Assembles the application and runs it until it is stopped.
 //!
 //! ```text
-//! configuration ─▶ sockets ─▶ journal ─▶ private listener ─▶ restored ─▶ public listener
-//!                    SIGTERM ─▶ not ready ─▶ public listener ends ─▶ recorder ends ─▶ private listener ends
+//! build   sockets ─▶ journal ─▶ secrets, certificates ─▶ recorder
+//! run     private server ─▶ state restored ─▶ public server ─▶ ready
+//! stop    not ready ─▶ public server drained ─▶ recorder finished ─▶ private server closed
 //! ```
 //!
-//! A second SIGTERM or SIGINT ends it at once, wherever it is: what was answered is durable already.
+//! The tasks are peers. For each of them, one rule says what its end means:
+//!
+//! | task | when it ends or fails |
+//! |---|---|
+//! | recorder (a thread) | the daemon stops, and exits with the recorder's error |
+//! | public and private server | they end only on request; actix restarts a worker that panics |
+//! | reload (a thread per SIGHUP) | the previous configuration stays in force; the next SIGHUP tries again |
+//!
+//! SIGTERM or SIGINT stops the daemon. A second one exits immediately: all acknowledged notifications
+//! are on disk already.
 
 mod file_descriptors;
 mod reload;
+mod signals;
 
-use std::io::{self, IsTerminal};
 use std::net::{SocketAddr, TcpListener};
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::rt;
 use anyhow::{Context, anyhow, bail};
-use futures_util::future::OptionFuture;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-
-use reload::{Reloader, limits, policy};
 
 use crate::clock;
-use crate::config::{ListenAddress, LogFormat, Secrets, Settings, Sources};
-use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Rejection, WebConfig, Webhook};
+use crate::config::{ListenAddress, Secrets, Settings, Sources};
+use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Private, Rejection, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::{Exporter, LabelValues};
 use crate::recorder::{self, Outcome, Running};
-use crate::telemetry;
+use crate::telemetry::Level;
+use reload::{Reloader, limits, policy};
+use signals::Signals;
 
 /// Release, commit and compiler.
 pub const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
 
-/// Runs until SIGTERM or SIGINT.
-///
-/// # Errors
-///
-/// The configuration is bad, something that it names cannot be used, or recording failed.
-pub fn run(sources: &Sources, print: fn(&str) -> io::Result<()>) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(sources)?;
-    let json = match settings.log.format {
-        LogFormat::Auto => None,
-        LogFormat::Logfmt => Some(false),
-        LogFormat::Json => Some(true),
-    };
-    let level = telemetry::init(settings.log.level, json);
-    file_descriptors::provide(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
-    let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
-    let private = listen("web.listen_address", &settings.web.listen_address)?;
-    let journal = Journal::open(&settings.storage.path)?;
-    let secrets = Secrets::load(&settings.webhook.secrets, &settings.storage.path)?;
-
-    let certificate = settings.webhook.tls.clone().map(|(certificate, key)| {
-        Certificate::load(CertificateFiles { certificate, key }).context("webhook.tls_cert_file, webhook.tls_key_file")
-    });
-    let certificate = certificate.transpose()?.map(Arc::new);
-    let web_config = settings.web.config_file.clone().map(WebConfig::load);
-    let web_config = web_config.transpose().context("web.config_file")?.map(Arc::new);
-    WebConfig::watch_exposure(web_config.as_deref(), &private)?;
-
-    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
-    let metrics = Arc::new(Exporter::new(clock::now(), settings.web.created_samples, values));
-    metrics.reloaded(clock::now(), true);
-    if let Some(certificate) = certificate.clone() {
-        metrics.watch_certificate("webhook", move || certificate.not_after());
-    }
-    if let Some(web_config) = web_config.clone().filter(|web_config| web_config.has_tls()) {
-        metrics.watch_certificate("web", move || web_config.not_after());
-    }
-    let recorder = recorder::start(journal, limits(&settings, &secrets), settings.webhook.queue_size, metrics.clone())
-        .context("the recorder's thread cannot be started")?;
-    let path = settings.webhook.path.clone();
-    let webhook = Arc::new(Webhook::new(path, policy(&settings, &secrets), recorder.handle.clone(), metrics.clone()));
-    let metrics_scheme =
-        if web_config.as_ref().is_some_and(|web_config| web_config.has_tls()) { "https" } else { "http" };
-    announce(&settings, &secrets, &public, (metrics_scheme, &private), print)?;
-
-    let connection_limits = ConnectionLimits {
-        total: settings.webhook.max_connections,
-        per_peer: settings.webhook.max_connections_per_peer,
-        idle_timeout: settings.webhook.idle_timeout,
-    };
-    let reloader = Reloader::new(sources.clone(), settings, level, webhook.clone(), recorder.handle.clone(), metrics);
-    let reloader = Arc::new(reloader);
-    let daemon = Daemon { recorder, webhook, connection_limits, certificate, web_config, reloader };
-    rt::System::new().block_on(daemon.run(public, private))
-}
-
-struct Daemon {
+/// The assembled application. Its sockets are bound, and the recorder is restoring the state.
+pub struct Daemon {
+    endpoints: Endpoints,
+    public: PublicServer,
+    private: PrivateServer,
     recorder: Running,
-    webhook: Arc<Webhook>,
-    connection_limits: ConnectionLimits,
-    certificate: Option<Arc<Certificate>>,
-    web_config: Option<Arc<WebConfig>>,
     reloader: Arc<Reloader>,
 }
 
+/// Where Cloudflare and Prometheus reach the daemon.
+pub struct Endpoints {
+    /// The webhook's URL, with the address that the socket is bound to.
+    pub webhook: String,
+    /// The webhook's path.
+    pub webhook_path: String,
+    /// The URL of the metrics, with the address that the socket is bound to.
+    pub metrics: String,
+    /// The file of the generated secret, or the names of the configured ones.
+    pub secret: String,
+}
+
+struct PublicServer {
+    sockets: Vec<TcpListener>,
+    limits: ConnectionLimits,
+    certificate: Option<Arc<Certificate>>,
+    webhook: Arc<Webhook>,
+}
+
+struct PrivateServer {
+    sockets: Vec<TcpListener>,
+    web_config: Option<Arc<WebConfig>>,
+    state: Private,
+}
+
 impl Daemon {
-    async fn run(self, public: Vec<TcpListener>, private: Vec<TcpListener>) -> anyhow::Result<ExitCode> {
-        let Self {
-            recorder: Running { handle, restored, mut ended, thread: recording },
-            webhook,
-            connection_limits,
-            certificate,
-            web_config,
-            reloader,
-        } = self;
-        let mut signals = Signals::new().context("signals cannot be received")?;
-        let private = http::serve_private(private, connection_limits.idle_timeout, web_config, reloader.private());
-        let private = spawn(private.context("the private listener cannot be served")?);
-        let public = tokio::select! {
-            restored = restored => match restored {
-                Ok(()) => Some(spawn(http::serve_public(public, connection_limits, certificate, webhook).context("the webhook cannot be served")?)),
-                Err(_) => None,
-            },
-            () = signals.terminated(&reloader) => None,
+    /// Binds the sockets, opens the journal and starts the recorder. `sources` are read again on
+    /// reload.
+    ///
+    /// # Errors
+    ///
+    /// An address, file or folder of the configuration cannot be used.
+    pub fn build(sources: Sources, settings: Settings, log_level: Level) -> anyhow::Result<Self> {
+        file_descriptors::raise_limit(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
+        let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
+        let private = listen("web.listen_address", &settings.web.listen_address)?;
+        let journal = Journal::open(&settings.storage.path)?;
+        let secrets = Secrets::load(&settings.webhook.secrets, &settings.storage.path)?;
+        let certificate = load_certificate(&settings)?;
+        let web_config = load_web_config(&settings)?;
+        WebConfig::watch_exposure(web_config.as_deref(), &private)?;
+        let private_tls = web_config.as_ref().is_some_and(|web_config| web_config.has_tls());
+        let endpoints = Endpoints::new(&settings, &secrets, &public, (&private, private_tls))?;
+
+        let metrics = exporter(&settings, certificate.clone(), web_config.clone());
+        let queue_size = settings.webhook.queue_size;
+        let recorder = recorder::start(journal, limits(&settings, &secrets), queue_size, metrics.clone())
+            .context("the recorder's thread cannot be started")?;
+        let webhook = Arc::new(Webhook::new(
+            settings.webhook.path.clone(),
+            policy(&settings, &secrets),
+            recorder.handle.clone(),
+            metrics.clone(),
+        ));
+        let Endpoints { webhook: url, metrics: metrics_url, secret, .. } = &endpoints;
+        tracing::info!(version = VERSION, webhook = %url, metrics = %metrics_url, %secret, "listening");
+
+        let reloader = Arc::new(Reloader {
+            sources,
+            log_level,
+            webhook: webhook.clone(),
+            recorder: recorder.handle.clone(),
+            metrics: metrics.clone(),
+            started_with: settings,
+            reloading: Default::default(),
+        });
+        let settings = &reloader.started_with;
+        let limits = ConnectionLimits {
+            total: settings.webhook.max_connections,
+            per_peer: settings.webhook.max_connections_per_peer,
+            idle_timeout: settings.webhook.idle_timeout,
         };
-        let mut has_ended = false;
-        if public.is_some() {
+        let state = Private {
+            telemetry_path: settings.web.telemetry_path.clone(),
+            compression: settings.web.compression,
+            state_reader: recorder.handle.state_reader().clone(),
+            metrics,
+            reload: Reloader::callback(&reloader),
+        };
+        let public = PublicServer { sockets: public, limits, certificate, webhook };
+        let private = PrivateServer { sockets: private, web_config, state };
+        Ok(Self { endpoints, public, private, recorder, reloader })
+    }
+
+    /// Where the daemon can be reached.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Serves until SIGTERM or SIGINT, or until the recorder fails.
+    ///
+    /// # Errors
+    ///
+    /// A server cannot be started, the recorder failed, or a second signal arrived.
+    pub fn run(self) -> anyhow::Result<()> {
+        rt::System::new().block_on(self.serve())
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let Self { public, private, mut recorder, reloader, .. } = self;
+        let mut signals = Signals::new(reloader).context("signals cannot be received")?;
+        let private = private.start(public.limits.idle_timeout)?;
+        let mut public_handle = None;
+        tokio::select! {
+            restored = recorder.restored => {
+                if restored.is_ok() {
+                    public_handle = Some(public.start()?);
+                }
+            }
+            () = signals.stop_requested() => {}
+        }
+        if public_handle.is_some() {
             tracing::info!("ready");
             tokio::select! {
-                () = signals.terminated(&reloader) => {}
-                _ = &mut ended => has_ended = true,
+                () = signals.stop_requested() => {}
+                _ = &mut recorder.ended => {}
             }
         }
-        handle.state_reader().readiness().begin_draining();
+        recorder.handle.state_reader().readiness().begin_draining();
         let stopped = async {
-            if let Some(public) = public {
-                tracing::info!("shutting down: answering what is under way");
+            if let Some(public) = public_handle {
+                tracing::info!("shutting down: finishing in-flight requests");
                 public.stop(true).await;
             }
-            if !has_ended {
-                // That waits for room in the queue; the signals must not.
-                thread::spawn(move || handle.finish());
-                // It is dropped, and tells nothing else.
-                let _ = ended.await;
+            if !recorder.ended.is_terminated() {
+                // On a thread of its own, because it blocks while the queue is full: a second signal must still work.
+                thread::spawn(move || recorder.handle.finish());
+                // The error only says that the sender was dropped, which is the signal.
+                let _ = recorder.ended.await;
             }
             private.stop(false).await;
         };
         tokio::select! {
             () = stopped => {}
-            () = signals.terminated(&reloader) => bail!("ended at once by a second signal; nothing that was answered 2xx is lost"),
+            () = signals.stop_requested() => {
+                bail!("second signal received: exiting immediately; all acknowledged notifications are on disk");
+            }
         }
-        recording.join().map_err(|_| anyhow!("the recorder panicked; nothing that was answered 2xx is lost"))??;
+        let panicked = |_| anyhow!("the recorder panicked; all acknowledged notifications are on disk");
+        recorder.thread.join().map_err(panicked)??;
         tracing::info!("stopped");
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 }
 
-/// Lets a server run beside us; the handle ends it.
+impl PublicServer {
+    fn start(self) -> anyhow::Result<ServerHandle> {
+        let server = http::serve_public(self.sockets, self.limits, self.certificate, self.webhook);
+        Ok(spawn(server.context("the webhook cannot be served")?))
+    }
+}
+
+impl PrivateServer {
+    fn start(self, idle_timeout: std::time::Duration) -> anyhow::Result<ServerHandle> {
+        let server = http::serve_private(self.sockets, idle_timeout, self.web_config, self.state);
+        Ok(spawn(server.context("the private listener cannot be served")?))
+    }
+}
+
+/// Runs a server as a task; the handle stops it.
 fn spawn(server: Server) -> ServerHandle {
     let handle = server.handle();
     rt::spawn(server);
     handle
 }
 
-/// The signals that a daemon obeys.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    /// Fails when the reload that is under way has ended.
-    reloading: Option<oneshot::Receiver<()>>,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
+impl Endpoints {
+    fn new(
+        settings: &Settings,
+        secrets: &Secrets,
+        public: &[TcpListener],
+        (private, private_tls): (&[TcpListener], bool),
+    ) -> anyhow::Result<Self> {
+        let origin = |tls: bool, sockets: &[TcpListener]| {
+            let scheme = if tls { "https" } else { "http" };
+            anyhow::Ok(format!("{scheme}://{}", local_address(sockets)?))
+        };
+        let names = || secrets.named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            reloading: None,
+            webhook: origin(settings.webhook.tls.is_some(), public)? + &settings.webhook.path,
+            webhook_path: settings.webhook.path.clone(),
+            metrics: origin(private_tls, private)? + &settings.web.telemetry_path,
+            secret: match &secrets.own_file {
+                Some(file) => file.display().to_string(),
+                None => format!("configured: {}", names()),
+            },
         })
     }
-
-    /// Waits until the daemon is to end, and reloads on SIGHUP until then, one after the other.
-    ///
-    /// A reload waits for room in the queue, which there is none of while a disk hangs: signals do not wait with it.
-    async fn terminated(&mut self, reloader: &Arc<Reloader>) {
-        let Self { terminate, interrupt, hangup, reloading } = self;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = interrupt.recv() => return,
-                // Signals that come meanwhile are one that comes then.
-                _ = hangup.recv(), if reloading.is_none() => *reloading = Some(reload(reloader.clone())),
-                Some(_) = OptionFuture::from(reloading.as_mut()) => *reloading = None,
-            }
-        }
-    }
-}
-
-/// Reloads on a thread that nobody joins: the end of the daemon does not wait for it.
-fn reload(reloader: Arc<Reloader>) -> oneshot::Receiver<()> {
-    let (tell_ended, ended) = oneshot::channel();
-    let started = thread::Builder::new().name("reload".into()).spawn(move || {
-        let _told_at_the_end = tell_ended;
-        // The outcome is logged and exposed where it happens.
-        let _ = reloader.reload();
-    });
-    if let Err(error) = started {
-        tracing::error!(%error, "the configuration was not reloaded; the one before stays in force");
-    }
-    ended
 }
 
 fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
@@ -215,37 +247,35 @@ fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>
     http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
-/// Says where everything is: to a person in a few lines, to a machine in the log.
-fn announce(
-    settings: &Settings,
-    secrets: &Secrets,
-    public: &[TcpListener],
-    (metrics_scheme, private): (&str, &[TcpListener]),
-    print: fn(&str) -> io::Result<()>,
-) -> anyhow::Result<()> {
-    let scheme = if settings.webhook.tls.is_some() { "https" } else { "http" };
-    let webhook = format!("{scheme}://{}{}", local_address(public)?, settings.webhook.path);
-    let metrics = format!("{metrics_scheme}://{}{}", local_address(private)?, settings.web.telemetry_path);
-    let secret = match &secrets.own_file {
-        Some(file) => file.display().to_string(),
-        None => format!(
-            "configured: {}",
-            secrets.named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
-        ),
-    };
-    tracing::info!(version = VERSION, %webhook, %metrics, %secret, "listening");
-    if io::stderr().is_terminal() {
-        print(&format!(
-            "\npoint Cloudflare at   https://YOUR.NAME{path}, forwarded to {webhook}\n\
-             with the secret in    {secret}\n\
-             and Prometheus at     {metrics}\n\n",
-            path = settings.webhook.path,
-        ))?;
-    }
-    Ok(())
+fn local_address(sockets: &[TcpListener]) -> anyhow::Result<SocketAddr> {
+    let first = sockets.first().ok_or_else(|| anyhow!("the address resolves to nothing"))?;
+    Ok(first.local_addr()?)
 }
 
-fn local_address(listeners: &[TcpListener]) -> anyhow::Result<SocketAddr> {
-    let first = listeners.first().ok_or_else(|| anyhow!("the address resolves to nothing"))?;
-    Ok(first.local_addr()?)
+fn load_certificate(settings: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {
+    let Some((certificate, key)) = settings.webhook.tls.clone() else { return Ok(None) };
+    let loaded = Certificate::load(CertificateFiles { certificate, key });
+    Ok(Some(Arc::new(loaded.context("webhook.tls_cert_file, webhook.tls_key_file")?)))
+}
+
+fn load_web_config(settings: &Settings) -> anyhow::Result<Option<Arc<WebConfig>>> {
+    let Some(file) = settings.web.config_file.clone() else { return Ok(None) };
+    Ok(Some(Arc::new(WebConfig::load(file).context("web.config_file")?)))
+}
+
+fn exporter(
+    settings: &Settings,
+    certificate: Option<Arc<Certificate>>,
+    web_config: Option<Arc<WebConfig>>,
+) -> Arc<Exporter> {
+    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
+    let metrics = Exporter::new(clock::now(), settings.web.created_samples, values);
+    metrics.reloaded(clock::now(), true);
+    if let Some(certificate) = certificate {
+        metrics.watch_certificate("webhook", move || certificate.not_after());
+    }
+    if let Some(web_config) = web_config.filter(|web_config| web_config.has_tls()) {
+        metrics.watch_certificate("web", move || web_config.not_after());
+    }
+    Arc::new(metrics)
 }

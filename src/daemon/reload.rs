@@ -1,85 +1,60 @@
-//! What a reload takes over: inputs, secrets, log level and limits.
+//! Reload: applies changed inputs, secrets, log level and limits without a restart.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, Secrets, Settings, Sources};
-use crate::http::{Private, RequestPolicy, TrustedProxies, Webhook};
+use crate::http::{Reload, RequestPolicy, TrustedProxies, Webhook};
 use crate::live::Rules;
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
 use crate::telemetry::Level;
 
-/// Loads the configuration anew and hands it to everyone concerned; a bad one changes nothing.
+/// The log message of a failed reload.
+pub(super) const FAILED: &str = "reload failed: the previous configuration stays in force";
+
+/// Reads the configuration again and applies it. An invalid configuration changes nothing.
 pub(super) struct Reloader {
-    sources: Sources,
-    /// What the daemon started with, which stays in force where only a restart changes it.
-    started_with: Settings,
-    /// One reload at a time.
-    reloading: Mutex<()>,
-    level: Level,
-    webhook: Arc<Webhook>,
-    recorder: Handle,
-    metrics: Arc<Exporter>,
+    pub(super) sources: Sources,
+    /// Stays in force for the keys that need a restart.
+    pub(super) started_with: Settings,
+    pub(super) log_level: Level,
+    pub(super) webhook: Arc<Webhook>,
+    pub(super) recorder: Handle,
+    pub(super) metrics: Arc<Exporter>,
+    /// Serializes reloads by SIGHUP and by request.
+    pub(super) reloading: Mutex<()>,
 }
 
 impl Reloader {
-    pub(super) fn new(
-        sources: Sources,
-        settings: Settings,
-        level: Level,
-        webhook: Arc<Webhook>,
-        recorder: Handle,
-        metrics: Arc<Exporter>,
-    ) -> Self {
-        Self { sources, started_with: settings, reloading: Mutex::new(()), level, webhook, recorder, metrics }
-    }
-
-    /// Reloads, and says in the log and in the metrics how it went.
+    /// Reloads. The result is also logged and exposed as a metric.
     pub(super) fn reload(&self) -> Result<(), InvalidConfig> {
-        let _alone = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let _guard = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = self.load();
         self.metrics.reloaded(clock::now(), loaded.is_ok());
-        match loaded {
-            Ok((new, secrets)) => {
-                self.apply(&new, &secrets);
-                let needs_restart = self.started_with.needs_restart(&new);
-                if !needs_restart.is_empty() {
-                    tracing::warn!(keys = needs_restart.join(", "), "some changes take effect on restart only");
-                }
-                tracing::info!("configuration reloaded");
-                Ok(())
-            }
-            Err(invalid) => {
-                tracing::error!(problems = %invalid, "the configuration was not reloaded; the one before stays in force");
-                Err(invalid)
-            }
+        let (settings, secrets) = loaded.inspect_err(|invalid| tracing::error!(problems = %invalid, "{FAILED}"))?;
+        self.log_level.set(settings.log.level);
+        self.webhook.set_policy(policy(&settings, &secrets));
+        self.recorder.adopt(limits(&settings, &secrets));
+        let needs_restart = self.started_with.needs_restart(&settings);
+        if !needs_restart.is_empty() {
+            tracing::warn!(keys = needs_restart.join(", "), "some changed keys need a restart to take effect");
         }
+        tracing::info!("configuration reloaded");
+        Ok(())
+    }
+
+    /// What `POST /-/reload` calls.
+    pub(super) fn callback(reloader: &Arc<Self>) -> Reload {
+        let reloader = reloader.clone();
+        Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string()))
     }
 
     fn load(&self) -> Result<(Settings, Secrets), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
         let secrets = Secrets::load(&settings.webhook.secrets, &self.started_with.storage.path)?;
         Ok((settings, secrets))
-    }
-
-    fn apply(&self, settings: &Settings, secrets: &Secrets) {
-        self.level.set(settings.log.level);
-        self.webhook.set_policy(policy(settings, secrets));
-        self.recorder.adopt(limits(settings, secrets));
-    }
-
-    /// What the private listener serves from.
-    pub(super) fn private(self: &Arc<Self>) -> Private {
-        let reloader = self.clone();
-        Private {
-            telemetry_path: self.started_with.web.telemetry_path.clone(),
-            compression: self.started_with.web.compression,
-            state_reader: self.recorder.state_reader().clone(),
-            metrics: self.metrics.clone(),
-            reload: Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string())),
-        }
     }
 }
 

@@ -210,7 +210,7 @@ fn a_daemon_that_drains_says_so_and_answers_what_is_under_way() {
     assert_eq!(connection.read_head().unwrap().status, "100 Continue");
 
     daemon.signal("TERM");
-    daemon.wait_for("shutting down: answering what is under way");
+    daemon.wait_for("shutting down: finishing in-flight requests");
     let draining = Answer { status: 503, body: "draining: the daemon is shutting down\n".into() };
     assert_eq!(daemon.get("/-/ready"), draining);
     assert_eq!(daemon.get("/-/healthy").status, 200);

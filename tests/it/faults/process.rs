@@ -87,7 +87,7 @@ fn without_free_descriptors_idle_timeouts_still_apply() {
 
 #[test]
 fn descriptor_limit_is_raised_and_a_low_hard_limit_is_logged() {
-    let warning = "there may be fewer open files than connections need; those beyond wait until others end";
+    let warning = "open file limit is lower than the connection limits need";
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
     // 1024 public connections, 512 private ones, and 128 for the daemon itself.
     for (hard, warned) in [(1663, true), (1664, false)] {
@@ -118,7 +118,7 @@ fn second_signal_exits_immediately_and_keeps_acknowledged_events() {
         slow.send(&request(&head, b"")).unwrap();
         assert_eq!(slow.read_head().unwrap().status, "100 Continue");
         daemon.signal(first);
-        daemon.wait_for("shutting down: answering what is under way");
+        daemon.wait_for("shutting down: finishing in-flight requests");
         daemon.signal(second);
         assert_eq!(daemon.wait().code(), Some(1), "{first}, {second}");
         // The request got no answer.
@@ -159,7 +159,7 @@ fn signals_are_handled_while_a_reload_waits_for_a_hanging_disk() {
     daemon.signal("HUP");
     eventually("the reload has started", || reloaded_at() > before);
     daemon.signal("TERM");
-    daemon.wait_for("shutting down: answering what is under way");
+    daemon.wait_for("shutting down: finishing in-flight requests");
     daemon.signal("TERM");
     let status = || std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     eventually("all threads but the one that waits for the disk have exited", || status().contains("State:\tZ"));

@@ -1,9 +1,9 @@
-"""What runs between the engine and a program: builds the program's world, gives up every privilege, becomes it.
+"""Starts a program in a container: sets up its file system, drops all privileges, then executes it.
 
-    container.py run   SPECIFICATION    a file system of its own, then the program
-    container.py enter SPECIFICATION    the world of a running container, by its process id, then the program
+    container.py run   SPECIFICATION    in a new file system
+    container.py enter SPECIFICATION    in the file system of a running container, given by its process id
 
-The specification is one argument of JSON; engine.py says what is in it. Standard library only, like all of this folder.
+The specification is JSON; engine.py creates it. This folder uses only the standard library.
 """
 
 import ctypes
@@ -19,12 +19,12 @@ MNT_DETACH = 2
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
-# What a program that is not static needs of the machine, and nothing else of it.
+# Folders of the host that dynamically linked programs need. Nothing else of the host is visible.
 LIBRARIES = ["/lib", "/lib64", "/usr/lib", "/usr/lib64"]
 DEVICES = ["null", "zero", "full", "random", "urandom"]
 
 
-def called(result: int, what: str) -> None:
+def check(result: int, what: str) -> None:
     if result != 0:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error), what)
@@ -32,11 +32,11 @@ def called(result: int, what: str) -> None:
 
 def mount(source: str, target: Path, kind: str | None, flags: int, data: str | None = None) -> None:
     arguments = [None if text is None else str(text).encode() for text in (source, target, kind, data)]
-    called(LIBC.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]), f"mount {target}")
+    check(LIBC.mount(arguments[0], arguments[1], arguments[2], ctypes.c_ulong(flags), arguments[3]), f"mount {target}")
 
 
 def bind(source: str, target: Path, read_only: bool) -> None:
-    """The mount point is made as an engine makes it: a folder for a folder, an empty file for anything else."""
+    """Creates the mount point as container engines do: a folder for a folder, otherwise an empty file."""
     if os.path.isdir(source):
         target.mkdir(parents=True, exist_ok=True)
     else:
@@ -44,13 +44,13 @@ def bind(source: str, target: Path, read_only: bool) -> None:
         target.touch()
     mount(source, target, None, MS_BIND | MS_REC)
     if read_only:
-        # In a user namespace a mount's other restrictions may not be taken off: keep what is there.
+        # In a user namespace the flags of the original mount cannot be removed, so they are set again.
         kept = os.statvfs(target).f_flag & (MS_NOSUID | MS_NODEV | os.ST_NOEXEC)
         mount("none", target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
 
 
 def build(root: Path, spec: dict) -> None:
-    """Everything that the container sees, read-only where the composition says so."""
+    """Mounts the file system of the container, read-only where the composition says so."""
     mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
     for library in LIBRARIES:
         if os.path.islink(library):
@@ -67,7 +67,7 @@ def build(root: Path, spec: dict) -> None:
         place.write_text(text)
     for folder in spec["folders"]:
         (root / folder[1:]).mkdir(parents=True, exist_ok=True)
-    # Parents before what lies in them.
+    # Parent folders first.
     for source, target, read_only in sorted(spec["binds"], key=lambda entry: entry[1].count("/")):
         bind(source, root / target[1:], read_only)
     for target, options in spec["tmpfs"].items():
@@ -77,15 +77,15 @@ def build(root: Path, spec: dict) -> None:
         mount("none", root, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
 
 
-def move_into(root: Path) -> None:
+def pivot_root(root: Path) -> None:
     os.chdir(root)
-    called(LIBC.syscall(SYS_PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
-    called(LIBC.umount2(b".", MNT_DETACH), "umount2")
+    check(LIBC.syscall(SYS_PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
+    check(LIBC.umount2(b".", MNT_DETACH), "umount2")
     os.chdir("/")
 
 
-def give_up(user: int, group: int, can_change_user: bool) -> None:
-    """cap_drop: ALL, no-new-privileges, and the user."""
+def drop_privileges(user: int, group: int, can_change_user: bool) -> None:
+    """Applies cap_drop: ALL, no-new-privileges and the user."""
     for capability in range(64):
         if LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break
@@ -93,29 +93,29 @@ def give_up(user: int, group: int, can_change_user: bool) -> None:
         os.setgroups([])
         os.setresgid(group, group, group)
         os.setresuid(user, user, user)
-    called(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no-new-privileges")
+    check(LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no-new-privileges")
 
 
-def become(spec: dict) -> None:
+def execute(spec: dict) -> None:
     os.umask(0o022)
     os.chdir(spec["working_dir"])
-    give_up(spec["user"], spec["group"], spec["can_change_user"])
+    drop_privileges(spec["user"], spec["group"], spec["can_change_user"])
     os.execve(spec["command"][0], spec["command"], spec["environment"])
 
 
 def main() -> None:
     what, spec = sys.argv[1], json.loads(sys.argv[2])
     if what == "run":
-        called(LIBC.unshare(CLONE_NEWNS), "unshare")
+        check(LIBC.unshare(CLONE_NEWNS), "unshare")
         mount("none", Path("/"), None, MS_REC | MS_PRIVATE)
         root = Path(spec["root"])
         build(root, spec)
-        move_into(root)
+        pivot_root(root)
     else:
         namespace = os.open(f"/proc/{spec['pid']}/ns/mnt", os.O_RDONLY)
-        called(LIBC.setns(namespace, CLONE_NEWNS), "setns")
+        check(LIBC.setns(namespace, CLONE_NEWNS), "setns")
         os.close(namespace)
-    become(spec)
+    execute(spec)
 
 
 if __name__ == "__main__":

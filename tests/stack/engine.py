@@ -1,10 +1,9 @@
-"""A container engine, as small as this test allows: it runs the services of the resolved composition with the
-machine's own programs instead of images, which cannot be had everywhere.
+"""A minimal container engine. It runs the services of the resolved composition with programs of the host instead of
+images, so that the test needs no container engine and no registry.
 
-Kept as in the composition: command, environment, user, bind mounts, volumes, tmpfs, secrets at their paths, the
-read-only root, dropped capabilities, no-new-privileges, host names, health checks, stop signals, the order of
-depends_on. Not kept: one network for all (loopback) instead of two, no limits of memory and processes, no restarts,
-no log rotation.
+Implemented: command, environment, user, bind mounts, volumes, tmpfs, secrets, read-only root, dropped capabilities,
+no-new-privileges, host names, health checks, stop signals, depends_on. Not implemented: separate networks (all
+services share loopback), limits of memory and processes, restarts, log rotation.
 """
 
 import json
@@ -22,12 +21,12 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Failure(Exception):
-    """Something that the test promises does not hold."""
+    """A check of the test failed."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """What an image says of itself, and the machine's programs that stand in for those in it."""
+    """The configuration of an image, and the programs of the host that replace those in it."""
 
     entrypoint: list[str]
     programs: dict[str, Path]
@@ -36,7 +35,7 @@ class Image:
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
-    """The instructions of a Dockerfile's last stage."""
+    """The instructions of the last stage of a Dockerfile."""
     lines = [line for line in dockerfile.read_text().splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ").splitlines()
     found = [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined) if word]
@@ -45,7 +44,7 @@ def instructions(dockerfile: Path) -> list[tuple[str, str]]:
 
 
 def own_image(dockerfile: Path, program: Path) -> Image:
-    """As the project's Dockerfile describes it."""
+    """The image that the Dockerfile of the project describes."""
     words = dict(instructions(dockerfile))
     environment = dict(pair.split("=", 1) for pair in shlex.split(words["ENV"]))
     entrypoint = json.loads(words["ENTRYPOINT"])
@@ -53,7 +52,7 @@ def own_image(dockerfile: Path, program: Path) -> Image:
 
 
 def official_image(working_dir: str, daemon: str, client: str, programs: dict[str, Path]) -> Image:
-    """As the Prometheus project builds its images: a daemon, which is the entry point, and its client, in /bin."""
+    """An image of the Prometheus project: a daemon as entry point and its client, both in /bin."""
     return Image([f"/bin/{daemon}"], {f"/bin/{name}": programs[name] for name in (daemon, client)}, {}, working_dir)
 
 
@@ -73,10 +72,10 @@ class Container:
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def healthy(self) -> bool:
-        """The composition's own health check, in the container."""
+        """Runs the health check of the composition in the container."""
         check = self.service["healthcheck"]
         if check["test"][0] != "CMD":
-            raise Failure(f"{self.name}: a health check that needs a shell")
+            raise Failure(f"{self.name}: the health check needs a shell")
         spec = self.spec | {"pid": self.process.pid, "command": check["test"][1:]}
         arguments = [sys.executable, "-I", CONTAINER, "enter", json.dumps(spec)]
         with self.log.with_suffix(".health").open("wb") as log:
@@ -87,12 +86,12 @@ class Container:
                 return False
 
     def await_health(self) -> float:
-        """Until it is healthy, within the time that the composition allows for a start; how long it took."""
+        """Waits until it is healthy, at most the start_period of the composition. Returns the seconds."""
         begun = time.monotonic()
         deadline = begun + seconds(self.service["healthcheck"]["start_period"])
         while not self.healthy():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise Failure(f"{self.name} does not become healthy; it ended with {self.process.poll()}")
+                raise Failure(f"{self.name} does not become healthy, exit code {self.process.poll()}")
             time.sleep(0.2)
         return time.monotonic() - begun
 
@@ -101,13 +100,13 @@ class Container:
         return self.process.wait(30)
 
     def stop(self) -> None:
-        """As `docker compose stop` does."""
+        """Stops it like `docker compose stop`."""
         sign = signal.Signals[self.service.get("stop_signal", "SIGTERM")]
         if self.process is not None and self.process.poll() is None:
             self.end(sign)
 
     def status(self) -> dict[str, str]:
-        """What the kernel says of the process."""
+        """The process status of the kernel."""
         lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
@@ -125,13 +124,13 @@ def seconds(text: str) -> float:
 
 
 class Engine:
-    """Makes containers of a composition's services."""
+    """Creates a container for each service of a composition."""
 
     def __init__(self, composition: dict, images: dict[str, Image], work: Path, hosts: list[str]) -> None:
         self.composition, self.images, self.work = composition, images, work
         names = ["localhost", *composition["services"], *hosts]
         self.hosts = f"127.0.0.1 {' '.join(names)}\n"
-        # Without being the machine's root one has one user only, and cannot become another.
+        # Without root there is only one user in the namespace.
         self.can_change_user = Path("/proc/self/uid_map").read_text().split()[2] != "1"
 
     def container(self, name: str) -> Container:
@@ -158,7 +157,7 @@ class Engine:
 
     def programs(self, image: Image) -> list[tuple[str, str, bool]]:
         binds = [(str(path), target, True) for target, path in image.programs.items()]
-        # Debian's programs read what the official ones have built in.
+        # The official programs embed these files; Debian's read them from disk.
         shares = {path.parent.parent / "share" / "prometheus" for path in image.programs.values()}
         return binds + [(str(share), "/usr/share/prometheus", True) for share in shares if share.is_dir()]
 
@@ -173,7 +172,7 @@ class Engine:
                     os.chown(folder, user, group)
                 source = str(folder)
             elif not os.path.exists(source):
-                raise Failure(f"{source} is to be mounted and is not there")
+                raise Failure(f"cannot mount {source}: no such file")
             binds.append((source, mount["target"], mount.get("read_only", False)))
         return binds
 

@@ -1,4 +1,4 @@
-"""A network namespace is born with its loopback interface down."""
+"""Brings up the loopback interface, which is down in a new network namespace."""
 
 import fcntl
 import socket

@@ -1,7 +1,7 @@
-//! The whole program through its ports: the real binary, on ports of its own choosing, on loopback.
+//! Integration tests: the real binary on loopback, on ports that the system chooses.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-#![expect(clippy::print_stderr, reason = "shown with the test that fails")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
+#![expect(clippy::print_stderr, reason = "shown if the test fails")]
 
 mod daemon;
 mod connection;

@@ -1,4 +1,4 @@
-//! HTTP by hand: a connection on which every byte is chosen and seen.
+//! A raw HTTP connection: tests control every byte that is sent, and see every byte of the answer.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,12 +12,12 @@ use crate::daemon::PATIENCE;
 /// A connection to one of the daemon's listeners.
 pub struct Connection(BufReader<TcpStream>);
 
-/// An answer as it arrived; what was chunked is whole.
+/// An answer as received. A chunked body is decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RawAnswer {
     /// Such as `200 OK`.
     pub status: String,
-    /// By lower-case name, in the order of the names: the server's own order is chance.
+    /// By lower-case name. The order of the server is random.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
@@ -58,7 +58,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Reads an answer that has no body: to `HEAD`, or `100 Continue`.
+    /// Reads an answer without a body: to `HEAD`, or `100 Continue`.
     pub fn read_head(&mut self) -> io::Result<RawAnswer> {
         let status = self.read_line()?;
         let status = status.strip_prefix("HTTP/1.1 ").ok_or_else(|| io::Error::other(format!("not HTTP: {status}")))?;
@@ -72,17 +72,17 @@ impl Connection {
         }
     }
 
-    /// Waits for the end of the connection; what came before it.
+    /// Reads until the connection is closed.
     pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         match self.0.read_to_end(&mut rest) {
-            // It is closed while bytes of ours were unread: an end like any other.
+            // The daemon closed it with unread data, so the kernel sent a reset.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(rest),
             read => read.map(|_| rest),
         }
     }
 
-    /// Whether the other side has kept it open, and sent nothing.
+    /// Whether the connection is open and no data is waiting.
     pub fn is_open(&self) -> bool {
         let stream = self.0.get_ref();
         stream.set_nonblocking(true).expect("the socket is ours");
@@ -119,7 +119,7 @@ impl Connection {
 }
 
 impl RawAnswer {
-    /// The value of a header; empty when there is none.
+    /// The value of a header; empty if absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map(String::as_str).unwrap_or_default()
     }
@@ -129,7 +129,7 @@ impl RawAnswer {
     }
 }
 
-/// All of it on a line, but for the date: `status | header: value | ... | body`.
+/// One line without the `date` header: `status | header: value | ... | body`.
 impl fmt::Display for RawAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.status)?;
@@ -140,7 +140,7 @@ impl fmt::Display for RawAnswer {
     }
 }
 
-/// A request, with its head written as `POST /webhook | name: value | ...`.
+/// A request; the head is written as `POST /webhook | name: value | ...`.
 pub fn request(head: &str, body: &[u8]) -> Vec<u8> {
     let (line, headers) = head.split_once(" | ").unwrap_or((head, ""));
     let headers = headers.split(" | ").filter(|header| !header.is_empty());
@@ -156,7 +156,7 @@ pub fn webhook_request(secret: &str, body: &str) -> Vec<u8> {
     request(&head, body.as_bytes())
 }
 
-/// Sends a request on a connection of its own and reads the answer.
+/// Sends a request on a new connection and reads the answer.
 pub fn exchange(address: &str, head: &str, body: &[u8]) -> RawAnswer {
     let mut connection = Connection::open(address).expect("the daemon listens");
     connection.send(&request(head, body)).expect("the daemon reads");

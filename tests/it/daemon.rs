@@ -1,4 +1,4 @@
-//! A running daemon and what can be done to it from outside.
+//! A running daemon, and the operations that tests need.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longer than anything takes that is going to happen.
+/// Time limit for everything that is expected to happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// How much later than it should a time limit may be noticed, on a machine that has much else to do.
+/// How late a time limit may take effect on a busy machine.
 pub const LATENESS: Duration = Duration::from_secs(10);
 
-/// The real binary in a data folder of its own. Killed when dropped.
+/// The real binary with its own data folder. Killed when dropped.
 pub struct Daemon {
     child: Child,
     /// The webhook's URL.
@@ -29,7 +29,7 @@ pub struct Daemon {
     log: Log,
 }
 
-/// What the daemon writes to standard error, as it grows.
+/// The standard error of the daemon, read while it runs.
 struct Log {
     written: Arc<Mutex<Written>>,
     arrived: Receiver<()>,
@@ -39,18 +39,18 @@ struct Log {
 struct Written {
     /// The lines of the log.
     lines: Vec<Value>,
-    /// Every byte, also of what is no line of the log: what a panic says.
+    /// Everything, including lines that are not log lines, such as panics.
     all: String,
 }
 
-/// An answer: status, headers of interest, body.
+/// Status and body of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     pub body: String,
 }
 
-/// The command that runs the binary in this folder, with ports of its own choosing.
+/// The command that runs the binary in this folder, on ports that the system chooses.
 pub fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
     command.current_dir(folder).stdout(Stdio::null()).args([
@@ -67,7 +67,7 @@ impl Daemon {
         Self::start_with(folder, [""; 0])
     }
 
-    /// The same with more arguments.
+    /// Starts with further arguments and waits until it is ready.
     pub fn start_with<A: AsRef<OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = A>) -> Self {
         let mut command = command(folder);
         command.args(arguments);
@@ -97,7 +97,7 @@ impl Daemon {
         answer(request.send(body))
     }
 
-    /// Posts a body with the daemon's own secret; `None` when the connection ends before an answer.
+    /// Posts a body with the daemon's own secret; `None` if the connection ends without an answer.
     pub fn try_post(&self, body: &str) -> Option<Answer> {
         let sent = agent().post(&self.webhook).header("cf-webhook-auth", &self.secret).send(body);
         sent.is_ok().then(|| answer(sent))
@@ -108,19 +108,19 @@ impl Daemon {
         answer(agent().get(format!("{}{path}", self.private)).call())
     }
 
-    /// Posts nothing to a path of the private listener.
+    /// Posts an empty body to a path of the private listener.
     pub fn post_private(&self, path: &str) -> Answer {
         answer(agent().post(format!("{}{path}", self.private)).send_empty())
     }
 
-    /// The value of one series of the metrics, named as it is written there; `None` when absent.
+    /// The value of a series, named as in the exposition; `None` if absent.
     pub fn metric(&self, series: &str) -> Option<f64> {
         let text = self.get("/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
         Some(line.parse().expect("a sample's value is a number"))
     }
 
-    /// Every sample of a family, by the series as it is written in the metrics.
+    /// All samples of a family, by series as in the exposition.
     pub fn samples(&self, family: &str) -> BTreeMap<String, f64> {
         let text = self.get("/metrics").body;
         let of_family = |line: &&str| line.strip_prefix(family).is_some_and(|rest| rest.starts_with([' ', '{']));
@@ -143,7 +143,7 @@ impl Daemon {
         self.private.trim_start_matches("http://").trim_start_matches("https://")
     }
 
-    /// The number of the process.
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -159,12 +159,12 @@ impl Daemon {
         assert!(sent.expect("kill runs").success(), "SIG{name} was sent");
     }
 
-    /// Waits for a line of the log with this message, from the beginning of the log on.
+    /// Waits for the first log line with this message. Lines that are already logged count.
     pub fn wait_for(&self, message: &str) -> Value {
         self.log.wait_for(message)
     }
 
-    /// Waits until the log has so many lines with this message; the last of them.
+    /// Waits for log line number `count` with this message.
     pub fn wait_for_count(&self, message: &str, count: usize) -> Value {
         self.log.wait_for_count(message, count)
     }
@@ -174,18 +174,18 @@ impl Daemon {
         self.log.written().lines.clone()
     }
 
-    /// Ends it with SIGTERM and waits.
+    /// Sends SIGTERM and waits for the exit.
     pub fn stop(self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }
 
-    /// Waits for its end.
+    /// Waits for the exit.
     pub fn wait(self) -> ExitStatus {
         self.wait_and_read().0
     }
 
-    /// Waits for its end; all that it has ever written to standard error, lines of the log or not.
+    /// Waits for the exit. Returns everything that was written to standard error.
     pub fn wait_and_read(mut self) -> (ExitStatus, String) {
         let ended = self.child.wait().expect("the daemon can be waited for");
         self.log.wait_for_end();
@@ -193,7 +193,7 @@ impl Daemon {
         (ended, all)
     }
 
-    /// Ends it with SIGKILL, at once.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill(mut self) {
         self.child.kill().expect("the daemon runs");
         self.child.wait().expect("the daemon can be waited for");
@@ -202,7 +202,7 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -211,21 +211,21 @@ impl Drop for Daemon {
 impl Log {
     fn follow(stderr: impl Read + Send + 'static) -> Self {
         let written = Arc::new(Mutex::new(Written::default()));
-        let (tell, arrived) = channel();
+        let (line_tx, arrived) = channel();
         let followed = written.clone();
         thread::spawn(move || {
             for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
                 let line = String::from_utf8_lossy(&line).into_owned();
                 let mut written = followed.lock().expect("no reader panicked");
                 written.all.extend([&line, "\n"]);
-                // What is no JSON is an error before the log begins, or a panic: shown with the test.
+                // A line that is not JSON is an error before the log is set up, or a panic.
                 match serde_json::from_str(&line) {
                     Ok(line) => written.lines.push(line),
                     Err(_) => eprintln!("{line}"),
                 }
                 drop(written);
-                // Even when nobody listens any more: a pipe that is full would hold the daemon up.
-                let _ = tell.send(());
+                // The receiver may be dropped. Read on: a full pipe would block the daemon.
+                let _ = line_tx.send(());
             }
         });
         Self { written, arrived }
@@ -235,13 +235,13 @@ impl Log {
         self.written.lock().expect("no reader panicked")
     }
 
-    /// Waits until whoever can write has ended.
+    /// Waits until all writers have closed standard error.
     fn wait_for_end(&self) {
         loop {
             match self.arrived.recv_timeout(PATIENCE) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => panic!("standard error has no end"),
+                Err(RecvTimeoutError::Timeout) => panic!("standard error is still open"),
             }
         }
     }
@@ -259,14 +259,14 @@ impl Log {
             match found {
                 Some(line) => return line,
                 None => {
-                    self.arrived.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the log never says {message:?}"));
+                    self.arrived.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("not logged: {message:?}"));
                 }
             }
         }
     }
 }
 
-/// A client that takes any certificate.
+/// A client that accepts any certificate.
 fn agent() -> ureq::Agent {
     let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
     let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).proxy(None);
@@ -283,31 +283,30 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> An
 ///
 /// # Panics
 ///
-/// When it never does.
+/// If it does not hold within `PATIENCE`.
 pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
     within(PATIENCE, what, condition);
 }
 
-/// Waits until a condition holds, so long at the most.
+/// Waits until a condition holds.
 ///
 /// # Panics
 ///
-/// When it does not.
+/// If it does not hold within the limit.
 pub fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
     const PACE: Duration = Duration::from_millis(10);
-    // Nobody sends: receiving from here is how to wait between two looks.
-    let (_nobody, pace) = channel::<()>();
+    // Nothing is sent: receiving with a timeout is the pause between two checks.
+    let (_sender, pace) = channel::<()>();
     for _ in 0..limit.as_millis() / PACE.as_millis() {
         if condition() {
             return;
         }
         let _ = pace.recv_timeout(PACE);
     }
-    panic!("never: {what}");
+    panic!("did not happen within {limit:?}: {what}");
 }
 
-/// Says that it is over when it is dropped: also when an assertion fails, so that no thread that waits for it goes on
-/// for ever.
+/// Sets the flag when dropped, also if an assertion fails, so that threads that wait for the flag stop.
 pub struct OverWhenDropped<'a>(pub &'a AtomicBool);
 
 impl Drop for OverWhenDropped<'_> {
@@ -316,7 +315,7 @@ impl Drop for OverWhenDropped<'_> {
     }
 }
 
-/// What a command that ends by itself did.
+/// The result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {
     pub code: Option<i32>,
@@ -324,26 +323,26 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// Runs the binary in this folder with these arguments, and nothing else, to its end.
+/// Runs the binary in this folder with exactly these arguments and waits for its exit.
 pub fn run(folder: &Path, arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
     ran(command.current_dir(folder).args(arguments))
 }
 
-/// Runs a command to its end, which is a violent one when it does not come.
+/// Runs a command and waits for its exit. Kills it after `PATIENCE`.
 pub fn ran(command: &mut Command) -> Ran {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().expect("the command runs");
     let pid = child.id().to_string();
     let (end, ended) = channel::<()>();
-    let impatient = thread::spawn(move || {
+    let watchdog = thread::spawn(move || {
         if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
             let _ = Command::new("kill").args(["-KILL", &pid]).status();
         }
     });
     let output = child.wait_with_output().expect("the command ends");
     drop(end);
-    impatient.join().expect("it waits or kills");
+    watchdog.join().expect("the watchdog exits");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is text");
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

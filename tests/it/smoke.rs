@@ -1,4 +1,4 @@
-//! The spine: a notification in, a metric out, also after a restart.
+//! Smoke test: a notification becomes a metric, also after a restart.
 
 use crate::daemon::{Daemon, fixture};
 

@@ -23,5 +23,6 @@ pub mod http;
 pub mod daemon;
 pub mod cli;
 pub mod config;
+pub mod simulate;
 pub mod clock;
 pub mod telemetry;

@@ -42,7 +42,7 @@ enum Command {
     Serve,
     /// Print the effective configuration with secrets masked, or every problem of it
     CheckConfig,
-    /// Post realistic notifications to a URL, as Cloudflare would
+    /// Post realistic notifications to a URL, in Cloudflare's format
     Simulate(simulate::Arguments),
     /// Read the journal, also while a daemon is writing it
     #[command(subcommand)]

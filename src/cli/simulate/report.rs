@@ -1,4 +1,4 @@
-//! The summary for the person who ran the simulation.
+//! The summary that is printed at the end.
 
 use std::fmt;
 use std::iter;
@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::Arguments;
 use super::tally::Tally;
 
-/// A run below this part of the rate that was asked for is called slow.
-const AS_ASKED: f64 = 0.95;
+/// The summary mentions the requested rate if the achieved rate is below this share of it.
+const ACCEPTABLE_SHARE: f64 = 0.95;
 
-/// Reads as text: what was done, how fast, what was answered, how quickly, and where to look next.
+/// Displays as scenario, rate, responses, latency, and where to look next.
 pub(super) struct Report<'a> {
     pub(super) arguments: &'a Arguments,
     pub(super) elapsed: Duration,
@@ -22,8 +22,8 @@ impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Arguments { scenario, seed, inputs, url, .. } = self.arguments;
         let (posted, seconds) = (self.tally.posted(), self.elapsed.as_secs_f64());
-        let interrupted = if self.interrupted { ", then was interrupted" } else { "" };
-        writeln!(f, "The scenario {scenario} with seed {seed} posted {posted} notifications about {inputs} inputs")?;
+        let interrupted = if self.interrupted { ", then interrupted" } else { "" };
+        writeln!(f, "Scenario {scenario}, seed {seed}: posted {posted} notifications of {inputs} inputs")?;
         writeln!(f, "to {url} in {seconds:.1} s{interrupted}.\n")?;
         self.write_rate(f)?;
         self.write_answers(f)?;
@@ -36,13 +36,13 @@ impl Report<'_> {
     fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let achieved = self.tally.posted() as f64 / self.elapsed.as_secs_f64();
         write!(f, "  rate     {achieved:.1} per second")?;
-        if achieved < self.arguments.rate * AS_ASKED {
-            write!(f, ", of {} asked for: the target was slower than the schedule", self.arguments.rate)?;
+        if achieved < self.arguments.rate * ACCEPTABLE_SHARE {
+            write!(f, ", {} requested: the target was slower than the schedule", self.arguments.rate)?;
         }
         writeln!(f)?;
         match self.tally.unposted {
             0 => Ok(()),
-            unposted => writeln!(f, "           {unposted} more were due at the end"),
+            unposted => writeln!(f, "           {unposted} more were due but not posted"),
         }
     }
 
@@ -74,9 +74,9 @@ impl Report<'_> {
         let (posted, accepted) = (self.tally.posted(), self.tally.accepted());
         if accepted < posted {
             let refused = posted - accepted;
-            return writeln!(f, "\n{refused} of {posted} were not accepted: the daemon's log and /metrics say more.");
+            return writeln!(f, "\n{refused} of {posted} were not accepted: see the daemon's log and /metrics.");
         }
-        writeln!(f, "\nAll were accepted: the daemon's /metrics and /api/v1/inputs say what became of them.")
+        writeln!(f, "\nAll were accepted: see the daemon's /metrics and /api/v1/inputs.")
     }
 }
 

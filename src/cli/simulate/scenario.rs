@@ -1,11 +1,10 @@
-//! Which notifications come, and in what order.
+//! The scenarios: which notifications are sent, and in which order.
 //!
-//! A [`Script`] is a pure, endless sequence: the same scenario, seed and inputs give the same input
-//! ids, the same happenings and the same order, whatever the time. The time is passed in and goes
-//! only into event times and `ts`; told the same times, a script says the same to the nanosecond.
+//! A [`Script`] is a deterministic, endless sequence. Scenario, seed and number of inputs determine the input
+//! ids, the events and their order. The time is an argument and determines only event times and `ts`.
 //!
 //! ```text
-//! inputs (what happens) -> fact -> notification (which policy, when sent) -> held back, or due now
+//! inputs -> fact -> notification (policy, time sent) -> due now or later
 //! ```
 
 use std::fmt;
@@ -14,122 +13,122 @@ use std::time::Duration;
 use clap::ValueEnum;
 use fastrand::Rng;
 
-use super::fact::Fact;
 use super::inputs::{Inputs, SHORTEST_DELAY};
-use super::notification::{Notification, POLICIES};
 use crate::event::{InputId, Timestamp};
+use crate::simulate::{Fact, Notification, POLICIES};
 
-/// Errors are a rare thing, outside of the scenario that is about them.
+/// Share of errors in all scenarios but [`Scenario::Errors`].
 const FEW_ERRORS: f64 = 0.02;
+/// Share of errors in [`Scenario::Errors`].
 const MANY_ERRORS: f64 = 0.75;
 
-/// The part of all notifications that is about inputs that flap.
+/// Share of the notifications that are about flapping inputs.
 const FLAPPING_SHARE: f64 = 0.75;
 
-/// How many notifications are held back, to be delivered in an order of chance.
+/// Number of pending notifications from which the next is chosen at random.
 const WINDOW: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Scenario {
-    /// Inputs come and go, about nine in ten are live, errors are rare.
+    /// Inputs connect and disconnect, about nine in ten are live, errors are rare
     Steady,
-    /// A tenth of the inputs, at least one, drops and comes back all the time; the rest is steady.
+    /// A tenth of the inputs, at least one, reconnects all the time; the rest is steady
     Flapping,
-    /// Every documented error code, one that is not documented, and errors without details.
+    /// Every documented error code, an undocumented one, and errors without details
     Errors,
-    /// All inputs connect at once, drop at once and come back at once, in bursts.
+    /// All inputs connect and disconnect at the same time, in bursts
     Storm,
-    /// As steady, but notifications overtake each other, also those about one input.
+    /// As steady, but notifications arrive in another order than they were sent, also those of one input
     OutOfOrder,
-    /// As steady, but each notification comes one to three times, each from another policy.
+    /// As steady, but one to three policies send each event
     Duplicates,
 }
 
 impl fmt::Display for Scenario {
-    /// The name on the command line.
+    /// The value on the command line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.to_possible_value().expect("every scenario can be chosen");
+        let name = self.to_possible_value().expect("no scenario is skipped");
         f.write_str(name.get_name())
     }
 }
 
-/// What comes next, without end.
+/// An endless sequence of notifications.
 #[derive(Debug)]
 pub(super) struct Script {
     scenario: Scenario,
     rng: Rng,
     inputs: Inputs,
-    /// Empty but for [`Scenario::Flapping`].
-    flappers: Inputs,
-    /// Made, and not due yet: the window out of order, or the repeats.
-    held: Vec<Notification>,
+    /// Empty except in [`Scenario::Flapping`].
+    flapping: Inputs,
+    /// Generated but not sent yet.
+    pending: Vec<Notification>,
 }
 
 impl Script {
-    /// The script for so many inputs, of which there must be one at least.
+    /// A script for this number of inputs, at least one.
     pub(super) fn new(scenario: Scenario, seed: u64, inputs: u32) -> Self {
         let mut rng = Rng::with_seed(seed);
         let mut ids: Vec<_> = (0..inputs).map(|_| InputId::from_bytes(rng.u128(..).to_be_bytes())).collect();
-        let flapping = if scenario == Scenario::Flapping { (ids.len() / 10).max(1) } else { 0 };
-        let flappers = Inputs::new(ids.drain(..flapping), rng.fork());
+        let flapping_count = if scenario == Scenario::Flapping { (ids.len() / 10).max(1) } else { 0 };
+        let flapping = Inputs::new(ids.drain(..flapping_count), rng.fork());
         let inputs = Inputs::new(ids, rng.fork());
-        Self { scenario, rng, inputs, flappers, held: Vec::new() }
+        Self { scenario, rng, inputs, flapping, pending: Vec::new() }
     }
 
-    /// What is due together at `now`: a burst in a storm, otherwise one notification; never none.
+    /// The notifications that are due at `now`: a burst in a storm, otherwise exactly one.
     pub(super) fn next_burst(&mut self, now: Timestamp) -> Vec<Notification> {
         match self.scenario {
             Scenario::Storm => self.storm(now),
-            Scenario::OutOfOrder => vec![self.anything_from_the_window(now)],
-            Scenario::Duplicates => vec![self.news_or_repeat(now)],
-            Scenario::Steady | Scenario::Flapping | Scenario::Errors => vec![self.news(now)],
+            Scenario::OutOfOrder => vec![self.random_from_window(now)],
+            Scenario::Duplicates => vec![self.new_or_repeat(now)],
+            Scenario::Steady | Scenario::Flapping | Scenario::Errors => vec![self.next_notification(now)],
         }
     }
 
     fn storm(&mut self, now: Timestamp) -> Vec<Notification> {
-        let facts = self.inputs.all_come_or_go(now);
+        let facts = self.inputs.toggle_all(now);
         facts.into_iter().map(|fact| self.notify(fact, 0, now)).collect()
     }
 
-    fn anything_from_the_window(&mut self, now: Timestamp) -> Notification {
-        while self.held.len() < WINDOW {
-            let news = self.news(now);
-            self.held.push(news);
+    fn random_from_window(&mut self, now: Timestamp) -> Notification {
+        while self.pending.len() < WINDOW {
+            let notification = self.next_notification(now);
+            self.pending.push(notification);
         }
-        self.held.swap_remove(self.rng.usize(..WINDOW))
+        self.pending.swap_remove(self.rng.usize(..WINDOW))
     }
 
-    /// A repeat may come after newer facts about its input.
-    fn news_or_repeat(&mut self, now: Timestamp) -> Notification {
-        let repeats = self.held.len() >= WINDOW || (!self.held.is_empty() && self.rng.bool());
+    /// A repeat may be sent after newer events of its input.
+    fn new_or_repeat(&mut self, now: Timestamp) -> Notification {
+        let repeats = self.pending.len() >= WINDOW || (!self.pending.is_empty() && self.rng.bool());
         if repeats {
-            return self.held.swap_remove(self.rng.usize(..self.held.len()));
+            return self.pending.swap_remove(self.rng.usize(..self.pending.len()));
         }
-        let news = self.news(now);
+        let notification = self.next_notification(now);
         for policy in 1..self.rng.usize(1..=POLICIES.len()) {
-            let repeat = self.notify(news.fact, policy, now);
-            self.held.push(repeat);
+            let repeat = self.notify(notification.fact, policy, now);
+            self.pending.push(repeat);
         }
-        news
+        notification
     }
 
-    /// A new fact, from the first policy.
-    fn news(&mut self, now: Timestamp) -> Notification {
+    /// A new event, sent by the first policy.
+    fn next_notification(&mut self, now: Timestamp) -> Notification {
         let fact = self.next_fact(now);
         self.notify(fact, 0, now)
     }
 
     fn next_fact(&mut self, now: Timestamp) -> Fact {
         let error_share = if self.scenario == Scenario::Errors { MANY_ERRORS } else { FEW_ERRORS };
-        let flaps = !self.flappers.is_empty() && (self.inputs.is_empty() || self.rng.f64() < FLAPPING_SHARE);
-        if flaps { self.flappers.come_or_go(0, now) } else { self.inputs.go_on(error_share, now) }
+        let flaps = !self.flapping.is_empty() && (self.inputs.is_empty() || self.rng.f64() < FLAPPING_SHARE);
+        if flaps { self.flapping.toggle_one(0, now) } else { self.inputs.next_event(error_share, now) }
     }
 
-    /// Puts a fact into a policy's envelope, stamped with a whole second between fact and `now`.
+    /// The notification of an event by a policy, with a `ts` between event time and `now`.
     fn notify(&mut self, fact: Fact, policy: usize, now: Timestamp) -> Notification {
         let earliest = fact.updated_at.plus(SHORTEST_DELAY);
-        let leeway = now.since(earliest).unwrap_or_default();
-        let sent_at = whole_second(earliest.plus(leeway.mul_f64(self.rng.f64())));
+        let range = now.since(earliest).unwrap_or_default();
+        let sent_at = whole_second(earliest.plus(range.mul_f64(self.rng.f64())));
         Notification { fact, policy: &POLICIES[policy], correlation_id: self.rng.u128(..), sent_at }
     }
 }

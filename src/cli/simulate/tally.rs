@@ -1,4 +1,4 @@
-//! What became of all notifications: each worker keeps a tally of its own, and they add up.
+//! The results of all notifications. Each worker keeps a tally; at the end they are added.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,22 +6,21 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::answer::{Answer, Outcome};
-use super::fact::Fact;
+use crate::simulate::Fact;
 
-/// Longer than any request may take.
+/// Longer than the timeouts of a request allow.
 const LONGEST_LATENCY_MICROS: u64 = 60_000_000;
 
 #[derive(Debug)]
 pub(super) struct Tally {
     pub(super) answers: BTreeMap<Answer, u64>,
-    /// From the first byte sent to the last byte of the answer, in microseconds. Without those that
-    /// were never answered.
+    /// From the first byte sent to the last byte of the response, in microseconds; only requests with a response.
     pub(super) latency_micros: Histogram<u64>,
-    /// Facts that the daemon said it knows, as often as it said so.
+    /// Events that the daemon confirmed, once per confirmation.
     pub(super) acknowledged: Vec<Fact>,
-    /// Facts that it may or may not have recorded, as often as they were sent in vain.
+    /// Events that the daemon may have recorded, once per request without a clear response.
     pub(super) uncertain: Vec<Fact>,
-    /// Notifications that came due, and that there was no time left to post.
+    /// Notifications that were due but not posted before the end.
     pub(super) unposted: u64,
 }
 
@@ -30,7 +29,7 @@ impl Default for Tally {
         Self {
             answers: BTreeMap::new(),
             latency_micros: Histogram::new_with_max(LONGEST_LATENCY_MICROS, 3)
-                .expect("a minute and three digits are within what a histogram can hold"),
+                .expect("a histogram can hold a minute with three digits"),
             acknowledged: Vec::new(),
             uncertain: Vec::new(),
             unposted: 0,
@@ -63,12 +62,12 @@ impl Tally {
         self
     }
 
-    /// Notifications that were sent, or could not be.
+    /// Notifications that were sent or could not be sent.
     pub(super) fn posted(&self) -> u64 {
         self.answers.values().sum()
     }
 
-    /// Notifications that were answered 2xx.
+    /// Notifications with a 2xx response.
     pub(super) fn accepted(&self) -> u64 {
         self.answers.iter().filter(|(answer, _)| answer.is_accepted()).map(|(_, count)| count).sum()
     }
@@ -80,16 +79,13 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fact::Happening;
     use super::*;
     use crate::event::{InputId, Timestamp};
+    use crate::simulate::FactKind;
 
     fn tally(answer: &Answer, latencies_micros: &[u64]) -> Tally {
-        let fact = Fact {
-            input_id: InputId::from_bytes([1; 16]),
-            happening: Happening::Connected,
-            updated_at: Timestamp::EPOCH,
-        };
+        let input_id = InputId::from_bytes([1; 16]);
+        let fact = Fact { input_id, kind: FactKind::Connected, updated_at: Timestamp::EPOCH };
         let mut tally = Tally::default();
         for micros in latencies_micros {
             tally.count(fact, answer.clone(), Duration::from_micros(*micros));

@@ -1,4 +1,4 @@
-//! Where notifications go, and with which secret.
+//! The URL and the secret of the webhook.
 
 use std::fs;
 use std::net::ToSocketAddrs;
@@ -11,16 +11,15 @@ use ureq::http::header::{CONTENT_TYPE, HeaderValue};
 use ureq::http::{Response, Uri};
 
 use super::answer::Answer;
-use super::notification::Notification;
+use crate::simulate::Notification;
 
-/// How long each step towards an answer may take. It bounds how long an interrupted run waits for
-/// what is under way.
+/// Timeout of each phase of a request. It also limits how long an interrupted run waits for requests in flight.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Shorter than servers keep an idle connection: a request must not meet the end of its connection.
+/// Shorter than servers keep idle connections, so that no request is sent on a connection that is being closed.
 const LONGEST_IDLE: Duration = Duration::from_secs(3);
 
-/// More than any answer of the daemon.
+/// Larger than any response of the daemon.
 const LONGEST_ANSWER_BYTES: u64 = 64 * 1024;
 
 pub(super) struct Target {
@@ -28,28 +27,28 @@ pub(super) struct Target {
     secret: HeaderValue,
 }
 
-/// One kept-alive connection to the target.
+/// A keep-alive connection to the target.
 pub(super) struct Connection<'a> {
     target: &'a Target,
     agent: Agent,
 }
 
 impl Target {
-    /// Reads the secret, without the newline that ends the file, and looks the host up.
+    /// Reads the secret without its trailing newline, and resolves the host, so that a mistyped name is one
+    /// error at the start instead of one for every notification.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or holds no secret, and when there is no such host: a mistyped
-    /// name is told at once, not once for every notification.
+    /// If the file cannot be read or does not contain a secret, or the host cannot be resolved.
     pub(super) fn new(url: Uri, secret_file: &Path) -> anyhow::Result<Self> {
         let file = secret_file.display();
         let secret = fs::read_to_string(secret_file).with_context(|| format!("cannot read the secret file {file}"))?;
         let secret = secret.trim_end_matches(['\r', '\n']);
         ensure!(!secret.is_empty(), "the secret file {file} is empty");
         let mut secret = HeaderValue::from_str(secret)
-            .map_err(|_| anyhow!("the secret file {file} holds characters that no header can carry"))?;
+            .map_err(|_| anyhow!("the secret file {file} contains characters that are not allowed in a header"))?;
         secret.set_sensitive(true);
-        look_up(&url)?;
+        resolve(&url)?;
         Ok(Self { url, secret })
     }
 
@@ -61,20 +60,19 @@ impl Target {
             .max_redirects_will_error(false)
             .max_idle_connections_per_host(1)
             .max_idle_age(LONGEST_IDLE)
-            // Not for the whole, else each request would look the host up in a thread of its own.
+            // A global timeout would make each request resolve the host in a separate thread.
             .timeout_connect(Some(TIMEOUT))
             .timeout_send_body(Some(TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
             .timeout_recv_body(Some(TIMEOUT))
-            // Straight to the target: what is measured is the daemon.
+            // The measured latency must be that of the daemon.
             .proxy(None);
         Connection { target: self, agent: config.build().new_agent() }
     }
 }
 
 impl Connection<'_> {
-    /// Posts the notification once, and never again: an event may come twice only where the
-    /// scenario says so.
+    /// Posts the notification without retries: only the scenario decides which events are sent twice.
     pub(super) fn post(&self, notification: &Notification) -> Answer {
         let request = self.agent.post(&self.target.url).header(CONTENT_TYPE, "application/json");
         let request = request.header("cf-webhook-auth", &self.target.secret);
@@ -82,14 +80,14 @@ impl Connection<'_> {
     }
 }
 
-fn look_up(url: &Uri) -> anyhow::Result<()> {
+fn resolve(url: &Uri) -> anyhow::Result<()> {
     let host = url.host().unwrap_or_default();
     let port = url.port_u16().unwrap_or(443);
-    format!("{host}:{port}").to_socket_addrs().with_context(|| format!("cannot find the host {host}"))?;
+    format!("{host}:{port}").to_socket_addrs().with_context(|| format!("cannot resolve the host {host}"))?;
     Ok(())
 }
 
-/// A status without its body is an answer still.
+/// A status whose body cannot be read still counts as a response.
 fn read(mut response: Response<ureq::Body>) -> Answer {
     let body = response.body_mut().with_config().limit(LONGEST_ANSWER_BYTES).read_to_vec();
     Answer::new(response.status().as_u16(), &body.unwrap_or_default())
@@ -109,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_absolute_urls_only() {
+    fn only_absolute_http_urls_are_accepted() {
         for url in ["http://127.0.0.1:10418/webhook", "https://live.example.com/webhook", "http://[::1]:10418/webhook"]
         {
             assert_eq!(parse_url(url).map(|url| url.to_string()).as_deref(), Ok(url));
@@ -120,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_read_without_its_trailing_newline() {
+    fn secret_is_read_without_its_trailing_newline() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "s3cret\n").unwrap();
         assert_eq!(Target::new(Uri::from_static("http://127.0.0.1/"), file.path()).unwrap().secret, "s3cret");
     }
 
     #[test]
-    fn says_which_secret_file_is_of_no_use() {
+    fn error_of_an_unusable_secret_names_the_file_and_not_the_secret() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for content in ["", "\n", "two\nlines"] {
             fs::write(file.path(), content).unwrap();

@@ -1,44 +1,28 @@
-//! What Prometheus should now say, by a model of its own.
+//! The truth file: what Prometheus must show after the simulation.
 //!
-//! The model knows nothing of how the daemon folds events. It takes the facts that the daemon
-//! acknowledged, each once, sorts them by input and event time, and reads off the end of each list.
-//! A fact whose answer was lost may have been recorded or not: such facts are counted as uncertain,
-//! and with any of them the daemon may rightly know more than is said here.
+//! It covers the events that the daemon acknowledged, each once. If a response was lost, the event may or may
+//! not have been recorded. Such events are counted as uncertain; if there are any, the daemon may correctly
+//! show more than the truth file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::answer::Outcome;
-use super::fact::{COMPLAINTS, Fact, Happening};
 use super::tally::Tally;
 use crate::event::{InputId, Timestamp};
+use crate::simulate::{Fact, InputTruth};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Truth {
+    /// Every input with at least one acknowledged event.
     inputs: BTreeMap<InputId, InputTruth>,
-    /// Notifications by what the daemon said that it did with them.
+    /// Notifications by the outcome in the response.
     outcomes: BTreeMap<&'static str, u64>,
-    /// Notifications that were sent, or could not be.
+    /// Notifications that were sent or could not be sent.
     posted: u64,
-    /// Facts that may or may not have been recorded.
+    /// Events that may or may not have been recorded.
     uncertain: u64,
-}
-
-/// What is true of an input of which at least one fact was acknowledged.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct InputTruth {
-    /// 1 or 0; absent when there was neither a connect nor a disconnect.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    connected: Option<u8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state_timestamp_ms: Option<i64>,
-    /// All three kinds, those that never happened as 0.
-    events: BTreeMap<&'static str, u64>,
-    /// All seven codes, those that never happened as 0.
-    errors: BTreeMap<&'static str, u64>,
-    /// Only kinds that happened.
-    last_event_ms: BTreeMap<&'static str, i64>,
 }
 
 impl Truth {
@@ -58,36 +42,61 @@ impl Truth {
     }
 }
 
-/// Facts of one input differ in their time. Sorts by input, then by time.
+/// Identifies an event, because events of one input have different times.
 fn identity(fact: &Fact) -> (InputId, Timestamp) {
     (fact.input_id, fact.updated_at)
 }
 
-impl Default for InputTruth {
-    fn default() -> Self {
-        Self {
-            connected: None,
-            state_timestamp_ms: None,
-            events: Happening::NAMES.into_iter().map(|name| (name, 0)).collect(),
-            errors: COMPLAINTS.iter().map(|complaint| (complaint.label, 0)).collect(),
-            last_event_ms: BTreeMap::new(),
-        }
-    }
-}
-
-impl InputTruth {
-    /// Learns the next fact in the order of event time: the last word is the one that stays.
-    fn learn(&mut self, fact: &Fact) {
-        let at = fact.updated_at.as_millis();
-        *self.events.entry(fact.happening.name()).or_default() += 1;
-        self.last_event_ms.insert(fact.happening.name(), at);
-        match fact.happening {
-            Happening::Connected => (self.connected, self.state_timestamp_ms) = (Some(1), Some(at)),
-            Happening::Disconnected => (self.connected, self.state_timestamp_ms) = (Some(0), Some(at)),
-            Happening::Errored(complaint) => *self.errors.entry(complaint.label).or_default() += 1,
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::answer::Answer;
+    use super::*;
+    use crate::simulate::FactKind;
+
+    fn connected(input: u8) -> Fact {
+        Fact { input_id: InputId::from_bytes([input; 16]), kind: FactKind::Connected, updated_at: Timestamp::EPOCH }
+    }
+
+    fn truth(answers: &[(Fact, Answer)]) -> serde_json::Value {
+        let mut tally = Tally::default();
+        for (fact, answer) in answers {
+            tally.count(*fact, answer.clone(), Duration::ZERO);
+        }
+        serde_json::to_value(Truth::of(&tally)).unwrap()
+    }
+
+    fn lost() -> Answer {
+        Answer::Lost("timeout: receive response".to_owned())
+    }
+
+    #[test]
+    fn event_acknowledged_twice_counts_once() {
+        let [recorded, duplicate] = [Outcome::Recorded, Outcome::Duplicate].map(Answer::Accepted);
+        let truth = truth(&[(connected(1), recorded), (connected(1), duplicate)]);
+        assert_eq!(truth["inputs"]["01010101010101010101010101010101"]["events"]["connected"], 1);
+        assert_eq!(truth["outcomes"], json!({ "recorded": 1, "duplicate": 1, "test": 0, "ignored": 0 }));
+        assert_eq!(truth["posted"], 2);
+    }
+
+    #[test]
+    fn only_acknowledged_events_count() {
+        let truth = truth(&[
+            (connected(1), Answer::Refused(503)),
+            (connected(2), Answer::Accepted(Outcome::Ignored)),
+            (connected(3), lost()),
+        ]);
+        assert_eq!((&truth["inputs"], &truth["posted"], &truth["uncertain"]), (&json!({}), &json!(3), &json!(1)));
+    }
+
+    #[test]
+    fn event_acknowledged_after_a_lost_response_is_certain() {
+        let recorded = Answer::Accepted(Outcome::Recorded);
+        let truth =
+            truth(&[(connected(1), lost()), (connected(1), recorded), (connected(2), lost()), (connected(2), lost())]);
+        assert_eq!(truth["uncertain"], 1);
+    }
+}

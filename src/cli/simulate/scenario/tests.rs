@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::fact::{COMPLAINTS, Happening};
 use super::*;
+use crate::simulate::{ERRORS, FactKind};
 
 const INPUTS: u32 = 20;
 
@@ -9,7 +9,7 @@ fn start() -> Timestamp {
     "2026-11-20T18:00:00Z".parse().unwrap()
 }
 
-/// The first bursts of a script, so far apart.
+/// The first bursts of a script, at this interval.
 fn bursts(scenario: Scenario, seed: u64, count: u32, interval: Duration) -> Vec<Vec<Notification>> {
     let mut script = Script::new(scenario, seed, INPUTS);
     (0..count).map(|position| script.next_burst(start().plus(interval * position))).collect()
@@ -19,12 +19,12 @@ fn notifications(scenario: Scenario) -> Vec<Notification> {
     bursts(scenario, 1, 2000, Duration::from_millis(200)).concat()
 }
 
-fn happenings(scenario: Scenario, seed: u64, interval: Duration) -> Vec<(InputId, Happening)> {
+fn kinds(scenario: Scenario, seed: u64, interval: Duration) -> Vec<(InputId, FactKind)> {
     let notifications = bursts(scenario, seed, 500, interval).concat();
-    notifications.into_iter().map(|notification| (notification.fact.input_id, notification.fact.happening)).collect()
+    notifications.into_iter().map(|notification| (notification.fact.input_id, notification.fact.kind)).collect()
 }
 
-/// What happened to each input, in the order of delivery.
+/// The events of each input, in the order of delivery.
 fn by_input(notifications: &[Notification]) -> BTreeMap<InputId, Vec<Fact>> {
     let mut facts = BTreeMap::<_, Vec<_>>::new();
     for Notification { fact, .. } in notifications {
@@ -34,23 +34,23 @@ fn by_input(notifications: &[Notification]) -> BTreeMap<InputId, Vec<Fact>> {
 }
 
 fn errors(facts: &[Fact]) -> usize {
-    facts.iter().filter(|fact| matches!(fact.happening, Happening::Errored(_))).count()
+    facts.iter().filter(|fact| matches!(fact.kind, FactKind::Errored(_))).count()
 }
 
 #[test]
-fn the_same_seed_says_the_same() {
+fn same_seed_gives_the_same_notifications() {
     let interval = Duration::from_millis(200);
     for scenario in Scenario::value_variants() {
         assert_eq!(bursts(*scenario, 1, 500, interval), bursts(*scenario, 1, 500, interval), "{scenario:?}");
-        assert_ne!(happenings(*scenario, 1, interval), happenings(*scenario, 2, interval), "{scenario:?}");
+        assert_ne!(kinds(*scenario, 1, interval), kinds(*scenario, 2, interval), "{scenario:?}");
     }
 }
 
 #[test]
-fn what_happens_does_not_depend_on_the_time() {
+fn events_do_not_depend_on_the_time() {
     for scenario in Scenario::value_variants() {
         let [slow, fast] = [Duration::from_secs(10), Duration::from_millis(1)];
-        assert_eq!(happenings(*scenario, 7, slow), happenings(*scenario, 7, fast), "{scenario:?}");
+        assert_eq!(kinds(*scenario, 7, slow), kinds(*scenario, 7, fast), "{scenario:?}");
     }
 }
 
@@ -62,7 +62,7 @@ fn every_scenario_reaches_every_input() {
 }
 
 #[test]
-fn facts_of_an_input_differ_in_their_time() {
+fn events_of_an_input_have_different_times() {
     for scenario in Scenario::value_variants() {
         for interval in [Duration::ZERO, Duration::from_millis(200)] {
             let notifications = bursts(*scenario, 1, 500, interval).concat();
@@ -76,7 +76,7 @@ fn facts_of_an_input_differ_in_their_time() {
 }
 
 #[test]
-fn an_envelope_is_stamped_after_the_fact_and_before_its_delivery() {
+fn sent_at_is_a_whole_second_between_event_and_delivery() {
     for scenario in Scenario::value_variants() {
         for (position, burst) in (0..).zip(bursts(*scenario, 1, 500, Duration::from_secs(1))) {
             for notification in burst {
@@ -90,25 +90,25 @@ fn an_envelope_is_stamped_after_the_fact_and_before_its_delivery() {
 }
 
 #[test]
-fn inputs_connect_and_disconnect_by_turns() {
+fn inputs_connect_and_disconnect_alternately() {
     for scenario in [Scenario::Steady, Scenario::Flapping, Scenario::Errors, Scenario::Storm] {
         for (input_id, facts) in by_input(&notifications(scenario)) {
             assert!(facts.is_sorted_by_key(|fact| fact.updated_at), "{scenario:?} {input_id}");
-            let turns = facts.iter().filter(|fact| !matches!(fact.happening, Happening::Errored(_)));
+            let turns = facts.iter().filter(|fact| !matches!(fact.kind, FactKind::Errored(_)));
             for (turn, fact) in turns.enumerate() {
-                assert_eq!(fact.happening == Happening::Connected, turn % 2 == 0, "{scenario:?} {input_id} {turn}");
+                assert_eq!(fact.kind == FactKind::Connected, turn % 2 == 0, "{scenario:?} {input_id} {turn}");
             }
         }
     }
 }
 
 #[test]
-fn steady_keeps_most_inputs_live_and_errors_rare() {
+fn steady_has_most_inputs_live_and_few_errors() {
     let notifications = notifications(Scenario::Steady);
     let facts = by_input(&notifications);
     let live = facts.values().filter(|facts| {
-        let mut turns = facts.iter().filter(|fact| !matches!(fact.happening, Happening::Errored(_)));
-        turns.next_back().is_some_and(|fact| fact.happening == Happening::Connected)
+        let mut turns = facts.iter().filter(|fact| !matches!(fact.kind, FactKind::Errored(_)));
+        turns.next_back().is_some_and(|fact| fact.kind == FactKind::Connected)
     });
     assert!(live.count() >= 17);
     let errors: usize = facts.values().map(|facts| errors(facts)).sum();
@@ -125,43 +125,43 @@ fn flapping_concentrates_on_a_tenth_of_the_inputs() {
 }
 
 #[test]
-fn a_single_input_flaps() {
+fn flapping_with_one_input_flaps_that_input() {
     let mut script = Script::new(Scenario::Flapping, 1, 1);
-    let happenings = [(); 4].map(|()| script.next_burst(start())[0].fact.happening);
-    let [on, off] = [Happening::Connected, Happening::Disconnected];
-    assert_eq!(happenings, [on, off, on, off]);
+    let kinds = [(); 4].map(|()| script.next_burst(start())[0].fact.kind);
+    let [on, off] = [FactKind::Connected, FactKind::Disconnected];
+    assert_eq!(kinds, [on, off, on, off]);
 }
 
 #[test]
-fn errors_names_every_code_and_strikes_live_inputs_only() {
+fn errors_has_every_code_and_affects_live_inputs_only() {
     let notifications = notifications(Scenario::Errors);
-    for complaint in &COMPLAINTS {
-        let complaints = notifications.iter().filter(|it| it.fact.happening == Happening::Errored(complaint)).count();
-        assert!(complaints > 100, "{complaint:?}");
+    for error in &ERRORS {
+        let count = notifications.iter().filter(|it| it.fact.kind == FactKind::Errored(error)).count();
+        assert!(count > 100, "{error:?}");
     }
     for facts in by_input(&notifications).values() {
         let mut connected = false;
         for fact in facts {
-            match fact.happening {
-                Happening::Connected => connected = true,
-                Happening::Disconnected => connected = false,
-                Happening::Errored(_) => assert!(connected, "{fact:?}"),
+            match fact.kind {
+                FactKind::Connected => connected = true,
+                FactKind::Disconnected => connected = false,
+                FactKind::Errored(_) => assert!(connected, "{fact:?}"),
             }
         }
     }
 }
 
 #[test]
-fn a_storm_takes_all_inputs_at_once() {
+fn storm_toggles_all_inputs_in_each_burst() {
     for (turn, burst) in bursts(Scenario::Storm, 1, 5, Duration::from_secs(4)).iter().enumerate() {
-        let expected = if turn % 2 == 0 { Happening::Connected } else { Happening::Disconnected };
-        assert!(burst.iter().all(|notification| notification.fact.happening == expected));
+        let expected = if turn % 2 == 0 { FactKind::Connected } else { FactKind::Disconnected };
+        assert!(burst.iter().all(|notification| notification.fact.kind == expected));
         assert_eq!((burst.len(), by_input(burst).len()), (INPUTS as usize, INPUTS as usize));
     }
 }
 
 #[test]
-fn out_of_order_overtakes_within_an_input_and_repeats_nothing() {
+fn out_of_order_reorders_events_of_an_input_and_repeats_none() {
     let notifications = notifications(Scenario::OutOfOrder);
     let late = |facts: &Vec<Fact>| !facts.is_sorted_by_key(|fact| fact.updated_at);
     assert!(by_input(&notifications).values().filter(|facts| late(facts)).count() > 10);

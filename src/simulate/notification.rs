@@ -1,61 +1,61 @@
-//! A fact in the envelope in which Cloudflare would send it.
+//! The request body in which Cloudflare sends an event.
 //!
-//! The shape is that of captured notifications: compact JSON with a trailing newline, `updated_at`
-//! with nine fraction digits, `ts` in whole seconds, and the prose of `text` that nobody should read.
+//! The format is that of captured notifications: compact JSON with a trailing newline, `updated_at` with
+//! nine fraction digits, `ts` in whole seconds, and a `text` that repeats the data.
 
 use serde::Serialize;
 
-use super::fact::{Details, Fact, Happening};
+use super::fact::{ErrorDetails, Fact};
 use crate::event::{InputId, Timestamp};
 
 const ACCOUNT_ID: &str = "51e0c1a7e51e0c1a7e51e0c1a7e51e0c";
 const NOTIFICATION_NAME: &str = "Stream Live Input";
 
-/// The notification policies of the simulated account. All match every input, so each may send the
-/// same fact in an envelope of its own.
-pub(super) static POLICIES: [Policy; 3] = [
+/// The notification policies of the simulated account. Every policy matches every input, so that each can
+/// send the same event in its own envelope.
+pub static POLICIES: [Policy; 3] = [
     Policy { id: "0da2b59ef118439d8097bdfb215203c9", name: "Stream live" },
     Policy { id: "6d1f4c0b8a5e4f7792d3e1c05b9a4486", name: "Stream live, standby" },
     Policy { id: "b47e9d25c3f14a0e8c6a7f50d9132be8", name: "Everything that happens" },
 ];
 
+/// A notification policy of the account.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Policy {
+pub struct Policy {
     id: &'static str,
     name: &'static str,
 }
 
-/// A fact on its way from one policy.
+/// An event as one policy sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Notification {
-    pub(super) fact: Fact,
-    pub(super) policy: &'static Policy,
-    pub(super) correlation_id: u128,
-    /// When Cloudflare made the notification; sent as whole seconds.
-    pub(super) sent_at: Timestamp,
+pub struct Notification {
+    /// The event.
+    pub fact: Fact,
+    /// The policy that sends it.
+    pub policy: &'static Policy,
+    /// `alert_correlation_id`.
+    pub correlation_id: u128,
+    /// When Cloudflare created the notification; sent in whole seconds.
+    pub sent_at: Timestamp,
 }
 
 impl Notification {
     /// The body of the request.
-    pub(super) fn body(&self) -> Vec<u8> {
-        let mut body = serde_json::to_vec(&self.envelope()).expect("an envelope has nothing but texts and numbers");
+    pub fn body(&self) -> Vec<u8> {
+        let mut body = serde_json::to_vec(&self.envelope()).expect("an envelope contains only strings and numbers");
         body.push(b'\n');
         body
     }
 
     fn envelope(&self) -> Envelope {
-        let event_type = format!("live_input.{}", self.fact.happening.name());
-        let updated_at = format!("{:.9}", self.fact.updated_at);
+        let Fact { input_id, kind, updated_at } = self.fact;
+        let event_type = format!("live_input.{}", kind.name());
+        let updated_at = format!("{updated_at:.9}");
+        let live_input_errored = kind.error_details();
         Envelope {
             name: self.policy.name,
-            text: text(&self.fact, &event_type, &updated_at),
-            data: Data {
-                notification_name: NOTIFICATION_NAME,
-                input_id: self.fact.input_id,
-                event_type,
-                updated_at,
-                live_input_errored: details(&self.fact).map(Errored::from),
-            },
+            text: text(input_id, &event_type, &updated_at, live_input_errored),
+            data: Data { notification_name: NOTIFICATION_NAME, input_id, event_type, updated_at, live_input_errored },
             ts: self.sent_at.as_millis() / 1000,
             account_id: ACCOUNT_ID,
             policy_id: self.policy.id,
@@ -67,24 +67,17 @@ impl Notification {
     }
 }
 
-fn text(fact: &Fact, event_type: &str, updated_at: &str) -> String {
+fn text(input_id: InputId, event_type: &str, updated_at: &str, details: Option<&ErrorDetails>) -> String {
     let mut text = format!(
-        "Notification type: {NOTIFICATION_NAME}\nInput ID: {}\nEvent type: {event_type}\nUpdated at: {updated_at}",
-        fact.input_id,
+        "Notification type: {NOTIFICATION_NAME}\nInput ID: {input_id}\nEvent type: {event_type}\nUpdated at: {updated_at}"
     );
-    if let Some(Details { code, message, video_codec, audio_codec }) = details(fact) {
+    if let Some(ErrorDetails { error, video_codec, audio_codec }) = details {
         text += &format!(
-            "\nError Code: {code}\nError Message: {message}\nVideo Codec: {video_codec}\nAudio Codec: {audio_codec}"
+            "\nError Code: {}\nError Message: {}\nVideo Codec: {video_codec}\nAudio Codec: {audio_codec}",
+            error.code, error.message
         );
     }
     text
-}
-
-fn details(fact: &Fact) -> Option<&'static Details> {
-    match fact.happening {
-        Happening::Errored(complaint) => complaint.details.as_ref(),
-        Happening::Connected | Happening::Disconnected => None,
-    }
 }
 
 #[derive(Serialize)]
@@ -108,41 +101,18 @@ struct Data {
     event_type: String,
     updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    live_input_errored: Option<Errored>,
-}
-
-#[derive(Serialize)]
-struct Errored {
-    error: CodeAndMessage,
-    video_codec: &'static str,
-    audio_codec: &'static str,
-}
-
-#[derive(Serialize)]
-struct CodeAndMessage {
-    code: &'static str,
-    message: &'static str,
-}
-
-impl From<&Details> for Errored {
-    fn from(details: &Details) -> Self {
-        Self {
-            error: CodeAndMessage { code: details.code, message: details.message },
-            video_codec: details.video_codec,
-            audio_codec: details.audio_codec,
-        }
-    }
+    live_input_errored: Option<&'static ErrorDetails>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fact::COMPLAINTS;
+    use super::super::fact::{ERRORS, FactKind};
     use super::*;
 
-    fn body(happening: Happening) -> String {
+    fn body(kind: FactKind) -> String {
         let fact = Fact {
             input_id: "2c28dd2cc444cb77578c4840b51e43a8".parse().unwrap(),
-            happening,
+            kind,
             updated_at: "2026-11-20T18:00:02.5Z".parse().unwrap(),
         };
         let sent_at = "2026-11-20T18:00:05Z".parse().unwrap();
@@ -151,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn is_compact_and_ends_in_a_newline() {
+    fn body_is_compact_and_ends_in_a_newline() {
         let expected = concat!(
             r#"{"name":"Stream live","text":"Notification type: Stream Live Input\n"#,
             r"Input ID: 2c28dd2cc444cb77578c4840b51e43a8\nEvent type: live_input.connected\n",
@@ -163,12 +133,12 @@ mod tests {
             r#""alert_correlation_id":"0000000000000000000000000000ea0f","alert_event":"ALERT_STATE_EVENT_START"}"#,
             "\n",
         );
-        assert_eq!(body(Happening::Connected), expected);
+        assert_eq!(body(FactKind::Connected), expected);
     }
 
     #[test]
-    fn an_error_has_its_details_inside_data() {
-        let body: serde_json::Value = serde_json::from_str(&body(Happening::Errored(&COMPLAINTS[2]))).unwrap();
+    fn error_details_are_inside_data() {
+        let body: serde_json::Value = serde_json::from_str(&body(FactKind::Errored(&ERRORS[2]))).unwrap();
         assert_eq!(
             body["data"]["live_input_errored"],
             serde_json::json!({
@@ -181,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn an_error_may_come_without_details() {
-        let body = body(Happening::Errored(&COMPLAINTS[7]));
+    fn error_without_details_has_no_live_input_errored() {
+        let body = body(FactKind::Errored(&ERRORS[7]));
         assert!(body.contains("live_input.errored"), "{body}");
         assert!(!body.contains("live_input_errored"), "{body}");
     }

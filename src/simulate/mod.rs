@@ -1,0 +1,13 @@
+//! Generated notifications, and what metrics must show after them.
+//!
+//! The command `simulate`, the history example and the benchmarks use this one generator. The model of the
+//! truth is independent of the stages that it tests: it imports only the types of [`crate::event`] that
+//! identify an input and an instant.
+
+mod fact;
+mod notification;
+mod truth;
+
+pub use fact::{ERRORS, ErrorDetails, ErrorMessage, Fact, FactKind, SimulatedError};
+pub use notification::{Notification, POLICIES, Policy};
+pub use truth::{Counts, InputTruth, Meaning};

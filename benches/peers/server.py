@@ -1,6 +1,6 @@
-"""The same job with FastAPI and prometheus_client: authenticates, reads a notification, knows repeats and what is older
-than what is known, updates in memory every family of the exporter's that a notification changes, and exposes them. Not
-durable. PORT, SECRET, and optionally EXPOSITION: a file of samples to begin with."""
+"""The same task with FastAPI and prometheus_client: authenticates, parses a notification, detects duplicates and
+out-of-order events, updates the metrics that the exporter has for it, and exposes them. State is in memory only.
+Environment: PORT, SECRET, and optionally EXPOSITION, a file of samples to start with."""
 
 import hashlib
 import hmac
@@ -41,7 +41,6 @@ inconsistent = family("inconsistent_events_total", "event")
 info = family("info", "name")
 
 
-
 def histogram(name, *bounds):
     return Histogram(name, name, buckets=bounds, registry=registry)
 
@@ -69,14 +68,14 @@ secret_last_used = own(Gauge, "secret_last_used_timestamp_seconds", "secret")
 KINDS = ("connected", "disconnected", "errored")
 CODES = ("ERR_GOP_OUT_OF_RANGE", "ERR_UNSUPPORTED_VIDEO_CODEC", "ERR_UNSUPPORTED_AUDIO_CODEC",
          "ERR_STORAGE_QUOTA_EXHAUSTED", "ERR_MISSING_SUBSCRIPTION", "ERR_UNHEALTHY", "other")
-REMEMBERED = 4096
+MAX_IDENTITIES = 4096
 RECONNECT_WINDOW = 60
 ID = re.compile(r"[0-9a-f]{32}")
 inputs = {}
 
 
 class Input:
-    """Every value of a closed label is there from the beginning."""
+    """Creates a series for each value of the closed labels at once."""
 
     def __init__(self, input_id):
         self.connected, self.since, self.began, self.last, self.identities = None, 0.0, 0.0, {}, {}
@@ -99,14 +98,14 @@ def apply(body, now):
     at = datetime.fromisoformat(updated_at).timestamp()
     if not ID.fullmatch(input_id) or event not in KINDS or at > now + 300:
         return "ignored"
-    told = data.get("live_input_errored", {}).get("error", {}).get("code")
+    given = data.get("live_input_errored", {}).get("error", {}).get("code")
     if (input := inputs.get(input_id)) is None:
         input = inputs[input_id] = Input(input_id)
-    identity = (event, updated_at, told)
+    identity = (event, updated_at, given)
     if identity in input.identities:
         return "duplicate"
     input.identities[identity] = True
-    if len(input.identities) > REMEMBERED:
+    if len(input.identities) > MAX_IDENTITIES:
         del input.identities[next(iter(input.identities))]
     source_delay.observe(max(0.0, body["ts"] - at))
     delivery_delay.observe(max(0.0, now - body["ts"]))
@@ -115,7 +114,7 @@ def apply(body, now):
         input.last[event] = at
         last_event.labels(input_id, event).set(at)
     if event == "errored":
-        code = told if told in CODES else "other"
+        code = given if given in CODES else "other"
         errors.labels(input_id, code).inc()
         if at > input.last.get(code, 0.0):
             input.last[code] = at

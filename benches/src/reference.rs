@@ -1,13 +1,13 @@
-//! The servers that the exporter is measured against, each doing as little as its kind can.
+//! Reference servers: the minimum that each kind of server can do.
 //!
 //! | | |
 //! |---|---|
-//! | `raw` | one thread over epoll answers every request with the same bytes: the cheapest of all |
-//! | `bare` | an actix handler that reads the body and does nothing |
-//! | `preencoded FILE` | actix serves a file's bytes from memory |
-//! | `prometheus FILE` | the same samples in the `prometheus` crate's metrics, encoded by its `TextEncoder` |
+//! | `raw` | one thread with epoll answers every request with the same bytes: the cheapest server |
+//! | `bare` | an actix handler that reads and discards the body |
+//! | `preencoded FILE` | actix serves the bytes of a file from memory |
+//! | `prometheus FILE` | the same samples as metrics of the `prometheus` crate, encoded by its `TextEncoder` |
 //!
-//! All listen on 127.0.0.1, at the port that PORT names.
+//! All listen on 127.0.0.1, port `PORT`.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,7 +22,7 @@ use prometheus::{CounterVec, Encoder, GaugeVec, IntCounterVec, IntGaugeVec, Opts
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 fn main() -> anyhow::Result<()> {
     let port: u16 = std::env::var("PORT")?.parse()?;
@@ -62,7 +62,7 @@ fn raw(port: u16) -> anyhow::Result<()> {
     }
 }
 
-/// Reads what is there and answers when it is whole; whether the connection goes on.
+/// Reads available bytes and responds to a complete request. Returns whether the connection stays open.
 fn answer(stream: &mut TcpStream, request: &mut Vec<u8>) -> anyhow::Result<bool> {
     let mut part = [0; 4096];
     match stream.read(&mut part) {
@@ -74,11 +74,11 @@ fn answer(stream: &mut TcpStream, request: &mut Vec<u8>) -> anyhow::Result<bool>
     let mut headers = [httparse::EMPTY_HEADER; 16];
     let mut head = httparse::Request::new(&mut headers);
     if let httparse::Status::Complete(length) = head.parse(request)? {
-        let announced = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-        let body = announced.and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
+        let content_length = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let body = content_length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse::<usize>().ok());
         if request.len() >= length + body.unwrap_or(0) {
             request.clear();
-            stream.write_all(ANSWER)?;
+            stream.write_all(RESPONSE)?;
         }
     }
     Ok(true)
@@ -86,7 +86,7 @@ fn answer(stream: &mut TcpStream, request: &mut Vec<u8>) -> anyhow::Result<bool>
 
 fn bare(port: u16) -> anyhow::Result<()> {
     let app = || App::new().route("/webhook", web::post().to(async |_body: Bytes| HttpResponse::Ok().finish()));
-    // Of many connections at a low rate, some are not needed for a while.
+    // With many connections at a low rate, some are idle for long.
     let server = HttpServer::new(app).keep_alive(Duration::from_secs(600));
     Ok(rt::System::new().block_on(server.bind(("127.0.0.1", port))?.run())?)
 }
@@ -120,7 +120,7 @@ enum Metrics {
     Gauge(GaugeVec),
 }
 
-/// The inputs' samples of this exposition in metrics of their kinds.
+/// Registers the samples of the inputs as metrics.
 fn registered(exposition: &str) -> anyhow::Result<Registry> {
     let registry = Registry::new();
     let mut families: HashMap<&str, Metrics> = HashMap::new();
@@ -129,10 +129,10 @@ fn registered(exposition: &str) -> anyhow::Result<Registry> {
         if !families.contains_key(name) {
             let (opts, names): (_, Vec<_>) = (Opts::new(name, name), labels.iter().map(|(name, _)| *name).collect());
             let metrics = match (name.ends_with("_total"), name.contains("_seconds")) {
-                (true, false) => Metrics::IntCounter(registered_as(&registry, IntCounterVec::new(opts, &names)?)?),
-                (true, true) => Metrics::Counter(registered_as(&registry, CounterVec::new(opts, &names)?)?),
-                (false, false) => Metrics::IntGauge(registered_as(&registry, IntGaugeVec::new(opts, &names)?)?),
-                (false, true) => Metrics::Gauge(registered_as(&registry, GaugeVec::new(opts, &names)?)?),
+                (true, false) => Metrics::IntCounter(register(&registry, IntCounterVec::new(opts, &names)?)?),
+                (true, true) => Metrics::Counter(register(&registry, CounterVec::new(opts, &names)?)?),
+                (false, false) => Metrics::IntGauge(register(&registry, IntGaugeVec::new(opts, &names)?)?),
+                (false, true) => Metrics::Gauge(register(&registry, GaugeVec::new(opts, &names)?)?),
             };
             families.insert(name, metrics);
         }
@@ -147,17 +147,14 @@ fn registered(exposition: &str) -> anyhow::Result<Registry> {
     Ok(registry)
 }
 
-fn registered_as<C: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    metrics: C,
-) -> anyhow::Result<C> {
+fn register<C: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metrics: C) -> anyhow::Result<C> {
     registry.register(Box::new(metrics.clone()))?;
     Ok(metrics)
 }
 
 type Labels<'a> = Vec<(&'a str, &'a str)>;
 
-/// Name, labels and value of a line whose label values have nothing escaped.
+/// Name, labels and value of a line. Label values must have no escapes.
 fn sample(line: &str) -> Option<(&str, Labels<'_>, &str)> {
     let (name, rest) = line.split_once('{')?;
     let (labels, value) = rest.rsplit_once("} ")?;

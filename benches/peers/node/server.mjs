@@ -1,6 +1,6 @@
-// The same job with fastify and prom-client: authenticates, reads a notification, knows repeats and what is older than
-// what is known, updates in memory every family of the exporter's that a notification changes, and exposes them. Not
-// durable. PORT, SECRET, and optionally EXPOSITION: a file of samples to begin with.
+// The same task with fastify and prom-client: authenticates, parses a notification, detects duplicates and out-of-order
+// events, updates the metrics that the exporter has for it, and exposes them. State is in memory only.
+// Environment: PORT, SECRET, and optionally EXPOSITION, a file of samples to start with.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -49,12 +49,12 @@ const secretLastUsed = own(client.Gauge, 'secret_last_used_timestamp_seconds', [
 const kinds = ['connected', 'disconnected', 'errored']
 const codes = ['ERR_GOP_OUT_OF_RANGE', 'ERR_UNSUPPORTED_VIDEO_CODEC', 'ERR_UNSUPPORTED_AUDIO_CODEC',
   'ERR_STORAGE_QUOTA_EXHAUSTED', 'ERR_MISSING_SUBSCRIPTION', 'ERR_UNHEALTHY', 'other']
-const remembered = 4096
+const maxIdentities = 4096
 const reconnectWindow = 60
 const inputs = new Map()
 
-// Every value of a closed label is there from the beginning.
-function learn(input_id) {
+// Creates a series for each value of the closed labels at once.
+function addInput(input_id) {
   const input = { connected: null, since: 0, began: 0, last: {}, identities: new Set() }
   inputs.set(input_id, input)
   expected.set({ input_id }, 0)
@@ -71,18 +71,18 @@ function apply({ data, ts }, now) {
   const event = data.event_type.slice('live_input.'.length)
   const at = Date.parse(updated_at) / 1000
   if (!/^[0-9a-f]{32}$/.test(input_id) || !kinds.includes(event) || !(at < now + 300)) return 'ignored'
-  const told = data.live_input_errored?.error?.code
-  const input = inputs.get(input_id) ?? learn(input_id)
-  const identity = event + updated_at + (told ?? '')
+  const given = data.live_input_errored?.error?.code
+  const input = inputs.get(input_id) ?? addInput(input_id)
+  const identity = event + updated_at + (given ?? '')
   if (input.identities.has(identity)) return 'duplicate'
   input.identities.add(identity)
-  if (input.identities.size > remembered) input.identities.delete(input.identities.values().next().value)
+  if (input.identities.size > maxIdentities) input.identities.delete(input.identities.values().next().value)
   sourceDelay.observe(Math.max(0, ts - at))
   deliveryDelay.observe(Math.max(0, now - ts))
   events.inc({ input_id, event })
   if (!(input.last[event] >= at)) lastEvent.set({ input_id, event }, (input.last[event] = at))
   if (event === 'errored') {
-    const code = codes.includes(told) ? told : 'other'
+    const code = codes.includes(given) ? given : 'other'
     errors.inc({ input_id, code })
     if (!(input.last[code] >= at)) lastError.set({ input_id, code }, (input.last[code] = at))
   } else if (at < input.since) {

@@ -1,4 +1,4 @@
-//! How it goes on: over connections, load, inputs and events.
+//! Curves over connections, load, inputs and events.
 
 use crate::figures::{Figures, number};
 use crate::plot::{Plot, Shape};
@@ -11,33 +11,33 @@ const CONNECTIONS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const KINDS: [Kind; 5] = [Kind::Ours, Kind::Bare, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
 
-/// Most inputs never err.
+/// Journals of inputs with few events.
 const FEW: [(u64, &str); 2] = [
-    (journal::FEW, "kB resident per input without any error, one connect, one disconnect"),
-    (journal::ERRED, "kB resident per input, the same and one error"),
+    (journal::FEW, "kB resident per input, one session without errors"),
+    (journal::ERRED, "kB resident per input, one session with one error"),
 ];
 
 type Points = Vec<(f64, f64)>;
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    report.heading("Curves", "One column is one point of a curve; a point is measured for half the time of a figure.");
+    report.heading("Curves", "Each column is one point of a curve, measured for half the usual duration.");
     connections(setup, report)?;
     loads(setup, report)
 }
 
 pub fn sizes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    report.heading("Sizes", "One column is one point of a curve.");
+    report.heading("Sizes", "Each column is one point of a curve.");
     inputs(setup, report)?;
     events(setup, report)
 }
 
-/// The curves of these figures: a series for each of whom, a point for each of what.
-fn series(figures: &Figures, whose: &[&str], what: &[(f64, String)]) -> Vec<(String, Points)> {
-    let points = |whose: &str| {
-        let points = what.iter().map(|(x, what)| (*x, figures.median(whose, what)));
+/// Curves: a series for each row, a point for each column.
+fn series(figures: &Figures, rows: &[&str], columns: &[(f64, String)]) -> Vec<(String, Points)> {
+    let points = |row: &str| {
+        let points = columns.iter().map(|(x, column)| (*x, figures.median(row, column)));
         points.filter(|(_, y)| !y.is_nan()).collect::<Points>()
     };
-    let curves = whose.iter().map(|whose| ((*whose).to_owned(), points(whose)));
+    let curves = rows.iter().map(|row| ((*row).to_owned(), points(row)));
     curves.filter(|(_, points)| !points.is_empty()).collect()
 }
 
@@ -58,7 +58,7 @@ fn table(report: &mut Report, name: &str, figures: &Figures, rows: &[&str], colu
 }
 
 fn connections(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    let kinds: Vec<_> = KINDS.into_iter().filter(|kind| kind.is_there(setup)).collect();
+    let kinds: Vec<_> = KINDS.into_iter().filter(|kind| kind.is_available(setup)).collect();
     let mut figures = Figures::default();
     let progress = setup.progress("curves", setup.rounds as usize * kinds.len() * CONNECTIONS.len());
     for _ in 0..setup.rounds {
@@ -83,7 +83,7 @@ fn connections(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
 
 fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let mut figures = Figures::default();
-    let mut kinds: Vec<_> = KINDS.into_iter().filter(|kind| kind.is_there(setup)).collect();
+    let mut kinds: Vec<_> = KINDS.into_iter().filter(|kind| kind.is_available(setup)).collect();
     kinds.retain(|kind| *kind != Kind::Bare);
     let progress = setup.progress("load", setup.rounds as usize * kinds.len() * LOADS.len());
     for _ in 0..setup.rounds {
@@ -103,16 +103,15 @@ fn loads(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         }
     }
     progress.finish_and_clear();
-    let whose: Vec<_> =
+    let rows: Vec<_> =
         kinds.iter().flat_map(|kind| [format!("{} p50", kind.name()), format!("{} p99", kind.name())]).collect();
-    let names: Vec<_> = whose.iter().map(String::as_str).collect();
+    let names: Vec<_> = rows.iter().map(String::as_str).collect();
     let columns = LOADS.map(|load| (load, percent(load)));
     table(report, "load", &figures, &names, &columns);
-    let rate = |whose: &str, (_, what): &(f64, String)| figures.median(&format!("{whose} rate"), what);
-    let curve =
-        |whose: &&str| columns.iter().map(|column| (rate(whose, column), figures.median(whose, &column.1))).collect();
+    let rate = |row: &str, (_, column): &(f64, String)| figures.median(&format!("{row} rate"), column);
+    let curve = |row: &&str| columns.iter().map(|column| (rate(row, column), figures.median(row, &column.1))).collect();
     let p99 = names.iter().filter_map(|name| Some((name.strip_suffix(" p99")?.to_owned(), curve(name)))).collect();
-    let title = "Latency at a fixed rate, from 10 % to 90 % of what 64 connections reach";
+    let title = "p99 latency at 10 % to 90 % of the throughput of 64 connections";
     draw(report, "load", title, ["requests/s", "p99, ms"], p99)
 }
 
@@ -120,7 +119,7 @@ fn percent(part: f64) -> String {
     format!("{:.0} %", part * 100.0)
 }
 
-/// 100, 1,000... up to the largest.
+/// 100, 1,000... up to `largest`.
 fn decades(largest: u64) -> Vec<u64> {
     std::iter::successors(Some(100), |number| Some(number * 10)).take_while(|number| *number <= largest).collect()
 }
@@ -139,11 +138,11 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             figures.add("MB resident", &column, server.memory()?);
             figures.add("kB resident per input", &column, server.memory()? * 1e3 / *size as f64);
             scrape::metrics(server.private)?;
-            server.forget_peak()?;
+            server.reset_peak()?;
             let taken = scrape::metrics(server.private)?;
             figures.add(plain, &column, taken.millis);
             figures.add("MB of text", &column, taken.bytes as f64 / 1e6);
-            figures.add("MB at peak of a scrape", &column, server.peak()?);
+            figures.add("MB peak during a scrape", &column, server.peak()?);
             if *size <= 100_000 && server.ready_after.as_secs() < 60 {
                 let exposition = setup.work().join("exposition");
                 std::fs::write(&exposition, scrape::text(server.private)?)?;
@@ -165,14 +164,14 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     }
     progress.finish_and_clear();
     let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
-    let (scrapes, memory) = ([plain, crate_], ["MB resident", "MB at peak of a scrape"]);
+    let (scrapes, memory) = ([plain, crate_], ["MB resident", "MB peak during a scrape"]);
     let per_input = [FEW[0].1, FEW[1].1, "kB resident per input"];
     let [few, erred, full] = per_input;
     let rows = [plain, crate_, "MB of text", memory[0], full, few, erred, memory[1], "start to ready, ms"];
     table(report, "inputs", &figures, &rows, &columns);
     if let Some((size, column)) = columns.last() {
         for row in per_input {
-            report.goal(&format!("{row}, with {} inputs", number(*size)), figures.median(row, column), true, 0.4);
+            report.at_most(&format!("{row}, with {} inputs", number(*size)), figures.median(row, column), 0.4);
         }
     }
     let pictures = [
@@ -188,7 +187,12 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
 
 fn events(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let (mut figures, sizes) = (Figures::default(), decades(setup.largest));
-    let names = ["up-to-date checkpoint", "everything replayed", "MB resident", "bytes of disk per event"];
+    let names = [
+        "start with an up-to-date checkpoint, ms",
+        "start without a checkpoint, ms",
+        "MB resident",
+        "disk bytes per event",
+    ];
     let progress = setup.progress("events", sizes.len());
     for size in &sizes {
         let (inputs, column) = ((setup.inputs as u64).min(*size), number(*size as f64));
@@ -202,14 +206,14 @@ fn events(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             figures.add(names[2], &column, server.memory()?);
             server.stop()?;
             figures.add(names[3], &column, journal::size(&folder)? as f64 / *size as f64);
-            // The next round replays again.
+            // The next round needs a journal without a checkpoint.
             std::fs::remove_dir_all(folder)?;
         }
         progress.inc(1);
     }
     progress.finish_and_clear();
     let columns: Vec<_> = sizes.iter().map(|size| (*size as f64, number(*size as f64))).collect();
-    report.heading("Start over events", "Milliseconds from the start of the process until it is ready.");
+    report.heading("Start over events", "Time from the start of the process until it is ready.");
     table(report, "events", &figures, &names, &columns);
     draw(report, "events", "Start over kept events", ["events", "ms"], series(&figures, &names[..2], &columns))
 }

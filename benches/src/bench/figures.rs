@@ -4,50 +4,49 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-/// The figures of a part: what was measured, of whom, in every round.
+/// Figures of a part by row and column of its table: one value per round.
 #[derive(Default)]
 pub struct Figures(BTreeMap<(String, String), Vec<f64>>);
 
 impl Figures {
-    pub fn add(&mut self, whose: &str, what: &str, value: f64) {
-        self.0.entry((whose.to_owned(), what.to_owned())).or_default().push(value);
+    pub fn add(&mut self, row: &str, column: &str, value: f64) {
+        self.0.entry((row.to_owned(), column.to_owned())).or_default().push(value);
     }
 
-    /// Whether anything was measured for this row.
-    pub fn has(&self, whose: &str) -> bool {
-        self.0.keys().any(|(name, _)| name == whose)
+    /// Whether the row has a figure.
+    pub fn has(&self, row: &str) -> bool {
+        self.0.keys().any(|(name, _)| name == row)
     }
 
     /// Every figure of every round.
     pub fn json(&self) -> Value {
-        let figure = |((whose, what), rounds): (&(String, String), &Vec<f64>)| json!({ "of": whose, "figure": what, "rounds": rounds });
-        self.0.iter().map(figure).collect()
+        self.0.iter().map(|((row, column), rounds)| json!({ "of": row, "figure": column, "rounds": rounds })).collect()
     }
 
-    fn sorted(&self, whose: &str, what: &str) -> Option<Vec<f64>> {
-        let mut values = self.0.get(&(whose.to_owned(), what.to_owned()))?.clone();
+    fn sorted(&self, row: &str, column: &str) -> Option<Vec<f64>> {
+        let mut values = self.0.get(&(row.to_owned(), column.to_owned()))?.clone();
         values.sort_by(f64::total_cmp);
         Some(values)
     }
 
-    /// Over the rounds; NaN when it was not measured.
-    pub fn median(&self, whose: &str, what: &str) -> f64 {
-        self.sorted(whose, what).map_or(f64::NAN, |sorted| median(&sorted))
+    /// Median over the rounds; NaN if not measured.
+    pub fn median(&self, row: &str, column: &str) -> f64 {
+        self.sorted(row, column).map_or(f64::NAN, |sorted| median(&sorted))
     }
 
-    /// The largest over the rounds, for what must never be more.
-    pub fn largest(&self, whose: &str, what: &str) -> f64 {
-        self.sorted(whose, what).and_then(|sorted| sorted.last().copied()).unwrap_or(f64::NAN)
+    /// Maximum over the rounds.
+    pub fn largest(&self, row: &str, column: &str) -> f64 {
+        self.sorted(row, column).and_then(|sorted| sorted.last().copied()).unwrap_or(f64::NAN)
     }
 
-    /// The median with the extremes, for a table.
-    pub fn cell(&self, whose: &str, what: &str) -> String {
-        match self.sorted(whose, what) {
+    /// Median, minimum and maximum, for a table.
+    pub fn cell(&self, row: &str, column: &str) -> String {
+        match self.sorted(row, column) {
             None => "–".to_owned(),
             Some(sorted) if sorted.len() == 1 => number(sorted[0]),
             Some(sorted) => {
-                let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
-                format!("{} ({}–{})", number(median(&sorted)), number(least), number(most))
+                let (min, max) = (sorted[0], sorted[sorted.len() - 1]);
+                format!("{} ({}–{})", number(median(&sorted)), number(min), number(max))
             }
         }
     }
@@ -58,7 +57,7 @@ pub fn median(sorted: &[f64]) -> f64 {
     if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }
 
-/// Three digits that matter.
+/// Formats with three significant digits; from 1,000 on with all digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
         _ if value.is_nan() => "–".to_owned(),

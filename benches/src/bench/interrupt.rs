@@ -1,4 +1,4 @@
-//! Ctrl-C: whoever measures asks now and then, and ends what it started on the way out.
+//! Ctrl-C: measurements check the flag regularly and return an error, so that servers are stopped on the way out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
-static RAISED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 pub fn listen() -> anyhow::Result<()> {
-    Ok(ctrlc::set_handler(|| RAISED.store(true, Ordering::Relaxed))?)
+    Ok(ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?)
 }
 
 /// # Errors
 ///
-/// Somebody wants it to end.
+/// If the user has interrupted the run.
 pub fn check() -> anyhow::Result<()> {
-    ensure!(!RAISED.load(Ordering::Relaxed), "interrupted");
+    ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
     Ok(())
 }
 

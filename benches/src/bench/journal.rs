@@ -1,4 +1,4 @@
-//! Journals with a history, as the exporter itself would have written them.
+//! Journals with a history, as the exporter writes them.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,21 +12,22 @@ use crate::payload::{Cycle, history_began, input_id};
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
 
-/// So many events bring an input all of its series: a connection with every kind of error.
+/// Events per input: a session with an error of every kind (which gives an input all of its series), a session without
+/// errors, and a session with one error.
 pub const FULL: u64 = 9;
-/// So few are a connect and a disconnect; so few, an error between them.
 pub const FEW: u64 = 2;
 pub const ERRED: u64 = 3;
 const BATCH: u64 = 10_000;
 
-/// A working folder whose journal has so many inputs with so many events each. It is kept for the whole run.
+/// A working folder whose journal has these inputs with this number of events each and no checkpoint. It is kept for
+/// the whole run.
 pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Result<PathBuf> {
     let folder = setup.work().join(format!("journal-{inputs}-{events_per_input}"));
     if folder.exists() {
         return Ok(folder);
     }
     let unfinished = setup.work().join("unfinished");
-    // What an interrupted run left.
+    // Left over from an interrupted run.
     let _ = fs::remove_dir_all(&unfinished);
     let mut journal = Journal::open(&unfinished.join("data"))?;
     let events = inputs * events_per_input;
@@ -36,8 +37,8 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
         let entry = |number: u64| {
             let updated_at = began.plus(Duration::from_millis(10 * number));
             let turn = number / inputs;
-            let is_last_of_few = events_per_input <= ERRED && turn + 1 == events_per_input;
-            let kind = kind(if is_last_of_few { FULL - 1 } else { turn % FULL });
+            let is_last_of_short = events_per_input <= ERRED && turn + 1 == events_per_input;
+            let kind = kind(if is_last_of_short { FULL - 1 } else { turn % FULL });
             let input_id = InputId::from_bytes(input_id(number % inputs));
             let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at };
             Entry { seq: 0, recorded_at: updated_at, shown_until: updated_at, note: None, event }
@@ -51,15 +52,15 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
     Ok(folder)
 }
 
-/// The same with an up-to-date checkpoint, as the exporter leaves it when it is stopped.
+/// The same with an up-to-date checkpoint, as the exporter writes it on shutdown.
 pub fn settled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Result<PathBuf> {
     let folder = filled(setup, inputs, events_per_input)?;
     Server::start(setup, Kind::Ours, &folder, None)?.stop()?;
     Ok(folder)
 }
 
-/// A working folder whose journal this exporter has written itself, from notifications: the binary may be of another
-/// revision, with another schema. Also the resident memory in megabytes after that, before a restart.
+/// A working folder whose journal the exporter has written from notifications, and its resident memory in megabytes
+/// after that. Unlike [`filled`] this works for binaries with another schema.
 pub fn ingested(
     setup: &Setup,
     kind: Kind,
@@ -76,7 +77,7 @@ pub fn ingested(
     Ok((folder, memory))
 }
 
-/// In bytes.
+/// Size of the database in bytes.
 pub fn size(folder: &std::path::Path) -> anyhow::Result<u64> {
     Ok(folder.join("data").join(DATABASE_FILE).metadata()?.len())
 }

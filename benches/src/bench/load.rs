@@ -1,8 +1,8 @@
-//! Posts requests from one thread over epoll, on connections that are kept.
+//! Load generator: posts requests from one thread with epoll, on keep-alive connections.
 //!
-//! Closed: every connection sends its next request when the one before is answered. Open: request `i` is due `i / rate`
-//! after the start, whether or not the ones before were answered, and its latency counts from then: a server that
-//! stalls is charged for all who would have come meanwhile.
+//! Closed loop: each connection sends its next request when the previous one is answered. Open loop: request `i` is due
+//! `i / rate` after the start, whether or not earlier ones are answered. Its latency counts from then, so that a stall
+//! also counts for the requests that become due during it (no coordinated omission).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,22 +18,21 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use crate::interrupt;
 use crate::payload::Payload;
 
-/// A stall of this length ends a run.
-const LONGEST: Duration = Duration::from_secs(30);
-const LONGEST_RUN: Duration = Duration::from_secs(86_400);
+/// A run fails if no response arrives for this long.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_DURATION: Duration = Duration::from_secs(86_400);
 
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     pub address: SocketAddr,
     pub connections: usize,
-    /// Requests per second; `None` is closed.
+    /// Requests per second in an open loop; `None` means a closed loop.
     pub rate: Option<f64>,
-    /// The run ends after this time, or earlier when `requests` are answered.
+    /// The run ends after this time, or earlier once `requests` are answered.
     pub duration: Duration,
     pub requests: u64,
 }
 
-/// What became of the requests.
 pub struct Outcome {
     pub answered: u64,
     pub seconds: f64,
@@ -58,7 +57,7 @@ struct Connection {
     written: usize,
     response: Vec<u8>,
     /// When its request was due.
-    since: Instant,
+    due: Instant,
 }
 
 struct Run<'a> {
@@ -71,7 +70,7 @@ struct Run<'a> {
 
 /// # Errors
 ///
-/// A connection broke, a request was refused, or the answers stopped.
+/// If a connection breaks, a response is not 2xx, or responses stop.
 pub fn run(plan: &Plan, payload: &mut Payload) -> anyhow::Result<Outcome> {
     let poll = epoll::create(CreateFlags::CLOEXEC)?;
     let mut connections = Vec::with_capacity(plan.connections);
@@ -91,15 +90,18 @@ pub fn run(plan: &Plan, payload: &mut Payload) -> anyhow::Result<Outcome> {
 impl Run<'_> {
     fn until_end(mut self, plan: &Plan) -> anyhow::Result<Outcome> {
         let start = Instant::now();
-        let end = start + plan.duration.min(LONGEST_RUN);
+        let end = start + plan.duration.min(MAX_DURATION);
         let mut events = Vec::with_capacity(1024);
-        let (mut sent, mut heard) = (0_u64, start);
+        let (mut sent, mut last_response) = (0_u64, start);
         loop {
             let now = Instant::now();
             if now >= end || self.outcome.answered >= plan.requests {
                 break;
             }
-            ensure!(now - heard < LONGEST || self.idle.len() == plan.connections, "no answer for {LONGEST:?}");
+            ensure!(
+                now - last_response < STALL_TIMEOUT || self.idle.len() == plan.connections,
+                "no response for {STALL_TIMEOUT:?}"
+            );
             interrupt::check()?;
             let mut next = end;
             match plan.rate {
@@ -127,14 +129,14 @@ impl Run<'_> {
             for event in events.drain(..) {
                 let number = usize::try_from(event.data.u64())?;
                 if self.connections[number].advance()? {
-                    heard = Instant::now();
+                    last_response = Instant::now();
                     self.outcome.answered += 1;
-                    self.outcome.latency.saturating_record(micros(heard - self.connections[number].since));
+                    self.outcome.latency.saturating_record(micros(last_response - self.connections[number].due));
                     match plan.rate {
-                        // At once, not after all others: as long as the cache has it.
+                        // Send at once, while the connection is in the CPU cache.
                         None if sent < plan.requests => {
                             sent += 1;
-                            self.send(number, heard)?;
+                            self.send(number, last_response)?;
                         }
                         _ => self.idle.push(number),
                     }
@@ -148,32 +150,32 @@ impl Run<'_> {
         Ok(self.outcome)
     }
 
-    /// What was due and is not answered yet has waited until now at least.
+    /// Counts requests that were due but are not answered, with the time that they have waited so far.
     fn count_late(&mut self, start: Instant, end: Instant, sent: u64, rate: f64) {
-        let under_way = (0..self.connections.len()).filter(|number| !self.idle.contains(number));
-        let waits = under_way.map(|number| self.connections[number].since);
+        let in_flight = (0..self.connections.len()).filter(|number| !self.idle.contains(number));
+        let waits = in_flight.map(|number| self.connections[number].due);
         let unsent = (sent..).map(|number| start + Duration::from_secs_f64(number as f64 / rate));
-        for since in waits.chain(unsent.take_while(|due| *due < end)) {
-            self.outcome.latency.saturating_record(micros(end.saturating_duration_since(since)));
+        for due in waits.chain(unsent.take_while(|due| *due < end)) {
+            self.outcome.latency.saturating_record(micros(end.saturating_duration_since(due)));
         }
     }
 
     fn send(&mut self, number: usize, due: Instant) -> anyhow::Result<()> {
         let connection = &mut self.connections[number];
         self.payload.write_next(&mut connection.request);
-        (connection.written, connection.since) = (0, due);
+        (connection.written, connection.due) = (0, due);
         connection.write()
     }
 }
 
 impl Connection {
-    /// One that has been answered once already: a server may give the first request of a connection little time.
+    /// Connects and sends a first request: a server may have a short timeout for that one.
     fn open(address: SocketAddr, payload: &mut Payload) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).context("cannot connect")?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(LONGEST))?;
+        stream.set_read_timeout(Some(STALL_TIMEOUT))?;
         let response = Vec::with_capacity(1024);
-        let mut connection = Self { stream, request: Vec::new(), written: 0, response, since: Instant::now() };
+        let mut connection = Self { stream, request: Vec::new(), written: 0, response, due: Instant::now() };
         payload.write_next(&mut connection.request);
         while !connection.advance()? {}
         connection.stream.set_nonblocking(true)?;
@@ -185,13 +187,13 @@ impl Connection {
             match self.stream.write(&self.request[self.written..]) {
                 Ok(length) => self.written += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error).context("a request cannot be written"),
+                Err(error) => return Err(error).context("cannot write a request"),
             }
         }
         Ok(())
     }
 
-    /// Writes and reads as far as it goes; whether the answer is whole.
+    /// Writes and reads without blocking. Returns whether the response is complete.
     fn advance(&mut self) -> anyhow::Result<bool> {
         self.write()?;
         let mut part = [0; 4096];
@@ -199,21 +201,21 @@ impl Connection {
             Ok(0) => bail!("the server closed a connection"),
             Ok(length) => self.response.extend_from_slice(&part[..length]),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error).context("an answer cannot be read"),
+            Err(error) => return Err(error).context("cannot read a response"),
         }
         let mut headers = [httparse::EMPTY_HEADER; 24];
         let mut head = httparse::Response::new(&mut headers);
         let httparse::Status::Complete(length) = head.parse(&self.response)? else { return Ok(false) };
-        let announced = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-        let body: usize =
-            announced.map_or(Ok(0), |header| std::str::from_utf8(header.value)?.parse().context("a length"))?;
+        let content_length = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+        let body: usize = content_length
+            .map_or(Ok(0), |header| std::str::from_utf8(header.value)?.parse().context("invalid content-length"))?;
         let status = head.code.unwrap_or(0);
-        ensure!((200..300).contains(&status), "answered {status}: {}", String::from_utf8_lossy(&self.response));
-        let whole = self.response.len() >= length + body;
-        if whole {
+        ensure!((200..300).contains(&status), "status {status}: {}", String::from_utf8_lossy(&self.response));
+        let complete = self.response.len() >= length + body;
+        if complete {
             self.response.clear();
         }
-        Ok(whole)
+        Ok(complete)
     }
 }
 

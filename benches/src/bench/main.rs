@@ -1,4 +1,4 @@
-//! Measures the exporter beside its peers and references. `benches/run` builds and starts it.
+//! Compares the exporter with peers, references, or another build of it. `benches/run` builds and starts it.
 
 mod setup;
 mod interrupt;
@@ -27,14 +27,14 @@ use clap::{Parser, ValueEnum};
 use report::Report;
 use setup::{Part, Setup};
 
-#[expect(clippy::print_stdout, reason = "the report is what this is for")]
+#[expect(clippy::print_stdout, reason = "the report is the output of this program")]
 fn main() -> anyhow::Result<()> {
     let mut setup = Setup::parse();
     interrupt::listen()?;
     setup.output = std::path::absolute(&setup.output)?;
     setup.against = setup.against.map(std::path::absolute).transpose()?;
     setup.python_server = setup.python_server.map(std::path::absolute).transpose()?;
-    // What a run that was killed left.
+    // Left over from a killed run.
     let _ = fs::remove_dir_all(setup.work());
     fs::create_dir_all(setup.work())?;
     let mut report = Report::new(setup.output.clone(), &setup.header());

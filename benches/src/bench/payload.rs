@@ -1,8 +1,7 @@
-//! Requests as they go over the wire, each a new event.
+//! HTTP requests with notifications, each a new event.
 //!
-//! A template is a documented notification; an input's digits and its times are written over in place,
-//! so that a request costs a copy. Inputs are drawn at random from a fixed seed, and an input's events
-//! follow each other by a second, connected and disconnected by turns.
+//! A template is a documented notification. Input id and times are overwritten in place, so that a request costs one
+//! copy. Events of an input are one second apart.
 
 use std::time::Duration;
 
@@ -15,20 +14,20 @@ const ERRORED: &str = include_str!("../../../tests/fixtures/notifications/errore
 const ERRORED_CODE: &str = "ERR_UNHEALTHY";
 const WITHOUT_CODE: &str = include_str!("../../../tests/fixtures/notifications/errored-without-details.json");
 const SAMPLE_ID: &str = "2c28dd2cc444cb77578c4840b51e43a8";
-/// How many events of one input there may be: they begin so many seconds ago.
-const LONGEST: usize = 7200;
+/// Maximum number of events of one input. The first one is this many seconds ago.
+const MAX_EVENTS: usize = 7200;
 const SEED: u64 = 0x5eed;
 
-/// Where and how a server takes notifications.
+/// What a server accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// As Cloudflare posts them.
+    /// Notifications of Cloudflare.
     Webhook,
-    /// The families that a notification changes, posted to the input's group of a Pushgateway.
+    /// The metrics that a notification changes, for the group of the input in a Pushgateway.
     Pushgateway,
 }
 
-/// The events that an input has over and over.
+/// Sequence of events that an input repeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cycle {
     /// Connected, disconnected.
@@ -38,7 +37,7 @@ pub enum Cycle {
 }
 
 impl Cycle {
-    /// Events until it begins again.
+    /// Number of events.
     pub fn events(self) -> u64 {
         match self {
             Self::NoErrors => 2,
@@ -51,17 +50,17 @@ impl Cycle {
 /// A source of requests.
 pub struct Payload {
     templates: Vec<Template>,
-    /// The times of an input's first, second... event: as text to the second, and seconds since the epoch.
+    /// Time of the first, second... event of an input: RFC 3339 to the second, and seconds since the epoch.
     times: Vec<(String, String)>,
-    /// How many events each input had.
+    /// Number of events of each input so far.
     counts: Vec<usize>,
     order: Order,
 }
 
 enum Order {
     Random(fastrand::Rng),
-    /// The number of the next event: each input has its first event before one has its second.
-    Turns(usize),
+    /// Round robin, with the number of the next event.
+    RoundRobin(usize),
 }
 
 struct Template {
@@ -73,15 +72,15 @@ struct Template {
 
 impl Payload {
     pub fn new(dialect: Dialect, inputs: usize, secret: &str) -> Self {
-        let templates = [(CONNECTED, 1), (DISCONNECTED, 0)].map(|(fixture, on)| match dialect {
+        let templates = [(CONNECTED, 1), (DISCONNECTED, 0)].map(|(fixture, connected)| match dialect {
             Dialect::Webhook => webhook(fixture, secret),
-            Dialect::Pushgateway => pushgateway(on),
+            Dialect::Pushgateway => pushgateway(connected),
         });
         Self::of(templates.into(), inputs, Order::Random(fastrand::Rng::with_seed(SEED)))
     }
 
-    /// The inputs take turns: as many events of the cycle for each as are asked for.
-    pub fn in_turns(cycle: Cycle, inputs: usize, secret: &str) -> Self {
+    /// Events of the inputs in round-robin order.
+    pub fn round_robin(cycle: Cycle, inputs: usize, secret: &str) -> Self {
         let mut bodies = vec![CONNECTED.to_owned()];
         if cycle == Cycle::EveryKind {
             let documented = ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::Other);
@@ -90,12 +89,12 @@ impl Payload {
         }
         bodies.push(DISCONNECTED.to_owned());
         let templates = bodies.iter().map(|body| webhook(body, secret)).collect();
-        Self::of(templates, inputs, Order::Turns(0))
+        Self::of(templates, inputs, Order::RoundRobin(0))
     }
 
     fn of(templates: Vec<Template>, inputs: usize, order: Order) -> Self {
-        let began = now().minus(Duration::from_secs(LONGEST as u64));
-        let times = (0..LONGEST as u64).map(|second| {
+        let began = now().minus(Duration::from_secs(MAX_EVENTS as u64));
+        let times = (0..MAX_EVENTS as u64).map(|second| {
             let time = began.plus(Duration::from_secs(second));
             let text: String = time.to_string().chars().take("2026-11-20T18:00:02".len()).collect();
             (text, (time.as_millis() / 1000).to_string())
@@ -103,11 +102,11 @@ impl Payload {
         Self { templates, times: times.collect(), counts: vec![0; inputs], order }
     }
 
-    /// Writes the next request over this one.
+    /// Replaces the contents of the buffer by the next request.
     pub fn write_next(&mut self, request: &mut Vec<u8>) {
         let input = match &mut self.order {
             Order::Random(random) => random.usize(..self.counts.len()),
-            Order::Turns(number) => {
+            Order::RoundRobin(number) => {
                 *number += 1;
                 (*number - 1) % self.counts.len()
             }
@@ -116,7 +115,7 @@ impl Payload {
         self.counts[input] += 1;
         let template = &self.templates[count % self.templates.len()];
         request.clone_from(&template.bytes);
-        let (time, epoch) = &self.times[count % LONGEST];
+        let (time, epoch) = &self.times[count % MAX_EVENTS];
         let id = digits(input as u64);
         for (places, text) in [(&template.ids, &id), (&template.times, time), (&template.epochs, epoch)] {
             for place in places {
@@ -126,7 +125,7 @@ impl Payload {
     }
 }
 
-/// The id of the input with this number: as random as Cloudflare's, on which it depends how full the nodes of a tree are.
+/// Id of the input with this number. Random like Cloudflare's ids, because their distribution affects the trees.
 pub fn input_id(number: u64) -> [u8; 16] {
     fastrand::Rng::with_seed(number).u128(..).to_be_bytes()
 }
@@ -135,7 +134,7 @@ fn digits(number: u64) -> String {
     format!("{:032x}", u128::from_be_bytes(input_id(number)))
 }
 
-/// The same on one line, as Cloudflare sends it.
+/// The fixture on one line, as Cloudflare sends it.
 fn webhook(fixture: &str, secret: &str) -> Template {
     let body: String = fixture.lines().map(str::trim).collect();
     let head = format!(
@@ -144,18 +143,18 @@ fn webhook(fixture: &str, secret: &str) -> Template {
         body.len()
     );
     let text = |name: &str| {
-        let rest = body.split_once(&format!("\"{name}\": ")).expect("fixtures have it").1;
+        let rest = body.split_once(&format!("\"{name}\": ")).expect("the fixture has this field").1;
         rest.trim_start_matches('"').chars().take_while(|c| !matches!(c, '"' | ',' | '.' | 'Z')).collect::<String>()
     };
     Template::new(head + &body, &text("input_id"), &text("updated_at"), &text("ts"))
 }
 
-fn pushgateway(on: u8) -> Template {
+fn pushgateway(connected: u8) -> Template {
     const EPOCH: &str = "1795197605";
     let name = "cloudflare_stream_live_input";
-    // What is posted replaces all series of a family.
+    // A push replaces all series of a family.
     let mut body = format!(
-        "# TYPE {name}_connected gauge\n{name}_connected {on}\n# TYPE {name}_state_timestamp_seconds gauge\n\
+        "# TYPE {name}_connected gauge\n{name}_connected {connected}\n# TYPE {name}_state_timestamp_seconds gauge\n\
          {name}_state_timestamp_seconds {EPOCH}.104\n"
     );
     for (family, kind, value) in [("events_total", "counter", "7"), ("last_event_timestamp_seconds", "gauge", EPOCH)] {
@@ -165,7 +164,7 @@ fn pushgateway(on: u8) -> Template {
         }
     }
     let counters: &[&str] =
-        if on == 1 { &["sessions_total", "reconnects_total"] } else { &["connected_seconds_total"] };
+        if connected == 1 { &["sessions_total", "reconnects_total"] } else { &["connected_seconds_total"] };
     for counter in counters {
         body += &format!("# TYPE {name}_{counter} counter\n{name}_{counter} 7\n");
     }
@@ -183,9 +182,9 @@ impl Template {
     }
 }
 
-/// When a journal begins that is filled with so many events, before everything that is posted.
+/// Time of the first of this many events in a prepared journal: all of them are older than posted events.
 pub fn history_began(events: u64) -> Timestamp {
-    now().minus(Duration::from_secs(2 * LONGEST as u64)).minus(Duration::from_millis(10 * events))
+    now().minus(Duration::from_secs(2 * MAX_EVENTS as u64)).minus(Duration::from_millis(10 * events))
 }
 
 #[cfg(test)]
@@ -198,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_a_notification_of_its_input() {
+    fn requests_alternate_between_connected_and_disconnected() {
         let mut payload = Payload::new(Dialect::Webhook, 1, "secret");
         let mut requests = vec![Vec::new(); 3];
         requests.iter_mut().for_each(|request| payload.write_next(request));
@@ -215,8 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn a_cycle_has_one_event_of_each_kind_for_every_input() {
-        let mut payload = Payload::in_turns(Cycle::EveryKind, 2, "secret");
+    fn cycle_has_one_event_of_each_kind_for_every_input() {
+        let mut payload = Payload::round_robin(Cycle::EveryKind, 2, "secret");
         let mut kinds = BTreeSet::new();
         for _ in 0..2 * Cycle::EveryKind.events() {
             let mut request = Vec::new();

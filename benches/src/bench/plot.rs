@@ -10,7 +10,7 @@ const WIDTH: i32 = 860;
 const HEIGHT: i32 = 400;
 /// Height that the title takes.
 const TOP: i32 = 44;
-/// Width of the legend beside the lines.
+/// Width of the legend to the right of the lines.
 const LEGEND: i32 = 240;
 /// Distance between two bars, and from the left edge to their names and to their lengths.
 const BAR: i32 = 26;

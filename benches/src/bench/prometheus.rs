@@ -1,4 +1,4 @@
-//! What a real Prometheus pays for the same inputs.
+//! Cost of the same inputs in a real Prometheus.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
@@ -17,10 +17,10 @@ use crate::setup::Setup;
 use crate::{interrupt, journal, scrape};
 
 const SIZES: [u64; 3] = [1000, 10_000, 100_000];
-/// The first scrape of 100,000 inputs takes longer than Prometheus allows unless told.
+/// Also the timeout: the first scrape of 100,000 inputs takes longer than the default timeout of Prometheus.
 const INTERVAL: Duration = Duration::from_secs(20);
 const SCRAPES: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(240);
+const TIMEOUT: Duration = Duration::from_secs(240);
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let Some(program) = &setup.prometheus else { return Ok(()) };
@@ -37,36 +37,32 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         let mut later = durations[1..].to_vec();
         later.sort_by(f64::total_cmp);
         figures.add(&name, "later scrapes s", median(&later));
-        figures.add(
-            &name,
-            "of which the exporter s",
-            scrape::get(server.private, "/metrics", scrape::GZIP)?.millis / 1e3,
-        );
+        figures.add(&name, "of these, exporter s", scrape::get(server.private, "/metrics", scrape::GZIP)?.millis / 1e3);
         let samples = prometheus.scrapes("scrape_samples_scraped")?[SCRAPES - 1];
         figures.add(&name, "samples", samples);
         let memory = prometheus.memory()?;
         figures.add(&name, "MB resident", memory);
         figures.add(&name, "kB per series", memory * 1e3 / samples);
-        figures.add(&name, "the exporter's MB resident", server.memory()?);
+        figures.add(&name, "exporter MB resident", server.memory()?);
         progress.inc(1);
     }
     progress.finish_and_clear();
     let words = format!(
-        "{} scrapes the exporter every {} s, with its defaults otherwise; its first scrape makes every series. A row is \
-         a number of inputs.",
+        "{} with default settings, except for a scrape interval and timeout of {} s. The first scrape creates every series. \
+         Each row is a number of inputs.",
         version(program)?,
         INTERVAL.as_secs()
     );
-    report.heading("What a Prometheus pays", &words);
+    report.heading("Cost in Prometheus", &words);
     let rows: Vec<_> = sizes.iter().map(|size| number(*size as f64)).collect();
     let columns = [
         "first scrape s",
         "later scrapes s",
-        "of which the exporter s",
+        "of these, exporter s",
         "samples",
         "MB resident",
         "kB per series",
-        "the exporter's MB resident",
+        "exporter MB resident",
     ];
     report.table("prometheus", &figures, &rows, &columns, None);
     Ok(())
@@ -75,7 +71,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
 fn version(program: &Path) -> anyhow::Result<String> {
     let output = Command::new(program).arg("--version").output()?;
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    let version = text.split_whitespace().nth(2).context("Prometheus tells no version")?;
+    let version = text.split_whitespace().nth(2).context("prometheus --version prints no version")?;
     Ok(format!("Prometheus {version}"))
 }
 
@@ -85,10 +81,10 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// One with an empty storage that scrapes this address.
+    /// Starts Prometheus with an empty storage to scrape this address.
     fn start(setup: &Setup, program: &Path, target: SocketAddr) -> anyhow::Result<Self> {
         let folder = setup.work().join("prometheus");
-        // What a run before left.
+        // Left over from an earlier start.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
         let seconds = INTERVAL.as_secs();
@@ -106,11 +102,11 @@ impl Prometheus {
             .stdout(Stdio::null())
             .stderr(File::create(folder.join("log"))?)
             .spawn()
-            .context("Prometheus does not run")?;
+            .context("cannot start Prometheus")?;
         Ok(Self { child, address })
     }
 
-    /// The values of a metric of the scrape itself, once there are enough.
+    /// Values of a metric about the scrapes, after enough of them.
     fn scrapes(&self, metric: &str) -> anyhow::Result<Vec<f64>> {
         let began = Instant::now();
         loop {
@@ -118,7 +114,7 @@ impl Prometheus {
             if values.len() >= SCRAPES {
                 return Ok(values);
             }
-            ensure!(began.elapsed() < PATIENCE, "Prometheus has only {} scrapes after {PATIENCE:?}", values.len());
+            ensure!(began.elapsed() < TIMEOUT, "Prometheus has only {} scrapes after {TIMEOUT:?}", values.len());
             interrupt::sleep(Duration::from_millis(500))?;
         }
     }
@@ -139,7 +135,7 @@ impl Prometheus {
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        // It may have ended.
+        // The process may have exited already.
         let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! The servers under test: started fresh, ended by their process id.
+//! Server processes under test: start, load, measure, stop.
 
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -18,12 +18,12 @@ use crate::{interrupt, scrape};
 
 const SECRET: &str = "a-secret-of-the-benchmark";
 const INGEST_CONNECTIONS: usize = 64;
-const PATIENCE: Duration = Duration::from_secs(300);
+const START_TIMEOUT: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Ours,
-    /// With the default log: a line for every event, into a file.
+    /// With the default log level, info: one line per event, into a file.
     OursLogging,
     /// Another build of the exporter.
     Other,
@@ -46,9 +46,9 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "stream-live-exporter",
-            Self::OursLogging => "the same, log.level=info",
+            Self::OursLogging => "stream-live-exporter, log.level=info",
             Self::Other => "other build",
-            Self::Raw => "raw epoll (the generator's ceiling)",
+            Self::Raw => "raw epoll (limit of the load generator)",
             Self::Bare => "bare actix",
             Self::Fastify => "fastify + prom-client",
             Self::FastApi => "FastAPI + prometheus_client",
@@ -62,8 +62,7 @@ impl Kind {
         matches!(self, Self::Ours | Self::OursLogging | Self::Other)
     }
 
-    /// Whether its program could be had.
-    pub fn is_there(self, setup: &Setup) -> bool {
+    pub fn is_available(self, setup: &Setup) -> bool {
         match self {
             Self::Fastify => setup.node.is_some(),
             Self::FastApi => setup.python.is_some(),
@@ -73,7 +72,8 @@ impl Kind {
     }
 
     fn command(self, setup: &Setup, exposition: Option<&Path>, port: u16, second: u16) -> anyhow::Result<Command> {
-        let program = |program: &Option<PathBuf>| program.clone().context("its program is not there").map(Command::new);
+        let program =
+            |program: &Option<PathBuf>| program.clone().context("its program is not available").map(Command::new);
         let mut command = match self {
             Self::Ours | Self::OursLogging => ours(Command::new(&setup.exporter), self, port, second),
             Self::Other => ours(program(&setup.against)?, self, port, second),
@@ -138,29 +138,29 @@ pub struct Server {
     pub folder: PathBuf,
     log: PathBuf,
     address: SocketAddr,
-    /// Where `/metrics` is.
+    /// Address of `/metrics`.
     pub private: SocketAddr,
     pub payload: Payload,
-    /// From the start of the process until it answered.
+    /// From the start of the process until it is ready.
     pub ready_after: Duration,
 }
 
 impl Server {
-    /// Starts it with an empty folder.
+    /// Starts a server in an empty folder.
     pub fn fresh(setup: &Setup, kind: Kind, exposition: Option<&Path>) -> anyhow::Result<Self> {
         let folder = setup.work().join(format!("fresh-{kind:?}"));
-        // What a run before left.
+        // Left over from an earlier start.
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
         Self::start(setup, kind, &folder, exposition)
     }
 
-    /// Starts it in this folder; the samples of an exposition are there from the beginning.
+    /// Starts a server in this folder. Peers first load the samples of the exposition.
     pub fn start(setup: &Setup, kind: Kind, folder: &Path, exposition: Option<&Path>) -> anyhow::Result<Self> {
         Self::configured(setup, kind, folder, exposition, &[])
     }
 
-    /// The same with settings of ours: keys as in the environment, and their values.
+    /// The same with settings for the exporter: names of environment variables without the prefix, and values.
     pub fn configured(
         setup: &Setup,
         kind: Kind,
@@ -176,10 +176,10 @@ impl Server {
             command.env(format!("STREAM_LIVE_EXPORTER__{key}"), value);
         }
         command.current_dir(folder).stdin(Stdio::null()).stderr(File::create(&log)?).stdout(Stdio::null());
-        // Ctrl-C is ours alone to hear.
+        // Ctrl-C must reach this program only.
         command.process_group(0);
         let began = Instant::now();
-        let child = command.spawn().with_context(|| format!("{} does not run", kind.name()))?;
+        let child = command.spawn().with_context(|| format!("{} cannot be started", kind.name()))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let private = if kind.is_ours() { SocketAddr::from(([127, 0, 0, 1], second)) } else { address };
         let dialect = if kind == Kind::Pushgateway { Dialect::Pushgateway } else { Dialect::Webhook };
@@ -197,7 +197,7 @@ impl Server {
         while !server.is_ready() {
             interrupt::check()?;
             server.check_alive()?;
-            ensure!(began.elapsed() < PATIENCE, "{} is not ready after {PATIENCE:?}", kind.name());
+            ensure!(began.elapsed() < START_TIMEOUT, "{} is not ready after {START_TIMEOUT:?}", kind.name());
             thread::sleep(Duration::from_millis(1));
         }
         server.ready_after = began.elapsed();
@@ -214,16 +214,16 @@ impl Server {
         }
     }
 
-    /// Posts notifications.
+    /// Posts notifications at this rate, or in a closed loop.
     pub fn load(&mut self, connections: usize, rate: Option<f64>, duration: Duration) -> anyhow::Result<Outcome> {
         self.run(&Plan { address: self.address, connections, rate, duration, requests: u64::MAX })
     }
 
-    /// Posts events for each of these inputs.
+    /// Posts this number of events for each input.
     pub fn ingest(&mut self, inputs: u64, events_per_input: u64, cycle: Cycle) -> anyhow::Result<Outcome> {
-        self.payload = Payload::in_turns(cycle, usize::try_from(inputs)?, SECRET);
+        self.payload = Payload::round_robin(cycle, usize::try_from(inputs)?, SECRET);
         let (address, connections, duration) = (self.address, INGEST_CONNECTIONS, Duration::MAX);
-        // Each connection begins with a notification that is not counted.
+        // Each connection starts with one request that does not count.
         let requests = (inputs * events_per_input).saturating_sub(connections as u64);
         self.run(&Plan { address, connections, rate: None, duration, requests })
     }
@@ -234,14 +234,14 @@ impl Server {
         outcome.with_context(|| format!("{} with {} connections", self.kind.name(), plan.connections))
     }
 
-    /// What it has logged so far.
+    /// Its log so far.
     pub fn log(&self) -> anyhow::Result<String> {
         Ok(fs::read_to_string(&self.log)?)
     }
 
     fn check_alive(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.child.try_wait()? {
-            bail!("{} ended with {status}:\n{}", self.kind.name(), fs::read_to_string(&self.log)?);
+            bail!("{} exited with {status}:\n{}", self.kind.name(), fs::read_to_string(&self.log)?);
         }
         Ok(())
     }
@@ -250,7 +250,6 @@ impl Server {
         self.child.id()
     }
 
-    /// A line of `/proc/PID/status` such as `VmRSS`, as a number.
     fn status(&self, name: &str) -> anyhow::Result<u64> {
         number_in(&fs::read_to_string(format!("/proc/{}/status", self.pid()))?, name)
     }
@@ -260,16 +259,16 @@ impl Server {
         Ok(self.status("VmRSS")? as f64 / 1e3)
     }
 
-    /// The most resident memory since [`Server::forget_peak`], in megabytes.
+    /// Peak resident memory since [`Server::reset_peak`], in megabytes.
     pub fn peak(&self) -> anyhow::Result<f64> {
         Ok(self.status("VmHWM")? as f64 / 1e3)
     }
 
-    pub fn forget_peak(&self) -> anyhow::Result<()> {
+    pub fn reset_peak(&self) -> anyhow::Result<()> {
         Ok(fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")?)
     }
 
-    /// Its threads: numbers and names.
+    /// Ids and names of its threads.
     pub fn threads(&self) -> anyhow::Result<Vec<(u32, String)>> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.pid()))?;
         let name = |id: u32| fs::read_to_string(format!("/proc/{}/task/{id}/comm", self.pid()));
@@ -279,13 +278,13 @@ impl Server {
             .collect()
     }
 
-    /// How often its threads went to sleep, so far.
+    /// Voluntary context switches of its threads so far.
     pub fn sleeps(&self) -> anyhow::Result<u64> {
         let status = |(id, _)| fs::read_to_string(format!("/proc/{}/task/{id}/status", self.pid()));
         self.threads()?.into_iter().map(|thread| number_in(&status(thread)?, "voluntary_ctxt_switches")).sum()
     }
 
-    /// CPU time in microseconds, of all its threads.
+    /// CPU time of all its threads in microseconds.
     pub fn cpu(&self) -> anyhow::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid()))?;
         let fields: Vec<_> = stat.rsplit_once(')').context("no name")?.1.split_whitespace().collect();
@@ -293,29 +292,29 @@ impl Server {
         Ok(ticks * 1e6 / rustix::param::clock_ticks_per_second() as f64)
     }
 
-    /// Ends it as an operator would.
+    /// Stops it with SIGTERM and waits.
     pub fn stop(mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)?;
-        ensure!(self.child.wait()?.success(), "{} did not stop in good order", self.kind.name());
+        ensure!(self.child.wait()?.success(), "{} did not shut down cleanly", self.kind.name());
         Ok(())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The process may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The number that stands behind a name in `/proc/PID/status`.
+/// Value of a line of `/proc/PID/status`.
 pub fn number_in(status: &str, name: &str) -> anyhow::Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     Ok(line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {name}"))?.parse()?)
 }
 
-/// Two ports that nobody listens on.
+/// Two unused ports.
 fn free_ports() -> anyhow::Result<(u16, u16)> {
     let listeners = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
     Ok((listeners[0].local_addr()?.port(), listeners[1].local_addr()?.port()))

@@ -9,48 +9,48 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Notifications, beside peers and references.
+    /// Notifications: the exporter, peers and references.
     Ingest,
-    /// Scrapes, beside peers and references.
+    /// Scrapes: the exporter, peers and references.
     Scrapes,
-    /// Scrapes of 100,000 inputs, and notifications meanwhile.
+    /// Scrapes of 100,000 inputs, and notification latency during scrapes.
     Many,
     /// Compression, by library and level.
     Gzip,
-    /// Over connections and load.
+    /// Throughput over connections, latency over load.
     Curves,
-    /// Over inputs and events.
+    /// Memory, scrapes and starts over inputs and events.
     Sizes,
-    /// One connection beside a bare sync; disks that are slow.
+    /// One connection compared with a bare fdatasync; slow disks.
     Disk,
     /// Start, idle, sizes, sustained load.
     Life,
-    /// Who waits for checkpoints and expiry.
+    /// Notification latency during housekeeping.
     Hold,
-    /// What a real Prometheus pays for the same inputs.
+    /// Cost of the same inputs in a real Prometheus.
     Prometheus,
     /// Another build of the exporter, given with --against. Only measured when named, and then alone.
     Compare,
 }
 
-/// Measures the exporter beside its peers and references.
+/// Compares the exporter with peers, references, or another build of it.
 #[derive(Debug, Parser)]
 pub struct Setup {
-    /// What to measure; everything unless told.
+    /// Parts to measure. Without any: all but compare.
     pub parts: Vec<Part>,
-    /// Rounds; a figure is the median over them.
+    /// Rounds; each figure is the median over them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
-    /// Seconds that a figure of a round is measured.
+    /// Duration of one measurement in seconds.
     #[arg(long, default_value_t = 5.0)]
     pub seconds: f64,
-    /// Inputs that notifications are about.
+    /// Number of inputs that send notifications.
     #[arg(long, default_value_t = 10_000)]
     pub inputs: usize,
-    /// The largest number of inputs, and of events, of the curves.
+    /// Largest number of inputs and events.
     #[arg(long, default_value_t = 1_000_000)]
     pub largest: u64,
-    /// Where the report goes; what is measured writes to a folder in it.
+    /// Folder for the report. Servers use a folder in it.
     #[arg(long)]
     pub output: PathBuf,
     /// The exporter's binary.
@@ -59,13 +59,13 @@ pub struct Setup {
     /// The binary of another build, for the part compare.
     #[arg(long)]
     pub against: Option<PathBuf>,
-    /// Node.js, when the peer's packages are there.
+    /// Node.js, if the packages of the peer are installed.
     #[arg(long)]
     pub node: Option<PathBuf>,
-    /// The peer's script, beside its packages.
+    /// Script of the Node.js peer, in the folder of its packages.
     #[arg(long, requires = "node")]
     pub node_server: Option<PathBuf>,
-    /// A Python with the peer's packages.
+    /// Python with the packages of the peer.
     #[arg(long)]
     pub python: Option<PathBuf>,
     #[arg(long, requires = "python")]
@@ -76,7 +76,7 @@ pub struct Setup {
     pub prometheus: Option<PathBuf>,
     #[arg(long)]
     pub strace: Option<PathBuf>,
-    /// Peers that could not be had, and why.
+    /// Peers that are not available, with the reason.
     #[arg(long)]
     pub skipped: Vec<String>,
 }
@@ -90,7 +90,7 @@ impl Setup {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// A short run before what is measured.
+    /// Duration of the load before a measurement.
     pub fn warm_up(&self) -> Duration {
         Duration::from_secs_f64((self.seconds / 4.0).min(2.0))
     }
@@ -99,7 +99,7 @@ impl Setup {
         self.output.join("work")
     }
 
-    /// Steps of a part; nothing is drawn where there is no terminal.
+    /// Progress bar of a part; hidden without a terminal.
     pub fn progress(&self, what: &'static str, steps: usize) -> ProgressBar {
         let style = ProgressStyle::with_template("{prefix:8} {bar:30} {pos}/{len} {elapsed} {msg}");
         let bar = ProgressBar::new(steps as u64).with_prefix(what);
@@ -112,10 +112,10 @@ impl Setup {
         let model = model.lines().find_map(|line| Some(line.strip_prefix("model name")?.split_once(':')?.1.trim()));
         let cores = thread::available_parallelism().map_or(0, usize::from);
         let mut header = format!(
-            "# Benchmark\n\nServer and load on the same {cores} cores ({}), unpinned, over loopback. Every figure is the \
-             median of {} rounds of {} s, least and most in brackets; the servers take turns in every round. \
-             Notifications are about {} inputs; the order is the same in every run.\n",
-            model.unwrap_or("of an unnamed kind"),
+            "# Benchmark\n\nServer and load on the same {cores} cores ({}), unpinned, over loopback. Each figure is the \
+             median of {} rounds of {} s, with minimum and maximum in brackets; the servers alternate within a round. \
+             Notifications come from {} inputs in the same order in every run.\n",
+            model.unwrap_or("unknown model"),
             self.rounds,
             self.seconds,
             self.inputs,

@@ -1,4 +1,5 @@
-//! `check-config`: the effective configuration with what it will expect next, or every problem of it.
+//! `check-config`: prints the effective configuration and the next changes of every schedule, or all
+//! problems.
 
 use std::process::ExitCode;
 
@@ -10,14 +11,14 @@ use crate::event::{InputId, Timestamp};
 use crate::http::WebConfig;
 use crate::schedule::{Configured, Expectation, Schedule};
 
-/// So many changes of each scheduled input are told.
+/// Number of changes printed per scheduled input.
 const CHANGES: usize = 3;
 
 pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
     settings.web.config_file.clone().map(WebConfig::load).transpose().context("web.config_file")?;
     super::print(&effective(&settings.effective))?;
-    super::print(&agenda(&settings, clock::now()))?;
+    super::print(&next_changes(&settings, clock::now()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -31,8 +32,8 @@ fn assignment(Effective { key, value, .. }: &Effective) -> String {
     format!("{key} = {value:?}")
 }
 
-/// The next changes of every scheduled input.
-fn agenda(settings: &Settings, now: Timestamp) -> String {
+/// The next changes of every schedule.
+fn next_changes(settings: &Settings, now: Timestamp) -> String {
     let scheduled = settings.inputs.configured.iter().filter_map(|(id, configured)| match &configured.expectation {
         Expectation::Scheduled(schedule) => Some(changes(id, configured, schedule, now)),
         Expectation::Always | Expectation::Never => None,
@@ -42,14 +43,14 @@ fn agenda(settings: &Settings, now: Timestamp) -> String {
 
 fn changes(id: &InputId, Configured { name, .. }: &Configured, schedule: &Schedule, now: Timestamp) -> String {
     let word = |expected: bool| if expected { "expected" } else { "not expected" };
-    let mut text = format!("\n# {name} ({id}) is {} to be live now. Its next changes:\n", word(schedule.at(now)));
+    let mut text = format!("\n# {name} ({id}): {} to be live now. Next changes:\n", word(schedule.at(now)));
     let changes = schedule.changes(now, CHANGES);
     for change in &changes {
         let at = schedule.local(change.at).strftime("%a %Y-%m-%dT%H:%M:%S%:z");
         text.push_str(&format!("#   {at}  {}\n", word(change.expected)));
     }
     if changes.len() < CHANGES {
-        text.push_str("#   and no more for 400 days\n");
+        text.push_str("#   no further changes for at least 400 days\n");
     }
     text
 }
@@ -59,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_scheduled_input_has_its_next_changes() {
+    fn next_changes_of_each_scheduled_input_are_printed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("site.toml");
         let text = r#"
@@ -79,15 +80,15 @@ mod tests {
         let settings = Settings::load(&Sources { file: Some(file), ..Sources::default() }).unwrap();
         let now = "2026-03-28T18:00:00Z".parse().unwrap();
         let expected = "
-# Chapel (2c28dd2cc444cb77578c4840b51e43a8) is not expected to be live now. Its next changes:
+# Chapel (2c28dd2cc444cb77578c4840b51e43a8): not expected to be live now. Next changes:
 #   Sun 2026-03-29T09:55:00+01:00  expected
 #   Sun 2026-03-29T12:00:00+01:00  not expected
 #   Sun 2026-04-05T09:55:00+01:00  expected
 
-# Gala (eb222fcca08eeb1ae84c981ebe8aeeb6) is expected to be live now. Its next changes:
+# Gala (eb222fcca08eeb1ae84c981ebe8aeeb6): expected to be live now. Next changes:
 #   Sat 2026-03-28T22:30:00+00:00  not expected
-#   and no more for 400 days
+#   no further changes for at least 400 days
 ";
-        assert_eq!(agenda(&settings, now), expected);
+        assert_eq!(next_changes(&settings, now), expected);
     }
 }

@@ -1,86 +1,94 @@
-//! Flags in the exporters' manner: `--webhook.listen-address` is the key `webhook.listen_address`.
+//! Command-line flags, named as in other exporters: `--webhook.listen-address` sets the key
+//! `webhook.listen_address`.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use crate::config::{Flag, Sources};
+use crate::config::{Flag, Settings, Sources};
 
-/// What can be configured on the command line. Values are checked with the rest of the
-/// configuration, so that all problems are reported at once.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Configuration (each flag is also a key of the file and an environment variable)")]
+/// Flag, key, name of the value, help.
+const FLAGS: [(&str, &str, &str, &str); 13] = [
+    ("webhook.listen-address", "webhook.listen_address", "ADDRESS", "Address for Cloudflare's notifications"),
+    ("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL"),
+    ("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body"),
+    ("web.listen-address", "web.listen_address", "ADDRESS", "Address for metrics, status and API"),
+    ("web.telemetry-path", "web.telemetry_path", "PATH", "Path of the metrics"),
+    ("web.config.file", "web.config_file", "PATH", "Web configuration file: TLS, client certificates, users"),
+    ("storage.path", "storage.path", "PATH", "Data folder"),
+    ("storage.retention", "storage.retention", "DURATION", "How long events are kept"),
+    ("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs"),
+    ("inputs.reconnect-window", "inputs.reconnect_window", "DURATION", "Longest gap that is counted as a reconnect"),
+    ("inputs.forget-after", "inputs.forget_after", "DURATION", "Forget disconnected inputs without events; 0s: never"),
+    ("log.level", "log.level", "LEVEL", "error, warn, info, debug or trace"),
+    ("log.format", "log.format", "FORMAT", "auto, logfmt or json"),
+];
+
+const CONFIG_FILE: &str = "config.file";
+const SECRET_FILE: &str = "webhook.secret-file";
+const HEADING: &str = "Configuration (each flag is also a key of the file and an environment variable)";
+
+/// The flags that are given. Values are validated with the rest of the configuration, so that all
+/// problems are reported at once.
+#[derive(Debug)]
 pub(super) struct Flags {
-    /// Configuration file, TOML or YAML
-    #[arg(long = "config.file", value_name = "PATH", global = true)]
     config_file: Option<PathBuf>,
-    /// Where Cloudflare's notifications arrive [default: 0.0.0.0:10418]
-    #[arg(long = "webhook.listen-address", value_name = "ADDRESS", global = true)]
-    webhook_listen_address: Option<String>,
-    /// Path of the webhook's URL [default: /webhook]
-    #[arg(long = "webhook.path", value_name = "PATH", global = true)]
-    webhook_path: Option<String>,
-    /// A valid secret's name and file, repeatable [default: one is made in the data folder]
-    #[arg(long = "webhook.secret-file", value_name = "NAME=PATH", value_parser = named_file, global = true)]
-    webhook_secret_file: Vec<(String, String)>,
-    /// Largest accepted body [default: 64KiB]
-    #[arg(long = "webhook.max-body-size", value_name = "SIZE", global = true)]
-    webhook_max_body_size: Option<String>,
-    /// Where metrics, status and API are served [default: 127.0.0.1:10419]
-    #[arg(long = "web.listen-address", value_name = "ADDRESS", global = true)]
-    web_listen_address: Option<String>,
-    /// Path of the metrics [default: /metrics]
-    #[arg(long = "web.telemetry-path", value_name = "PATH", global = true)]
-    web_telemetry_path: Option<String>,
-    /// Web configuration file of the private listener: TLS, client certificates, users [default: none]
-    #[arg(long = "web.config.file", value_name = "PATH", global = true)]
-    web_config_file: Option<String>,
-    /// Data folder [default: data]
-    #[arg(long = "storage.path", value_name = "PATH", global = true)]
-    storage_path: Option<String>,
-    /// How long events are kept [default: 90d]
-    #[arg(long = "storage.retention", value_name = "DURATION", global = true)]
-    storage_retention: Option<String>,
-    /// How many inputs are known at the most [default: 10000]
-    #[arg(long = "inputs.max", value_name = "COUNT", global = true)]
-    inputs_max: Option<String>,
-    /// A connect within this time after a disconnect is a reconnect [default: 60s]
-    #[arg(long = "inputs.reconnect-window", value_name = "DURATION", global = true)]
-    inputs_reconnect_window: Option<String>,
-    /// Forget an input that is disconnected and silent for so long; 0 means never [default: 0]
-    #[arg(long = "inputs.forget-after", value_name = "DURATION", global = true)]
-    inputs_forget_after: Option<String>,
-    /// error, warn, info, debug or trace [default: info]
-    #[arg(long = "log.level", value_name = "LEVEL", global = true)]
-    log_level: Option<String>,
-    /// auto, logfmt or json [default: auto]
-    #[arg(long = "log.format", value_name = "FORMAT", global = true)]
-    log_format: Option<String>,
+    flags: Vec<Flag>,
 }
 
 impl Flags {
-    /// The configuration's layers: these flags on top of file and environment.
+    /// The layers of the configuration, with these flags as the last one.
     pub(super) fn into_sources(self) -> Sources {
-        let scalars = [
-            ("webhook.listen_address", self.webhook_listen_address),
-            ("webhook.path", self.webhook_path),
-            ("webhook.max_body_size", self.webhook_max_body_size),
-            ("web.listen_address", self.web_listen_address),
-            ("web.telemetry_path", self.web_telemetry_path),
-            ("web.config_file", self.web_config_file),
-            ("storage.path", self.storage_path),
-            ("storage.retention", self.storage_retention),
-            ("inputs.max", self.inputs_max),
-            ("inputs.reconnect_window", self.inputs_reconnect_window),
-            ("inputs.forget_after", self.inputs_forget_after),
-            ("log.level", self.log_level),
-            ("log.format", self.log_format),
-        ];
-        let scalars = scalars.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
-        let files = self.webhook_secret_file.into_iter();
-        let files = files.map(|(name, path)| (format!("webhook.secret_files.{name}"), path));
-        let flags = scalars.chain(files).map(|(key, value)| Flag { key, value }).collect();
-        Sources::of_this_process(self.config_file, flags)
+        Sources::of_this_process(self.config_file, self.flags)
+    }
+}
+
+impl Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let defaults = Settings::load(&Sources::default()).expect("the defaults are valid").effective;
+        let default = |key: &str| {
+            let default = defaults.iter().find(|effective| effective.key == key).map(|found| found.value.as_str());
+            default.filter(|value| !value.is_empty()).unwrap_or("none")
+        };
+        let flags = FLAGS.iter().map(|(flag, key, value, help)| {
+            Arg::new(*flag).long(*flag).value_name(*value).help(format!("{help} [default: {}]", default(key)))
+        });
+        let config_file = Arg::new(CONFIG_FILE).value_name("PATH").value_parser(value_parser!(PathBuf));
+        let secret_file = Arg::new(SECRET_FILE).value_name("NAME=PATH").value_parser(named_file);
+        command
+            .next_help_heading(HEADING)
+            .arg(config_file.long(CONFIG_FILE).global(true).help("Configuration file, TOML or YAML"))
+            .args(flags.map(|flag| flag.global(true)))
+            .arg(
+                secret_file.long(SECRET_FILE).global(true).action(ArgAction::Append).help(
+                    "Name and file of a valid secret; repeatable [default: a generated secret in the data folder]",
+                ),
+            )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let scalars = FLAGS.iter().filter_map(|(flag, key, ..)| {
+            let value = matches.get_one::<String>(flag)?.clone();
+            Some(Flag { name: format!("--{flag}"), key: (*key).to_owned(), value })
+        });
+        let secrets = matches.get_many::<(String, String)>(SECRET_FILE).into_iter().flatten();
+        let secrets = secrets.map(|(name, path)| Flag {
+            name: format!("--{SECRET_FILE} {name}"),
+            key: format!("webhook.secret_files.{name}"),
+            value: path.clone(),
+        });
+        Ok(Self { config_file: matches.get_one(CONFIG_FILE).cloned(), flags: scalars.chain(secrets).collect() })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
     }
 }
 

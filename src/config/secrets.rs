@@ -1,5 +1,6 @@
-//! The webhook's secrets: where they are, and what they are.
+//! The webhook's secrets: where they are configured, and their values.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,21 +8,21 @@ use std::path::{Path, PathBuf};
 use std::{fmt, str};
 
 use super::reader::{Problem, Reader};
+use super::values::Parsed;
 use super::{InvalidConfig, environment_name};
 
-/// The name of the secret that the daemon makes for itself.
-const OWN_SECRET_NAME: &str = "default";
-/// Its file in the data folder.
-const OWN_SECRET_FILE: &str = "webhook-secret";
-/// What it is called until it is whole: as nobody would call a secret.
-const UNFINISHED_SECRET_FILE: &str = ".webhook-secret.unfinished";
+/// The name of the generated secret, and its file in the data folder.
+const GENERATED_NAME: &str = "default";
+const GENERATED_FILE: &str = "webhook-secret";
+/// The file's name until it is complete. It must not be a name that a user may choose for a secret.
+const INCOMPLETE_FILE: &str = ".webhook-secret.unfinished";
 
-/// A secret, which no formatting shows.
+/// A secret. Formatting masks it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The secret itself.
+    /// The value.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -33,46 +34,45 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a secret is to be found.
+/// Where a secret is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SecretOrigin {
-    /// The configured name, a label value.
-    pub name: String,
-    place: Place,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+pub enum SecretSource {
+    /// A file that contains it.
     File(PathBuf),
+    /// An environment variable, whose value this is.
     Environment(Secret),
 }
 
-/// All secrets with their names, at least one.
+/// All valid secrets, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secrets {
     /// The secrets by name.
-    pub named: Vec<(String, Secret)>,
-    /// The file of the daemon's own secret, when no other is configured.
+    pub named: BTreeMap<String, Secret>,
+    /// The file of the generated secret, if none is configured.
     pub own_file: Option<PathBuf>,
 }
 
 impl Secrets {
-    /// Reads the configured secrets; with none configured, the daemon's own in the data folder, made
-    /// when it is not there yet: 256 bits, readable by its owner alone.
+    /// Reads the configured secrets. If there are none, reads the generated one from the data folder,
+    /// and generates it first if necessary: 256 bits, readable only by its owner.
     ///
     /// # Errors
     ///
-    /// Every file that cannot be read or holds no secret.
-    pub fn load(configured: &[SecretOrigin], data_folder: &Path) -> Result<Self, InvalidConfig> {
+    /// Every file that cannot be read or does not contain a secret.
+    pub fn load(configured: &BTreeMap<String, SecretSource>, data_folder: &Path) -> Result<Self, InvalidConfig> {
         if configured.is_empty() {
-            let file = data_folder.join(OWN_SECRET_FILE);
-            let secret = own_secret(&file).map_err(|problem| InvalidConfig(vec![problem]))?;
-            return Ok(Self { named: vec![(OWN_SECRET_NAME.to_owned(), secret)], own_file: Some(file) });
+            let file = data_folder.join(GENERATED_FILE);
+            let secret = read_or_generate(&file).map_err(|problem| InvalidConfig(vec![problem]))?;
+            return Ok(Self { named: [(GENERATED_NAME.to_owned(), secret)].into(), own_file: Some(file) });
         }
-        let (mut named, mut problems) = (Vec::new(), Vec::new());
-        for origin in configured {
-            match origin.read() {
-                Ok(secret) => named.push((origin.name.clone(), secret)),
+        let (mut named, mut problems) = (BTreeMap::new(), Vec::new());
+        for (name, source) in configured {
+            let secret = match source {
+                SecretSource::File(path) => read_file(path),
+                SecretSource::Environment(secret) => Ok(secret.clone()),
+            };
+            match secret {
+                Ok(secret) => _ = named.insert(name.clone(), secret),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -80,90 +80,79 @@ impl Secrets {
     }
 }
 
-impl SecretOrigin {
-    fn read(&self) -> Result<Secret, Problem> {
-        match &self.place {
-            Place::File(path) => read(path),
-            Place::Environment(secret) => Ok(secret.clone()),
-        }
-    }
-}
-
-/// Takes the places of all secrets out of the configuration.
-pub(super) fn origins(reader: &mut Reader) -> Vec<SecretOrigin> {
-    let mut origins: Vec<SecretOrigin> = Vec::new();
+/// Reads where the secrets are.
+pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
+    let mut sources = BTreeMap::new();
     for (name, path, origin) in reader.table("webhook.secret_files") {
         let key = format!("webhook.secret_files.{name}");
-        match checked_name(&name) {
-            Ok(()) => origins.push(SecretOrigin { name, place: Place::File(PathBuf::from(&path)) }),
-            Err(message) => reader.report(Problem::new(&origin, Some(&key), message)),
+        if let Some(name) = reader.check(&origin, &key, secret_name(name)) {
+            sources.insert(name, SecretSource::File(PathBuf::from(&path)));
         }
-        reader.show(&key, &origin, &path);
+        reader.show(key, &origin, &path);
     }
     for (name, text, origin) in reader.table("webhook.secrets") {
         let key = format!("webhook.secrets.{name}");
-        let problem = if origin != environment_name(&key) {
-            Err("a secret by value may come from the environment only".to_owned())
-        } else if origins.iter().any(|known| known.name == name) {
-            Err(format!("webhook.secret_files has a secret named {name} too"))
+        let checked = if origin != environment_name(&key) {
+            Err("secrets by value are accepted only from the environment".to_owned())
+        } else if sources.contains_key(&name) {
+            Err(format!("webhook.secret_files.{name} exists too"))
         } else if text.is_empty() {
             Err("must not be empty".to_owned())
         } else {
-            checked_name(&name)
+            secret_name(name)
         };
-        match problem {
-            Ok(()) => origins.push(SecretOrigin { name, place: Place::Environment(Secret(text)) }),
-            Err(message) => reader.report(Problem::new(&origin, Some(&key), message)),
+        if let Some(name) = reader.check(&origin, &key, checked) {
+            sources.insert(name, SecretSource::Environment(Secret(text)));
         }
-        reader.show(&key, &origin, "<secret>");
+        reader.show(key, &origin, "<secret>");
     }
-    origins
+    sources
 }
 
-fn checked_name(name: &str) -> Result<(), String> {
+fn secret_name(name: String) -> Parsed<String> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
     if !name.is_empty() && name.len() <= 64 && name.chars().all(plain) {
-        Ok(())
+        Ok(name)
     } else {
-        Err("not a secret's name: expected up to 64 lower-case letters, digits, - and _".to_owned())
+        Err("not a name for a secret (expected up to 64 lower-case letters, digits, - and _)".to_owned())
     }
 }
 
-fn read(path: &Path) -> Result<Secret, Problem> {
+fn read_file(path: &Path) -> Result<Secret, Problem> {
     let problem = |message: String| Problem::new(path.display().to_string(), None, message);
     let bytes = fs::read(path).map_err(|error| problem(format!("the secret cannot be read: {error}")))?;
     let text = str::from_utf8(&bytes).map_err(|_| problem("the secret is not UTF-8".to_owned()))?;
     match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(problem("holds no secret".to_owned())),
+        "" => Err(problem("the secret is empty".to_owned())),
         secret if secret.bytes().any(|byte| byte < b' ' || byte == 0x7f) => {
-            Err(problem("the secret has control characters: expected one line".to_owned()))
+            Err(problem("the secret contains control characters (expected one line)".to_owned()))
         }
         secret => Ok(Secret(secret.to_owned())),
     }
 }
 
-fn own_secret(file: &Path) -> Result<Secret, Problem> {
-    let problem = |error| Problem::new(file.display().to_string(), None, format!("the secret cannot be made: {error}"));
-    // What cannot be looked at is not taken for missing.
+fn read_or_generate(file: &Path) -> Result<Secret, Problem> {
+    let problem =
+        |error| Problem::new(file.display().to_string(), None, format!("the secret cannot be generated: {error}"));
     if !file.try_exists().map_err(problem)? {
-        make(file).map_err(problem)?;
+        generate(file).map_err(problem)?;
     }
-    read(file)
+    read_file(file)
 }
 
-/// Makes a secret, whole or not at all.
-fn make(file: &Path) -> io::Result<()> {
+/// Writes a secret under another name and renames the file, so that it is never incomplete.
+fn generate(file: &Path) -> io::Result<()> {
     let mut random = [0u8; 32];
     getrandom::fill(&mut random).map_err(io::Error::other)?;
     let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let unfinished = file.with_file_name(UNFINISHED_SECRET_FILE);
-    match fs::remove_file(&unfinished) {
+    let incomplete = file.with_file_name(INCOMPLETE_FILE);
+    match fs::remove_file(&incomplete) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        // A start that was cut off may have left it.
+        // An interrupted start may have left it.
         Ok(()) | Err(_) => {}
     }
-    let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&incomplete)?;
     writeln!(output, "{secret}")?;
     output.sync_all()?;
-    fs::rename(&unfinished, file)
+    fs::rename(&incomplete, file)
 }

@@ -1,4 +1,4 @@
-//! Texts to values, each with an error that says what was expected.
+//! Parsers for single values. Their errors say what was expected.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -9,20 +9,21 @@ use ipnet::IpNet;
 
 use crate::telemetry::Format;
 
+/// Longer durations could overflow timestamps.
 const LONGEST_DURATION: Duration = Duration::from_secs(36_525 * 86_400);
-/// The places of a queue are there from the start: these take some 30 MB.
-const LONGEST_QUEUE: usize = 100_000;
+/// The queue is allocated at the start. This many entries take about 30 MB.
+const MAX_QUEUE_SIZE: usize = 100_000;
 
-/// Where to listen: `host:port`, or `:port` for every address.
+/// An address to listen on: `host:port`, or `:port` for all IPv4 addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
 
 impl ListenAddress {
-    /// The addresses that the host has now.
+    /// Resolves the host name.
     ///
     /// # Errors
     ///
-    /// The resolver's, when the host is a name that it does not know.
+    /// The resolver does not know the host.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let addresses = match self.0.strip_prefix(':') {
             Some(port) => format!("0.0.0.0:{port}").to_socket_addrs(),
@@ -38,10 +39,10 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// The least severity that is logged.
+/// The lowest severity that is logged.
 pub type LogLevel = tracing::level_filters::LevelFilter;
 
-/// A value's parser: the error says what was expected.
+/// A value, or what was expected instead.
 pub(super) type Parsed<T> = Result<T, String>;
 
 pub(super) fn listen_address(text: &str) -> Parsed<ListenAddress> {
@@ -56,7 +57,7 @@ pub(super) fn listen_address(text: &str) -> Parsed<ListenAddress> {
 pub(super) fn url_path(text: &str) -> Parsed<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
     match text {
-        "/-/healthy" => Err("/-/healthy is taken by the health check".into()),
+        "/-/healthy" => Err("/-/healthy is reserved for the health check".into()),
         _ if text.starts_with('/') && text.chars().all(plain) => Ok(text.to_owned()),
         _ => Err(format!("not a path: {text:?} (expected a slash, then letters, digits and / - . _ ~)")),
     }
@@ -65,8 +66,10 @@ pub(super) fn url_path(text: &str) -> Parsed<String> {
 pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
     let path = url_path(text)?;
     match path.as_str() {
-        "/" => Err("/ is taken by the landing page".into()),
-        path if path.starts_with("/-/") || path.starts_with("/api/") => Err(format!("{path:?} is taken by the API")),
+        "/" => Err("/ is reserved for the landing page".into()),
+        path if path.starts_with("/-/") || path.starts_with("/api/") => {
+            Err(format!("{path:?} is reserved for the API"))
+        }
         _ => Ok(path),
     }
 }
@@ -80,11 +83,11 @@ pub(super) fn size(text: &str) -> Parsed<usize> {
     }
 }
 
-/// Reads a duration such as `90d` or `1h 30m`, up to 100 years: clocks end somewhere.
+/// Parses a duration such as `90d` or `1h 30m`, up to 100 years.
 ///
 /// # Errors
 ///
-/// A sentence that says what was expected.
+/// What was expected instead.
 pub fn parse_duration(text: &str) -> Parsed<Duration> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration > LONGEST_DURATION => Err("must be at most 100 years".into()),
@@ -108,27 +111,27 @@ pub(super) fn count(text: &str) -> Parsed<usize> {
     }
 }
 
-pub(super) fn queue_length(text: &str) -> Parsed<usize> {
+pub(super) fn queue_size(text: &str) -> Parsed<usize> {
     match count(text)? {
-        length if length > LONGEST_QUEUE => Err(format!("must be at most {LONGEST_QUEUE}")),
+        length if length > MAX_QUEUE_SIZE => Err(format!("must be at most {MAX_QUEUE_SIZE}")),
         length => Ok(length),
     }
 }
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
-    text.parse().map_err(|_| format!("neither true nor false: {text:?}"))
+    text.parse().map_err(|_| format!("not a boolean: {text:?} (expected true or false)"))
 }
 
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("must not be empty".into()) } else { Ok(PathBuf::from(text)) }
 }
 
-/// A path, or nothing.
+/// An empty text means none.
 pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
     Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
 }
 
-/// A list in one text, so that it has the same spelling in a file, a variable and a flag.
+/// One text for the whole list, so that files, variables and flags write it the same way.
 pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     text.split(',').map(str::trim).filter(|network| !network.is_empty()).map(network).collect()
 }
@@ -136,7 +139,7 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
 fn network(text: &str) -> Parsed<IpNet> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
     text.parse().or_else(|_| address()).map_err(|_| {
-        format!("not a network: {text:?} (expected for example 10.0.0.0/8 or fd00::/8, with commas between several)")
+        format!("not a network: {text:?} (expected for example 10.0.0.0/8 or fd00::/8, separated by commas)")
     })
 }
 

@@ -1,4 +1,4 @@
-//! When an input is expected to be live: at the scrape, and foretold.
+//! When an input is expected to be live: in the metrics, and in `check-config`.
 
 use std::fs;
 use std::time::Duration;
@@ -18,14 +18,14 @@ fn site(expected: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn a_window_opens_and_closes_without_a_reload() {
-    // On a machine that is too busy to look in time, everything takes longer.
+fn expected_metric_follows_a_window_without_a_reload() {
+    // Longer windows for a machine that is too busy to scrape a short one in time.
     let seen = [4, 12, 24].into_iter().find_map(|seconds| watch_a_window(Duration::from_secs(seconds)));
-    assert_eq!(seen.expect("the daemon was asked before the window and in it"), [0.0, 1.0, 0.0]);
+    assert_eq!(seen.expect("the daemon was scraped before and during the window"), [0.0, 1.0, 0.0]);
 }
 
-/// What a daemon says of a window that opens so long after now and is open for as long, without
-/// repetitions; nothing when it could not be asked both before and while it was open.
+/// The values that a daemon exposes for a window that opens after `length` and stays open for
+/// `length`, without repetitions; `None` if no scrape happened before or during the window.
 fn watch_a_window(length: Duration) -> Option<Vec<f64>> {
     let from = clock::now().plus(length);
     let until = from.plus(length);
@@ -48,12 +48,12 @@ fn watch_a_window(length: Duration) -> Option<Vec<f64>> {
 }
 
 #[test]
-fn check_config_foretells_the_next_three_changes() {
+fn check_config_prints_the_next_three_changes() {
     let site = site(r#"[{ days = ["mon", "tue"], from = "22:00", to = "24:00", time_zone = "Asia/Tokyo" }]"#);
-    let told = run(site.path(), &["--config.file=site.toml", "check-config"]).stdout;
-    let agenda: Vec<&str> = told.lines().skip_while(|line| !line.starts_with('#')).collect();
-    assert!(agenda[0].starts_with(&format!("# Gala ({GALA}) is ")), "{told}");
-    assert_eq!(agenda.len(), 4, "{told}");
+    let printed = run(site.path(), &["--config.file=site.toml", "check-config"]).stdout;
+    let agenda: Vec<&str> = printed.lines().skip_while(|line| !line.starts_with('#')).collect();
+    assert!(agenda[0].starts_with(&format!("# Gala ({GALA})")), "{printed}");
+    assert_eq!(agenda.len(), 4, "{printed}");
     for change in &agenda[1..] {
         let known = ["22:00:00+09:00  expected", "00:00:00+09:00  not expected"];
         assert!(known.iter().any(|end| change.ends_with(end)), "{change}");

@@ -3,7 +3,7 @@
 use crate::daemon::{Daemon, fixture};
 
 #[test]
-fn a_notification_becomes_a_metric_and_survives_a_restart() {
+fn notification_becomes_a_metric_and_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let connected = r#"cloudflare_stream_live_input_connected{input_id="2c28dd2cc444cb77578c4840b51e43a8"}"#;
     let daemon = Daemon::start(folder.path());

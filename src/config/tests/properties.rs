@@ -1,4 +1,4 @@
-//! What holds for any configuration.
+//! Properties of any configuration.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 
 const SECRET: &str = "hunter2-correct-horse";
 
-/// What configuration files are made of, in any order: keys, values, and the marks of both formats.
+/// Fragments of configuration files in any order: keys, values, and the syntax of both formats.
 fn fragments() -> impl Strategy<Value = String> {
     let lines = DEFAULT.lines().filter(|line| !line.starts_with('#')).map(|line| format!("{line}\n"));
     let marks = [
@@ -73,7 +73,7 @@ fn file() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn any_text_is_a_configuration_or_has_problems(file in file(), text in fragments(), variable in "[A-Z_.\\[\\]0-9-]{0,16}") {
+    fn any_text_is_a_valid_configuration_or_has_problems(file in file(), text in fragments(), variable in "[A-Z_.\\[\\]0-9-]{0,16}") {
         match load(file, &text, &[(&variable, "7")], &[]) {
             Ok(settings) => prop_assert!(settings.inputs.configured.len() <= settings.inputs.max),
             Err(problems) => prop_assert!(!problems.is_empty()),
@@ -81,21 +81,21 @@ proptest! {
     }
 
     #[test]
-    fn no_value_makes_it_panic(key in prop::sample::select(keys()), value in prop_oneof![".{0,12}", "-?[0-9]{1,20}[a-zA-Z]{0,3}"]) {
+    fn no_value_causes_a_panic(key in prop::sample::select(keys()), value in prop_oneof![".{0,12}", "-?[0-9]{1,20}[a-zA-Z]{0,3}"]) {
         let _ = load("site.toml", "", &[], &[(&key, &value)]);
     }
 
-    /// The file is one text, which somebody took for a configuration.
+    /// Somebody may pass the file of a secret as the configuration.
     #[test]
-    fn of_a_file_without_keys_nothing_is_told(file in file(), before in "[^:=|\\[{]{0,8}", after in "[^:=|]{0,8}") {
-        if let Err(told) = load(file, &format!("{before}{SECRET}{after}"), &[], &[]) {
-            prop_assert!(!told.contains(SECRET), "{told}");
+    fn file_without_keys_is_not_quoted(file in file(), before in "[^:=|\\[{]{0,8}", after in "[^:=|]{0,8}") {
+        if let Err(problems) = load(file, &format!("{before}{SECRET}{after}"), &[], &[]) {
+            prop_assert!(!problems.contains(SECRET), "{problems}");
         }
     }
 
-    /// The file breaks off, or goes on in a way that nobody understands, near a secret in its place.
+    /// The syntax error is near the secret.
     #[test]
-    fn a_secret_in_its_place_is_never_told(
+    fn secret_is_never_quoted(
         file in file(),
         (opening, closing) in prop::sample::select(vec![("\"", "\""), ("'", "'"), ("\"", ""), ("", ""), ("\"\"\"", ""), ("|\n      ", "")]),
         text in fragments(),
@@ -105,11 +105,11 @@ proptest! {
             _ => format!("webhook:\n  secrets:\n    a: {opening}{SECRET}{closing}{text}"),
         };
         let loaded = load(file, &text, &[("WEBHOOK__SECRETS__B", SECRET)], &[]);
-        let told = match loaded {
+        let shown = match loaded {
             Ok(settings) => format!("{settings:?}"),
             Err(problems) => problems,
         };
-        prop_assert!(!told.contains(SECRET), "{told}\n{text}");
+        prop_assert!(!shown.contains(SECRET), "{shown}\n{text}");
     }
 }
 

@@ -10,7 +10,6 @@ use std::io::Write;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
 use super::catalogue::{Family, Kind};
-use super::gzip::{Gzip, Mark};
 use crate::event::Timestamp;
 use crate::live::Histogram;
 
@@ -70,18 +69,12 @@ pub(super) struct Encoder {
     format: Format,
     created_samples: bool,
     output: Vec<u8>,
-    gzip: Option<Gzip>,
 }
 
 impl Encoder {
     pub(super) fn new(format: Format, created_samples: bool) -> Self {
         let created_samples = created_samples && format == Format::OpenMetrics;
-        Self { format, created_samples, output: Vec::new(), gzip: None }
-    }
-
-    /// Compresses what is written from now on.
-    pub(super) fn compress(&mut self) {
-        self.gzip = Some(Gzip::new());
+        Self { format, created_samples, output: Vec::new() }
     }
 
     /// Whether counters are followed by when they began.
@@ -94,15 +87,10 @@ impl Encoder {
         self.output.len()
     }
 
-    /// Takes what has been written, as it goes over the wire.
+    /// Takes what has been written.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        match &mut self.gzip {
-            Some(gzip) => gzip.take(&mut self.output),
-            None => {
-                let capacity = self.output.capacity();
-                std::mem::replace(&mut self.output, Vec::with_capacity(capacity))
-            }
-        }
+        let capacity = self.output.capacity();
+        std::mem::replace(&mut self.output, Vec::with_capacity(capacity))
     }
 
     /// Begins a family; its samples follow.
@@ -120,12 +108,11 @@ impl Encoder {
         self.text(&["\n# TYPE ", name, " ", kind.name(), "\n"]);
     }
 
-    /// Writes a part of a line that may be what was written at this mark last, or is its first.
-    pub(super) fn repeat(&mut self, part: &[u8], mark: &Mark) {
-        if let Some(gzip) = &mut self.gzip {
-            gzip.repeat(&self.output, part.len(), mark);
+    /// Writes the parts of a line up to its value, or up to the value of its last label.
+    pub(super) fn begin_line(&mut self, parts: [&[u8]; 3]) {
+        for part in parts {
+            self.output.extend_from_slice(part);
         }
-        self.output.extend_from_slice(part);
     }
 
     /// Writes the value of the last label, after whose opening quote the line is broken off.
@@ -199,13 +186,10 @@ impl Encoder {
         self.created(name, labels, created);
     }
 
-    /// Ends the exposition: what follows the last [`Encoder::repeat`] should not be long.
+    /// Ends the exposition.
     pub(super) fn finish(&mut self) {
         if self.format == Format::OpenMetrics {
             self.text(&["# EOF\n"]);
-        }
-        if let Some(gzip) = self.gzip.take() {
-            self.output = gzip.finish(&self.output);
         }
     }
 

@@ -1,8 +1,11 @@
 //! Everything that Prometheus sees, in chunks.
 
+use std::io::Write;
 use std::ops::Bound;
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use prometheus::proto::MetricFamily;
 
 use super::Exporter;
@@ -29,6 +32,7 @@ pub struct Exposition {
     own: Vec<MetricFamily>,
     started_at: Timestamp,
     encoder: Encoder,
+    gzip: Option<GzEncoder<Vec<u8>>>,
     step: Step,
 }
 
@@ -52,13 +56,14 @@ impl Exposition {
             own: exporter.gather(),
             started_at: exporter.started_at(),
             encoder: Encoder::new(format, exporter.created_samples()),
+            gzip: None,
             step: Step::Family(0),
         }
     }
 
-    /// Compresses all of it with gzip.
+    /// Compresses the exposition with gzip, at the fastest level.
     pub fn compressed(mut self) -> Self {
-        self.encoder.compress();
+        self.gzip = Some(GzEncoder::new(Vec::new(), Compression::fast()));
         self
     }
 
@@ -149,10 +154,23 @@ impl Iterator for Exposition {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        while !matches!(self.step, Step::Done) && self.encoder.len() < CHUNK {
-            self.advance();
+        loop {
+            while !matches!(self.step, Step::Done) && self.encoder.len() < CHUNK {
+                self.advance();
+            }
+            let text = self.encoder.take();
+            let Some(gzip) = &mut self.gzip else {
+                return (!text.is_empty()).then(|| text.into());
+            };
+            if text.is_empty() {
+                let end = self.gzip.take()?.finish().expect("writing to a Vec does not fail");
+                return Some(end.into());
+            }
+            gzip.write_all(&text).expect("writing to a Vec does not fail");
+            let compressed = std::mem::take(gzip.get_mut());
+            if !compressed.is_empty() {
+                return Some(compressed.into());
+            }
         }
-        let chunk = self.encoder.take();
-        (!chunk.is_empty()).then(|| chunk.into())
     }
 }

@@ -11,7 +11,6 @@ pub mod catalogue;
 mod encode;
 mod exporter;
 mod exposition;
-mod gzip;
 mod inputs;
 mod process;
 mod samples;

@@ -2,11 +2,10 @@
 //!
 //! Lines of different inputs differ in the id and the value. What is the same is put together once
 //! per scrape, so a line is three copies and a number: a fifth of the instructions that labels one by
-//! one would take. Compressed, it is three references to lines before and a number.
+//! one would take.
 
 use super::catalogue::{Family, Kind};
 use super::encode::{Encoder, Value};
-use super::gzip::Mark;
 use super::inputs::InputView;
 use crate::event::Timestamp;
 
@@ -39,10 +38,8 @@ pub(super) struct Lines {
 struct Line {
     /// Up to the input's id.
     before: Vec<u8>,
-    last_before: Mark,
     /// From there to the value, or to the next label's value.
     after: Vec<u8>,
-    last_after: Mark,
 }
 
 impl Values {
@@ -88,7 +85,7 @@ impl Lines {
             Series::Named => {
                 let line = &self.samples[0];
                 for view in views {
-                    line.begin(encoder, &view.input_id.digits(), &Mark::default());
+                    line.begin(encoder, &view.input_id.digits());
                     encoder.end_label(view.state.name(&view.input_id));
                     encoder.end_line(Value::Integer(1));
                 }
@@ -97,14 +94,14 @@ impl Lines {
     }
 
     fn write_input(&self, encoder: &mut Encoder, view: &InputView<'_>, values: &[Option<Value>]) {
-        let (input_id, last_id) = (view.input_id.digits(), Mark::default());
+        let input_id = view.input_id.digits();
         for (index, (line, value)) in self.samples.iter().zip(values).enumerate() {
             let Some(value) = value else { continue };
-            line.begin(encoder, &input_id, &last_id);
+            line.begin(encoder, &input_id);
             encoder.end_line(*value);
             if let Some(line) = self.created.get(index) {
                 let created = view.input.known_since.unwrap_or(self.started_at);
-                line.begin(encoder, &input_id, &last_id);
+                line.begin(encoder, &input_id);
                 encoder.end_line(created.into());
             }
         }
@@ -113,14 +110,11 @@ impl Lines {
 
 impl Line {
     fn new(name: &str, after: &str) -> Self {
-        let (last_before, last_after) = (Mark::default(), Mark::default());
-        Self { before: format!("{name}{{input_id=\"").into(), last_before, after: after.into(), last_after }
+        Self { before: format!("{name}{{input_id=\"").into(), after: after.into() }
     }
 
     /// Writes everything up to the value, or to the next label's value.
-    fn begin(&self, encoder: &mut Encoder, input_id: &[u8], last_id: &Mark) {
-        encoder.repeat(&self.before, &self.last_before);
-        encoder.repeat(input_id, last_id);
-        encoder.repeat(&self.after, &self.last_after);
+    fn begin(&self, encoder: &mut Encoder, input_id: &[u8]) {
+        encoder.begin_line([&self.before, input_id, &self.after]);
     }
 }

@@ -3,12 +3,12 @@
 
     openmetrics.py [--created] BEFORE.txt AFTER.txt < EXPOSITION
 
-BEFORE.txt and AFTER.txt are expositions of the same program in Prometheus' text format, scraped
-before and after the one on standard input. All three must have the same families and samples; the
-value of a sample must be theirs, or where they differ, lie between them. With --created, every
-counter and histogram must have a _created sample for each of its label sets; without, none may.
+BEFORE.txt and AFTER.txt are expositions of the same program in Prometheus' text format, scraped before and after the
+one on standard input. All three must have the same families and samples; each value must be equal to theirs or between
+them. With --created, every counter and histogram must have a _created sample for each of its label sets; without it,
+no _created sample may exist.
 
-Prints what was checked; exits with 1 and every problem when there is one.
+Prints a summary. Exits with 1 and prints every problem if there are any.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 
 def samples(families):
-    """Every sample's value by its name and labels, bounds as numbers."""
+    """The value of every sample by name and labels; bucket bounds as numbers."""
     values = {}
     for family in families:
         for sample in family.samples:
             labels = {name: float(value) if name == "le" else value for name, value in sample.labels.items()}
             key = (sample.name, tuple(sorted(labels.items())))
             if key in values:
-                raise ValueError(f"{key} is there twice")
+                raise ValueError(f"{key} is duplicated")
             values[key] = sample.value
     return values
 
@@ -39,12 +39,12 @@ def without_suffix(name):
 
 
 def descriptions(families):
-    """Type and help of every family; OpenMetrics has no _total in a family's name, text has."""
+    """Type and help of every family. The text format has _total in family names, OpenMetrics does not."""
     return {without_suffix(family.name): (family.type, family.documentation) for family in families}
 
 
 def created_problems(families, wanted):
-    """Every label set of a counter or histogram has one _created sample when wanted, else none."""
+    """Every label set of a counter or histogram has one _created sample if wanted, otherwise none."""
     for family in families:
         counts, created = set(), set()
         for sample in family.samples:
@@ -56,14 +56,14 @@ def created_problems(families, wanted):
 
 
 def bound_problems(text):
-    """Bounds are written as numbers with a point, so that every producer writes a bound alike."""
+    """Bucket bounds must have a decimal point, so that all producers write equal bounds alike."""
     for bound in sorted(set(re.findall(r'[{,]le="([^"]*)"', text))):
         if bound != "+Inf" and "." not in bound and "e" not in bound:
             yield f'le="{bound}" has no decimal point'
 
 
 def volatile(name):
-    """The process's own gauges move in both directions between two scrapes."""
+    """Process gauges can rise and fall between two scrapes."""
     return name.startswith("process_")
 
 

@@ -1,5 +1,5 @@
-//! Any bytes as the body of a notification: they are read or refused, never followed into a panic,
-//! and what is read is what another, slower reader finds.
+//! Arbitrary bytes as the body of a notification: they are accepted or rejected without a panic, and the result equals
+//! that of a second, slower parser.
 
 #![no_main]
 
@@ -28,20 +28,20 @@ fuzz_target!(|body: &[u8]| {
             if reading.lenient {
                 assert!(object.is_none(), "strict JSON was read leniently");
                 let strict =
-                    accept::read(&leniency::strict(body), received_at).expect("what leniency reads can be made strict");
+                    accept::read(&leniency::strict(body), received_at).expect("a lenient body can be converted to strict JSON");
                 assert_eq!(strict.notification, reading.notification);
             } else if let Some(object) = &object {
                 assert_eq!(kind(&reading.notification), expected(object));
             }
         }
         Err(NotJson { line, column }) => {
-            assert!(object.is_none(), "a JSON object was refused");
+            assert!(object.is_none(), "a JSON object was rejected");
             assert!(line <= body.iter().filter(|byte| **byte == b'\n').count() + 1 && column <= body.len());
         }
     }
 });
 
-/// What holds for every event.
+/// Properties of every event.
 fn check(event: &Event, received_at: Timestamp) {
     assert_eq!(event.input_id.to_string().parse(), Ok(event.input_id));
     assert_eq!(event.updated_at.to_string().parse(), Ok(event.updated_at));
@@ -64,7 +64,7 @@ fn kind(notification: &Notification) -> &'static str {
     }
 }
 
-/// The same by way of the whole document.
+/// The expected kind, from the whole document.
 fn expected(body: &Value) -> &'static str {
     let alert_type = body["alert_type"].as_str();
     let data = body.get("data");

@@ -1,9 +1,8 @@
-//! Any text as a configuration file, and beside it a variable of any name: a configuration or a list
-//! of problems comes of it, never a panic, and no secret is told.
+//! Arbitrary text as a configuration file, with an environment variable of any name: the result is a configuration or a
+//! list of problems, without a panic, and no secret is printed.
 //!
-//! `@@` in the text stands for a secret. It may be told back where it is the value of something that
-//! is no secret; so when it stands where a secret belongs, or the file cannot be read at all, it must
-//! not be there.
+//! `@@` in the text stands for a secret. A problem may quote it as the value of a key that is not secret. It must not
+//! appear if it is the value of a secret, or if the file cannot be parsed.
 
 #![no_main]
 
@@ -18,11 +17,11 @@ use tempfile::TempDir;
 const SECRET: &str = "hunter2-correct-horse";
 
 thread_local! {
-    static FOLDER: LazyCell<TempDir> = LazyCell::new(|| tempfile::tempdir().expect("there is room for a file"));
+    static FOLDER: LazyCell<TempDir> = LazyCell::new(|| tempfile::tempdir().expect("a temporary file can be written"));
 }
 
 fuzz_target!(|input: &[u8]| {
-    // The first line is the variable's name.
+    // The first line is the name of the variable.
     let Some((variable, text)) = str::from_utf8(input).ok().and_then(|input| input.split_once('\n')) else { return };
     if variable.contains(['\0', '=']) || variable.contains(SECRET) {
         return;
@@ -30,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
     for format in ["toml", "yaml"] {
         let text = text.replace("@@", SECRET);
         check(load(format, &text, variable), "webhook.secrets");
-        // As the value of a secret, in each of the ways that a text can be broken off.
+        // As the value of a secret, before arbitrary text that may break the syntax.
         let secret = if format == "toml" {
             format!("[webhook.secrets]\na = \"{SECRET}\"\n{text}")
         } else {
@@ -44,7 +43,7 @@ fuzz_target!(|input: &[u8]| {
 
 fn load(format: &str, text: &str, variable: &str) -> Result<Settings, InvalidConfig> {
     let file = FOLDER.with(|folder| folder.path().join("site").with_extension(format));
-    fs::write(&file, text).expect("there is room for a file");
+    fs::write(&file, text).expect("a temporary file can be written");
     let environment = vec![
         ("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__B".into(), SECRET.into()),
         (format!("STREAM_LIVE_EXPORTER__{variable}").into(), "7".into()),
@@ -52,7 +51,7 @@ fn load(format: &str, text: &str, variable: &str) -> Result<Settings, InvalidCon
     Settings::load(&Sources { file: Some(file), environment, flags: Vec::new() })
 }
 
-/// Problems about keys that begin with `secret` do not tell it; nor do those that are about no key.
+/// Problems without a key, or with a key that starts with `secret`, must not contain the secret.
 fn check(loaded: Result<Settings, InvalidConfig>, secret: &str) {
     match loaded {
         Ok(settings) => {
@@ -69,15 +68,15 @@ fn check(loaded: Result<Settings, InvalidConfig>, secret: &str) {
         Err(InvalidConfig(problems)) => {
             assert!(!problems.is_empty());
             for problem in problems.iter().map(ToString::to_string) {
-                let (_, told) = problem.split_once(": ").expect("a problem has an origin");
-                let key = told.split_once(": ").map_or("", |(key, _)| key);
-                // Keys are told by their names.
-                if told.ends_with(": unknown key") || key.starts_with("webhook.") && key.contains(SECRET) {
+                let (_, message) = problem.split_once(": ").expect("a problem has an origin");
+                let key = message.split_once(": ").map_or("", |(key, _)| key);
+                // Problems name the key.
+                if message.ends_with(": unknown key") || key.starts_with("webhook.") && key.contains(SECRET) {
                     continue;
                 }
-                let of_a_key = !key.is_empty() && !key.contains(' ');
-                if !of_a_key || key.starts_with(secret) {
-                    assert!(!told.contains(SECRET), "{problem}");
+                let has_key = !key.is_empty() && !key.contains(' ');
+                if !has_key || key.starts_with(secret) {
+                    assert!(!message.contains(SECRET), "{problem}");
                 }
             }
         }

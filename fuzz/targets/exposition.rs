@@ -1,5 +1,5 @@
-//! Any events, names and secrets' names, in either format, compressed or not: what is written can be read back, line by
-//! line, and says what it was given.
+//! Arbitrary events, names and names of secrets, in both formats, compressed or not: the exposition can be parsed line by
+//! line and contains the given names.
 
 #![no_main]
 
@@ -21,7 +21,7 @@ mod parser;
 #[derive(Debug, Arbitrary)]
 struct World<'a> {
     names: Vec<(u8, &'a str, bool)>,
-    events: Vec<Happening<'a>>,
+    events: Vec<Change<'a>>,
     secrets: Vec<(&'a str, i64)>,
     listener: &'a str,
     as_of: i64,
@@ -32,7 +32,7 @@ struct World<'a> {
 }
 
 #[derive(Debug, Arbitrary)]
-struct Happening<'a> {
+struct Change<'a> {
     input: u8,
     kind: Kind<'a>,
     updated_at: i64,
@@ -48,7 +48,7 @@ enum Kind<'a> {
     Errored(&'a str),
 }
 
-impl Happening<'_> {
+impl Change<'_> {
     fn event(&self) -> Event {
         let kind = match self.kind {
             Kind::Connected => EventKind::Connected,
@@ -79,9 +79,9 @@ fuzz_target!(|world: World<'_>| {
         })
         .collect();
     fold.configure(configured.clone());
-    for happening in &world.events {
-        let mut draft = fold.draft(Timestamp::from_nanos(happening.shown_until));
-        draft.consider(&happening.event());
+    for change in &world.events {
+        let mut draft = fold.draft(Timestamp::from_nanos(change.shown_until));
+        draft.consider(&change.event());
         let changes = draft.finish();
         fold.adopt(changes);
     }
@@ -114,15 +114,15 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     let families =
         parser::parse(&text, format == Format::OpenMetrics).unwrap_or_else(|error| panic!("{error}\n{text}"));
 
-    let told = |family: &str, label: &str| -> BTreeSet<String> {
+    let labels = |family: &str, label: &str| -> BTreeSet<String> {
         let family = families.iter().find(|known| known.name == family).expect("every family is there");
         family.samples.iter().map(|sample| sample.label(label).expect("the label is there").to_owned()).collect()
     };
     let inputs = fold.state().inputs().keys();
     let names = inputs.map(|id| configured.get(id).map_or(String::new(), |input| input.name.to_string()));
-    assert_eq!(told("cloudflare_stream_live_input_info", "name"), names.collect());
+    assert_eq!(labels("cloudflare_stream_live_input_info", "name"), names.collect());
     let secrets: BTreeSet<String> = world.secrets.iter().map(|(name, _)| (*name).to_owned()).collect();
-    assert_eq!(told("stream_live_exporter_secret_last_used_timestamp_seconds", "secret"), secrets);
+    assert_eq!(labels("stream_live_exporter_secret_last_used_timestamp_seconds", "secret"), secrets);
     let listener = BTreeSet::from([world.listener.to_owned()]);
-    assert_eq!(told("stream_live_exporter_tls_certificate_expiry_timestamp_seconds", "listener"), listener);
+    assert_eq!(labels("stream_live_exporter_tls_certificate_expiry_timestamp_seconds", "listener"), listener);
 }

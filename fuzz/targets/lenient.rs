@@ -1,4 +1,4 @@
-//! A strict body with trailing commas and comments put in anywhere says what it said without.
+//! A strict body gives the same result after trailing commas and comments are inserted anywhere.
 
 #![no_main]
 
@@ -12,15 +12,15 @@ mod leniency;
 
 fuzz_target!(|input: &[u8]| {
     let received_at = Timestamp::from_seconds(1_795_300_000);
-    // The first bytes choose what is put in where, over and over.
+    // The first bytes choose the insertions, repeatedly.
     let Some((choices, body)) = input.split_at_checked(8) else { return };
     if !serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object()) {
         return;
     }
     let strict = accept::read(body, received_at).expect("a JSON object is read");
     let mut chosen = choices.iter().cycle();
-    let (lenient, differs) = leniency::lenient(body, || *chosen.next().expect("eight bytes are chosen from"));
-    let reading = accept::read(&lenient, received_at).expect("commas and comments are no reason to refuse");
+    let (lenient, differs) = leniency::lenient(body, || *chosen.next().expect("there are eight bytes"));
+    let reading = accept::read(&lenient, received_at).expect("commas and comments are accepted");
     assert_eq!((reading.notification, reading.lenient), (strict.notification, differs));
     assert_eq!(accept::read(&leniency::strict(&lenient), received_at).map(|reading| reading.lenient), Ok(false));
 });

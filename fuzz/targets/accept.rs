@@ -27,8 +27,8 @@ fuzz_target!(|body: &[u8]| {
             }
             if reading.lenient {
                 assert!(object.is_none(), "strict JSON was read leniently");
-                let strict =
-                    accept::read(&leniency::strict(body), received_at).expect("a lenient body can be converted to strict JSON");
+                let strict = accept::read(&leniency::strict(body), received_at)
+                    .expect("a lenient body can be converted to strict JSON");
                 assert_eq!(strict.notification, reading.notification);
             } else if let Some(object) = &object {
                 assert_eq!(kind(&reading.notification), expected(object));

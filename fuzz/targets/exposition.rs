@@ -11,9 +11,9 @@ use arbitrary::Arbitrary;
 use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
 use stream_live_exporter::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
-use stream_live_exporter::schedule::{Configured, Expectation};
 use stream_live_exporter::live::{Fold, Rules, View};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
+use stream_live_exporter::schedule::{Configured, Expectation};
 
 #[path = "../../src/metrics/tests/parser.rs"]
 mod parser;

@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
 use stream_live_exporter::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
 use stream_live_exporter::live::{Fold, Rules, View};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::schedule::{Configured, Expectation};
 
 #[path = "../../src/metrics/tests/parser.rs"]
@@ -96,8 +96,7 @@ fuzz_target!(|world: World<'_>| {
 });
 
 fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configured>, format: Format) {
-    let values = LabelValues { outcomes: &["recorded"], rejections: &["secret"] };
-    let exporter = Exporter::new(Timestamp::EPOCH, world.created_samples, values);
+    let exporter = Exporter::new(Timestamp::EPOCH, world.created_samples);
     let expiry = Timestamp::from_nanos(world.as_of);
     exporter.watch_certificate(world.listener, move || expiry);
     let (journal_events, journal_size_bytes, restored_inputs) = world.numbers;
@@ -116,7 +115,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
 
     let labels = |family: &str, label: &str| -> BTreeSet<String> {
         let family = families.iter().find(|known| known.name == family).expect("every family is there");
-        family.samples.iter().map(|sample| sample.label(label).expect("the label is there").to_owned()).collect()
+        family.samples.iter().map(|sample| sample.labels[label].clone()).collect()
     };
     let inputs = fold.state().inputs().keys();
     let names = inputs.map(|id| configured.get(id).map_or(String::new(), |input| input.name.to_string()));

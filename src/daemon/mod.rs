@@ -31,10 +31,10 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::clock;
 use crate::config::{ListenAddress, Secrets, Settings, Sources};
-use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Private, Rejection, WebConfig, Webhook};
+use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Private, WebConfig, Webhook};
 use crate::journal::Journal;
-use crate::metrics::{Exporter, LabelValues};
-use crate::recorder::{self, Outcome, Running};
+use crate::metrics::Exporter;
+use crate::recorder::{self, Running};
 use crate::telemetry::Level;
 use reload::{Reloader, limits, policy};
 use signals::Signals;
@@ -268,8 +268,7 @@ fn exporter(
     certificate: Option<Arc<Certificate>>,
     web_config: Option<Arc<WebConfig>>,
 ) -> Arc<Exporter> {
-    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
-    let metrics = Exporter::new(clock::now(), settings.web.created_samples, values);
+    let metrics = Exporter::new(clock::now(), settings.web.created_samples);
     metrics.reloaded(clock::now(), true);
     if let Some(certificate) = certificate {
         metrics.watch_certificate("webhook", move || certificate.not_after());

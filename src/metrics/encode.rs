@@ -1,15 +1,13 @@
-//! Samples as text: Prometheus 0.0.4 and OpenMetrics 1.0.
+//! Encodes samples as text: Prometheus 0.0.4 and OpenMetrics 1.0.
 //!
-//! Sources: <https://prometheus.io/docs/instrumenting/exposition_formats/> and
-//! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>. What
-//! differs: OpenMetrics names a counter's family without `_total`, writes bounds with a decimal
-//! point, escapes quotes in help texts, may have `_created` samples, and says when it is over.
+//! The formats are specified in <https://prometheus.io/docs/instrumenting/exposition_formats/> and
+//! <https://github.com/prometheus/OpenMetrics/blob/v1.0.0/specification/OpenMetrics.md>. OpenMetrics differs in this:
+//! the family name of a counter has no `_total`, bucket bounds have a decimal point, quotes in HELP texts are escaped,
+//! `_created` samples are allowed, and the text ends with `# EOF`.
 
 use std::io::Write;
 
-use prometheus::proto::{Metric, MetricFamily, MetricType};
-
-use super::catalogue::{Family, Kind};
+use super::family::{Family, Kind, Label};
 use crate::event::Timestamp;
 use crate::live::Histogram;
 
@@ -32,7 +30,7 @@ impl Format {
     }
 }
 
-/// A sample's value, exact for what is counted in whole units.
+/// The value of a sample. Integer variants are written exactly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
     Integer(u64),
@@ -71,41 +69,60 @@ pub(super) struct Encoder {
     output: Vec<u8>,
 }
 
+/// Writes the samples of one family.
+pub(super) struct FamilyWriter<'a> {
+    encoder: &'a mut Encoder,
+    name: &'a str,
+    kind: Kind,
+    labels: &'static [Label],
+    /// When counters and histograms started, for `_created` samples.
+    created: Timestamp,
+}
+
 impl Encoder {
     pub(super) fn new(format: Format, created_samples: bool) -> Self {
         let created_samples = created_samples && format == Format::OpenMetrics;
         Self { format, created_samples, output: Vec::new() }
     }
 
-    /// Whether counters are followed by when they began.
+    /// Whether counters and histograms have `_created` samples.
     pub(super) fn created_samples(&self) -> bool {
         self.created_samples
     }
 
-    /// How much has been written since the last [`Encoder::take`], in bytes.
+    /// Number of bytes written since the last [`Encoder::take`].
     pub(super) fn len(&self) -> usize {
         self.output.len()
     }
 
-    /// Takes what has been written.
+    /// Takes the bytes written since the last call.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let capacity = self.output.capacity();
         std::mem::replace(&mut self.output, Vec::with_capacity(capacity))
     }
 
-    /// Begins a family; its samples follow.
-    pub(super) fn begin(&mut self, family: &Family) {
-        self.header(family.name, family.kind, family.help);
+    /// Begins a family of the catalogue.
+    pub(super) fn begin_family<'a>(&'a mut self, family: &'static Family, created: Timestamp) -> FamilyWriter<'a> {
+        let Family { name, kind, help, labels, .. } = *family;
+        FamilyWriter { labels, ..self.begin(name, kind, help, created) }
     }
 
-    fn header(&mut self, name: &str, kind: Kind, help: &str) {
-        let name = match (self.format, kind) {
+    /// Begins a family whose samples bring the names of their labels.
+    pub(super) fn begin<'a>(
+        &'a mut self,
+        name: &'a str,
+        kind: Kind,
+        help: &str,
+        created: Timestamp,
+    ) -> FamilyWriter<'a> {
+        let exposed = match (self.format, kind) {
             (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
             _ => name,
         };
-        self.text(&["# HELP ", name, " "]);
+        self.text(&["# HELP ", exposed, " "]);
         self.escaped(help, self.format == Format::OpenMetrics);
-        self.text(&["\n# TYPE ", name, " ", kind.name(), "\n"]);
+        self.text(&["\n# TYPE ", exposed, " ", kind.name(), "\n"]);
+        FamilyWriter { encoder: self, name, kind, labels: &[], created }
     }
 
     /// Writes the parts of a line up to its value, or up to the value of its last label.
@@ -115,88 +132,22 @@ impl Encoder {
         }
     }
 
-    /// Writes the value of the last label, after whose opening quote the line is broken off.
+    /// Writes the value of the last label of a line.
     pub(super) fn end_label(&mut self, label: &str) {
         self.escaped(label, true);
         self.text(&["\"} "]);
     }
 
-    /// Writes the value of a line that is written up to there.
+    /// Writes the value of a line.
     pub(super) fn end_line(&mut self, value: Value) {
         self.value(value);
         self.output.push(b'\n');
-    }
-
-    /// Writes a sample of a gauge.
-    pub(super) fn gauge(&mut self, family: &Family, labels: Labels<'_>, value: impl Into<Value>) {
-        self.sample(family.name, "", labels, None, value.into());
-    }
-
-    /// Writes a counter's sample, and since when it counts.
-    pub(super) fn counter(&mut self, family: &Family, labels: Labels<'_>, value: Value, created: Timestamp) {
-        self.sample(family.name, "", labels, None, value);
-        self.created(family.name, labels, created);
-    }
-
-    /// Writes a histogram's samples.
-    pub(super) fn histogram(&mut self, family: &Family, histogram: &Histogram, created: Timestamp) {
-        for (bound, count) in histogram.buckets() {
-            self.sample(family.name, "_bucket", &[], Some(f64::from(bound)), Value::Integer(count));
-        }
-        self.sample(family.name, "_bucket", &[], Some(f64::INFINITY), Value::Integer(histogram.count()));
-        self.sample(family.name, "_sum", &[], None, Value::Micros(histogram.sum_micros()));
-        self.sample(family.name, "_count", &[], None, Value::Integer(histogram.count()));
-        self.created(family.name, &[], created);
-    }
-
-    /// Writes a family that the `prometheus` crate has gathered.
-    pub(super) fn gathered(&mut self, family: &MetricFamily, created: Timestamp) {
-        let kind = match family.get_field_type() {
-            MetricType::COUNTER => Kind::Counter,
-            MetricType::HISTOGRAM => Kind::Histogram,
-            MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => Kind::Gauge,
-        };
-        self.header(family.name(), kind, family.help());
-        for metric in family.get_metric() {
-            let labels: Vec<(&str, &str)> =
-                metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
-            match kind {
-                Kind::Gauge => {
-                    self.sample(family.name(), "", &labels, None, Value::Float(metric.get_gauge().get_value()));
-                }
-                Kind::Counter => {
-                    self.sample(family.name(), "", &labels, None, Value::Float(metric.get_counter().get_value()));
-                    self.created(family.name(), &labels, created);
-                }
-                Kind::Histogram => self.gathered_histogram(family.name(), metric, &labels, created),
-            }
-        }
-    }
-
-    fn gathered_histogram(&mut self, name: &str, metric: &Metric, labels: Labels<'_>, created: Timestamp) {
-        let histogram = metric.get_histogram();
-        for bucket in histogram.get_bucket() {
-            let count = Value::Integer(bucket.cumulative_count());
-            self.sample(name, "_bucket", labels, Some(bucket.upper_bound()), count);
-        }
-        let count = Value::Integer(histogram.get_sample_count());
-        self.sample(name, "_bucket", labels, Some(f64::INFINITY), count);
-        self.sample(name, "_sum", labels, None, Value::Float(histogram.get_sample_sum()));
-        self.sample(name, "_count", labels, None, count);
-        self.created(name, labels, created);
     }
 
     /// Ends the exposition.
     pub(super) fn finish(&mut self) {
         if self.format == Format::OpenMetrics {
             self.text(&["# EOF\n"]);
-        }
-    }
-
-    fn created(&mut self, name: &str, labels: Labels<'_>, created: Timestamp) {
-        if self.created_samples {
-            let name = name.strip_suffix("_total").unwrap_or(name);
-            self.sample(name, "_created", labels, None, created.into());
         }
     }
 
@@ -216,8 +167,7 @@ impl Encoder {
             separator = ",";
         }
         self.text(&[if separator == "," { "} " } else { " " }]);
-        self.value(value);
-        self.text(&["\n"]);
+        self.end_line(value);
     }
 
     fn value(&mut self, value: Value) {
@@ -233,16 +183,16 @@ impl Encoder {
         self.output.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
     }
 
-    /// Writes so many parts of a unit that has `parts` of them, a power of ten.
+    /// Writes `value / parts` as a decimal number; `parts` is a power of ten.
     fn decimal(&mut self, value: u64, parts: u64) {
         self.integer(value / parts);
-        // The digit before those of the parts becomes the point.
+        // The leading 1 of `parts + remainder` is replaced by the decimal point.
         let point = self.output.len();
         self.integer(parts + value % parts);
         self.output[point] = b'.';
     }
 
-    /// Writes a number; `pointed` with a decimal point also when it is whole.
+    /// Writes a number; if `pointed`, whole numbers get a decimal point too.
     fn float(&mut self, value: f64, pointed: bool) {
         let written = match value {
             f64::INFINITY => write!(self.output, "+Inf"),
@@ -250,7 +200,7 @@ impl Encoder {
             _ if pointed => write!(self.output, "{value:?}"),
             _ => write!(self.output, "{value}"),
         };
-        written.expect("a Vec takes everything");
+        written.expect("writing to a Vec does not fail");
     }
 
     fn text(&mut self, parts: &[&str]) {
@@ -267,6 +217,61 @@ impl Encoder {
                 b'"' if quotes => self.output.extend_from_slice(b"\\\""),
                 _ => self.output.push(byte),
             }
+        }
+    }
+}
+
+impl FamilyWriter<'_> {
+    /// Writes the sample of a family without labels.
+    pub(super) fn value(&mut self, value: impl Into<Value>) {
+        self.sample(&[], value.into());
+    }
+
+    /// Writes the sample if its value is known.
+    pub(super) fn known(&mut self, value: Option<impl Into<Value>>) {
+        value.into_iter().for_each(|value| self.value(value));
+    }
+
+    /// Writes a sample with these values of the labels.
+    pub(super) fn labelled(&mut self, label_values: &[&str], value: impl Into<Value>) {
+        let labels: Vec<_> = self.labels.iter().map(|label| label.name).zip(label_values.iter().copied()).collect();
+        self.sample(&labels, value.into());
+    }
+
+    /// Writes a histogram of durations.
+    pub(super) fn durations(&mut self, durations: &Histogram) {
+        let buckets = durations.buckets().map(|(bound, count)| (f64::from(bound), count));
+        self.histogram(&[], buckets, Value::Micros(durations.sum_micros()), durations.count());
+    }
+
+    /// Writes a sample of a gauge or counter.
+    pub(super) fn sample(&mut self, labels: Labels<'_>, value: Value) {
+        self.encoder.sample(self.name, "", labels, None, value);
+        if self.kind == Kind::Counter {
+            self.created(labels);
+        }
+    }
+
+    /// Writes the samples of a histogram.
+    pub(super) fn histogram(
+        &mut self,
+        labels: Labels<'_>,
+        buckets: impl Iterator<Item = (f64, u64)>,
+        sum: Value,
+        count: u64,
+    ) {
+        for (bound, count) in buckets.chain([(f64::INFINITY, count)]) {
+            self.encoder.sample(self.name, "_bucket", labels, Some(bound), Value::Integer(count));
+        }
+        self.encoder.sample(self.name, "_sum", labels, None, sum);
+        self.encoder.sample(self.name, "_count", labels, None, Value::Integer(count));
+        self.created(labels);
+    }
+
+    fn created(&mut self, labels: Labels<'_>) {
+        if self.encoder.created_samples {
+            let name = self.name.strip_suffix("_total").unwrap_or(self.name);
+            self.encoder.sample(name, "_created", labels, None, self.created.into());
         }
     }
 }

@@ -1,77 +1,161 @@
-//! How the exporter itself is doing, in one registry that is passed around.
+//! The metrics that the exporter observes while it runs.
 
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::catalogue::Family;
-use super::catalogue::exporter as catalogue;
-use super::process::Process;
+use super::encode::{Encoder, Value};
+use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Kind, Label};
 use crate::event::{IgnoredReason, Timestamp};
 
-/// From a fast disk's sync to a slow one's, and from an idle answer to one that waited for it.
+/// From the sync of a fast disk to that of a slow one, and for requests that wait for it.
 const SECONDS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
-/// What the exporter counts about itself since it started.
-#[derive(Debug)]
-pub struct Exporter {
-    registry: Registry,
-    created_samples: bool,
-    started_at: Timestamp,
-    notifications: IntCounterVec,
-    ignored: IntCounterVec,
-    lenient: IntCounter,
-    rejected: IntCounterVec,
-    request_duration: Histogram,
-    appends: IntCounter,
-    append_failures: IntCounter,
-    commit_duration: Histogram,
-    batch_size: Histogram,
-    inputs_expired: IntCounter,
-    reload_successful: IntGauge,
-    reload_timestamp: Gauge,
+/// Defines [`Exporter`] with a field for each metric, and [`FAMILIES`] with their documentation.
+macro_rules! exporter_metrics {
+    ($($field:ident: $metric:ident { name: $name:literal, help: $help:literal, $($rest:tt)* })*) => {
+        /// The metrics that the exporter observes while it runs. They start at 0 with the process.
+        #[derive(Debug)]
+        pub struct Exporter {
+            registry: Registry,
+            created_samples: bool,
+            started_at: Timestamp,
+            $(#[doc = $help] pub $field: $metric,)*
+        }
+
+        pub(super) static FAMILIES: &[Family] = &[$(Family { name: $name, help: $help, $($rest)* }),*];
+
+        impl Exporter {
+            /// Creates all metrics with the value 0.
+            pub fn new(started_at: Timestamp, created_samples: bool) -> Self {
+                let registry = Registry::new();
+                $(let $field = register(&registry, const { &Family { name: $name, help: $help, $($rest)* } });)*
+                Self { registry, created_samples, started_at, $($field),* }
+            }
+        }
+    };
 }
 
-/// The closed sets of label values that are counted from the start.
-#[derive(Debug, Clone, Copy)]
-pub struct LabelValues {
-    /// Of `outcome`.
-    pub outcomes: &'static [&'static str],
-    /// Of a rejection's `reason`.
-    pub rejections: &'static [&'static str],
+exporter_metrics! {
+    notifications: IntCounterVec {
+        name: "stream_live_exporter_notifications_total",
+        help: "Number of authenticated, well-formed deliveries, by outcome.",
+        labels: &[Label::closed("outcome", &["recorded", "duplicate", "test", "ignored"])],
+        series: "4",
+        query: "sum by (outcome) (rate(stream_live_exporter_notifications_total[5m]))",
+        ..COUNTER
+    }
+    ignored: IntCounterVec {
+        name: "stream_live_exporter_notifications_ignored_total",
+        help: "Number of notifications that were understood and answered 2xx, but not used, by reason.",
+        labels: &[Label::closed(
+            "reason",
+            &[
+                "alert_type",
+                "event_type",
+                "input_id",
+                "no_data",
+                "updated_at",
+                "future",
+                "too_old",
+                "video_webhook",
+                "too_many_inputs",
+            ],
+        )],
+        series: "9",
+        query: "increase(stream_live_exporter_notifications_ignored_total[1d]) > 0",
+        ..COUNTER
+    }
+    lenient: IntCounter {
+        name: "stream_live_exporter_notifications_lenient_total",
+        help: "Number of notifications that were not strict JSON and were read with trailing commas and comments allowed.",
+        query: "increase(stream_live_exporter_notifications_lenient_total[1d])",
+        ..COUNTER
+    }
+    rejected: IntCounterVec {
+        name: "stream_live_exporter_requests_rejected_total",
+        help: "Number of requests to the webhook that were rejected, by reason.",
+        labels: &[Label::closed(
+            "reason",
+            &["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"],
+        )],
+        series: "8",
+        query: "sum by (reason) (increase(stream_live_exporter_requests_rejected_total[1h])) > 0",
+        ..COUNTER
+    }
+    request_duration: Histogram {
+        name: "stream_live_exporter_request_duration_seconds",
+        help: "Time from the head of a webhook request to its response, in seconds.",
+        buckets: &SECONDS,
+        series: "16",
+        query: "histogram_quantile(0.99, rate(stream_live_exporter_request_duration_seconds_bucket[5m]))",
+        ..HISTOGRAM
+    }
+    appends: IntCounter {
+        name: "stream_live_exporter_journal_appends_total",
+        help: "Number of events written durably to the journal.",
+        query: "rate(stream_live_exporter_journal_appends_total[5m])",
+        ..COUNTER
+    }
+    append_failures: IntCounter {
+        name: "stream_live_exporter_journal_append_failures_total",
+        help: "Number of batches that could not be written durably. All their requests were answered 503.",
+        query: "increase(stream_live_exporter_journal_append_failures_total[5m]) > 0",
+        ..COUNTER
+    }
+    commit_duration: Histogram {
+        name: "stream_live_exporter_journal_commit_duration_seconds",
+        help: "Time to write a batch durably, in seconds.",
+        buckets: &SECONDS,
+        series: "16",
+        query: "histogram_quantile(0.99, rate(stream_live_exporter_journal_commit_duration_seconds_bucket[5m]))",
+        ..HISTOGRAM
+    }
+    batch_size: Histogram {
+        name: "stream_live_exporter_journal_batch_size",
+        help: "Number of events per durable batch, without batches that have no event.",
+        buckets: &BATCH_SIZES,
+        series: "14",
+        query: "rate(stream_live_exporter_journal_batch_size_sum[5m]) / \
+                rate(stream_live_exporter_journal_batch_size_count[5m])",
+        ..HISTOGRAM
+    }
+    inputs_expired: IntCounter {
+        name: "stream_live_exporter_inputs_expired_total",
+        help: "Number of live inputs that were forgotten after their retention.",
+        query: "increase(stream_live_exporter_inputs_expired_total[1d])",
+        ..COUNTER
+    }
+    reload_successful: Gauge {
+        name: "stream_live_exporter_config_last_reload_successful",
+        help: "Whether the last attempt to load the configuration succeeded (1) or failed (0).",
+        zero: "the last reload failed, and the previous configuration is still in force",
+        query: "stream_live_exporter_config_last_reload_successful == 0",
+        ..GAUGE
+    }
+    reload_timestamp: Gauge {
+        name: "stream_live_exporter_config_last_reload_success_timestamp_seconds",
+        help: "Time of the last successful load of the configuration, in seconds since the Unix epoch.",
+        query: "time() - stream_live_exporter_config_last_reload_success_timestamp_seconds",
+        ..GAUGE
+    }
 }
+
+pub(super) static CERTIFICATE_EXPIRY: Family = Family {
+    name: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds",
+    help: "End of the validity of the listener's certificate, in seconds since the Unix epoch.",
+    labels: &[Label::closed("listener", &["webhook", "web"])],
+    absent: "the listener speaks plain HTTP",
+    series: "1 per listener with TLS",
+    query: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
+    ..GAUGE
+};
 
 impl Exporter {
-    /// Counts from `started_at`, everything at 0.
-    pub fn new(started_at: Timestamp, created_samples: bool, values: LabelValues) -> Self {
-        let registry = Registry::new();
-        let ignored: Vec<_> = IgnoredReason::ALL.into_iter().map(IgnoredReason::label).collect();
-        let build_info = build_info();
-        register(&registry, build_info);
-        register(&registry, Process::new());
-        Self {
-            notifications: counters(&registry, &catalogue::NOTIFICATIONS, values.outcomes),
-            ignored: counters(&registry, &catalogue::IGNORED, &ignored),
-            lenient: counter(&registry, &catalogue::LENIENT),
-            rejected: counters(&registry, &catalogue::REJECTED, values.rejections),
-            request_duration: histogram(&registry, &catalogue::REQUEST_DURATION, &SECONDS),
-            appends: counter(&registry, &catalogue::APPENDS),
-            append_failures: counter(&registry, &catalogue::APPEND_FAILURES),
-            commit_duration: histogram(&registry, &catalogue::COMMIT_DURATION, &SECONDS),
-            batch_size: histogram(&registry, &catalogue::BATCH_SIZE, &BATCH_SIZES),
-            inputs_expired: counter(&registry, &catalogue::INPUTS_EXPIRED),
-            reload_successful: register(&registry, new(IntGauge::with_opts(opts(&catalogue::RELOAD_SUCCESSFUL)))),
-            reload_timestamp: register(&registry, new(Gauge::with_opts(opts(&catalogue::RELOAD_TIMESTAMP)))),
-            registry,
-            created_samples,
-            started_at,
-        }
-    }
-
-    /// A delivery with this outcome, and the reason if it was ignored, has been answered.
+    /// Counts a delivery by its outcome, and by the reason if it was ignored.
     pub fn notified(&self, outcome: &str, ignored: Option<IgnoredReason>) {
         self.notifications.with_label_values(&[outcome]).inc();
         if let Some(reason) = ignored {
@@ -79,23 +163,7 @@ impl Exporter {
         }
     }
 
-    /// A notification was no strict JSON.
-    pub fn read_leniently(&self) {
-        self.lenient.inc();
-    }
-
-    /// A request was refused.
-    pub fn rejected(&self, reason: &str) {
-        self.rejected.with_label_values(&[reason]).inc();
-    }
-
-    /// A webhook request was answered after so long.
-    pub fn answered(&self, duration: Duration) {
-        self.request_duration.observe(duration.as_secs_f64());
-    }
-
-    /// A batch of so many events became durable in so long. One that only keeps bodies without an event has no size: it
-    /// would drag an average of events below 1.
+    /// Observes a durable batch. A batch without events has no size: it would distort the mean number of events.
     pub fn committed(&self, events: usize, duration: Duration) {
         self.appends.inc_by(events as u64);
         self.commit_duration.observe(duration.as_secs_f64());
@@ -104,29 +172,20 @@ impl Exporter {
         }
     }
 
-    /// A batch could not be made durable.
-    pub fn append_failed(&self) {
-        self.append_failures.inc();
-    }
-
-    /// So many inputs were forgotten.
-    pub fn inputs_expired(&self, count: usize) {
-        self.inputs_expired.inc_by(count as u64);
-    }
-
-    /// The configuration was loaded, or could not be.
+    /// Records an attempt to load the configuration.
     pub fn reloaded(&self, now: Timestamp, successfully: bool) {
-        self.reload_successful.set(i64::from(successfully));
+        self.reload_successful.set(f64::from(u8::from(successfully)));
         if successfully {
-            self.reload_timestamp.set(now.as_millis() as f64 / 1000.0);
+            self.reload_timestamp.set(seconds(now));
         }
     }
 
-    /// Exposes the end of validity of a listener's certificate, which is asked for at every scrape.
+    /// Exposes the end of validity of a listener's certificate. It is read at each scrape.
     pub fn watch_certificate(&self, listener: &str, not_after: impl Fn() -> Timestamp + Send + Sync + 'static) {
-        let gauge = new(Gauge::with_opts(opts(&catalogue::CERTIFICATE_EXPIRY).const_label("listener", listener)));
-        let expiry = Expiry { gauge, not_after: Box::new(not_after) };
-        self.registry.register(Box::new(expiry)).expect("a listener has one certificate");
+        let opts = opts(&CERTIFICATE_EXPIRY).const_label(CERTIFICATE_EXPIRY.labels[0].name, listener);
+        let gauge = Gauge::with_opts(opts).expect("the family is valid");
+        let expiry = CertificateExpiry { gauge, not_after: Box::new(not_after) };
+        self.registry.register(Box::new(expiry)).expect("each listener is registered once");
     }
 
     pub(super) fn gather(&self) -> Vec<MetricFamily> {
@@ -142,59 +201,91 @@ impl Exporter {
     }
 }
 
-/// Asks for its value when it is gathered.
-struct Expiry {
+/// A gauge that is set when it is gathered.
+struct CertificateExpiry {
     gauge: Gauge,
     not_after: Box<dyn Fn() -> Timestamp + Send + Sync>,
 }
 
-impl Collector for Expiry {
+impl Collector for CertificateExpiry {
     fn desc(&self) -> Vec<&Desc> {
         self.gauge.desc()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.gauge.set((self.not_after)().as_millis() as f64 / 1000.0);
+        self.gauge.set(seconds((self.not_after)()));
         self.gauge.collect()
     }
 }
 
-fn build_info() -> IntGaugeVec {
-    let labels: Vec<_> = catalogue::BUILD_INFO.labels.iter().map(|label| label.name).collect();
-    let build_info = new(IntGaugeVec::new(opts(&catalogue::BUILD_INFO), &labels));
-    let values = [env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC")];
-    build_info.with_label_values(&values).set(1);
-    build_info
+fn seconds(timestamp: Timestamp) -> f64 {
+    timestamp.as_millis() as f64 / 1000.0
 }
 
-fn counter(registry: &Registry, family: &Family) -> IntCounter {
-    register(registry, new(IntCounter::with_opts(opts(family))))
+/// A metric of the `prometheus` crate that can be created from its family.
+trait Metric: Collector + Clone + 'static {
+    fn create(family: &Family) -> prometheus::Result<Self>;
 }
 
-/// A counter with one closed label, every value of it present at 0.
-fn counters(registry: &Registry, family: &Family, values: &[&str]) -> IntCounterVec {
-    let labels: Vec<_> = family.labels.iter().map(|label| label.name).collect();
-    let counters = register(registry, new(IntCounterVec::new(opts(family), &labels)));
-    for value in values {
-        counters.with_label_values(&[value]);
+impl Metric for IntCounter {
+    fn create(family: &Family) -> prometheus::Result<Self> {
+        Self::with_opts(opts(family))
     }
-    counters
 }
 
-fn histogram(registry: &Registry, family: &Family, bounds: &[f64]) -> Histogram {
-    let opts = HistogramOpts::new(family.name, family.help).buckets(bounds.to_vec());
-    register(registry, new(Histogram::with_opts(opts)))
+impl Metric for IntCounterVec {
+    fn create(family: &Family) -> prometheus::Result<Self> {
+        let label = &family.labels[0];
+        let counters = Self::new(opts(family), &[label.name])?;
+        for value in label.closed_set().unwrap_or_default() {
+            counters.with_label_values(&[value]);
+        }
+        Ok(counters)
+    }
+}
+
+impl Metric for Gauge {
+    fn create(family: &Family) -> prometheus::Result<Self> {
+        Self::with_opts(opts(family))
+    }
+}
+
+impl Metric for Histogram {
+    fn create(family: &Family) -> prometheus::Result<Self> {
+        Self::with_opts(HistogramOpts::from(opts(family)).buckets(family.buckets.to_vec()))
+    }
 }
 
 fn opts(family: &Family) -> Opts {
     Opts::new(family.name, family.help)
 }
 
-fn new<T>(metric: prometheus::Result<T>) -> T {
-    metric.expect("the catalogue's names are valid")
+fn register<M: Metric>(registry: &Registry, family: &Family) -> M {
+    let metric = M::create(family).expect("the family is valid");
+    registry.register(Box::new(metric.clone())).expect("the names of families are distinct");
+    metric
 }
 
-fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
-    registry.register(Box::new(collector.clone())).expect("the catalogue's names are distinct");
-    collector
+/// Writes a family that was gathered from the registry.
+pub(super) fn write(family: &MetricFamily, encoder: &mut Encoder, created: Timestamp) {
+    let kind = match family.get_field_type() {
+        MetricType::COUNTER => Kind::Counter,
+        MetricType::HISTOGRAM => Kind::Histogram,
+        MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => Kind::Gauge,
+    };
+    let mut out = encoder.begin(family.name(), kind, family.help(), created);
+    for metric in family.get_metric() {
+        let labels: Vec<_> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
+        match kind {
+            Kind::Gauge => out.sample(&labels, Value::Float(metric.get_gauge().get_value())),
+            Kind::Counter => out.sample(&labels, Value::Float(metric.get_counter().get_value())),
+            Kind::Histogram => {
+                let histogram = metric.get_histogram();
+                let buckets = histogram.get_bucket().iter();
+                let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
+                let sum = Value::Float(histogram.get_sample_sum());
+                out.histogram(&labels, buckets, sum, histogram.get_sample_count());
+            }
+        }
+    }
 }

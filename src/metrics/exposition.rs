@@ -1,4 +1,4 @@
-//! Everything that Prometheus sees, in chunks.
+//! The response to one scrape, in chunks.
 
 use std::io::Write;
 use std::ops::Bound;
@@ -8,28 +8,24 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prometheus::proto::MetricFamily;
 
-use super::Exporter;
-use super::catalogue::exporter::{
-    INPUTS, INPUTS_LIMIT, JOURNAL_EVENTS, JOURNAL_SIZE, LAST_NOTIFICATION, LAST_TEST, OUT_OF_ORDER, RESTORED_INPUTS,
-    SECRET_LAST_USED,
-};
-use super::catalogue::inputs::{CLOCK_SKEW, DELIVERY_DELAY, RECONNECT_DELAY, SESSION_DURATION, SOURCE_DELAY};
-use super::encode::{Encoder, Format, Value};
-use super::inputs::{FAMILIES, InputView};
+use super::encode::{Encoder, Format};
+use super::inputs::InputView;
+use super::overall::ViewFamily;
 use super::samples::Lines;
+use super::{Exporter, exporter, inputs, overall, process};
 use crate::event::{InputId, Timestamp};
 use crate::live::View;
 
-/// A chunk is handed out when it has grown to this size, in bytes.
+/// Size of a chunk before compression, in bytes.
 const CHUNK: usize = 128 << 10;
-/// So many inputs are written before the chunk's size is looked at.
+/// Number of inputs that are written before the size of the chunk is checked.
 const INPUTS_AT_ONCE: usize = 128;
 
-/// One answer to one scrape: an iterator over its chunks.
+/// The response to one scrape: an iterator over its chunks.
 #[derive(Debug)]
 pub struct Exposition {
     view: View,
-    own: Vec<MetricFamily>,
+    gathered: Vec<MetricFamily>,
     started_at: Timestamp,
     encoder: Encoder,
     gzip: Option<GzEncoder<Vec<u8>>>,
@@ -39,21 +35,21 @@ pub struct Exposition {
 /// What is written next.
 #[derive(Debug)]
 enum Step {
-    /// The family of inputs with this index.
+    /// The header of the family of inputs with this index.
     Family(usize),
-    /// Its samples, from the inputs after this one on.
+    /// The samples of that family, starting with the inputs after the bound.
     Inputs(usize, Lines, Bound<InputId>),
-    /// Everything else.
+    /// All other families.
     Rest,
     Done,
 }
 
 impl Exposition {
-    /// Begins to write the view and the exporter's own metrics as they are now.
+    /// An exposition of the view and of the exporter's own metrics at this moment.
     pub fn new(view: View, exporter: &Exporter, format: Format) -> Self {
         Self {
             view,
-            own: exporter.gather(),
+            gathered: exporter.gather(),
             started_at: exporter.started_at(),
             encoder: Encoder::new(format, exporter.created_samples()),
             gzip: None,
@@ -72,11 +68,7 @@ impl Exposition {
             Step::Family(index) => self.begin_family(index),
             Step::Inputs(index, lines, after) => self.write_inputs(index, lines, after),
             Step::Rest => {
-                self.write_overall();
-                for family in &self.own {
-                    self.encoder.gathered(family, self.started_at);
-                }
-                self.encoder.finish();
+                self.write_rest();
                 Step::Done
             }
             Step::Done => Step::Done,
@@ -84,9 +76,9 @@ impl Exposition {
     }
 
     fn begin_family(&mut self, index: usize) -> Step {
-        let Some((family, series)) = FAMILIES.get(index) else { return Step::Rest };
-        self.encoder.begin(family);
-        let lines = Lines::new(family, *series, self.encoder.created_samples(), self.started_at);
+        let Some(entry) = inputs::FAMILIES.get(index) else { return Step::Rest };
+        self.encoder.begin_family(&entry.family, self.started_at);
+        let lines = Lines::new(entry, self.encoder.created_samples(), self.started_at);
         Step::Inputs(index, lines, Bound::Unbounded)
     }
 
@@ -103,50 +95,16 @@ impl Exposition {
         }
     }
 
-    fn write_overall(&mut self) {
-        let View { state, as_of, .. } = &self.view;
-        let totals = state.totals();
-        let created = totals.counted_since.unwrap_or(self.started_at);
-        let histograms = [
-            (&SESSION_DURATION, &state.session_durations(*as_of)),
-            (&RECONNECT_DELAY, &totals.reconnect_delay),
-            (&SOURCE_DELAY, &totals.source_delay),
-            (&DELIVERY_DELAY, &totals.delivery_delay),
-        ];
-        for (family, histogram) in histograms {
-            self.encoder.begin(family);
-            self.encoder.histogram(family, histogram, created);
+    fn write_rest(&mut self) {
+        let counted_since = self.view.state.totals().counted_since.unwrap_or(self.started_at);
+        for ViewFamily { family, write } in &overall::FAMILIES {
+            write(&self.view, &mut self.encoder.begin_family(family, counted_since));
         }
-        for (family, count) in [(&CLOCK_SKEW, totals.clock_skew), (&OUT_OF_ORDER, totals.out_of_order)] {
-            self.encoder.begin(family);
-            self.encoder.counter(family, &[], Value::Integer(count), created);
+        for family in &self.gathered {
+            exporter::write(family, &mut self.encoder, self.started_at);
         }
-        self.write_gauges();
-    }
-
-    fn write_gauges(&mut self) {
-        let View { state, journal_events, journal_size_bytes, restored_inputs, .. } = &self.view;
-        let deliveries = state.last_seen();
-        for (family, time) in [(&LAST_NOTIFICATION, deliveries.last), (&LAST_TEST, deliveries.last_test)] {
-            self.encoder.begin(family);
-            if let Some(time) = time {
-                self.encoder.gauge(family, &[], time);
-            }
-        }
-        self.encoder.begin(&SECRET_LAST_USED);
-        for (secret, time) in &deliveries.by_secret {
-            self.encoder.gauge(&SECRET_LAST_USED, &[("secret", secret)], *time);
-        }
-        for (family, value) in [
-            (&JOURNAL_SIZE, *journal_size_bytes),
-            (&JOURNAL_EVENTS, *journal_events),
-            (&RESTORED_INPUTS, *restored_inputs as u64),
-            (&INPUTS, state.inputs().len() as u64),
-            (&INPUTS_LIMIT, state.rules().max_inputs as u64),
-        ] {
-            self.encoder.begin(family);
-            self.encoder.gauge(family, &[], Value::Integer(value));
-        }
+        process::write(&mut self.encoder, self.started_at);
+        self.encoder.finish();
     }
 }
 

@@ -1,22 +1,32 @@
-//! Stage 4: state to samples, when somebody asks.
+//! Stage 4: computes and writes the metrics when Prometheus scrapes.
 //!
-//! No metric of a live input is kept anywhere: [`Exposition`] computes all of them from one
-//! consistent [`View`](crate::live::View) and writes them in chunks, so that neither a slow reader nor many of them
-//! cost a copy of the whole. How the exporter itself is doing is kept in one `prometheus` registry
-//! ([`Exporter`]) and written by the same encoder.
+//! Metrics of live inputs are not stored: [`Exposition`] computes them from one consistent
+//! [`View`](crate::live::View) and writes them in chunks. A slow or a second client therefore costs no copy of the
+//! whole text. The exporter's own metrics are kept in a `prometheus` registry ([`Exporter`]).
 //!
-//! Every metric is described once, in [`catalogue`]: its help text, its labels, and METRICS.md.
+//! Each metric is defined in one place, with its documentation and the code that reads its value:
+//!
+//! | file | metrics |
+//! |---|---|
+//! | `inputs.rs` | of each live input |
+//! | `overall.rs` | computed from the view, not per input |
+//! | `exporter.rs` | observed by the exporter while it runs |
+//! | `process.rs` | read from `/proc` |
+//!
+//! [`catalogue`] lists them all; METRICS.md is generated from it.
 
 pub mod catalogue;
-mod encode;
-mod exporter;
-mod exposition;
+mod family;
 mod inputs;
+mod overall;
+mod exporter;
 mod process;
+mod exposition;
 mod samples;
+mod encode;
 
 pub use encode::Format;
-pub use exporter::{Exporter, LabelValues};
+pub use exporter::Exporter;
 pub use exposition::Exposition;
 
 #[cfg(test)]

@@ -1,81 +1,122 @@
-//! The standard process metrics, with fractional CPU seconds, which the `prometheus` crate's own
-//! collector does not have.
+//! The standard process metrics, with fractional CPU seconds. The collector of the `prometheus` crate has whole ones.
 
-use procfs::WithCurrentSystemInfo;
-use procfs::process::LimitValue;
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
-use prometheus::{Counter, Gauge};
+use procfs::process::{LimitValue, Limits, Stat};
+use procfs::{ProcResult, WithCurrentSystemInfo};
 
-use super::catalogue::Family;
-use super::catalogue::exporter::{
-    CPU_SECONDS, MAX_FDS, OPEN_FDS, RESIDENT_MEMORY, START_TIME, THREADS, VIRTUAL_MEMORY,
-};
+use super::encode::{Encoder, Value};
+use super::family::{COUNTER, Family, GAUGE};
+use crate::event::Timestamp;
 
-/// Reads `/proc/self` when it is gathered. Without it there are no series.
-#[derive(Debug, Clone)]
-pub(super) struct Process {
-    cpu_seconds: Counter,
-    open_fds: Gauge,
-    max_fds: Gauge,
-    virtual_memory: Gauge,
-    resident_memory: Gauge,
-    start_time: Gauge,
-    threads: Gauge,
+/// A family that is read from `/proc/self`.
+#[derive(Debug)]
+pub(super) struct ProcessFamily {
+    pub(super) family: Family,
+    read: fn(&Process) -> f64,
+}
+
+struct Process {
+    stat: Stat,
+    limits: Limits,
+    open_fds: usize,
+    boot_time: u64,
+    ticks_per_second: f64,
+}
+
+const NO_PROC: &str = "the system has no `/proc`";
+const PROCESS_GAUGE: Family = Family { absent: NO_PROC, ..GAUGE };
+
+pub(super) static FAMILIES: [ProcessFamily; 7] = [
+    ProcessFamily {
+        family: Family {
+            name: "process_cpu_seconds_total",
+            help: "Total user and system CPU time spent in seconds.",
+            zero: "less than a clock tick",
+            absent: NO_PROC,
+            query: "rate(process_cpu_seconds_total{job=\"stream-live-exporter\"}[5m])",
+            ..COUNTER
+        },
+        read: |process| (process.stat.utime + process.stat.stime) as f64 / process.ticks_per_second,
+    },
+    ProcessFamily {
+        family: Family {
+            name: "process_open_fds",
+            help: "Number of open file descriptors.",
+            query: "process_open_fds{job=\"stream-live-exporter\"} / process_max_fds",
+            ..PROCESS_GAUGE
+        },
+        read: |process| process.open_fds as f64,
+    },
+    ProcessFamily {
+        family: Family {
+            name: "process_max_fds",
+            help: "Maximum number of open file descriptors.",
+            query: "process_max_fds{job=\"stream-live-exporter\"}",
+            ..PROCESS_GAUGE
+        },
+        read: |process| match process.limits.max_open_files.soft_limit {
+            LimitValue::Value(limit) => limit as f64,
+            LimitValue::Unlimited => f64::INFINITY,
+        },
+    },
+    ProcessFamily {
+        family: Family {
+            name: "process_virtual_memory_bytes",
+            help: "Virtual memory size in bytes.",
+            query: "process_virtual_memory_bytes{job=\"stream-live-exporter\"}",
+            ..PROCESS_GAUGE
+        },
+        read: |process| process.stat.vsize as f64,
+    },
+    ProcessFamily {
+        family: Family {
+            name: "process_resident_memory_bytes",
+            help: "Resident memory size in bytes.",
+            query: "process_resident_memory_bytes{job=\"stream-live-exporter\"}",
+            ..PROCESS_GAUGE
+        },
+        read: |process| process.stat.rss_bytes().get() as f64,
+    },
+    ProcessFamily {
+        family: Family {
+            name: "process_start_time_seconds",
+            help: "Start time of the process since the Unix epoch in seconds.",
+            query: "time() - process_start_time_seconds{job=\"stream-live-exporter\"}",
+            ..PROCESS_GAUGE
+        },
+        read: |process| process.boot_time as f64 + process.stat.starttime as f64 / process.ticks_per_second,
+    },
+    ProcessFamily {
+        family: Family {
+            name: "process_threads",
+            help: "Number of threads of the process.",
+            query: "process_threads{job=\"stream-live-exporter\"}",
+            ..PROCESS_GAUGE
+        },
+        read: |process| process.stat.num_threads as f64,
+    },
+];
+
+/// Writes the process metrics, or nothing if `/proc` cannot be read.
+pub(super) fn write(encoder: &mut Encoder, started_at: Timestamp) {
+    match Process::read() {
+        Ok(process) => {
+            for ProcessFamily { family, read } in &FAMILIES {
+                encoder.begin_family(family, started_at).value(Value::Float(read(&process)));
+            }
+        }
+        Err(error) => tracing::debug!(%error, "no process metrics"),
+    }
 }
 
 impl Process {
-    pub(super) fn new() -> Self {
-        const VALID: &str = "the catalogue's names are valid";
-        let gauge = |family: &Family| Gauge::new(family.name, family.help).expect(VALID);
-        Self {
-            cpu_seconds: Counter::new(CPU_SECONDS.name, CPU_SECONDS.help).expect(VALID),
-            open_fds: gauge(&OPEN_FDS),
-            max_fds: gauge(&MAX_FDS),
-            virtual_memory: gauge(&VIRTUAL_MEMORY),
-            resident_memory: gauge(&RESIDENT_MEMORY),
-            start_time: gauge(&START_TIME),
-            threads: gauge(&THREADS),
-        }
-    }
-
-    fn collectors(&self) -> [&dyn Collector; 7] {
-        let Self { cpu_seconds, open_fds, max_fds, virtual_memory, resident_memory, start_time, threads } = self;
-        [cpu_seconds, open_fds, max_fds, virtual_memory, resident_memory, start_time, threads]
-    }
-
-    fn read(&self) -> procfs::ProcResult<()> {
+    fn read() -> ProcResult<Self> {
         let process = procfs::process::Process::myself()?;
-        let stat = process.stat()?;
-        let ticks_per_second = procfs::ticks_per_second() as f64;
-        let cpu_seconds = (stat.utime + stat.stime) as f64 / ticks_per_second;
-        self.cpu_seconds.inc_by((cpu_seconds - self.cpu_seconds.get()).max(0.0));
-        self.open_fds.set(process.fd_count()? as f64);
-        self.max_fds.set(match process.limits()?.max_open_files.soft_limit {
-            LimitValue::Value(limit) => limit as f64,
-            LimitValue::Unlimited => f64::INFINITY,
-        });
-        self.virtual_memory.set(stat.vsize as f64);
-        self.resident_memory.set(stat.rss_bytes().get() as f64);
-        let boot_time = procfs::boot_time_secs()? as f64;
-        self.start_time.set(boot_time + stat.starttime as f64 / ticks_per_second);
-        self.threads.set(stat.num_threads as f64);
-        Ok(())
-    }
-}
-
-impl Collector for Process {
-    fn desc(&self) -> Vec<&Desc> {
-        self.collectors().into_iter().flat_map(Collector::desc).collect()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        match self.read() {
-            Ok(()) => self.collectors().into_iter().flat_map(Collector::collect).collect(),
-            Err(error) => {
-                tracing::debug!(%error, "no process metrics");
-                Vec::new()
-            }
-        }
+        Ok(Self {
+            stat: process.stat()?,
+            limits: process.limits()?,
+            open_fds: process.fd_count()?,
+            boot_time: procfs::boot_time_secs()?,
+            ticks_per_second: procfs::ticks_per_second() as f64,
+        })
     }
 }

@@ -1,92 +1,58 @@
-//! The samples of one family about all live inputs, line by line.
+//! Writes the samples of one family for all live inputs.
 //!
-//! Lines of different inputs differ in the id and the value. What is the same is put together once
-//! per scrape, so a line is three copies and a number: a fifth of the instructions that labels one by
-//! one would take.
+//! The lines of different inputs differ only in the id and the value. The constant parts are built once per scrape, so
+//! writing a line is three copies and a number. That takes a fifth of the instructions of writing label by label.
 
-use super::catalogue::{Family, Kind};
 use super::encode::{Encoder, Value};
-use super::inputs::InputView;
+use super::family::{Family, Kind};
+use super::inputs::{InputFamily, InputView, Read, Values};
 use crate::event::Timestamp;
 
-/// The series that a family has for every live input.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Series {
-    /// One for each of these values of the family's second label, or a single one without such a label; and how their
-    /// values are read.
-    Of(&'static [&'static str], fn(&InputView<'_>, &mut Values)),
-    /// One whose second label is the configured name, with the value 1.
-    Named,
-}
-
-/// The values of an input's series, in their order. What has none has no sample.
-#[derive(Debug)]
-pub(super) struct Values(Vec<Option<Value>>);
-
-/// How the samples of a family are written.
+/// Writes the samples of a family.
 #[derive(Debug)]
 pub(super) struct Lines {
-    series: Series,
+    read: Read,
+    /// The lines of one input, in the order of their values.
     samples: Vec<Line>,
-    /// The `_created` samples of a counter, when they are wanted.
+    /// The `_created` samples of a counter, if they are enabled.
     created: Vec<Line>,
-    /// When counting began for an input without any event.
+    /// When counting began for an input without events.
     started_at: Timestamp,
 }
 
+/// The constant parts of a line.
 #[derive(Debug)]
 struct Line {
-    /// Up to the input's id.
+    /// The part before the id of the input.
     before: Vec<u8>,
-    /// From there to the value, or to the next label's value.
+    /// The part between the id and the value, or between the id and the value of the second label.
     after: Vec<u8>,
 }
 
-impl Values {
-    pub(super) fn put(&mut self, value: impl Into<Value>) {
-        self.0.push(Some(value.into()));
-    }
-
-    pub(super) fn put_all(&mut self, values: impl IntoIterator<Item = impl Into<Value>>) {
-        self.0.extend(values.into_iter().map(|value| Some(value.into())));
-    }
-
-    pub(super) fn put_known(&mut self, values: impl IntoIterator<Item = Option<impl Into<Value>>>) {
-        self.0.extend(values.into_iter().map(|value| value.map(Into::into)));
-    }
-}
-
 impl Lines {
-    pub(super) fn new(family: &Family, series: Series, created_samples: bool, started_at: Timestamp) -> Self {
-        let lines = |name: &str| match (family.labels, series) {
-            ([_, label], Series::Named) => vec![Line::new(name, &format!("\",{}=\"", label.name))],
-            ([_, label], Series::Of(values, _)) => {
-                values.iter().map(|value| Line::new(name, &format!("\",{}=\"{value}\"}} ", label.name))).collect()
-            }
-            _ => vec![Line::new(name, "\"} ")],
-        };
+    pub(super) fn new(entry: &InputFamily, created_samples: bool, started_at: Timestamp) -> Self {
+        let InputFamily { family, read } = entry;
         let created_name =
             family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
-        let created = created_name.map_or_else(Vec::new, |name| lines(&format!("{name}_created")));
-        Self { series, samples: lines(family.name), created, started_at }
+        let created = created_name.map_or_else(Vec::new, |name| lines(family, &format!("{name}_created")));
+        Self { read: *read, samples: lines(family, family.name), created, started_at }
     }
 
     /// Writes the samples of these inputs.
     pub(super) fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
-        match self.series {
-            Series::Of(_, read) => {
+        match self.read {
+            Read::Values(read) => {
                 let mut values = Values(Vec::with_capacity(views.len() * self.samples.len()));
-                // Inputs lie far apart in memory: asked for one after the other, they come together.
+                // Inputs are far apart in memory. Reading them in one loop lets the processor fetch several at a time.
                 views.iter().for_each(|view| read(view, &mut values));
                 for (view, values) in views.iter().zip(values.0.chunks_exact(self.samples.len())) {
                     self.write_input(encoder, view, values);
                 }
             }
-            Series::Named => {
-                let line = &self.samples[0];
+            Read::LabelValue(read) => {
                 for view in views {
-                    line.begin(encoder, &view.input_id.digits());
-                    encoder.end_label(view.state.name(&view.input_id));
+                    self.samples[0].begin(encoder, &view.input_id.digits());
+                    encoder.end_label(read(view));
                     encoder.end_line(Value::Integer(1));
                 }
             }
@@ -108,12 +74,23 @@ impl Lines {
     }
 }
 
+/// The lines of one input: one for each value of a closed second label, otherwise a single one.
+fn lines(family: &Family, name: &str) -> Vec<Line> {
+    let Some(label) = family.labels.get(1) else { return vec![Line::new(name, "\"} ")] };
+    match label.closed_set() {
+        Some(values) => {
+            values.iter().map(|value| Line::new(name, &format!("\",{}=\"{value}\"}} ", label.name))).collect()
+        }
+        None => vec![Line::new(name, &format!("\",{}=\"", label.name))],
+    }
+}
+
 impl Line {
     fn new(name: &str, after: &str) -> Self {
         Self { before: format!("{name}{{input_id=\"").into(), after: after.into() }
     }
 
-    /// Writes everything up to the value, or to the next label's value.
+    /// Writes the line up to the value, or up to the value of the second label.
     fn begin(&self, encoder: &mut Encoder, input_id: &[u8]) {
         encoder.begin_line([&self.before, input_id, &self.after]);
     }

@@ -1,22 +1,20 @@
-//! The exposition as a whole, and the document that describes it.
+//! Tests of the whole exposition.
 
+mod markdown;
 mod parser;
 mod properties;
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
-use super::catalogue::{CHAPTERS, Family, Kind, markdown};
+use super::catalogue::{Family, Kind, families};
 use super::*;
-use crate::event::{Event, EventKind, InputId, Timestamp};
+use crate::event::{Event, EventKind, IgnoredReason, InputId, Timestamp};
 use crate::live::{Fold, Rules, View};
 use crate::schedule::{Configured, Expectation};
-
-const VALUES: LabelValues = LabelValues { outcomes: &["recorded"], rejections: &["secret"] };
 
 fn at(millis: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_millis(1_795_000_000_000 + millis))
@@ -43,44 +41,29 @@ fn snapshot(inputs: u8) -> View {
 }
 
 fn exposition(snapshot: View, format: Format, created_samples: bool) -> String {
-    let exporter = Exporter::new(at(500), created_samples, VALUES);
+    let exporter = Exporter::new(at(500), created_samples);
     exporter.watch_certificate("webhook", || at(0));
     let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();
     String::from_utf8(chunks.concat()).unwrap()
 }
 
-/// The lines about live inputs, which depend on the snapshot alone.
+/// The lines about these families, without HELP.
 fn input_lines(text: &str, families: &[&str]) -> String {
-    let wanted = |line: &&str| families.iter().any(|family| line.contains(family));
+    let wanted = |line: &&str| !line.starts_with("# HELP") && families.iter().any(|family| line.contains(family));
     text.lines().filter(wanted).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn metrics_md_is_what_the_catalogue_says() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("METRICS.md");
-    #[expect(clippy::disallowed_methods, reason = "asks whether the file is to be made anew")]
-    if std::env::var("UPDATE_METRICS_MD").is_ok() {
-        std::fs::write(&path, markdown()).unwrap();
-    }
-    let document = std::fs::read_to_string(&path).unwrap();
-    assert!(document == markdown(), "METRICS.md is out of date: UPDATE_METRICS_MD=1 cargo test --lib metrics_md");
-}
-
-#[test]
-fn text_is_as_prometheus_describes_it() {
+fn text_format_matches_the_golden_samples() {
     let text = exposition(snapshot(1), Format::Text, false);
-    let golden = r#"# HELP cloudflare_stream_live_input_connected Whether the newest evidence says that the live input is connected (1) or disconnected (0).
-# TYPE cloudflare_stream_live_input_connected gauge
+    let golden = r#"# TYPE cloudflare_stream_live_input_connected gauge
 cloudflare_stream_live_input_connected{input_id="01010101010101010101010101010101"} 1
-# HELP cloudflare_stream_live_input_connected_seconds_total Time that the live input is known to have been connected, the running connection included.
 # TYPE cloudflare_stream_live_input_connected_seconds_total counter
 cloudflare_stream_live_input_connected_seconds_total{input_id="01010101010101010101010101010101"} 60.000
-# HELP cloudflare_stream_live_input_info A known live input and its configured name; the value is always 1.
 # TYPE cloudflare_stream_live_input_info gauge
 cloudflare_stream_live_input_info{input_id="01010101010101010101010101010101",name="Back\\slash \"stage\"\n"} 1"#;
     assert_eq!(input_lines(&text, &["input_connected", "input_info"]), golden);
-    let golden = "# HELP cloudflare_stream_live_notification_source_delay_seconds Time from an event to Cloudflare's notification of it (ts - updated_at), over recorded events.
-# TYPE cloudflare_stream_live_notification_source_delay_seconds histogram
+    let golden = "# TYPE cloudflare_stream_live_notification_source_delay_seconds histogram
 cloudflare_stream_live_notification_source_delay_seconds_bucket{le=\"1\"} 0
 cloudflare_stream_live_notification_source_delay_seconds_bucket{le=\"2\"} 1";
     assert!(input_lines(&text, &["source_delay"]).starts_with(golden));
@@ -92,10 +75,9 @@ cloudflare_stream_live_notification_source_delay_seconds_bucket{le=\"2\"} 1";
 }
 
 #[test]
-fn openmetrics_names_families_without_total_and_says_when_it_is_over() {
+fn openmetrics_names_counters_without_total_and_ends_with_eof() {
     let text = exposition(snapshot(1), Format::OpenMetrics, false);
-    let golden = r#"# HELP cloudflare_stream_live_input_sessions Broadcasts started: connects that do not follow a disconnect within the reconnect window.
-# TYPE cloudflare_stream_live_input_sessions counter
+    let golden = r#"# TYPE cloudflare_stream_live_input_sessions counter
 cloudflare_stream_live_input_sessions_total{input_id="01010101010101010101010101010101"} 1"#;
     assert_eq!(input_lines(&text, &["input_sessions"]), golden);
     assert!(text.contains("session_duration_seconds_bucket{le=\"10.0\"} 0\n"), "{text}");
@@ -104,7 +86,7 @@ cloudflare_stream_live_input_sessions_total{input_id="01010101010101010101010101
 }
 
 #[test]
-fn created_samples_follow_what_counts() {
+fn created_samples_follow_counters_and_histograms() {
     let text = exposition(snapshot(1), Format::OpenMetrics, true);
     let id = "01010101010101010101010101010101";
     for line in [
@@ -118,8 +100,8 @@ fn created_samples_follow_what_counts() {
 }
 
 #[test]
-fn a_batch_without_events_is_committed_and_has_no_size() {
-    let exporter = Exporter::new(at(500), false, VALUES);
+fn batch_without_events_counts_as_commit_but_has_no_size() {
+    let exporter = Exporter::new(at(500), false);
     exporter.committed(0, Duration::from_millis(3));
     exporter.committed(2, Duration::from_millis(3));
     let chunks: Vec<_> = Exposition::new(snapshot(1), &exporter, Format::Text).collect();
@@ -130,11 +112,11 @@ fn a_batch_without_events_is_committed_and_has_no_size() {
 }
 
 #[test]
-fn what_is_exposed_is_what_the_catalogue_lists() {
+fn exposed_families_equal_the_catalogue() {
     let text = exposition(snapshot(2), Format::Text, false);
     let exposed: Vec<(&str, &str)> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    let listed: Vec<&Family> = CHAPTERS.iter().flat_map(|(_, families)| families.iter().copied()).collect();
+    let listed: Vec<&Family> = families().collect();
     let names: BTreeSet<_> = exposed.iter().copied().collect();
     assert_eq!(names.len(), exposed.len(), "a family is exposed twice");
     assert_eq!(names, listed.iter().map(|family| (family.name, family.kind.name())).collect());
@@ -145,10 +127,17 @@ fn what_is_exposed_is_what_the_catalogue_lists() {
 }
 
 #[test]
-fn what_is_compressed_is_the_same_text() {
-    let exporter = Exporter::new(at(500), true, VALUES);
+fn reasons_of_the_catalogue_equal_those_of_ignored_notifications() {
+    let ignored = families().find(|family| family.name == "stream_live_exporter_notifications_ignored_total").unwrap();
+    let reasons = IgnoredReason::ALL.map(IgnoredReason::label);
+    assert_eq!(ignored.labels[0].closed_set(), Some(&reasons[..]));
+}
+
+#[test]
+fn decompressed_exposition_equals_the_uncompressed_one() {
+    let exporter = Exporter::new(at(500), true);
     for format in [Format::Text, Format::OpenMetrics] {
-        // Few are one piece, 255 are many.
+        // Up to one input is a single chunk, 255 inputs are many.
         for inputs in [0, 1, 255] {
             let exposition = || Exposition::new(snapshot(inputs), &exporter, format);
             let plain = exposition().collect::<Vec<_>>().concat();
@@ -165,8 +154,8 @@ fn what_is_compressed_is_the_same_text() {
 }
 
 #[test]
-fn chunks_break_nothing() {
-    let exporter = Exporter::new(at(500), false, VALUES);
+fn chunks_end_with_a_line_and_repeat_none() {
+    let exporter = Exporter::new(at(500), false);
     let snapshot = snapshot(255);
     let chunks: Vec<_> = Exposition::new(snapshot.clone(), &exporter, Format::Text).collect();
     assert!(chunks.len() > 2 && chunks.iter().all(|chunk| chunk.ends_with(b"\n")), "{}", chunks.len());

@@ -96,7 +96,7 @@ impl Recorder {
     }
 
     fn abandon(&mut self, batch: Batch, error: JournalError) {
-        self.metrics.append_failed();
+        self.metrics.append_failures.inc();
         self.tried_to_write(Err(error));
         self.state_reader.published.abandon();
         for answer in batch.answers {

@@ -236,7 +236,7 @@ impl Recorder {
         self.searched_until = search.looked_until;
         let count = search.forgotten.len();
         if count > 0 {
-            self.metrics.inputs_expired(count);
+            self.metrics.inputs_expired.inc_by(count as u64);
             search.forgotten.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
             self.dirty_inputs.forget(search.forgotten, self.journal.last_seq());
             // Before it is seen, so that no crash brings them back; and before there are more, so that few rows go at

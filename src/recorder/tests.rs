@@ -11,7 +11,6 @@ use super::published::Published;
 use super::*;
 use crate::event::{Event, EventKind};
 use crate::journal::DATABASE_FILE;
-use crate::metrics::LabelValues;
 
 fn limits() -> Limits {
     let rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100 };
@@ -26,8 +25,7 @@ fn limits() -> Limits {
 }
 
 fn recorder(folder: &Path) -> Running {
-    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &[] };
-    let metrics = Arc::new(Exporter::new(clock::now(), false, values));
+    let metrics = Arc::new(Exporter::new(clock::now(), false));
     let mut running = start(Journal::open(folder).unwrap(), limits(), 64, metrics).unwrap();
     running.restored.blocking_recv().unwrap();
     running.restored = oneshot::channel().1;

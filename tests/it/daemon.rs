@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::parser;
+
 /// Time limit for everything that is expected to happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How late a time limit may take effect on a busy machine.
@@ -115,17 +117,15 @@ impl Daemon {
 
     /// The value of a series, named as in the exposition; `None` if absent.
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let text = self.get("/metrics").body;
-        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
-        Some(line.parse().expect("a sample's value is a number"))
+        let family = series.split('{').next().unwrap_or_default();
+        self.samples(family).remove(series)
     }
 
-    /// All samples of a family, by series as in the exposition.
-    pub fn samples(&self, family: &str) -> BTreeMap<String, f64> {
-        let text = self.get("/metrics").body;
-        let of_family = |line: &&str| line.strip_prefix(family).is_some_and(|rest| rest.starts_with([' ', '{']));
-        let samples = text.lines().filter(of_family).map(|line| line.rsplit_once(' ').expect("a sample has a value"));
-        samples.map(|(series, value)| (series.to_owned(), value.parse().expect("a value is a number"))).collect()
+    /// The values of all samples with this name, by series as they are written in the metrics.
+    pub fn samples(&self, name: &str) -> BTreeMap<String, f64> {
+        let families = parser::parse(&self.get("/metrics").body, false).expect("the metrics are valid");
+        let samples = families.into_iter().flat_map(|family| family.samples).filter(|sample| sample.name == name);
+        samples.map(|sample| (sample.series, sample.value)).collect()
     }
 
     /// The webhook's URL.

@@ -4,6 +4,8 @@
 #![expect(clippy::print_stderr, reason = "shown if the test fails")]
 
 mod daemon;
+#[path = "../../src/metrics/tests/parser.rs"]
+mod parser;
 mod connection;
 mod smoke;
 mod webhook;

@@ -11,7 +11,7 @@ use stream_live_exporter::http::Rejection;
 use stream_live_exporter::schedule::{Configured, Expectation};
 use stream_live_exporter::journal::{Entry, Journal};
 use stream_live_exporter::live::{Fold, Rules, Verdict, View};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::recorder::Outcome;
 
 pub const SECRET: &str = "0f5a7e5be0d34c7a9b1c6b9e7d0a4f21";
@@ -30,8 +30,7 @@ pub fn rules() -> Rules {
 }
 
 pub fn exporter() -> Exporter {
-    let values = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
-    Exporter::new(Timestamp::from_seconds(NOW), false, values)
+    Exporter::new(Timestamp::from_seconds(NOW), false)
 }
 
 /// Authenticates and reads a notification; per notification.

@@ -4,8 +4,7 @@
 use std::fmt::Write;
 
 use stream_live_exporter::event::Timestamp;
-use stream_live_exporter::metrics::catalogue::exporter as catalogue;
-use stream_live_exporter::metrics::catalogue::{Family, Kind};
+use stream_live_exporter::metrics::catalogue::{Family, Kind, families};
 
 /// A process.
 pub struct Process {
@@ -23,14 +22,14 @@ impl Process {
         let is_ours = |line: &str| {
             let name = line.trim_start_matches("# HELP ").trim_start_matches("# TYPE ");
             let name = name.split([' ', '{']).next().unwrap_or_default();
-            catalogue::PROCESS.iter().any(|family| name == family.name || name == exposed(family))
+            process_families().any(|family| name == family.name || name == exposed(family))
         };
         let mut made = String::with_capacity(exposition.len());
         for line in exposition.lines().filter(|line| !is_ours(line) && *line != "# EOF") {
             made.push_str(line);
             made.push('\n');
         }
-        for family in catalogue::PROCESS {
+        for family in process_families() {
             let (name, kind, value) = (exposed(family), family.kind.name(), self.value(family, at));
             writeln!(made, "# HELP {name} {}\n# TYPE {name} {kind}\n{} {value}", family.help, family.name)
                 .expect("a text takes everything");
@@ -57,6 +56,10 @@ impl Process {
         };
         (value * 1000.0).round() / 1000.0
     }
+}
+
+fn process_families() -> impl Iterator<Item = &'static Family> {
+    families().filter(|family| family.name.starts_with("process_"))
 }
 
 /// The family's name as OpenMetrics has it.

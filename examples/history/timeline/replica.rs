@@ -10,14 +10,13 @@ use stream_live_exporter::accept;
 use stream_live_exporter::event::{Event, Notification, Timestamp};
 use stream_live_exporter::http::Rejection;
 use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict, View};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format, LabelValues};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::recorder::Outcome;
 
 use super::actions::{ActionKind, Delivery};
 use super::process::Process;
 
 const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 };
-const LABEL_VALUES: LabelValues = LabelValues { outcomes: &Outcome::NAMES, rejections: &Rejection::REASONS };
 /// As in the recorder: an event that is older when it arrives is folded against the last view.
 const LATE: Duration = Duration::from_secs(60);
 /// An empty journal and what an event adds to it, in bytes.
@@ -62,7 +61,7 @@ impl Replica {
                 // The journal, and with it the fold, outlives the process. It has no input without events.
                 let journaled = self.fold.state().inputs().values().filter(|known| known.input.known_since.is_some());
                 let restored_inputs = journaled.count();
-                let metrics = Exporter::new(at, false, LABEL_VALUES);
+                let metrics = Exporter::new(at, false);
                 metrics.reloaded(at, true);
                 self.fold.configure(configuration.inputs());
                 self.running = Some(Running { metrics, process: Process::new(at), restored_inputs });
@@ -77,8 +76,8 @@ impl Replica {
             ActionKind::Reject(reason) => {
                 let duration = self.duration(0.0001, 0.0006);
                 let metrics = &self.running()?.metrics;
-                metrics.rejected(reason);
-                metrics.answered(duration);
+                metrics.rejected.with_label_values(&[reason]).inc();
+                metrics.request_duration.observe(duration.as_secs_f64());
             }
             ActionKind::Deliver(delivery) => self.receive(at, delivery)?,
         }
@@ -97,13 +96,13 @@ impl Replica {
             self.latest = self.latest.max(at);
         }
         let metrics = &self.running()?.metrics;
-        metrics.answered(answered);
+        metrics.request_duration.observe(answered.as_secs_f64());
         if reading.lenient {
-            metrics.read_leniently();
+            metrics.lenient.inc();
         }
         if delivery.journal_fails {
-            metrics.append_failed();
-            metrics.rejected(Rejection::Journal.reason());
+            metrics.append_failures.inc();
+            metrics.rejected.with_label_values(&[Rejection::Journal.reason()]).inc();
             return Ok(());
         }
         let mut draft = self.fold.draft(self.latest);

@@ -82,7 +82,7 @@ impl Webhook {
         let received_at = clock::now();
         let reading = accept::read(&body, received_at)?;
         if reading.lenient {
-            self.metrics.read_leniently();
+            self.metrics.lenient.inc();
         }
         let notification = reading.notification;
         // While it waits for the disk, it holds no more than what is going to be kept.
@@ -122,11 +122,11 @@ pub(super) async fn receive(request: HttpRequest, mut payload: web::Payload, web
     let answer = match webhook.outcome(&request, &mut payload).await {
         Ok(outcome) => accepted(outcome, webhook.recorder.state_reader().readiness().draining()),
         Err(rejection) => {
-            webhook.metrics.rejected(rejection.reason());
+            webhook.metrics.rejected.with_label_values(&[rejection.reason()]).inc();
             rejection.response(payload)
         }
     };
-    webhook.metrics.answered(stopwatch.elapsed());
+    webhook.metrics.request_duration.observe(stopwatch.elapsed().as_secs_f64());
     answer
 }
 

@@ -1,56 +1,52 @@
-//! Reads an exposition back, strictly: what it does not know it refuses.
+//! A strict parser of both exposition formats. The unit tests, the integration tests and the fuzz target share it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// A family as it was written.
+/// A family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Family {
-    /// As `# TYPE` says it.
+    /// The name in `# TYPE` and `# HELP`.
     pub name: String,
-    /// What it is.
+    /// The type.
+    pub kind: String,
+    /// The HELP text, unescaped.
     pub help: String,
-    /// Its samples, in order.
+    /// The samples, in order.
     pub samples: Vec<Sample>,
-    kind: String,
 }
 
-/// A line of values.
+/// A sample.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// Its name, with its suffix.
+    /// The name and the labels as they are written.
+    pub series: String,
+    /// The name with its suffix.
     pub name: String,
-    /// Its value.
+    /// The labels, unescaped.
+    pub labels: BTreeMap<String, String>,
+    /// The value.
     pub value: f64,
-    labels: Vec<(String, String)>,
 }
 
-impl Sample {
-    /// The value of a label.
-    pub fn label(&self, name: &str) -> Option<&str> {
-        self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// The families of an exposition, or the first line that is not as it should be.
+/// Returns the families of an exposition, or a description of the first invalid line.
 pub fn parse(text: &str, openmetrics: bool) -> Result<Vec<Family>, String> {
     let body = match text.strip_suffix("# EOF\n") {
         Some(body) if openmetrics => body,
         None if !openmetrics => text,
-        _ => return Err("the end is not as it should be".into()),
+        _ => return Err("# EOF is missing or not allowed".into()),
     };
-    let mut lines = body.strip_suffix('\n').ok_or("the last line has no end")?.split('\n').peekable();
+    let mut lines = body.strip_suffix('\n').ok_or("the last line has no line feed")?.split('\n').peekable();
     let (mut families, mut seen): (Vec<Family>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
     while let Some(line) = lines.next() {
-        let problem = || format!("not understood: {line:?}");
+        let problem = || format!("invalid: {line:?}");
         let (name, help) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')).ok_or_else(problem)?;
         let help = unescape(help, openmetrics).ok_or_else(problem)?;
         let kind = lines.next().and_then(|line| line.strip_prefix(&format!("# TYPE {name} "))).ok_or_else(problem)?;
-        let mut family = Family { name: name.into(), help, kind: kind.into(), samples: Vec::new() };
+        let mut family = Family { name: name.into(), kind: kind.into(), help, samples: Vec::new() };
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
             let sample = sample(line).ok_or_else(|| format!("not a sample: {line:?}"))?;
-            let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
-            if !belongs(&family, &sample, openmetrics) || !seen.insert(series.to_owned()) {
-                return Err(format!("not where it belongs, or twice: {line:?}"));
+            if !belongs(&family, &sample, openmetrics) || !seen.insert(sample.series.clone()) {
+                return Err(format!("in the wrong family or duplicate: {line:?}"));
             }
             family.samples.push(sample);
         }
@@ -74,7 +70,7 @@ fn belongs(family: &Family, sample: &Sample, openmetrics: bool) -> bool {
     sample.name.strip_prefix(&family.name).is_some_and(|suffix| suffixes.contains(&suffix))
 }
 
-/// What counts is not negative, and the buckets of a histogram grow up to its count.
+/// Counters and histograms are not negative; the buckets of a histogram are cumulative, up to its count.
 fn check(family: &Family) -> Result<(), String> {
     if family.kind != "gauge" && family.samples.iter().any(|sample| sample.value < 0.0) {
         return Err(format!("{} is negative", family.name));
@@ -85,12 +81,12 @@ fn check(family: &Family) -> Result<(), String> {
     let of = |suffix: &str| -> Vec<&Sample> {
         family.samples.iter().filter(|sample| sample.name == format!("{}{suffix}", family.name)).collect()
     };
-    let bounds: Option<Vec<f64>> = of("_bucket").iter().map(|sample| number(sample.label("le")?)).collect();
+    let bounds: Option<Vec<f64>> = of("_bucket").iter().map(|sample| number(sample.labels.get("le")?)).collect();
     let counts: Vec<f64> = of("_bucket").iter().map(|sample| sample.value).collect();
     let ascend = bounds.is_some_and(|bounds| bounds.is_sorted() && bounds.last() == Some(&f64::INFINITY));
     let total = of("_count").first().map(|sample| sample.value);
     if !ascend || !counts.is_sorted() || counts.last().copied() != total || of("_sum").len() != 1 {
-        return Err(format!("{} is no histogram", family.name));
+        return Err(format!("{} is not a valid histogram", family.name));
     }
     Ok(())
 }
@@ -98,16 +94,16 @@ fn check(family: &Family) -> Result<(), String> {
 fn sample(line: &str) -> Option<Sample> {
     let end = line.find(['{', ' '])?;
     let (name, mut rest) = line.split_at(end);
-    let mut labels: Vec<(String, String)> = Vec::new();
+    let mut labels = BTreeMap::new();
     if let Some(inside) = rest.strip_prefix('{') {
         rest = inside;
         loop {
             let (label, quoted) = rest.split_once("=\"")?;
             let end = closing_quote(quoted)?;
-            if !is_name(label) || labels.iter().any(|(known, _)| known == label) {
+            let value = unescape(&quoted[..end], true)?;
+            if !is_name(label) || labels.insert(label.to_owned(), value).is_some() {
                 return None;
             }
-            labels.push((label.to_owned(), unescape(&quoted[..end], true)?));
             rest = &quoted[end + 1..];
             match rest.strip_prefix(',') {
                 Some(next) => rest = next,
@@ -116,8 +112,9 @@ fn sample(line: &str) -> Option<Sample> {
         }
         rest = rest.strip_prefix('}')?;
     }
+    let series = line[..line.len() - rest.len()].to_owned();
     let value = number(rest.strip_prefix(' ')?)?;
-    is_name(name).then(|| Sample { name: name.to_owned(), labels, value })
+    is_name(name).then(|| Sample { series, name: name.to_owned(), labels, value })
 }
 
 fn closing_quote(text: &str) -> Option<usize> {
@@ -129,11 +126,11 @@ fn closing_quote(text: &str) -> Option<usize> {
     })
 }
 
-/// The text that was meant; `None` when something in it should have been escaped or is no escape.
+/// Returns `None` if a character should be escaped or an escape is invalid.
 fn unescape(text: &str, quotes: bool) -> Option<String> {
-    let (mut meant, mut characters) = (String::new(), text.chars());
+    let (mut plain, mut characters) = (String::new(), text.chars());
     while let Some(character) = characters.next() {
-        meant.push(match character {
+        plain.push(match character {
             '\\' => match characters.next()? {
                 'n' => '\n',
                 '\\' => '\\',
@@ -144,7 +141,7 @@ fn unescape(text: &str, quotes: bool) -> Option<String> {
             character => character,
         });
     }
-    Some(meant)
+    Some(plain)
 }
 
 fn number(text: &str) -> Option<f64> {

@@ -1,4 +1,4 @@
-//! What is written can be read back, whatever the names are.
+//! Properties: the parser reads back what the encoder writes, with any names.
 
 use proptest::prelude::*;
 
@@ -6,19 +6,13 @@ use super::super::encode::{Encoder, Value};
 use super::*;
 use crate::live::Histogram;
 
-/// Texts with what must be escaped in them.
+/// Texts, with characters that must be escaped.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![".{0,12}", "[\\\\\"\n,{}=# a]{0,12}"]
 }
 
 fn format() -> impl Strategy<Value = Format> {
     prop_oneof![Just(Format::Text), Just(Format::OpenMetrics)]
-}
-
-fn family(kind: Kind, help: &str) -> Family {
-    let name = if kind == Kind::Counter { "things_total" } else { "things" };
-    let help = help.to_owned().leak();
-    Family { name, kind, help, labels: &[], zero: "", absent: "", series: "", query: "" }
 }
 
 fn written(mut encoder: Encoder) -> String {
@@ -28,7 +22,7 @@ fn written(mut encoder: Encoder) -> String {
 
 proptest! {
     #[test]
-    fn labels_say_what_they_were_given(
+    fn labels_and_help_are_read_back(
         format in format(),
         created_samples in any::<bool>(),
         kind in prop_oneof![Just(Kind::Gauge), Just(Kind::Counter)],
@@ -37,20 +31,18 @@ proptest! {
         number in any::<u64>(),
     ) {
         let mut encoder = Encoder::new(format, created_samples);
-        let family = family(kind, &help);
-        encoder.begin(&family);
+        let (name, value) = match kind {
+            Kind::Counter => ("things_total", Value::Integer(number)),
+            Kind::Gauge | Kind::Histogram => ("things", Value::Millis(number)),
+        };
+        let mut family = encoder.begin(name, kind, &help, at(0));
         for (one, other) in &labels {
-            let labels = [("one", one.as_str()), ("other", other.as_str())];
-            match kind {
-                Kind::Counter => encoder.counter(&family, &labels, Value::Integer(number), at(0)),
-                Kind::Gauge | Kind::Histogram => encoder.gauge(&family, &labels, Value::Millis(number)),
-            }
+            family.sample(&[("one", one.as_str()), ("other", other.as_str())], value);
         }
         let text = written(encoder);
         let families = parser::parse(&text, format == Format::OpenMetrics).map_err(TestCaseError::fail)?;
         let read = families[0].samples.iter().map(|sample| {
-            let label = |name| sample.label(name).unwrap().to_owned();
-            (label("one"), label("other"))
+            (sample.labels["one"].clone(), sample.labels["other"].clone())
         });
         prop_assert_eq!(read.collect::<BTreeSet<_>>(), labels, "{}", text);
         prop_assert_eq!(&families[0].help, &help);
@@ -60,22 +52,20 @@ proptest! {
     }
 
     #[test]
-    fn histograms_are_histograms(
+    fn histograms_are_read_back(
         format in format(),
         durations in proptest::collection::vec(0u64..20_000_000_000, 0..20),
     ) {
         let mut histogram = Histogram::new(&[1, 5, 10, 3600]);
         durations.iter().for_each(|micros| histogram.observe(Duration::from_micros(*micros)));
         let mut encoder = Encoder::new(format, true);
-        let family = family(Kind::Histogram, "");
-        encoder.begin(&family);
-        encoder.histogram(&family, &histogram, at(0));
+        encoder.begin("things", Kind::Histogram, "", at(0)).durations(&histogram);
         let families = parser::parse(&written(encoder), format == Format::OpenMetrics).map_err(TestCaseError::fail)?;
         let of = |suffix: &str| {
             families[0].samples.iter().filter(|sample| sample.name == format!("things{suffix}")).collect::<Vec<_>>()
         };
         for bucket in of("_bucket") {
-            let bound = bucket.label("le").unwrap().replace("+Inf", "inf").parse::<f64>().unwrap();
+            let bound = bucket.labels["le"].replace("+Inf", "inf").parse::<f64>().unwrap();
             let up_to = durations.iter().filter(|micros| **micros as f64 <= bound * 1e6);
             prop_assert_eq!(bucket.value, up_to.count() as f64);
         }
@@ -84,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn an_exposition_is_well_formed_whatever_the_names_are(
+    fn exposition_with_any_names_is_valid(
         format in format(),
         created_samples in any::<bool>(),
         name in text(),
@@ -106,7 +96,7 @@ proptest! {
         let changes = draft.finish();
         fold.adopt(changes);
         snapshot.state = fold.state().clone();
-        let exporter = Exporter::new(at(500), created_samples, VALUES);
+        let exporter = Exporter::new(at(500), created_samples);
         exporter.watch_certificate(&listener, || at(0));
         let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();
         let text = String::from_utf8(chunks.concat()).unwrap();
@@ -117,7 +107,7 @@ proptest! {
             ("stream_live_exporter_tls_certificate_expiry_timestamp_seconds", "listener", &listener),
         ] {
             let family = families.iter().find(|known| known.name == family).unwrap();
-            prop_assert_eq!(family.samples[0].label(label), Some(value.as_str()), "{}", text);
+            prop_assert_eq!(family.samples[0].labels.get(label), Some(value), "{}", text);
         }
     }
 }

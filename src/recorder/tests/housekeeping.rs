@@ -11,7 +11,7 @@ fn record(recorder: &mut Recorder, notification: Notification) {
 fn idle_recorder(folder: &Path, limits: Limits) -> Recorder {
     let journal = Journal::open(folder).unwrap();
     let state_reader = StateReader { published: Arc::default(), readiness: Arc::default(), folder: folder.into() };
-    let metrics = Arc::new(Exporter::new(clock::now(), false, LabelValues { outcomes: &[], rejections: &[] }));
+    let metrics = Arc::new(Exporter::new(clock::now(), false));
     Recorder::restored(journal, limits, (sync_channel(1).1, sync_channel(1).1), state_reader, metrics).unwrap()
 }
 

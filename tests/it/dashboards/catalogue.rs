@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use stream_live_exporter::metrics::catalogue::{CHAPTERS, Family, Kind, Label};
+use stream_live_exporter::metrics::catalogue::{Family, Kind, Label, families};
 
 use super::document::{Dashboard, list, text};
 use super::promql::{Matcher, Parsed, parse};
@@ -25,8 +25,7 @@ pub struct Catalogue(BTreeMap<String, Labels>);
 impl Catalogue {
     pub fn new() -> Self {
         let mut series = BTreeMap::new();
-        let families = CHAPTERS.iter().flat_map(|(_, families)| *families);
-        for family in families {
+        for family in families() {
             for (name, labels) in series_of(family) {
                 assert!(series.insert(name, labels).is_none(), "{} is there twice", family.name);
             }
@@ -93,7 +92,8 @@ fn open(labels: &[&str]) -> Labels {
 
 fn series_of(family: &Family) -> Vec<(String, Labels)> {
     let mut labels = open(&TARGET);
-    labels.extend(family.labels.iter().map(|label| (label.name.to_owned(), closed(label))));
+    let values = |label: &Label| Some(label.closed_set()?.iter().map(|value| (*value).to_owned()).collect());
+    labels.extend(family.labels.iter().map(|label| (label.name.to_owned(), values(label))));
     if family.kind != Kind::Histogram {
         return vec![(family.name.to_owned(), labels)];
     }
@@ -102,12 +102,6 @@ fn series_of(family: &Family) -> Vec<(String, Labels)> {
     labels.insert("le".to_owned(), None);
     series.push(with("_bucket", &labels));
     series
-}
-
-/// The values of a label whose description is nothing but values.
-fn closed(label: &Label) -> Option<BTreeSet<String>> {
-    let values = label.values.split(", ").map(|value| value.trim().strip_prefix('`')?.strip_suffix('`'));
-    values.map(|value| value.map(str::to_owned)).collect()
 }
 
 #[test]

@@ -1,0 +1,25 @@
+//! All metric families with their documentation.
+//!
+//! The names are an interface: operators write alerts against them.
+
+use super::{exporter, inputs, overall, process};
+
+pub use super::family::{Family, Kind, Label, LabelValues};
+
+/// The chapters of METRICS.md with their families.
+pub fn chapters() -> [(&'static str, Vec<&'static Family>); 4] {
+    let overall = overall::FAMILIES.iter().map(|entry| &entry.family);
+    let (all_inputs, own): (Vec<_>, Vec<_>) = overall.partition(|family| family.name.starts_with("cloudflare_"));
+    let observed = exporter::FAMILIES.iter().chain([&exporter::CERTIFICATE_EXPIRY]);
+    [
+        ("Each live input", inputs::FAMILIES.iter().map(|entry| &entry.family).collect()),
+        ("All live inputs", all_inputs),
+        ("The exporter", own.into_iter().chain(observed).collect()),
+        ("The process", process::FAMILIES.iter().map(|entry| &entry.family).collect()),
+    ]
+}
+
+/// All families, each once.
+pub fn families() -> impl Iterator<Item = &'static Family> {
+    chapters().into_iter().flat_map(|(_, families)| families)
+}

@@ -1,24 +1,24 @@
-//! The error codes of `live_input.errored`.
+//! Error codes of `live_input.errored`.
 
 use serde::{Deserialize, Serialize};
 
-/// An error code as Cloudflare sent it, which may be one that nobody has documented yet, or none.
+/// An error code as Cloudflare sent it. It may be undocumented or missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "Option<Box<str>>", into = "Option<Box<str>>")]
 pub enum ErrorCode {
-    /// One of the documented codes.
+    /// A documented code.
     Documented(ErrorClass),
-    /// A code that is not documented, verbatim.
+    /// An undocumented code, verbatim.
     Unknown(Box<str>),
-    /// The event named none.
+    /// The event has no code.
     #[default]
     Missing,
 }
 
-/// The closed set of values of the label `code`.
+/// The values of the label `code`, a closed set.
 ///
-/// Source: <https://developers.cloudflare.com/stream/stream-live/webhooks/>, which adds to it:
-/// what is not listed here is [`ErrorClass::Other`].
+/// Source: <https://developers.cloudflare.com/stream/stream-live/webhooks/>. Cloudflare adds codes
+/// there; those that are not listed here are [`ErrorClass::Other`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
     /// The keyframe interval is outside 2 to 10 seconds.
@@ -31,14 +31,14 @@ pub enum ErrorClass {
     StorageQuotaExhausted,
     /// The account has no Stream subscription.
     MissingSubscription,
-    /// The broadcast cannot be processed, most often because of the encoder's settings.
+    /// The broadcast cannot be processed, usually because of the encoder's settings.
     Unhealthy,
     /// A code that is missing or not listed above.
     Other,
 }
 
 impl ErrorClass {
-    /// Every class, in the order of [`ErrorClass::index`].
+    /// All classes, in the order of [`ErrorClass::index`].
     pub const ALL: [Self; 7] = [
         Self::GopOutOfRange,
         Self::UnsupportedVideoCodec,
@@ -49,7 +49,7 @@ impl ErrorClass {
         Self::Other,
     ];
 
-    /// The values of the label `code`, by [`ErrorClass::index`]: Cloudflare's own words, and `other`.
+    /// The values of the label `code`, by [`ErrorClass::index`]: Cloudflare's codes, and `other`.
     pub const LABELS: [&'static str; 7] = [
         "ERR_GOP_OUT_OF_RANGE",
         "ERR_UNSUPPORTED_VIDEO_CODEC",
@@ -72,7 +72,7 @@ impl ErrorClass {
 }
 
 impl ErrorCode {
-    /// The class under which this code is counted.
+    /// The class that this code is counted as.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::Documented(class) => *class,
@@ -80,7 +80,7 @@ impl ErrorCode {
         }
     }
 
-    /// The code as Cloudflare sent it; empty when it sent none.
+    /// The code as Cloudflare sent it; empty if there is none.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Documented(class) => class.label(),
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_what_is_not_documented_as_other() {
+    fn undocumented_codes_are_counted_as_other() {
         for (code, class) in [
             ("ERR_UNHEALTHY", ErrorClass::Unhealthy),
             ("ERR_SOMETHING_NEW", ErrorClass::Other),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_lie_at_their_index() {
+    fn index_of_each_class_is_its_position_in_all() {
         for (index, class) in ErrorClass::ALL.into_iter().enumerate() {
             assert_eq!(class.index(), index);
         }

@@ -1,4 +1,4 @@
-//! The identifier of a live input.
+//! Identifiers of live inputs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 
-/// A live input's identifier: 32 hexadecimal digits.
+/// The identifier of a live input: 32 hexadecimal digits.
 ///
-/// Either case is read; lower case is written, as Cloudflare does.
+/// Parsing accepts both cases; output is lower-case, like Cloudflare's.
 ///
-/// It is held as the two halves of a number, because a map compares many of them to find one: with 16 bytes, folding an
-/// event takes a twentieth more instructions.
+/// Two integers compare faster than 16 bytes. Every map lookup compares many ids: with bytes, folding
+/// an event takes 5 % more instructions.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId {
     high: u64,
@@ -34,7 +34,7 @@ impl InputId {
         (u128::from(self.high) << 64 | u128::from(self.low)).to_be_bytes()
     }
 
-    /// The 32 lower-case digits, as ASCII.
+    /// The 32 digits, lower-case ASCII.
     pub fn digits(&self) -> [u8; 32] {
         let mut digits = [0; 32];
         for (pair, byte) in digits.chunks_exact_mut(2).zip(self.bytes()) {
@@ -44,7 +44,7 @@ impl InputId {
     }
 }
 
-/// The two digits of every byte: ids are written a dozen times in every scrape.
+/// The two digits of every byte. A scrape writes each id a dozen times.
 const PAIRS: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut pairs = [[0; 2]; 256];
@@ -107,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_either_case_and_writes_lower_case() {
+    fn both_cases_are_parsed_and_output_is_lower_case() {
         let id: InputId = "2C28DD2CC444cb77578c4840b51e43a8".parse().unwrap();
         assert_eq!(id.to_string(), "2c28dd2cc444cb77578c4840b51e43a8");
         assert_eq!(id.digits(), *b"2c28dd2cc444cb77578c4840b51e43a8");
     }
 
     #[test]
-    fn refuses_everything_else() {
+    fn other_texts_are_not_ids() {
         for text in ["", "11111111111", "2c28dd2cc444cb77578c4840b51e43ag", "2c28dd2cc444cb77578c4840b51e43a8 "] {
             assert_eq!(text.parse::<InputId>(), Err(InvalidInputId), "{text:?}");
         }

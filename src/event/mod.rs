@@ -1,7 +1,7 @@
-//! The shared nouns: what a notification is about, in types that cannot be wrong.
+//! The types that all stages share. Their values are always valid.
 //!
-//! Everything that arrives is parsed into these at the edge ([`crate::accept`]); the stages behind
-//! it check nothing again. Nothing here reads a clock or does I/O, and nothing of ours is imported.
+//! [`crate::accept`] parses notifications into these types, so that later stages need no checks. This
+//! module does no I/O, reads no clock and imports no other module of the crate.
 
 mod error_code;
 mod input_id;
@@ -13,48 +13,48 @@ pub use error_code::{ErrorClass, ErrorCode};
 pub use input_id::{InputId, InvalidInputId};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
-/// What an authenticated, well-formed delivery turned out to be.
+/// The content of an authenticated, well-formed delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notification {
-    /// A fact about a live input.
+    /// An event of a live input.
     Event(Event),
-    /// Cloudflare's "Save and Test" ping.
+    /// Cloudflare's "Save and Test" message.
     Test,
-    /// Understood, answered 2xx, and not used.
+    /// Not used, but answered 2xx.
     Ignored(IgnoredReason),
 }
 
-/// A fact that Cloudflare stated about one live input.
+/// An event of a live input, as reported by Cloudflare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The live input that the fact is about.
+    /// The live input.
     pub input_id: InputId,
-    /// What happened to it.
+    /// What happened.
     pub kind: EventKind,
-    /// Event time: `data.updated_at`, the instant at which it happened.
+    /// Event time: `data.updated_at`.
     pub updated_at: Timestamp,
-    /// The envelope's `ts`, when Cloudflare made the notification. Whole seconds; absent on some.
+    /// When Cloudflare created the notification: the envelope's `ts`, in whole seconds. Some have none.
     pub sent_at: Option<Timestamp>,
-    /// When our listener had read the notification.
+    /// When the listener had read the notification.
     pub received_at: Timestamp,
 }
 
-/// What happened to a live input: the `data.event_type` of a notification.
+/// The kind of an event: `data.event_type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
-    /// `live_input.connected`: an encoder began to send.
+    /// `live_input.connected`: an encoder started sending.
     Connected,
-    /// `live_input.disconnected`: it stopped.
+    /// `live_input.disconnected`: the encoder stopped sending.
     Disconnected,
-    /// `live_input.errored`: Cloudflare could not use what it sends. Says nothing of the connection.
+    /// `live_input.errored`: Cloudflare cannot process the stream. The connection state does not change.
     Errored(Box<ErrorDetail>),
 }
 
 impl EventKind {
-    /// Every name that [`EventKind::name`] gives, in the order of [`EventKind::index`].
+    /// All values of [`EventKind::name`], in the order of [`EventKind::index`].
     pub const NAMES: [&'static str; 3] = ["connected", "disconnected", "errored"];
 
-    /// The names of those that say something about the connection.
+    /// The names of the kinds that change the connection state.
     pub const STATE_NAMES: [&'static str; 2] = ["connected", "disconnected"];
 
     /// The value of the label `event`.
@@ -72,7 +72,7 @@ impl EventKind {
     }
 }
 
-/// What Cloudflare said about an error; every part may be missing.
+/// Details of an error. Each of them may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ErrorDetail {
     /// `error.code`.
@@ -85,32 +85,32 @@ pub struct ErrorDetail {
     pub audio_codec: Option<Box<str>>,
 }
 
-/// Why a well-formed notification was not used: the label `reason` of
+/// Why a well-formed notification is not used: the label `reason` of
 /// `stream_live_exporter_notifications_ignored_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IgnoredReason {
-    /// Another product's notification: `alert_type` is not `stream_live_notifications`.
+    /// A notification of another product: `alert_type` is not `stream_live_notifications`.
     AlertType,
-    /// An `event_type` that is missing or not known.
+    /// `event_type` is missing or unknown.
     EventType,
-    /// An `input_id` that is missing or not 32 hexadecimal digits.
+    /// `input_id` is missing or not 32 hexadecimal digits.
     InputId,
-    /// Neither a test nor anything with a `data` object.
+    /// There is no `data` object, and it is not a test.
     NoData,
-    /// An `updated_at` that is missing, not RFC 3339, or before 1970.
+    /// `updated_at` is missing, not RFC 3339, or before 1970.
     UpdatedAt,
-    /// An event more than five minutes ahead of our clock.
+    /// The event is more than five minutes ahead of the local clock.
     Future,
-    /// An event older than all that its input remembers: it may be a repeat.
+    /// The event is older than the input's deduplication memory, and may be a repetition.
     TooOld,
-    /// The notification of Cloudflare Stream's *video* webhook.
+    /// A notification of Cloudflare Stream's *video* webhook.
     VideoWebhook,
-    /// An input beyond the configured number of inputs.
+    /// The input is new, and the maximum number of inputs is reached.
     TooManyInputs,
 }
 
 impl IgnoredReason {
-    /// Every reason, in the order of the documentation.
+    /// All reasons, in the order of METRICS.md.
     pub const ALL: [Self; 9] = [
         Self::AlertType,
         Self::EventType,

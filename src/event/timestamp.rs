@@ -1,4 +1,4 @@
-//! Instants, to the nanosecond that Cloudflare's documentation shows.
+//! Instants with nanosecond precision, as in Cloudflare's documentation.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -8,13 +8,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// An instant: whole nanoseconds since the Unix epoch, from 1970 to 2262.
+/// An instant from 1970 to 2262, in nanoseconds since the Unix epoch.
 ///
-/// Instants later than that read as the last one. A text is RFC 3339 with any offset and up to nine
-/// fraction digits; it is written in UTC.
+/// Later instants are clamped to the last one. Texts are RFC 3339 with any offset and up to nine
+/// fraction digits; output is in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "i64", into = "i64")]
-// One more than the nanoseconds, so that an `Option` of it takes no more space.
+// The nanoseconds plus one, so that `Option<Timestamp>` takes no more space.
 pub struct Timestamp(NonZeroU64);
 
 /// The text is not an RFC 3339 instant since 1970.
@@ -26,12 +26,12 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(NonZeroU64::MIN);
 
-    /// The instant so many nanoseconds after the epoch; before the epoch is the epoch.
+    /// The instant this many nanoseconds after the epoch. Negative values are clamped to the epoch.
     pub fn from_nanos(nanos: i64) -> Self {
         Self(NonZeroU64::MIN.saturating_add(nanos.max(0).unsigned_abs()))
     }
 
-    /// The instant so many seconds after the epoch; before the epoch is the epoch.
+    /// The instant this many seconds after the epoch. Negative values are clamped to the epoch.
     pub fn from_seconds(seconds: i64) -> Self {
         Self::from_nanos(seconds.saturating_mul(1_000_000_000))
     }
@@ -46,27 +46,27 @@ impl Timestamp {
         self.as_nanos() / 1_000_000
     }
 
-    /// The time from `earlier` to this instant; `None` when this one is the earlier.
+    /// The duration since `earlier`; `None` if this instant is before it.
     pub fn since(self, earlier: Self) -> Option<Duration> {
         self.0.get().checked_sub(earlier.0.get()).map(Duration::from_nanos)
     }
 
-    /// The instant so much later.
+    /// The instant this much later.
     pub fn plus(self, duration: Duration) -> Self {
         Self::from_nanos(self.as_nanos().saturating_add(clamped_nanos(duration)))
     }
 
-    /// The instant so much earlier, at the earliest the epoch.
+    /// The instant this much earlier, but not before the epoch.
     pub fn minus(self, duration: Duration) -> Self {
         Self::from_nanos(self.as_nanos().saturating_sub(clamped_nanos(duration)))
     }
 
-    /// This instant for calendars.
+    /// Converts to jiff, for calendar arithmetic.
     pub(crate) fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(i128::from(self.as_nanos())).expect("i64 nanoseconds are within jiff's range")
     }
 
-    /// The instant that a calendar named; before the epoch is the epoch.
+    /// Converts from jiff. Instants before the epoch are clamped to the epoch.
     pub(crate) fn from_jiff(instant: jiff::Timestamp) -> Self {
         let nanos = instant.as_nanosecond().max(0);
         Self::from_nanos(i64::try_from(nanos).unwrap_or(i64::MAX))
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_cloudflare_writes() {
+    fn rfc_3339_texts_are_parsed() {
         for (text, nanos) in [
             ("2022-01-13T11:43:41.855717910Z", 1_642_074_221_855_717_910),
             ("2026-11-20T18:06:00Z", 1_795_197_960_000_000_000),
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_names_no_instant_since_1970() {
+    fn other_texts_and_instants_before_1970_are_invalid() {
         for text in ["", "yesterday", "2026-11-20", "2026-11-20T18:06:00", "0001-01-01T00:00:00Z"] {
             assert_eq!(text.parse::<Timestamp>(), Err(InvalidTimestamp), "{text:?}");
         }
     }
 
     #[test]
-    fn an_absent_one_takes_no_more_space() {
+    fn option_takes_no_more_space_and_arithmetic_saturates() {
         assert_eq!(size_of::<Option<Timestamp>>(), 8);
         for nanos in [0, 1, i64::MAX] {
             assert_eq!(Timestamp::from_nanos(nanos).as_nanos(), nanos);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_what_it_reads() {
+    fn output_equals_the_parsed_text() {
         let text = "2026-11-20T18:00:02.104233871Z";
         assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
     }

@@ -1,4 +1,4 @@
-//! What the configuration says of an input.
+//! Configured inputs.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use crate::event::Timestamp;
 /// An input of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Configured {
-    /// Its name, for people.
+    /// Display name.
     pub name: Arc<str>,
-    /// When it should be live.
+    /// When it is expected to be live.
     pub expectation: Expectation,
 }
 
-/// When an input should be live.
+/// When an input is expected to be live.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Expectation {
-    /// At all times.
+    /// Always.
     Always,
-    /// Nobody misses it.
+    /// Never: its absence causes no alert.
     #[default]
     Never,
-    /// In these windows.
+    /// In the windows of a schedule.
     Scheduled(Arc<Schedule>),
 }
 
 impl Expectation {
-    /// Whether the input should be live at this time.
+    /// Whether the input is expected to be live at this time.
     pub fn at(&self, time: Timestamp) -> bool {
         match self {
             Self::Always => true,

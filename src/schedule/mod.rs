@@ -1,13 +1,12 @@
-//! The windows in which an input should be live.
+//! When an input is expected to be live.
 //!
-//! A window is weekly, by the clocks of a time zone, or dated, between two instants. It contains its
-//! beginning and not its end. Windows may overlap: one that is open is enough. A *grace* moves an
-//! edge outward, or inward when it is negative.
+//! A window is weekly, in the local time of a time zone, or dated, between two instants. It includes
+//! its start and excludes its end. Windows may overlap: the input is expected while at least one is
+//! open. A *grace* extends a window at one end, or shortens it if negative.
 //!
-//! Weekly windows begin and end when the local clocks say so, whatever daylight-saving time does in
-//! between: 22:00 to 06:00 lasts seven, eight or nine hours. A time that the clocks skip is the
-//! instant at which they would have shown it, had they not been changed; of a time that comes twice
-//! it is the first. (The rule of RFC 5545, section 3.3.5.)
+//! Weekly windows follow local time across daylight-saving changes: 22:00 to 06:00 lasts seven, eight
+//! or nine hours. A local time that is skipped is read with the offset before the change; one that
+//! occurs twice means its first occurrence (RFC 5545, section 3.3.5).
 
 mod configured;
 mod window;
@@ -25,41 +24,41 @@ use crate::event::Timestamp;
 pub use configured::{Configured, Expectation};
 pub use window::{Days, InvalidWindow, Window};
 
-/// So far ahead are changes looked for: at first, and then again and again, while there are too few.
+/// How far ahead the first search for changes looks, and each further one.
 const STRIDES: [Duration; 2] = [Duration::from_secs(15 * 86_400), Duration::from_secs(400 * 86_400)];
 
-/// The windows in which an input should be live; it should not be outside of them all.
+/// The windows in which an input is expected to be live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     windows: Vec<Window>,
 }
 
-/// An instant from which something else is expected of an input.
+/// An instant at which the expectation changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// When it changes.
+    /// The instant.
     pub at: Timestamp,
-    /// Whether the input should be live from then on.
+    /// Whether the input is expected to be live from then on.
     pub expected: bool,
 }
 
 impl Schedule {
-    /// The schedule of these windows.
+    /// Creates a schedule of these windows.
     pub fn new(windows: Vec<Window>) -> Self {
         Self { windows }
     }
 
-    /// Its windows, in the order of the configuration.
+    /// The windows, in the order of the configuration.
     pub fn windows(&self) -> &[Window] {
         &self.windows
     }
 
-    /// Whether a window is open at this time.
+    /// Whether the input is expected to be live at this time.
     pub fn at(&self, time: Timestamp) -> bool {
         self.windows.iter().any(|window| window.contains(time))
     }
 
-    /// The next changes after this time, `count` at the most, however far ahead.
+    /// The next changes after this time, at most `count`, however far ahead.
     pub fn changes(&self, after: Timestamp, count: usize) -> Vec<Change> {
         let [first, stride] = STRIDES;
         let mut changes: Vec<Change> = self.changes_until(after, after.plus(first)).take(count).collect();
@@ -72,8 +71,8 @@ impl Schedule {
             if changes.len() > before {
                 continue;
             }
-            // Weekly windows repeat, and dated ones begin and end once: after a year in which nothing changed, it is
-            // the next of their edges that may change something.
+            // Weekly windows repeat within a year. Without a change in that time, only the start or end of a dated
+            // window can cause the next one.
             let Some(edge) =
                 self.windows.iter().filter_map(Window::dated_edges).flatten().filter(|edge| *edge > seen).min()
             else {
@@ -93,7 +92,7 @@ impl Schedule {
         })
     }
 
-    /// This time by the clocks that people read the schedule by: those of its first weekly window.
+    /// This time in the time zone of the first weekly window, or in UTC.
     pub fn local(&self, time: Timestamp) -> ZonedDateTime {
         let time_zone = self.windows.iter().find_map(Window::time_zone).unwrap_or(TimeZone::UTC);
         time.to_jiff().to_zoned_datetime(time_zone)

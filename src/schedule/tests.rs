@@ -36,8 +36,8 @@ fn minutes(count: i64) -> SignedDuration {
     SignedDuration::from_mins(count)
 }
 
-/// The first changes of these windows after `after`: `+` before an instant from which the input is
-/// expected, `-` before one from which it is not.
+/// The first changes of these windows after `after`: `+` marks an instant from which the input is
+/// expected, `-` one from which it is not.
 fn check(windows: &[Window], after: &str, changes: &str) {
     let schedule = Schedule::new(windows.to_vec());
     let count = changes.split_whitespace().count();
@@ -50,7 +50,7 @@ fn check(windows: &[Window], after: &str, changes: &str) {
 }
 
 #[test]
-fn a_weekly_window_opens_and_closes_by_local_clocks() {
+fn weekly_window_opens_and_closes_in_local_time() {
     let sunday = weekly(&[Weekday::Sunday], "10:00", "12:00", "Europe/London");
     check(
         &[sunday],
@@ -60,7 +60,7 @@ fn a_weekly_window_opens_and_closes_by_local_clocks() {
 }
 
 #[test]
-fn a_window_contains_its_beginning_and_not_its_end() {
+fn window_includes_its_start_and_excludes_its_end() {
     let schedule = Schedule::new(vec![weekly(&[Weekday::Monday], "10:00", "12:00", "UTC")]);
     for (time, open) in [
         ("2026-11-23T09:59:59.999999999Z", false),
@@ -74,7 +74,7 @@ fn a_window_contains_its_beginning_and_not_its_end() {
 }
 
 #[test]
-fn a_window_may_cross_midnight() {
+fn window_can_cross_midnight() {
     let night = weekly(&[Weekday::Friday], "22:00", "02:00", "America/New_York");
     check(&[night], "2026-11-20T12:00:00Z", "+2026-11-21T03:00:00Z -2026-11-21T07:00:00Z");
     let night = weekly(&[Weekday::Friday], "22:00", "02:00", "America/New_York");
@@ -82,34 +82,34 @@ fn a_window_may_cross_midnight() {
 }
 
 #[test]
-fn days_that_touch_are_one_window() {
+fn adjacent_days_form_one_window() {
     let weekend = weekly(&[Weekday::Saturday, Weekday::Sunday], "00:00", "00:00", "UTC");
     check(&[weekend], "2026-11-23T00:00:00Z", "+2026-11-28T00:00:00Z -2026-11-30T00:00:00Z +2026-12-05T00:00:00Z");
     check(&[weekly(&EVERY_DAY, "06:00", "06:00", "Europe/Berlin")], "2026-03-28T00:00:00Z", "");
 }
 
-/// In Berlin the clocks go from 2:00 to 3:00 on 2026-03-29, and from 3:00 to 2:00 on 2026-10-25.
+/// In Berlin, 2:00 becomes 3:00 on 2026-03-29, and 3:00 becomes 2:00 on 2026-10-25.
 #[test]
-fn a_night_is_longer_or_shorter_when_the_clocks_change() {
+fn daylight_saving_change_shortens_or_lengthens_a_night() {
     let night = || weekly(&[Weekday::Saturday], "22:00", "06:00", "Europe/Berlin");
     check(&[night()], "2026-03-28T12:00:00Z", "+2026-03-28T21:00:00Z -2026-03-29T04:00:00Z");
     check(&[night()], "2026-10-24T12:00:00Z", "+2026-10-24T20:00:00Z -2026-10-25T05:00:00Z");
 }
 
 #[test]
-fn a_skipped_time_is_when_the_clocks_would_have_shown_it() {
+fn skipped_local_time_uses_the_offset_before_the_change() {
     let skipped = weekly(&[Weekday::Sunday], "02:15", "02:45", "Europe/Berlin");
     check(&[skipped], "2026-03-28T12:00:00Z", "+2026-03-29T01:15:00Z -2026-03-29T01:45:00Z");
 }
 
 #[test]
-fn of_a_time_that_comes_twice_the_first_counts() {
+fn repeated_local_time_means_its_first_occurrence() {
     let twice = weekly(&[Weekday::Sunday], "02:15", "02:45", "Europe/Berlin");
     check(&[twice], "2026-10-24T12:00:00Z", "+2026-10-25T00:15:00Z -2026-10-25T00:45:00Z +2026-11-01T01:15:00Z");
 }
 
 #[test]
-fn a_dated_window_is_open_once() {
+fn dated_window_opens_once() {
     let show = || dated("2026-12-24T18:00:00+01:00", "2026-12-24T20:00:00+01:00");
     check(&[show()], "2026-11-23T00:00:00Z", "+2026-12-24T17:00:00Z -2026-12-24T19:00:00Z");
     check(&[show()], "2026-12-24T18:00:00Z", "-2026-12-24T19:00:00Z");
@@ -117,7 +117,7 @@ fn a_dated_window_is_open_once() {
 }
 
 #[test]
-fn a_grace_moves_an_edge_outward_or_inward() {
+fn grace_extends_or_shortens_a_window() {
     let widened = dated("2026-12-24T18:00:00Z", "2026-12-24T20:00:00Z").with_grace(minutes(10), minutes(5)).unwrap();
     check(&[widened], "2026-11-23T00:00:00Z", "+2026-12-24T17:50:00Z -2026-12-24T20:05:00Z");
     let narrowed = weekly(&[Weekday::Monday], "00:00", "06:00", "UTC").with_grace(minutes(-3), minutes(-2)).unwrap();
@@ -128,7 +128,7 @@ fn a_grace_moves_an_edge_outward_or_inward() {
 }
 
 #[test]
-fn windows_that_overlap_change_once() {
+fn overlapping_windows_cause_one_change() {
     let windows = [
         weekly(&EVERY_DAY, "09:00", "12:00", "UTC"),
         weekly(&[Weekday::Tuesday], "11:00", "13:00", "UTC"),
@@ -142,14 +142,14 @@ fn windows_that_overlap_change_once() {
 }
 
 #[test]
-fn changes_are_found_behind_a_year_that_hides_them() {
+fn changes_are_found_after_a_year_without_one() {
     let windows =
         [weekly(&[Weekday::Monday], "09:00", "10:00", "UTC"), dated("2026-11-01T00:00:00Z", "2027-11-01T00:00:00Z")];
     check(&windows, "2026-11-23T00:00:00Z", "-2027-11-01T00:00:00Z +2027-11-01T09:00:00Z -2027-11-01T10:00:00Z");
 }
 
 #[test]
-fn a_dated_window_is_found_however_far_ahead() {
+fn dated_window_is_found_however_far_ahead() {
     let games = || dated("2030-02-08T18:00:00Z", "2030-02-24T20:00:00Z");
     let next = dated("2034-02-10T18:00:00Z", "2034-02-26T20:00:00Z");
     check(
@@ -163,7 +163,7 @@ fn a_dated_window_is_found_however_far_ahead() {
 }
 
 #[test]
-fn changes_are_found_behind_years_that_hide_them_and_before_the_next() {
+fn weekly_changes_are_found_between_dated_windows_years_apart() {
     let windows = [
         weekly(&[Weekday::Monday], "09:00", "10:00", "UTC"),
         dated("2026-11-01T00:00:00Z", "2029-11-01T00:00:00Z"),
@@ -173,19 +173,19 @@ fn changes_are_found_behind_years_that_hide_them_and_before_the_next() {
 }
 
 #[test]
-fn a_window_that_can_never_be_open_is_refused() {
+fn window_that_is_never_open_is_invalid() {
     let eve = || dated("2026-12-24T18:00:00Z", "2026-12-24T20:00:00Z");
     let reversed = Window::dated(at("2026-12-24T18:00:00Z"), at("2026-12-24T18:00:00Z"));
     assert_eq!(reversed, Err(InvalidWindow::Reversed));
-    assert_eq!(eve().with_grace(minutes(-60), minutes(-60)), Err(InvalidWindow::Eaten));
+    assert_eq!(eve().with_grace(minutes(-60), minutes(-60)), Err(InvalidWindow::Empty));
     assert_eq!(eve().with_grace(minutes(0), minutes(721)), Err(InvalidWindow::LongGrace));
     let night = weekly(&[Weekday::Monday], "23:30", "00:30", "UTC");
-    assert_eq!(night.clone().with_grace(minutes(-30), minutes(-30)), Err(InvalidWindow::Eaten));
+    assert_eq!(night.clone().with_grace(minutes(-30), minutes(-30)), Err(InvalidWindow::Empty));
     assert!(night.with_grace(minutes(-30), minutes(-29)).is_ok());
 }
 
 #[test]
-fn a_window_reads_as_a_person_would_say_it() {
+fn window_is_displayed_in_one_line() {
     let weekend = weekly(&[Weekday::Sunday, Weekday::Saturday], "10:00", "12:00", "Europe/London");
     assert_eq!(
         weekend.with_grace(minutes(10), minutes(-5)).unwrap().to_string(),
@@ -215,7 +215,7 @@ fn any_window() -> impl Strategy<Value = Window> {
     })
 }
 
-/// Whether a window is open, found the long way: among all its openings for weeks around.
+/// Whether a window is open, searched in all openings of the weeks around.
 fn open_by_brute_force(windows: &[Window], time: Timestamp) -> bool {
     windows.iter().any(|window| {
         let around = Duration::from_secs(15 * 86_400);
@@ -227,7 +227,7 @@ fn open_by_brute_force(windows: &[Window], time: Timestamp) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Between two changes nothing changes, and a change is one.
+    /// The expectation is constant between two changes, and differs at each of them.
     #[test]
     fn changes_and_state_agree(windows in prop::collection::vec(any_window(), 1..4), start in 1_790_000_000..1_800_000_000_i64) {
         let schedule = Schedule::new(windows);

@@ -1,4 +1,4 @@
-//! One window: when it opens and when it closes.
+//! A single window: when it opens and closes.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use thiserror::Error;
 
 use crate::event::Timestamp;
 
-/// A grace is that long at the most.
-const LONGEST_GRACE: SignedDuration = SignedDuration::from_hours(12);
-/// A window that opened so many days ago can still be open: it lasts a day, and its grace half of one.
+/// Maximum length of a grace.
+const MAX_GRACE: SignedDuration = SignedDuration::from_hours(12);
+/// A window that opened this many days ago can still be open: it lasts up to a day, plus half a day of grace.
 const DAYS_BACK: i32 = 2;
-/// A window of so many days ahead can be open already, by its grace.
+/// A window that opens this many days ahead can be open already because of its grace.
 const DAYS_AHEAD: i32 = 1;
 
-/// One window of a [`super::Schedule`].
+/// A window of a [`super::Schedule`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     span: Span,
@@ -31,17 +31,17 @@ enum Span {
     Dated { from: Timestamp, until: Timestamp },
 }
 
-/// A window that is never open, or whose grace is none.
+/// Why a window is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum InvalidWindow {
-    /// It ends before it begins.
-    #[error("ends before it begins")]
+    /// The end is not after the start.
+    #[error("the end must be after the start")]
     Reversed,
-    /// What its negative graces leave of it is nothing.
-    #[error("is never open: its graces leave nothing of it")]
-    Eaten,
-    /// A grace beyond 12 hours.
-    #[error("has a grace of more than 12 hours")]
+    /// Negative graces leave nothing of the window.
+    #[error("negative graces leave nothing of the window")]
+    Empty,
+    /// A grace is longer than 12 hours.
+    #[error("a grace must be at most 12 hours")]
     LongGrace,
 }
 
@@ -50,8 +50,8 @@ pub enum InvalidWindow {
 pub struct Days(u8);
 
 impl Window {
-    /// A window that opens at `from` on each of these days and closes at `to`: the next day's when
-    /// `to` is not later than `from`.
+    /// A window that opens at `from` on each of these days and closes at `to`, on the next day if `to`
+    /// is not later than `from`.
     pub fn weekly(days: Days, from: Time, to: Time, time_zone: TimeZone) -> Self {
         Self::of(Span::Weekly { days, from, to, time_zone })
     }
@@ -60,7 +60,7 @@ impl Window {
     ///
     /// # Errors
     ///
-    /// [`InvalidWindow::Reversed`] when `until` is not later than `from`.
+    /// [`InvalidWindow::Reversed`] if `until` is not later than `from`.
     pub fn dated(from: Timestamp, until: Timestamp) -> Result<Self, InvalidWindow> {
         if until <= from { Err(InvalidWindow::Reversed) } else { Ok(Self::of(Span::Dated { from, until })) }
     }
@@ -69,12 +69,12 @@ impl Window {
         Self { span, before: SignedDuration::ZERO, after: SignedDuration::ZERO }
     }
 
-    /// The same window, opening `before` earlier and closing `after` later; up to 12 hours each. A
-    /// negative grace opens later and closes earlier.
+    /// The window, opened `before` earlier and closed `after` later, up to 12 hours each. Negative
+    /// graces open it later and close it earlier.
     ///
     /// # Errors
     ///
-    /// [`InvalidWindow::LongGrace`], or [`InvalidWindow::Eaten`] when nothing would be left.
+    /// [`InvalidWindow::LongGrace`], or [`InvalidWindow::Empty`] if nothing is left.
     pub fn with_grace(self, before: SignedDuration, after: SignedDuration) -> Result<Self, InvalidWindow> {
         let length = match &self.span {
             Span::Weekly { from, to, .. } if to <= from => from.duration_until(*to) + SignedDuration::from_hours(24),
@@ -82,8 +82,8 @@ impl Window {
             Span::Dated { from, until } => until.to_jiff().duration_since(from.to_jiff()),
         };
         match () {
-            () if before.abs() > LONGEST_GRACE || after.abs() > LONGEST_GRACE => Err(InvalidWindow::LongGrace),
-            () if length + before + after <= SignedDuration::ZERO => Err(InvalidWindow::Eaten),
+            () if before.abs() > MAX_GRACE || after.abs() > MAX_GRACE => Err(InvalidWindow::LongGrace),
+            () if length + before + after <= SignedDuration::ZERO => Err(InvalidWindow::Empty),
             () => Ok(Self { before, after, ..self }),
         }
     }
@@ -93,13 +93,13 @@ impl Window {
         self.openings(time, time).any(|(opens, closes)| opens <= time && time < closes)
     }
 
-    /// When it opens and closes between these times, and perhaps a few times around them.
+    /// Opening and closing times between these times, and possibly a few around them.
     pub(super) fn edges(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
         let open = self.openings(after, until).filter(|(opens, closes)| opens < closes);
         open.flat_map(|(opens, closes)| [opens, closes]).filter(move |edge| *edge <= until)
     }
 
-    /// When it opens and closes, if it does so once: of a dated window.
+    /// Opening and closing time of a dated window.
     pub(super) fn dated_edges(&self) -> Option<[Timestamp; 2]> {
         match &self.span {
             Span::Weekly { .. } => None,
@@ -114,7 +114,7 @@ impl Window {
         }
     }
 
-    /// All openings that touch these times, and perhaps a few more.
+    /// All openings that overlap these times, and possibly a few more, as pairs of start and end.
     fn openings(&self, first: Timestamp, last: Timestamp) -> impl Iterator<Item = (Timestamp, Timestamp)> {
         let (weekly, dated) = match &self.span {
             Span::Weekly { days, from, to, time_zone } => {
@@ -134,7 +134,6 @@ impl Window {
     }
 }
 
-/// As a person would say it.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.span {
@@ -165,7 +164,7 @@ impl Days {
         (Weekday::Sunday, "sun"),
     ];
 
-    /// Whether this day belongs to the set.
+    /// Whether the set contains this day.
     pub fn contain(self, day: Weekday) -> bool {
         self.0 & Self::bit(day) != 0
     }
@@ -188,7 +187,7 @@ impl fmt::Display for Days {
     }
 }
 
-/// The dates from the first to the last, with those around them whose windows reach in.
+/// The dates from `first` to `last`, and those around them whose windows can overlap.
 fn dates(first: Date, last: Date) -> impl Iterator<Item = Date> {
     let last = shifted(last, DAYS_AHEAD);
     std::iter::successors(Some(shifted(first, -DAYS_BACK)), move |date| (*date < last).then(|| shifted(*date, 1)))

@@ -1,26 +1,25 @@
-//! The only place that reads a clock.
+//! The clocks. No other module reads one.
 //!
-//! Everything else is handed the time: the stages as an argument, so that the same journal always
-//! folds to the same state; the shells from here.
+//! The stages take the time as an argument, so that the same journal always folds to the same state.
 
-#![expect(clippy::disallowed_methods, reason = "this module is where the clocks are read")]
+#![expect(clippy::disallowed_methods, reason = "only this module reads clocks")]
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::event::Timestamp;
 
-/// The wall clock, which may jump either way.
+/// The wall clock. It can jump forward and backward.
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Timestamp::EPOCH.plus(since_epoch)
 }
 
-/// Measures a span of time on the monotonic clock.
+/// Measures durations with the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// Starts to measure.
+    /// Starts measuring.
     pub fn start() -> Self {
         Self(Instant::now())
     }

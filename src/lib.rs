@@ -1,16 +1,16 @@
-//! Cloudflare Stream Live's webhook notifications in, Prometheus metrics out.
+//! Prometheus exporter for Cloudflare Stream Live: webhook notifications in, metrics out.
 //!
-//! Notifications are facts that may come late, twice, out of order or never. So facts are kept, and
-//! metrics derived: each accepted notification is appended to a durable journal before it is
-//! answered, and everything that Prometheus sees is a pure fold of that journal.
+//! Notifications can arrive late, twice, out of order or never. Each accepted one is therefore
+//! appended to a durable journal before it is answered, and every metric about inputs is computed
+//! from that journal by a pure fold.
 //!
 //! ```text
 //! HTTP request ─▶ accept ─▶ journal ─▶ live ─▶ metrics ─▶ /metrics
 //!                 (pure)   (durable)  (pure)  (computed at scrape)
 //! ```
 //!
-//! The four stages are pure or do one thing; [`recorder`] is the shell around them, [`http`] the way
-//! in and out, [`cli`] what a person sees. ARCHITECTURE.md is the map.
+//! [`recorder`] runs the stages on one thread, [`http`] serves the two listeners, [`daemon`] assembles
+//! both and handles signals, and [`cli`] has the commands. ARCHITECTURE.md describes the whole.
 
 pub mod event;
 pub mod schedule;

@@ -1,4 +1,4 @@
-//! The binary: arguments to command to exit code.
+//! The binary: runs the command that the arguments name, and returns its exit code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `completions`: a shell's completions on standard output.
+//! `completions`: prints completions for a shell.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The shell
+    /// Shell
     shell: Shell,
 }
 

@@ -1,9 +1,9 @@
-//! `healthcheck`: asks the daemon with this configuration whether it is ready, for container engines
+//! `healthcheck`: checks whether the daemon with this configuration is ready, for container engines
 //! and scripts.
 //!
-//! With a web configuration the private listener lets nobody in whom it does not know, and nothing
-//! tells us a password. Then the public listener is asked, which listens from when the journal is
-//! restored until the shutdown.
+//! With a web configuration, the private listener may require credentials that this command does not
+//! have. It then requests the public listener's health check, which answers from the end of the
+//! restore until the shutdown.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let resolved = address.resolve().with_context(|| format!("{address} cannot be resolved"))?;
     let address = resolved.first().ok_or_else(|| anyhow!("{address} resolves to nothing"))?;
     let url = format!("{scheme}://{}{path}", reachable(*address));
-    // The certificate has the name that the world knows, not this address; nothing secret is sent.
+    // The certificate is for a public name, not for this address. The request contains no secret.
     let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .tls_config(tls)
@@ -40,7 +40,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     Ok(if response.status().is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Who listens on every address is reached on the loopback.
+/// Replaces the unspecified address by the loopback address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

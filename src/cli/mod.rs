@@ -1,4 +1,4 @@
-//! One file per command; the only place that prints.
+//! The commands: one file each. Only this module prints.
 
 mod flags;
 mod serve;
@@ -18,15 +18,15 @@ use crate::daemon;
 use crate::journal::{JournalError, JournalErrorKind};
 use flags::Flags;
 
-/// The exit code when the disk failed to sync: `EX_IOERR` of BSD's `sysexits.h`.
+/// Exit code after a failed sync: `EX_IOERR` of BSD's `sysexits.h`.
 const SYNC_FAILED: u8 = 74;
 
-/// What to do about a damaged journal.
-const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` makes a new journal of all that can be read, \
-                       and leaves this one as it is: see docs/journal.md";
+/// The advice for a damaged journal.
+const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` copies everything readable to a new journal \
+                       and does not modify this one: see docs/journal.md";
 
-/// Prometheus exporter for Cloudflare Stream Live: receives its notifications, keeps them, and
-/// exposes the truth about every live input.
+/// Prometheus exporter for Cloudflare Stream Live: receives webhook notifications, stores them, and
+/// exposes metrics about every live input.
 #[derive(Debug, Parser)]
 #[command(name = env!("CARGO_PKG_NAME"), version = daemon::VERSION, max_term_width = 100)]
 struct Arguments {
@@ -38,22 +38,22 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the daemon; also what happens without a command
+    /// Run the daemon (the default command)
     Serve,
-    /// Print the effective configuration with secrets masked, or every problem of it
+    /// Print the effective configuration with secrets masked, or all of its problems
     CheckConfig,
     /// Post realistic notifications to a URL, in Cloudflare's format
     Simulate(simulate::Arguments),
-    /// Read the journal, also while a daemon is writing it
+    /// Export, verify or salvage the journal
     #[command(subcommand)]
     Journal(journal::Command),
-    /// Ask a running daemon whether it is ready; exit code 0 when it is
+    /// Check whether the running daemon is ready (exit code 0)
     Healthcheck,
-    /// Print a shell's completions
+    /// Print completions for a shell
     Completions(completions::Arguments),
 }
 
-/// Does what the command line says; errors are printed.
+/// Runs the command of the command line and prints its error, if any.
 pub fn run() -> ExitCode {
     let Arguments { command, flags } = Arguments::parse();
     let sources = flags.into_sources();
@@ -79,7 +79,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Of a failed command: the disk's failure to sync is told apart, because a restart is the remedy.
+/// A failed sync has an exit code of its own, because a restart fixes it.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     match journal_error_kind(error) {
         Some(JournalErrorKind::SyncFailed) => ExitCode::from(SYNC_FAILED),
@@ -91,14 +91,14 @@ fn journal_error_kind(error: &anyhow::Error) -> Option<JournalErrorKind> {
     error.downcast_ref().map(JournalError::kind)
 }
 
-#[expect(clippy::print_stderr, reason = "this is how a command says why it failed")]
+#[expect(clippy::print_stderr, reason = "commands report errors on standard error")]
 fn print_error(error: &anyhow::Error) {
     for line in format!("{error:#}").lines() {
         eprintln!("{}: {line}", env!("CARGO_PKG_NAME"));
     }
 }
 
-/// Prints to standard output. A reader that has gone away is no error.
+/// Prints to standard output. A closed pipe is not an error.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write;
     match std::io::stdout().write_all(text.as_bytes()) {

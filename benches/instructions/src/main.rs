@@ -1,6 +1,6 @@
-//! Does one piece of work so many times, for callgrind to count; prints how many units that was.
+//! Repeats one piece of work, for callgrind to count, and prints the number of units.
 //!
-//! Whatever is prepared is the same for every number of times: the difference of two runs is the work.
+//! Preparation does not depend on the number of repetitions, so it cancels out in the difference of two runs.
 
 mod server;
 mod stages;
@@ -18,7 +18,7 @@ const TRAILING_COMMA: &[u8] = include_bytes!("../../../tests/fixtures/notificati
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let [piece, times] = &arguments[..] else { bail!("usage: instructions PIECE TIMES") };
-    let times: usize = times.parse().context("how many times?")?;
+    let times: usize = times.parse().context("TIMES must be a number")?;
     let units = match piece.as_str() {
         "accept" => stages::accept(DISCONNECTED, times)?,
         "accept_errored" => stages::accept(ERRORED, times)?,
@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
         "openmetrics" => stages::expose(Format::OpenMetrics, identity, times),
         "gzip" => stages::expose(Format::Text, Exposition::compressed, times),
         "request" => server::receive(times)?,
-        _ => bail!("{piece}: no such piece of work"),
+        _ => bail!("{piece}: unknown piece"),
     };
     println!("{units}");
     Ok(())

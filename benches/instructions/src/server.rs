@@ -1,4 +1,4 @@
-//! The server: a notification from the socket to the disk and back.
+//! The whole server: a notification from the socket to the disk, and its answer.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -19,14 +19,14 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::stages::{SECRET, exporter, rules};
 
-/// More than any number of times that is asked for.
+/// Maximum number of repetitions.
 const REQUESTS: usize = 1000;
 const RECORDED: &[u8] = br#"{"outcome":"recorded"}"#;
 
-/// Sends notifications one after the other over one connection; per request.
+/// Sends notifications one after the other over one connection. Returns the number of requests.
 pub fn receive(times: usize) -> anyhow::Result<usize> {
     let folder = tempfile::tempdir()?;
-    telemetry::init(LevelFilter::INFO, Some(true));
+    telemetry::init(LevelFilter::INFO, telemetry::Format::Json);
     let limits = Limits {
         rules: rules(),
         retention: Duration::from_secs(86_400),
@@ -36,7 +36,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
     };
     let exporter = Arc::new(exporter());
     let recorder = recorder::start(Journal::open(folder.path())?, limits, 1024, exporter.clone())?;
-    recorder.restored.blocking_recv().context("the journal is not restored")?;
+    recorder.restored.blocking_recv().context("the recorder stopped before the journal was restored")?;
     let policy = RequestPolicy {
         secrets: Secrets::new([("new", SECRET)]),
         max_body_size: 65_536,
@@ -48,10 +48,10 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
     let limits = ConnectionLimits { total: 8, per_peer: 8, idle_timeout: Duration::from_secs(600) };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
-    let (tell, ended) = channel();
+    let (ended_tx, ended_rx) = channel();
     thread::spawn(move || {
         let serve = async { http::serve_public(vec![listener], limits, None, webhook)?.await };
-        tell.send(rt::System::new().block_on(serve))
+        ended_tx.send(rt::System::new().block_on(serve))
     });
     let requests: Vec<String> = (0..REQUESTS).map(request).collect();
     let mut connection = TcpStream::connect(address)?;
@@ -62,11 +62,11 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         let size = connection.read(&mut answer)?;
         ensure!(answer[..size].ends_with(RECORDED), "{}", String::from_utf8_lossy(&answer[..size]));
     }
-    ensure!(ended.try_recv().is_err(), "the server has ended");
+    ensure!(ended_rx.try_recv().is_err(), "the server has stopped");
     Ok(times)
 }
 
-/// As Cloudflare sends it; another event each time.
+/// A request as Cloudflare sends it. Each number is another event.
 fn request(number: usize) -> String {
     let body = String::from_utf8_lossy(crate::DISCONNECTED).replace("41.855717910Z", &format!("41.8557{number:05}Z"));
     let length = body.len();

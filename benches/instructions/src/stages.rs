@@ -1,4 +1,4 @@
-//! The four stages, each alone.
+//! The four stages, one at a time. Every function returns the number of units.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -6,23 +6,23 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::{self, Secrets};
-use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Timestamp};
-use stream_live_exporter::http::Rejection;
-use stream_live_exporter::schedule::{Configured, Expectation};
+use stream_live_exporter::event::{
+    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Timestamp,
+};
 use stream_live_exporter::journal::{Entry, Journal};
 use stream_live_exporter::live::{Fold, Rules, Verdict, View};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
-use stream_live_exporter::recorder::Outcome;
+use stream_live_exporter::schedule::{Configured, Expectation};
 
 pub const SECRET: &str = "0f5a7e5be0d34c7a9b1c6b9e7d0a4f21";
-/// 2026-11-22, after every fixture.
+/// 2026-11-22, later than every fixture.
 pub const NOW: i64 = 1_795_300_000;
 const INPUTS: usize = 1000;
 const BATCH: usize = 64;
-/// What is kept of all deliveries, written with every batch.
+/// The row about deliveries that every batch writes.
 const DELIVERIES: &str =
     r#"{"last":1795300000000000000,"last_test":1795300000000000000,"by_secret":{"default":1795300000000000000}}"#;
-/// More than any number of times that is asked for.
+/// Maximum number of repetitions.
 const EVENTS: usize = 16_384;
 
 pub fn rules() -> Rules {
@@ -33,20 +33,20 @@ pub fn exporter() -> Exporter {
     Exporter::new(Timestamp::from_seconds(NOW), false)
 }
 
-/// Authenticates and reads a notification; per notification.
+/// Authenticates and parses a notification.
 pub fn accept(body: &[u8], times: usize) -> anyhow::Result<usize> {
     let secrets = Secrets::new([("old", "1b0c3d55d3f9a2c8"), ("new", SECRET)]);
     let now = Timestamp::from_seconds(NOW);
     let notification = accept::read(body, now)?.notification;
-    ensure!(matches!(notification, Notification::Event(_)), "the fixture is no event");
+    ensure!(matches!(notification, Notification::Event(_)), "the fixture is not an event");
     for _ in 0..times {
-        black_box(secrets.identify(black_box(SECRET.as_bytes())).context("the secret is not known")?);
+        black_box(secrets.identify(black_box(SECRET.as_bytes())).context("unknown secret")?);
         black_box(accept::read(black_box(body), now)?);
     }
     Ok(times)
 }
 
-/// Folds events of a thousand inputs in batches; per event.
+/// Folds events of a thousand inputs in batches.
 pub fn fold(times: usize) -> usize {
     let events: Vec<Event> = (0..EVENTS).map(event).collect();
     let mut fold = Fold::new(rules());
@@ -61,7 +61,7 @@ pub fn fold(times: usize) -> usize {
     times
 }
 
-/// Makes batches durable; per event.
+/// Appends batches to the journal.
 pub fn append(times: usize) -> anyhow::Result<usize> {
     let folder = tempfile::tempdir()?;
     let mut journal = Journal::open(folder.path())?;
@@ -75,7 +75,7 @@ pub fn append(times: usize) -> anyhow::Result<usize> {
     Ok(times * BATCH)
 }
 
-/// Exposes a thousand inputs, `written` in one way or another; per sample.
+/// Exposes a thousand inputs. `written` may compress the output.
 pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times: usize) -> usize {
     let (snapshot, exporter) = (snapshot(), exporter());
     let expose = || Exposition::new(snapshot.clone(), &exporter, format);
@@ -87,7 +87,7 @@ pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times:
     times * samples
 }
 
-/// A thousand inputs to which everything that is counted has happened.
+/// A thousand inputs with every family and label value.
 fn snapshot() -> View {
     let mut fold = Fold::new(rules());
     let configured = |number| {
@@ -100,7 +100,7 @@ fn snapshot() -> View {
     for (step, kind) in kinds.enumerate() {
         for number in 0..INPUTS {
             let seconds = (step * 500 + number) as u64;
-            draft.consider(&happened(
+            draft.consider(&input_event(
                 number,
                 kind.clone(),
                 Timestamp::from_seconds(NOW).plus(Duration::from_secs(seconds)),
@@ -121,7 +121,7 @@ fn snapshot() -> View {
     }
 }
 
-/// One event a second: inputs take turns, come and go by turns, and every tenth event is an error.
+/// One event per second, inputs in turn: connected and disconnected alternate, every tenth event is an error.
 fn event(number: usize) -> Event {
     let (input, turn) = (number % INPUTS, number / INPUTS);
     let kind = match (number % 10, turn % 2) {
@@ -129,10 +129,10 @@ fn event(number: usize) -> Event {
         (_, 0) => EventKind::Connected,
         _ => EventKind::Disconnected,
     };
-    happened(input, kind, Timestamp::from_seconds(NOW).plus(Duration::from_secs(number as u64)))
+    input_event(input, kind, Timestamp::from_seconds(NOW).plus(Duration::from_secs(number as u64)))
 }
 
-fn happened(input: usize, kind: EventKind, updated_at: Timestamp) -> Event {
+fn input_event(input: usize, kind: EventKind, updated_at: Timestamp) -> Event {
     let sent_at = Some(updated_at.plus(Duration::from_secs(1)));
     let received_at = updated_at.plus(Duration::from_millis(1500));
     Event { input_id: input_id(input), kind, updated_at, sent_at, received_at }
@@ -146,7 +146,7 @@ fn errored(code: &str) -> EventKind {
     }))
 }
 
-/// Identifiers as they are: spread evenly.
+/// Evenly distributed ids.
 fn input_id(number: usize) -> InputId {
     InputId::from_bytes((number as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes())
 }

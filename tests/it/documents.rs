@@ -148,9 +148,10 @@ fn every_threat_and_fault_names_a_test() {
 #[test]
 fn the_files_and_tests_that_documents_name_exist() {
     let mut problems = Vec::new();
-    for document in ["docs/testing.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"] {
-        for spans in code_spans(&read(document)) {
-            problems.extend(check_names(&spans).0.into_iter().map(|problem| format!("{document}: {problem}")));
+    for document in files("", "md") {
+        for spans in code_spans(&read(&document)) {
+            let found = check_names(&spans).0;
+            problems.extend(found.into_iter().map(|problem| format!("{}: {problem}", document.display())));
         }
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));

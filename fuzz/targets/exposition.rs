@@ -87,7 +87,7 @@ fuzz_target!(|world: World<'_>| {
     }
     let mut draft = fold.draft(Timestamp::EPOCH);
     for (secret, seen_at) in &world.secrets {
-        draft.see(Timestamp::from_nanos(*seen_at), secret, false);
+        draft.record_delivery(Timestamp::from_nanos(*seen_at), secret, false);
     }
     let changes = draft.finish();
     fold.adopt(changes);

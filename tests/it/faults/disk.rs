@@ -39,14 +39,10 @@ fn fill(file: &mut File) {
     }
 }
 
-/// The answer of the readiness endpoint.
-fn ready(daemon: &Daemon) -> (u16, String) {
+/// Checks that the readiness endpoint answers 503 and names the journal and the cause.
+fn check_not_ready(daemon: &Daemon, cause: &str) {
     let answer = daemon.get("/-/ready");
-    (answer.status, answer.body)
-}
-
-fn not_ready(cause: &str) -> (u16, String) {
-    (503, format!("journal: notifications cannot be made durable: {cause}\n"))
+    assert!(answer.status == 503 && answer.body.starts_with("journal: ") && answer.body.contains(cause), "{answer:?}");
 }
 
 #[test]
@@ -72,7 +68,7 @@ fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
     }
     for _ in 0..3 {
         assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).status, 503);
-        assert_eq!(ready(&daemon), not_ready("the disk is full"));
+        check_not_ready(&daemon, "full");
         assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(accepted as f64));
         assert_eq!(counted_events(&daemon).iter().sum::<f64>(), accepted as f64);
     }
@@ -82,7 +78,7 @@ fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
     drop(file);
     fs::remove_file(&filler).unwrap();
     daemon.wait_for("the journal can be written again");
-    assert_eq!(ready(&daemon), (200, "ready\n".to_owned()));
+    assert_eq!(daemon.get("/-/ready").body, "ready\n");
     assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).body, r#"{"outcome":"recorded"}"#);
     // The tmpfs disappears with the daemon, so the test checks a copy: the files that a crash would leave.
     let copy = folder.path().join("copy");
@@ -101,11 +97,11 @@ fn read_only_file_system_answers_503_and_recovers_when_writable() {
     let daemon = start_with_events(folder.path(), 1);
     let fault = Fault::of_thread(&strace, recorder(&daemon), &["pwrite64,ftruncate,openat,unlink:error=EROFS"]);
     assert_eq!(daemon.post(&event(2)).status, 503);
-    assert_eq!(ready(&daemon), not_ready("the file system is read-only"));
+    check_not_ready(&daemon, "read-only");
     assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(1.0));
     drop(fault);
     daemon.wait_for("the journal can be written again");
-    assert_eq!(ready(&daemon).0, 200);
+    assert_eq!(daemon.get("/-/ready").status, 200);
     assert_eq!(daemon.post(&event(2)).body, r#"{"outcome":"recorded"}"#);
     assert!(daemon.stop().success());
     assert_eq!(journaled(folder.path(), "data").len(), 2);
@@ -118,8 +114,9 @@ fn start_on_a_read_only_file_system_is_refused_and_salvage_works() {
     start_with_events(folder.path(), 1).kill();
     let script = "mount --bind data data && mount -o remount,bind,ro data && exec \"$@\"";
     let refused = ran(&mut command_through(folder.path(), &unshare, &with_mounts(script)));
-    let message = "stream-live-exporter: data: cannot be used as data folder: Read-only file system (os error 30)\n";
-    assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), message));
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.starts_with("stream-live-exporter: data: "), "{}", refused.stderr);
+    assert!(refused.stderr.ends_with("(os error 30)\n"), "{}", refused.stderr);
     let mut salvage = Command::new(unshare);
     salvage.current_dir(folder.path()).args(with_mounts(script));
     salvage.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);
@@ -167,7 +164,7 @@ fn slow_disk_batches_waiting_notifications_and_shows_in_the_metrics() {
     let seconds = daemon.metric("stream_live_exporter_journal_commit_duration_seconds_sum").unwrap();
     assert!((1.0..10.0).contains(&commits), "20 notifications took {commits} commits");
     assert!(seconds >= commits * DELAY, "{commits} commits took {seconds} s");
-    assert_eq!(ready(&daemon).0, 200);
+    assert_eq!(daemon.get("/-/ready").status, 200);
     drop(fault);
     assert!(daemon.stop().success());
     assert_eq!(journaled(folder.path(), "data").len(), 20);

@@ -37,7 +37,7 @@ fn with_unused(text: &str) -> String {
 /// purpose, because the HTTP library quotes what strangers write in the place of a length. The cap is what is tested here
 /// as much as the daemon's own discretion.
 #[test]
-fn what_is_private_is_found_nowhere() {
+fn private_texts_appear_in_no_log_page_or_file() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_with(folder.path(), ["--log.level=trace"]);
     // In what is understood, in what is not, and in the place of a secret.
@@ -106,7 +106,7 @@ fn errored(code: &str) -> String {
 }
 
 #[test]
-fn nobody_can_write_a_line_of_the_log() {
+fn notifications_cannot_forge_log_lines() {
     let forged = "X\u{1b}[2K\r\nlevel=error message=\"forged\"\u{2028}{\"level\":\"ERROR\"}\u{9b}31m";
     for format in ["logfmt", "json"] {
         let folder = tempfile::tempdir().unwrap();

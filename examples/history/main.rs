@@ -1,9 +1,9 @@
-//! Makes six hours of history for a Prometheus without waiting for them, and tells what is true of it.
+//! Generates six hours of history for Prometheus, and the values that queries must return.
 //!
-//! A site with ten live inputs and two replicas of the exporter has an eventful day: a flapping uplink, a
-//! misconfigured encoder, a full account, lost, late and repeated notifications, a restart. At its end
-//! some inputs are live, some are not, and alerts fire. For pictures of the dashboards, for trying
-//! queries, and for the tests of both.
+//! A site has ten live inputs and two replicas of the exporter. There are an unstable uplink, a misconfigured
+//! encoder, an account without storage, lost, late and repeated notifications, and a restart. At the end some
+//! inputs are live, some are not, and alerts fire. It serves to draw the dashboards, to try queries, and to test
+//! both.
 //!
 //! ```sh
 //! cargo run --example history -- --out /tmp/history
@@ -23,37 +23,37 @@ use stream_live_exporter::event::Timestamp;
 
 use timeline::{History, Tools};
 
-/// Makes six hours of history for a Prometheus.
+/// Generates six hours of history for Prometheus
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The folder that the history is made in; it must not have one.
+    /// The folder to write to; it must not contain a history
     #[arg(long)]
     out: PathBuf,
-    /// When it ends, in seconds since the Unix epoch [default: now].
+    /// End of the history, in seconds since the Unix epoch [default: now]
     #[arg(long)]
     end: Option<i64>,
-    /// From one scrape to the next.
+    /// Scrape interval
     #[arg(long, value_parser = humantime::parse_duration, default_value = "5s")]
     step: Duration,
-    /// The program promtool.
+    /// Path of promtool
     #[arg(long, default_value = "promtool")]
     promtool: PathBuf,
-    /// The program prometheus.
+    /// Path of prometheus
     #[arg(long, default_value = "prometheus")]
     prometheus: PathBuf,
 }
 
 fn main() -> anyhow::Result<()> {
     let Arguments { out, end, step, promtool, prometheus } = Arguments::parse();
-    ensure!(!out.join("data").exists(), "{} has a history already", out.display());
+    ensure!(!out.join("data").exists(), "{} already contains a history", out.display());
     let end = end.map_or_else(clock::now, Timestamp::from_seconds);
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-    let history = History::make(&Tools { promtool, prometheus }, &out, &rules, end, step)?;
+    let history = History::generate(&Tools { promtool, prometheus }, &out, &rules, end, step)?;
     report(&history, &out);
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "this is how it says what it made")]
+#[expect(clippy::print_stdout, reason = "this is the output of the command")]
 fn report(history: &History, out: &Path) {
-    println!("{} has six hours that end at {}", out.display(), history.end());
+    println!("{}: six hours of history, end {}", out.display(), history.end());
 }

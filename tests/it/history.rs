@@ -1,5 +1,5 @@
-//! Hours of generated history in a real Prometheus: every query of every dashboard runs there, and what
-//! the dashboards show is true.
+//! Runs every query of every dashboard against a real Prometheus with a generated history, and compares the results
+//! with the truth.
 
 #[path = "../../examples/history/timeline/mod.rs"]
 mod timeline;
@@ -20,41 +20,40 @@ use claims::claims;
 use dashboard::{Annotation, Dashboard, Target};
 use grafana::{Choice, SCRAPE_INTERVAL, Series, View};
 use scene::Scene;
-use timeline::input_truth::InputTruth;
+use timeline::input_truth::RangeTruth;
 use timeline::inputs::Input;
 use timeline::prometheus::Prometheus;
 use timeline::truth::Truth;
 use timeline::{History, Tools};
 
 const STEP: Duration = Duration::from_secs(SCRAPE_INTERVAL);
-/// 2026-11-20T18:19:30Z. Then 17:00 lies within the exporter's restart, and every bar that ends with a
-/// full hour is looked at while a replica is away.
+/// 2026-11-20T18:19:30Z. The restart of a replica is then at 17:00, where a bar ends.
 const END: i64 = 1_795_198_770;
-/// The replica that hears everything.
+/// The replica that receives every event.
 const COMPLETE: &str = "exporter-1:10419";
-/// A dashboard, an annotation of it, and when it rightly shows nothing.
-type Unmarked = (&'static str, &'static str, fn(&InputTruth) -> bool);
-/// It never happened to the chosen input.
-const UNMARKED: [Unmarked; 4] = [
+/// A dashboard, its annotation, and the condition under which it is empty.
+type Empty = (&'static str, &'static str, fn(&RangeTruth) -> bool);
+/// Annotations that are empty for some inputs.
+const EMPTY: [Empty; 4] = [
     ("stream-live-input", "Critical alerts", |input| input.expected_seconds - input.on_air_seconds < 120.0),
-    ("stream-live-input", "Connects", |input| !input.last_event.contains_key("connected")),
-    ("stream-live-input", "Disconnects", |input| !input.last_event.contains_key("disconnected")),
-    ("stream-live-input", "Errors", |input| input.last_error.is_empty()),
+    ("stream-live-input", "Connects", |input| !input.metrics.last_event_ms.contains_key("connected")),
+    ("stream-live-input", "Disconnects", |input| !input.metrics.last_event_ms.contains_key("disconnected")),
+    ("stream-live-input", "Errors", |input| input.metrics.last_error_ms.is_empty()),
 ];
 
-/// A history that a Prometheus serves.
+/// A history and the Prometheus that serves it.
 struct Served {
     history: History,
     prometheus: Prometheus,
     _folder: TempDir,
 }
 
-/// What a user looks at: a dashboard over so many hours, up to so many seconds after the last scrape,
-/// with these choices of variables.
+/// A dashboard with a range and chosen variables.
 struct Look<'a> {
     served: &'a Served,
     dashboard: &'a Dashboard,
     hours: u64,
+    /// The end of the range, after the last scrape.
     seconds_later: f64,
     chosen: BTreeMap<&'static str, Vec<String>>,
 }
@@ -63,21 +62,21 @@ fn dashboards() -> Vec<Dashboard> {
     Dashboard::all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/dashboards"))
 }
 
-/// Makes the history and serves it; nothing when a program for it cannot be had.
+/// Generates and serves the history; `None` if a program is missing.
 fn serve() -> Option<Served> {
     let promtool = tool("PROMTOOL", Path::new("promtool"))?;
     let prometheus = tool("PROMETHEUS", Path::new("prometheus"))?;
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a temporary folder is created");
     let tools = Tools { promtool, prometheus };
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
     let end = Timestamp::from_seconds(END);
-    let history = History::make(&tools, folder.path(), &rules, end, STEP).expect("a history can be made");
-    let prometheus = Prometheus::start(&tools.prometheus, folder.path(), None, STEP).expect("prometheus serves it");
+    let history = History::generate(&tools, folder.path(), &rules, end, STEP).expect("the history is generated");
+    let prometheus = Prometheus::start(&tools.prometheus, folder.path(), None, STEP).expect("Prometheus serves it");
     Some(Served { history, prometheus, _folder: folder })
 }
 
 #[test]
-fn the_dashboards_tell_the_truth_about_six_hours() {
+fn dashboards_show_the_truth_of_the_history() {
     let dashboards = dashboards();
     let Some(served) = serve() else { return };
     let looks = dashboards.iter().flat_map(|dashboard| Look::all(&served, dashboard));
@@ -87,29 +86,29 @@ fn the_dashboards_tell_the_truth_about_six_hours() {
 }
 
 #[test]
-fn what_counts_is_claimed_and_what_is_claimed_is_there() {
+fn every_counting_target_has_a_claim_and_every_claim_has_a_target() {
     for dashboard in dashboards() {
         let claims = claims(&dashboard.uid);
         for (panel, target) in dashboard.targets().filter(|(_, target)| counts(target)) {
             let claimed = claims.iter().any(|claim| claim.is_of(panel, target));
-            assert!(claimed, "{}: nobody says what is true of {} {}", dashboard.uid, panel.title, target.ref_id);
+            assert!(claimed, "{}: there is no claim for {} {}", dashboard.uid, panel.title, target.ref_id);
         }
         for claim in claims {
             let panels = dashboard.targets().filter(|(panel, target)| claim.is_of(panel, target)).count();
-            assert_eq!(panels, 1, "{}: so many of {} {}", dashboard.uid, claim.panel, claim.target);
+            assert_eq!(panels, 1, "{}: number of targets {} {}", dashboard.uid, claim.panel, claim.target);
         }
     }
 }
 
 #[test]
-fn the_history_is_scraped_as_often_as_grafana_is_told() {
+fn scrape_interval_equals_that_of_the_provisioned_data_source() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("grafana/provisioning/datasources/prometheus.yml");
     let source = std::fs::read_to_string(source).expect("the data source can be read");
-    let told = source.lines().find_map(|line| line.trim().strip_prefix("timeInterval: "));
-    assert_eq!(told, Some(format!("{SCRAPE_INTERVAL}s").as_str()));
+    let interval = source.lines().find_map(|line| line.trim().strip_prefix("timeInterval: "));
+    assert_eq!(interval, Some(format!("{SCRAPE_INTERVAL}s").as_str()));
 }
 
-/// What a dashboard says of the present while no exporter is scraped: nothing of this can be known.
+/// Panels that show a present state although no exporter is scraped.
 fn claims_of_now(served: &Served, dashboard: &Dashboard) -> Vec<String> {
     let to = END as f64 + 300.0;
     let chosen = dashboard.variable("input").filter(|input| !input.include_all);
@@ -125,27 +124,28 @@ fn claims_of_now(served: &Served, dashboard: &Dashboard) -> Vec<String> {
         "For",
         "Expected",
     ];
-    let mut asked = 0;
+    let mut queried = 0;
     let mut problems = Vec::new();
     for (panel, target) in dashboard.targets() {
         let of_inputs = panel.title == "Inputs" && target.ref_id == "A";
         if !of_inputs && !present.contains(&panel.title.as_str()) {
             continue;
         }
-        asked += 1;
-        let series = view.ask(panel, target);
+        queried += 1;
+        let series = view.query(panel, target);
         let known = |series: &Series| series.points.iter().any(|(_, value)| *value != -1.0);
         let claims =
             if of_inputs { series.len() != Input::ALL.len() || series.iter().any(known) } else { !is_empty(&series) };
         if claims {
-            problems.push(format!("{}: {} says {series:?} although nobody is scraped", dashboard.uid, panel.title));
+            problems
+                .push(format!("{}: {} shows {series:?} although no exporter is scraped", dashboard.uid, panel.title));
         }
     }
-    assert!(asked > 0, "{} says nothing of the present", dashboard.uid);
+    assert!(queried > 0, "{} has no panel of the present state", dashboard.uid);
     problems
 }
 
-/// Whether it counts over the range, or bar by bar.
+/// Whether the target counts over the range, or per bar.
 fn counts(target: &Target) -> bool {
     ["[$__range", "offset $__range", "offset $__interval", "offset -$__interval"]
         .iter()
@@ -153,7 +153,7 @@ fn counts(target: &Target) -> bool {
 }
 
 impl<'a> Look<'a> {
-    /// All that is looked at of a dashboard.
+    /// All ranges and choices that are tested.
     fn all(served: &'a Served, dashboard: &'a Dashboard) -> Vec<Self> {
         let ids = |inputs: &[Input]| ("input", inputs.iter().map(|input| input.id().to_string()).collect::<Vec<_>>());
         let complete = [("job", "stream-live-exporter"), ("instance", COMPLETE)];
@@ -166,10 +166,10 @@ impl<'a> Look<'a> {
             let two = [ids(&[Input::MainStage, Input::Auditorium])].into();
             vec![BTreeMap::new(), two, [ids(&[Input::StudioB])].into_iter().chain(complete).collect()]
         };
-        // Twelve hours are more than there are.
+        // Twelve hours are longer than the history.
         let ranges = [(6, 0.0), (1, 0.0), (3, 3.0), (12, 0.0)];
         let looks = choices.into_iter().enumerate().flat_map(|(number, chosen)| {
-            // Three choices make the difference between ranges; of ten inputs all have their day.
+            // All ranges for the first three choices, and the longest for every input.
             ranges.into_iter().take(if number < 3 { ranges.len() } else { 1 }).map(move |range| (range, chosen.clone()))
         });
         looks.map(|((hours, seconds_later), chosen)| Look { served, dashboard, hours, seconds_later, chosen }).collect()
@@ -194,7 +194,7 @@ impl<'a> Look<'a> {
         self.served.history.truth(from, to)
     }
 
-    /// Panels that show nothing, or something else than the truth.
+    /// Panels that are empty or differ from the truth.
     fn figures(&self, view: &View<'_>) -> Vec<String> {
         let chosen = |variable| self.chosen.get(variable).into_iter().flatten();
         let mut problems = Vec::new();
@@ -206,25 +206,25 @@ impl<'a> Look<'a> {
                 instances: chosen("instance").cloned().collect(),
                 to,
             };
-            let series = view.ask(panel, target);
+            let series = view.query(panel, target);
             let mut problem = |what: &str| problems.push(format!("{} {}: {what}", panel.title, target.ref_id));
             let mut claims = claims(&self.dashboard.uid).iter().filter(|claim| claim.is_of(panel, target)).peekable();
-            // Of what is claimed the truth says whether it is to show something.
+            // Claims decide whether their target may be empty.
             if claims.peek().is_none() && is_empty(&series) {
-                problem("shows nothing");
+                problem("is empty");
             }
             claims.filter_map(|claim| claim.difference(&series, &scene)).for_each(|what| problem(&what));
         }
         problems
     }
 
-    /// Annotations that show nothing, or other starts than there were.
+    /// Annotations that are empty, or whose starts differ from the truth.
     fn annotations(&self, view: &View<'_>, truth: &Truth) -> Vec<String> {
         let mut problems = Vec::new();
         for annotation in &self.dashboard.annotations.list {
-            let series = view.ask_annotation(annotation);
-            if is_empty(&series) && !self.is_rightly_unmarked(annotation, truth) {
-                problems.push(format!("the annotation {} shows nothing", annotation.name));
+            let series = view.query_annotation(annotation);
+            if is_empty(&series) && !self.may_be_empty(annotation, truth) {
+                problems.push(format!("the annotation {} is empty", annotation.name));
             }
             if annotation.name == "Exporter starts" {
                 problems.extend(self.starts(annotation, &series, truth));
@@ -233,16 +233,16 @@ impl<'a> Look<'a> {
         problems
     }
 
-    fn is_rightly_unmarked(&self, annotation: &Annotation, truth: &Truth) -> bool {
-        let is_it = |unmarked: &&Unmarked| unmarked.0 == self.dashboard.uid && unmarked.1 == annotation.name;
+    fn may_be_empty(&self, annotation: &Annotation, truth: &Truth) -> bool {
+        let is_it = |empty: &&Empty| empty.0 == self.dashboard.uid && empty.1 == annotation.name;
         let mut chosen = self.chosen.get("input").into_iter().flatten();
-        UNMARKED.iter().find(is_it).is_some_and(|(_, _, never_happened)| {
-            chosen.all(|id| never_happened(&truth.inputs[&id.parse().expect("an input's id")]))
+        EMPTY.iter().find(is_it).is_some_and(|(_, _, is_empty)| {
+            chosen.all(|id| is_empty(&truth.inputs[&id.parse().expect("an input's id")]))
         })
     }
 
     fn starts(&self, annotation: &Annotation, series: &[Series], truth: &Truth) -> Option<String> {
-        assert!(annotation.use_value_for_time, "the value tells when it started");
+        assert!(annotation.use_value_for_time, "the value is the start time");
         let marks = series.iter().flat_map(|series| &series.points).map(|(_, value)| value / 1000.0);
         let marked: BTreeSet<_> =
             marks.filter(|at| truth.from < *at && *at <= truth.to).map(|at| format!("{at:.3}")).collect();
@@ -250,23 +250,23 @@ impl<'a> Look<'a> {
         let is_chosen = |instance: &str| chosen.is_none_or(|chosen| chosen.iter().any(|one| one == instance));
         let replicas = truth.replicas.iter().filter(|(instance, _)| is_chosen(instance));
         let starts: u64 = replicas.map(|(_, replica)| replica.starts).sum();
-        (marked.len() as u64 != starts).then(|| format!("starts are marked at {marked:?}, and there were {starts}"))
+        (marked.len() as u64 != starts).then(|| format!("starts are marked at {marked:?}, expected {starts}"))
     }
 
-    /// Variables that offer something else than there is.
+    /// Variables whose options differ from the truth.
     fn options(&self, view: &View<'_>, truth: &Truth) -> Vec<String> {
         let asking = self.dashboard.templating.list.iter().filter(|variable| variable.kind == "query");
         let wrong = asking.filter_map(|variable| {
             let offered: BTreeMap<_, _> =
                 view.options(variable).into_iter().map(|Choice { text, value }| (value, text)).collect();
             let there = there_is(&variable.name, truth);
-            (offered != there).then(|| format!("{} offers {offered:?} and not {there:?}", variable.name))
+            (offered != there).then(|| format!("{} offers {offered:?} instead of {there:?}", variable.name))
         });
         wrong.collect()
     }
 }
 
-/// What there is of a variable: values with the text that a user reads.
+/// The expected options of a variable: values with their texts.
 fn there_is(variable: &str, truth: &Truth) -> BTreeMap<String, String> {
     let same = |value: &str| (value.to_owned(), value.to_owned());
     match variable {
@@ -279,7 +279,7 @@ fn there_is(variable: &str, truth: &Truth) -> BTreeMap<String, String> {
             });
             named.collect()
         }
-        unknown => panic!("say here what {unknown} offers"),
+        unknown => panic!("add the options of {unknown}"),
     }
 }
 

@@ -1,9 +1,9 @@
-//! How an alert goes on over time: pending, firing, kept firing, gone.
+//! The states of an alert over time: inactive, pending, firing, kept firing.
 //!
-//! The states are those of Prometheus' own evaluation of alerting rules, and the series are the two
-//! that it writes, `ALERTS` and `ALERTS_FOR_STATE`.
+//! They follow the rules of Prometheus, and so do the two series: `ALERTS` and `ALERTS_FOR_STATE`.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use stream_live_exporter::event::Timestamp;
@@ -15,16 +15,22 @@ use super::samples::Samples;
 struct Active {
     since: Timestamp,
     firing: bool,
-    /// When the expression last stopped to give it.
+    /// The first evaluation without a value.
     missing_since: Option<Timestamp>,
 }
 
-/// Follows the alert with these labels, which the expression gave at these times.
-pub fn follow(rule: &Rule, labels: &BTreeMap<String, String>, given: &Values, grid: Grid, samples: &mut Samples) {
+/// Adds the series of the alert with these labels. `values` has the times at which its expression has a value.
+pub fn add(
+    rule: &Rule,
+    labels: &BTreeMap<String, String>,
+    values: &Values,
+    grid: Grid,
+    samples: &mut Samples<'_>,
+) -> io::Result<()> {
     let [hold, keep] = [rule.duration, rule.keep_firing_for].map(Duration::from_secs_f64);
     let mut active: Option<Active> = None;
     for at in rule.evaluations(grid) {
-        active = match (active, given.contains_key(&at)) {
+        active = match (active, values.contains_key(&at)) {
             (None, true) => Some(Active { since: at, firing: false, missing_since: None }),
             (None, false) => None,
             (Some(active), true) => Some(Active { missing_since: None, ..active }),
@@ -36,15 +42,16 @@ pub fn follow(rule: &Rule, labels: &BTreeMap<String, String>, given: &Values, gr
         };
         if let Some(active) = &mut active {
             active.firing |= at.since(active.since).unwrap_or_default() >= hold;
-            grid.hold(at, rule.interval(), |at| write(rule, labels, *active, at, samples));
+            let mut labels = pairs(labels);
+            labels.push(("alertname", &rule.name));
+            for time in grid.until_next_evaluation(at, rule.interval) {
+                samples.add("ALERTS_FOR_STATE", &labels, time, (active.since.as_millis() / 1000) as f64)?;
+            }
+            labels.push(("alertstate", if active.firing { "firing" } else { "pending" }));
+            for time in grid.until_next_evaluation(at, rule.interval) {
+                samples.add("ALERTS", &labels, time, 1.0)?;
+            }
         }
     }
-}
-
-fn write(rule: &Rule, labels: &BTreeMap<String, String>, active: Active, at: Timestamp, samples: &mut Samples) {
-    let mut labels = pairs(labels);
-    labels.push(("alertname", &rule.name));
-    samples.gauge("ALERTS_FOR_STATE", &labels, at, (active.since.as_millis() / 1000) as f64);
-    labels.push(("alertstate", if active.firing { "firing" } else { "pending" }));
-    samples.gauge("ALERTS", &labels, at, 1.0);
+    Ok(())
 }

@@ -1,146 +1,142 @@
-//! What is true of one live input.
+//! What metrics must show of one live input over a range.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
 use stream_live_exporter::event::Timestamp;
+use stream_live_exporter::simulate::{Counts, InputTruth, Meaning};
 
-use super::actions::{ActionKind, Fact, Meaning, Timeline};
+use super::actions::{ActionKind, Delivery, SentEvent, Timeline};
 use super::inputs::Input;
 use super::script::configurations;
-use super::truth::{Counts, seconds};
 
-/// A connect within this time after a disconnect continues the session.
+/// A connect within this time after the disconnect continues the session.
 const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
 
-/// A connect that comes later than this begins another broadcast, and had nothing to do with the disconnect.
-const LONGEST_RETURN: Duration = Duration::from_secs(3600);
+/// Longer gaps are not reconnect delays.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(3600);
 
 /// What is true of one live input in a range.
 #[derive(Debug, Default, Serialize)]
-pub struct InputTruth {
-    /// Its configured name.
+pub struct RangeTruth {
+    /// The configured name.
     pub name: &'static str,
-    /// Events by kind.
-    pub events: Counts,
-    /// Errors by the code that they are counted as.
-    pub errors: Counts,
-    /// Broadcasts begun.
+    /// State and newest events at the end of the range; counts of events and errors in the range.
+    #[serde(flatten)]
+    pub metrics: InputTruth,
+    /// Sessions that began.
     pub sessions: u64,
-    /// Returns within the reconnect window.
+    /// Connects within the reconnect window.
     pub reconnects: u64,
-    /// Repeated events by kind: lost notifications.
+    /// Events by kind that repeat the state, because a notification was lost.
     pub inconsistent: Counts,
     /// Time connected.
     pub connected_seconds: f64,
-    /// Time in which it was expected and its state was known.
+    /// Time in which the input was expected and its state was known.
     pub expected_seconds: f64,
-    /// So much of that it was known to be connected.
+    /// The part of `expected_seconds` in which it was connected.
     pub on_air_seconds: f64,
-    /// The same time, as one finds it who looks at every full minute.
+    /// The same two, sampled at every full minute.
     pub every_minute: EveryMinute,
-    /// Event time of the newest event ever, by kind, in seconds since the epoch.
-    pub last_event: BTreeMap<&'static str, f64>,
-    /// Event time of the newest error ever, by code.
-    pub last_error: BTreeMap<&'static str, f64>,
-    /// At the end of the range.
-    pub at_end: AtEnd,
-}
-
-/// An input at one moment.
-#[derive(Debug, Default, Serialize)]
-pub struct AtEnd {
-    /// `None` is unknown.
-    pub connected: Option<bool>,
-    /// Whether it should be live.
+    /// Whether it is expected at the end of the range.
     pub expected: bool,
-    /// Event time of what it is known by, in seconds since the epoch.
-    pub since: Option<f64>,
 }
 
-/// What one finds who looks at every full minute, and sees what was scraped last.
+/// Counts of full minutes, evaluated at the last scrape before each.
 #[derive(Debug, Default, Serialize)]
 pub struct EveryMinute {
-    /// How often it was expected and its state known.
+    /// The input was expected and its state was known.
     pub expected: u64,
-    /// How often it was on air then.
+    /// It was also connected.
     pub on_air: u64,
 }
 
-/// A change of something that is true or not, or not known.
+/// A value from a time on; `None` is unknown.
 type Change = (Timestamp, Option<bool>);
 
-/// Everything that ever happened to an input.
+/// All events of an input, as the first replica receives them. It receives every event.
 pub struct InputEvents {
-    /// With the time at which the first replica heard of it.
-    facts: Vec<(Timestamp, Fact)>,
-    /// Whether it is connected, by the times of events.
+    events: Vec<ReceivedEvent>,
+    /// Connection state by event time.
     by_event_time: Vec<Change>,
-    /// The same by their arrival.
+    /// Connection state by arrival.
     by_arrival: Vec<Change>,
-    /// Whether it should be live; `None` when it is not configured.
+    /// Whether the input is expected; `None` if it is not configured.
     expected: Vec<Change>,
 }
 
-impl InputEvents {
-    /// Every event that counts, with the time at which the first replica heard of it.
-    pub fn facts(timeline: &Timeline) -> impl Iterator<Item = (Timestamp, Fact)> {
-        let heard = timeline.actions.iter().filter(|action| action.replica == 0);
-        heard.filter_map(|action| match &action.what {
-            ActionKind::Deliver(delivery) if !delivery.journal_fails => Some((action.at, delivery.fact?)),
-            ActionKind::Deliver(_)
-            | ActionKind::Reject(_)
-            | ActionKind::Reload(_)
-            | ActionKind::FailReload
-            | ActionKind::Stop
-            | ActionKind::Start(_) => None,
-        })
-    }
+/// An event that the first replica recorded.
+pub struct ReceivedEvent {
+    /// When it was received.
+    pub at: Timestamp,
+    /// The event.
+    pub event: SentEvent,
+    /// What it changed.
+    pub meaning: Meaning,
+}
 
-    /// The past of this input.
+impl InputEvents {
+    /// The events of this input.
     pub fn of(timeline: &Timeline, input: Input) -> Self {
-        let facts: Vec<_> = Self::facts(timeline).filter(|(_, fact)| fact.input == input).collect();
-        let connected = |time: fn(&(Timestamp, Fact)) -> Timestamp| -> Vec<Change> {
-            let changes = facts.iter().filter_map(|fact| Some((time(fact), Some(fact.1.meaning.connected()?))));
-            changes.collect()
-        };
-        let (by_event_time, by_arrival) = (connected(|(_, fact)| fact.updated_at), connected(|(at, _)| *at));
+        let mut model = InputTruth::default();
+        let recorded = timeline.actions.iter().filter(|action| action.replica == 0).filter_map(|action| {
+            let ActionKind::Deliver(Delivery { event, journal_fails: false, .. }) = &action.kind else { return None };
+            event.filter(|event| event.fact.input_id == input.id()).map(|event| (action.at, event))
+        });
+        let events: Vec<_> =
+            recorded.map(|(at, event)| ReceivedEvent { at, event, meaning: model.learn(&event.fact) }).collect();
+        let changes = events.iter().filter_map(|received| match received.meaning {
+            Meaning::SessionStart | Meaning::Reconnect => Some((received, Some(true))),
+            Meaning::Disconnect => Some((received, Some(false))),
+            Meaning::Repeat | Meaning::OutOfOrder | Meaning::Error => None,
+        });
+        let by_event_time = changes.clone().map(|(received, value)| (received.event.fact.updated_at, value)).collect();
+        let by_arrival = changes.map(|(received, value)| (received.at, value)).collect();
         let configurations = configurations(timeline).into_iter();
         let expected = configurations.map(|(at, configuration)| (at, input.expected(configuration))).collect();
-        Self { facts, by_event_time, by_arrival, expected }
+        Self { events, by_event_time, by_arrival, expected }
     }
 
-    /// Whether it is known at this time that it is connected, or that it is not.
-    pub fn is_known_to_be(&self, connected: bool, at: Timestamp) -> bool {
-        value(&self.by_arrival, at) == Some(connected)
+    /// The events received after `from`, up to `to`.
+    pub fn between(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &ReceivedEvent> {
+        self.events.iter().filter(move |received| from < received.at && received.at <= to)
     }
 
-    /// Whether this time counts for compliance: it should be live, and its state is known.
-    pub fn counts(&self, at: Timestamp) -> bool {
+    /// The number of sessions whose reconnect window ended in this range.
+    pub fn finished_sessions(&self, from: Timestamp, to: Timestamp) -> usize {
+        let changes = self.by_event_time.iter().enumerate();
+        let finished = changes.filter(|(index, (disconnected_at, connected))| {
+            let window_end = disconnected_at.plus(RECONNECT_WINDOW);
+            let resumed =
+                self.by_event_time.get(index + 1).is_some_and(|(connected_at, _)| *connected_at <= window_end);
+            *connected == Some(false) && !resumed && from < window_end && window_end <= to
+        });
+        finished.count()
+    }
+
+    /// The number of connects that were received in this range and followed a disconnect within an hour.
+    pub fn reconnect_delays(&self, from: Timestamp, to: Timestamp) -> usize {
+        let gaps = self.by_event_time.windows(2).zip(&self.by_arrival[self.by_arrival.len().min(1)..]);
+        let counted = gaps.filter(|(gap, (received_at, connected))| {
+            let is_reconnect = *connected == Some(true) && gap[1].0 <= gap[0].0.plus(LONGEST_RECONNECT);
+            is_reconnect && from < *received_at && *received_at <= to
+        });
+        counted.count()
+    }
+
+    fn truth_at(&self, time: Timestamp) -> InputTruth {
+        let mut truth = InputTruth::default();
+        self.between(Timestamp::EPOCH, time).for_each(|received| _ = truth.learn(&received.event.fact));
+        truth
+    }
+
+    /// Whether the state at this time is known and counts, because the input is expected.
+    fn counts(&self, at: Timestamp) -> bool {
         value(&self.expected, at) == Some(true) && value(&self.by_arrival, at).is_some()
     }
 
-    /// How many sessions turned out to be finished in this range.
-    pub fn finished(&self, from: Timestamp, to: Timestamp) -> u64 {
-        let ends = self.by_event_time.iter().enumerate().filter(|(_, (_, connected))| *connected == Some(false));
-        let finished = ends.filter(|(index, (ended, _))| {
-            let known = ended.plus(RECONNECT_WINDOW);
-            let resumed = self.by_event_time.get(index + 1).is_some_and(|(resumed, _)| *resumed <= known);
-            !resumed && from < known && known <= to
-        });
-        finished.count() as u64
-    }
-
-    /// How often it was heard in this range that it connected within an hour of its disconnect.
-    pub fn returns(&self, from: Timestamp, to: Timestamp) -> u64 {
-        let changes = self.by_event_time.iter().zip(&self.by_arrival).collect::<Vec<_>>();
-        let returns = changes.windows(2).filter(|pair| {
-            let [((ended, was), _), ((began, is), (heard, _))] = pair else { return false };
-            let returned = *was == Some(false) && *is == Some(true) && *began <= ended.plus(LONGEST_RETURN);
-            returned && from < *heard && *heard <= to
-        });
-        returns.count() as u64
+    fn is_on_air(&self, at: Timestamp) -> bool {
+        self.counts(at) && value(&self.by_arrival, at) == Some(true)
     }
 
     fn every_minute(&self, from: Timestamp, to: Timestamp, step: Duration) -> EveryMinute {
@@ -149,82 +145,56 @@ impl InputEvents {
             let (seconds, step) = (60 * minute, step.as_secs().cast_signed());
             let scraped = Timestamp::from_seconds(seconds - (seconds - to.as_millis() / 1000).rem_euclid(step));
             found.expected += u64::from(self.counts(scraped));
-            found.on_air += u64::from(self.counts(scraped) && self.is_known_to_be(true, scraped));
+            found.on_air += u64::from(self.is_on_air(scraped));
         }
         found
     }
 
-    /// How long something held, which changes only with what is known here.
+    /// The time in which a condition holds that depends only on the changes of this input.
     fn seconds_in(&self, from: Timestamp, to: Timestamp, holds: impl Fn(Timestamp) -> bool) -> f64 {
         let changes = self.by_event_time.iter().chain(&self.by_arrival).chain(&self.expected).map(|(at, _)| *at);
         let mut times: Vec<_> = changes.filter(|at| from < *at && *at < to).chain([from, to]).collect();
         times.sort();
-        let held = times.windows(2).filter(|span| holds(span[0]));
-        held.map(|span| span[1].since(span[0]).unwrap_or_default()).sum::<Duration>().as_secs_f64()
+        let spans = times.windows(2).filter(|span| holds(span[0]));
+        spans.map(|span| span[1].since(span[0]).unwrap_or_default()).sum::<Duration>().as_secs_f64()
     }
 }
 
-impl InputTruth {
-    /// What is true of it between two moments; `None` when nobody knows it by then.
-    pub fn of(timeline: &Timeline, input: Input, from: Timestamp, to: Timestamp, step: Duration) -> Option<Self> {
-        let past = InputEvents::of(timeline, input);
-        let mut truth = Self { name: input.name(), ..Self::default() };
-        for (at, fact) in past.facts.iter().filter(|(at, _)| *at <= to) {
-            truth.update(*fact);
-            if from < *at {
-                truth.count(fact.meaning);
+impl RangeTruth {
+    /// What is true of the input in this range; `None` if the input is unknown at its end.
+    pub fn of(input: Input, events: &InputEvents, from: Timestamp, to: Timestamp, step: Duration) -> Option<Self> {
+        let (before, mut at_end) = (events.truth_at(from), events.truth_at(to));
+        subtract(&mut at_end.events, &before.events);
+        subtract(&mut at_end.errors, &before.errors);
+        let mut truth = Self {
+            name: input.name(),
+            metrics: at_end,
+            connected_seconds: events.seconds_in(from, to, |at| value(&events.by_event_time, at) == Some(true)),
+            expected_seconds: events.seconds_in(from, to, |at| events.counts(at)),
+            on_air_seconds: events.seconds_in(from, to, |at| events.is_on_air(at)),
+            every_minute: events.every_minute(from, to, step),
+            expected: value(&events.expected, to) == Some(true),
+            ..Self::default()
+        };
+        for received in events.between(from, to) {
+            match received.meaning {
+                Meaning::SessionStart => truth.sessions += 1,
+                Meaning::Reconnect => truth.reconnects += 1,
+                Meaning::Repeat => *truth.inconsistent.entry(received.event.fact.kind.name()).or_default() += 1,
+                Meaning::Disconnect | Meaning::OutOfOrder | Meaning::Error => {}
             }
         }
-        truth.connected_seconds = past.seconds_in(from, to, |at| value(&past.by_event_time, at) == Some(true));
-        truth.expected_seconds = past.seconds_in(from, to, |at| past.counts(at));
-        truth.on_air_seconds = past.seconds_in(from, to, |at| past.counts(at) && past.is_known_to_be(true, at));
-        truth.every_minute = past.every_minute(from, to, step);
-        truth.at_end.connected = value(&past.by_arrival, to);
-        truth.at_end.expected = value(&past.expected, to) == Some(true);
-        (value(&past.expected, to).is_some() || !truth.last_event.is_empty()).then_some(truth)
-    }
-
-    fn update(&mut self, fact: Fact) {
-        let newest = |held: &mut f64| *held = held.max(seconds(fact.updated_at));
-        newest(self.last_event.entry(fact.meaning.event()).or_default());
-        match fact.meaning {
-            Meaning::Errs(code) => newest(self.last_error.entry(counted_as(code)).or_default()),
-            Meaning::IsLate => {}
-            Meaning::Begins
-            | Meaning::Resumes
-            | Meaning::Ends
-            | Meaning::RepeatsConnected
-            | Meaning::RepeatsDisconnected => self.at_end.since = Some(seconds(fact.updated_at)),
-        }
-    }
-
-    fn count(&mut self, meaning: Meaning) {
-        *self.events.entry(meaning.event()).or_default() += 1;
-        match meaning {
-            Meaning::Begins => self.sessions += 1,
-            Meaning::Resumes => self.reconnects += 1,
-            Meaning::Errs(code) => *self.errors.entry(counted_as(code)).or_default() += 1,
-            Meaning::RepeatsConnected | Meaning::RepeatsDisconnected => {
-                *self.inconsistent.entry(meaning.event()).or_default() += 1;
-            }
-            Meaning::Ends | Meaning::IsLate => {}
-        }
+        (value(&events.expected, to).is_some() || !truth.metrics.last_event_ms.is_empty()).then_some(truth)
     }
 }
 
-/// The documented codes of the timeline count as themselves.
-fn counted_as(code: &'static str) -> &'static str {
-    match code {
-        "ERR_GOP_OUT_OF_RANGE"
-        | "ERR_UNHEALTHY"
-        | "ERR_STORAGE_QUOTA_EXHAUSTED"
-        | "ERR_UNSUPPORTED_VIDEO_CODEC"
-        | "ERR_UNSUPPORTED_AUDIO_CODEC" => code,
-        _ => "other",
+fn subtract(counts: &mut Counts, before: &Counts) {
+    for (label, count) in counts {
+        *count -= before[label];
     }
 }
 
-/// What holds at a time, by changes in the order of time.
+/// The value at a time, of changes sorted by time.
 fn value(changes: &[Change], at: Timestamp) -> Option<bool> {
     changes.iter().rfind(|(changed, _)| *changed <= at).and_then(|(_, value)| *value)
 }

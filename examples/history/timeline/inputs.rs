@@ -1,4 +1,4 @@
-//! Who is in the timeline: live inputs, and what the configuration says of them.
+//! The live inputs and their configuration.
 
 use std::collections::BTreeMap;
 
@@ -8,39 +8,39 @@ use stream_live_exporter::schedule::{Configured, Expectation};
 /// A live input of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// On air for days, with two short breaks.
+    /// Live for days, with two short breaks.
     MainStage,
-    /// Expected for one service only.
+    /// Expected during one service only.
     Chapel,
-    /// Has an unsteady uplink.
+    /// Has an unstable uplink.
     StudioB,
-    /// Nobody misses it; some of its notifications are lost.
+    /// Not expected; some of its notifications are lost.
     BackupFeed,
-    /// Has an encoder that somebody misconfigures again and again.
+    /// Its encoder is misconfigured several times.
     PodcastRoom,
-    /// Healthy but for its notifications, until the account is out of storage.
+    /// Has late notifications, and is blocked while the account is out of storage.
     LobbyCamera,
-    /// Off air at the end, and missed.
+    /// Off air at the end, although it is expected.
     Auditorium,
-    /// Configured late, expected, never heard of.
+    /// Configured late and expected; has no events.
     TrainingRoom,
-    /// Configured, never expected, never heard of.
+    /// Configured and never expected; has no events.
     SpareEncoder,
-    /// Not configured: it becomes known by its first event.
+    /// Not configured; known from its first event on.
     Unconfigured,
 }
 
-/// What the configuration says at some time; the rest of it never changes.
+/// The part of the configuration that changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Configuration {
-    /// The chapel is expected: there is a service.
+    /// The chapel is expected.
     pub service: bool,
-    /// The training room is set up, and expected.
+    /// The training room is configured and expected.
     pub training: bool,
 }
 
 impl Input {
-    /// Everybody.
+    /// All inputs.
     pub const ALL: [Self; 10] = [
         Self::MainStage,
         Self::Chapel,
@@ -54,40 +54,32 @@ impl Input {
         Self::Unconfigured,
     ];
 
-    /// The configured name; empty for the one that is not configured.
-    pub fn name(self) -> &'static str {
+    fn name_and_id(self) -> (&'static str, &'static str) {
         match self {
-            Self::MainStage => "Main stage",
-            Self::Chapel => "Chapel",
-            Self::StudioB => "Studio B",
-            Self::BackupFeed => "Backup feed",
-            Self::PodcastRoom => "Podcast room",
-            Self::LobbyCamera => "Lobby camera",
-            Self::Auditorium => "Auditorium",
-            Self::TrainingRoom => "Training room",
-            Self::SpareEncoder => "Spare encoder",
-            Self::Unconfigured => "",
+            Self::MainStage => ("Main stage", "0f6c2b9a41d84e57b3a19c62d7e80f15"),
+            Self::Chapel => ("Chapel", "1d2e97c05ab3486f9e40718bc6a5f3d2"),
+            Self::StudioB => ("Studio B", "2a84f1e6c93b4d07a58e6f0b19d7c3e4"),
+            Self::BackupFeed => ("Backup feed", "3c57a0d9e16f42b88b7d24e5f0a9c681"),
+            Self::PodcastRoom => ("Podcast room", "4e91b6f80c2d4a73952fc8d1e7035ab6"),
+            Self::LobbyCamera => ("Lobby camera", "5b08d3c7f4a1496e8d62b5907fe1ca38"),
+            Self::Auditorium => ("Auditorium", "6fa27e15d80b43c9a7f4091c3d5e82b6"),
+            Self::TrainingRoom => ("Training room", "7c40e9b2a5d648f1b60f83e7d12c95a4"),
+            Self::SpareEncoder => ("Spare encoder", "8d13f7a64e0c4b29952ed08bc7f6a1e3"),
+            Self::Unconfigured => ("", "9e65c0b8d7f24a1389b1e54f2ad3076c"),
         }
     }
 
-    /// Its identifier.
-    pub fn id(self) -> InputId {
-        let digits = match self {
-            Self::MainStage => "0f6c2b9a41d84e57b3a19c62d7e80f15",
-            Self::Chapel => "1d2e97c05ab3486f9e40718bc6a5f3d2",
-            Self::StudioB => "2a84f1e6c93b4d07a58e6f0b19d7c3e4",
-            Self::BackupFeed => "3c57a0d9e16f42b88b7d24e5f0a9c681",
-            Self::PodcastRoom => "4e91b6f80c2d4a73952fc8d1e7035ab6",
-            Self::LobbyCamera => "5b08d3c7f4a1496e8d62b5907fe1ca38",
-            Self::Auditorium => "6fa27e15d80b43c9a7f4091c3d5e82b6",
-            Self::TrainingRoom => "7c40e9b2a5d648f1b60f83e7d12c95a4",
-            Self::SpareEncoder => "8d13f7a64e0c4b29952ed08bc7f6a1e3",
-            Self::Unconfigured => "9e65c0b8d7f24a1389b1e54f2ad3076c",
-        };
-        digits.parse().expect("the digits are an input's identifier")
+    /// The configured name; empty for the unconfigured input.
+    pub fn name(self) -> &'static str {
+        self.name_and_id().0
     }
 
-    /// Whether it should be live by this configuration; `None` when that does not name it.
+    /// The identifier.
+    pub fn id(self) -> InputId {
+        self.name_and_id().1.parse().expect("ids are 32 hexadecimal digits")
+    }
+
+    /// Whether the input is expected to be live; `None` if it is not configured.
     pub fn expected(self, configuration: Configuration) -> Option<bool> {
         match self {
             Self::MainStage | Self::StudioB | Self::LobbyCamera | Self::Auditorium => Some(true),

@@ -1,40 +1,43 @@
-//! One exporter of the timeline: the product's own stages, with the timeline's time in place of a clock.
+//! One replica of the exporter: the stages of the library, at the times of the timeline.
 //!
-//! What the daemon does with a request is done here in the same order, but for sockets and files: read
-//! it, fold it against what was shown until then, count it. A scrape is the product's own exposition.
+//! It handles deliveries in the same order as the daemon, without sockets and files.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept;
-use stream_live_exporter::event::{Event, Notification, Timestamp};
+use stream_live_exporter::event::{InputId, Notification, Timestamp};
 use stream_live_exporter::http::Rejection;
 use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict, View};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::recorder::Outcome;
+use stream_live_exporter::simulate::{InputTruth, Meaning};
 
 use super::actions::{ActionKind, Delivery};
 use super::process::Process;
 
 const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 };
-/// As in the recorder: an event that is older when it arrives is folded against the last view.
+/// As in the recorder: an event that arrives with a longer delay is folded against the last view.
 const LATE: Duration = Duration::from_secs(60);
-/// An empty journal and what an event adds to it, in bytes.
+/// Size of an empty journal, and of an event, in bytes.
 const JOURNAL_SIZE: (u64, u64) = (57_344, 410);
 
-/// An exporter.
+/// A replica. The journal, and with it the fold, outlives the process.
 pub struct Replica {
     /// The value of the label `instance`.
     pub instance: &'static str,
     fold: Fold,
+    /// The expected result of the fold.
+    model: BTreeMap<InputId, InputTruth>,
     journal_events: u64,
-    /// The time of the newest view that somebody may have been shown.
+    /// The time of the newest view.
     latest: Timestamp,
-    chance: fastrand::Rng,
+    rng: fastrand::Rng,
     running: Option<Running>,
 }
 
-/// What ends with the process.
+/// The state of the process.
 struct Running {
     metrics: Exporter,
     process: Process,
@@ -42,23 +45,24 @@ struct Running {
 }
 
 impl Replica {
-    /// An exporter that has never been started.
+    /// A replica that has not been started yet.
     pub fn new(instance: &'static str, seed: u64) -> Self {
         Self {
             instance,
             fold: Fold::new(RULES),
+            model: BTreeMap::new(),
             journal_events: 0,
             latest: Timestamp::EPOCH,
-            chance: fastrand::Rng::with_seed(seed),
+            rng: fastrand::Rng::with_seed(seed),
             running: None,
         }
     }
 
-    /// Lets something happen to it.
-    pub fn apply(&mut self, at: Timestamp, what: &ActionKind) -> anyhow::Result<()> {
-        match what {
+    /// Applies an action.
+    pub fn apply(&mut self, at: Timestamp, action: &ActionKind) -> anyhow::Result<()> {
+        match action {
             ActionKind::Start(configuration) => {
-                // The journal, and with it the fold, outlives the process. It has no input without events.
+                // Configured inputs without events are not in the journal.
                 let journaled = self.fold.state().inputs().values().filter(|known| known.input.known_since.is_some());
                 let restored_inputs = journaled.count();
                 let metrics = Exporter::new(at, false);
@@ -85,7 +89,7 @@ impl Replica {
     }
 
     fn running(&self) -> anyhow::Result<&Running> {
-        self.running.as_ref().with_context(|| format!("{} is not running", self.instance))
+        self.running.as_ref().context("the replica is not running")
     }
 
     fn receive(&mut self, at: Timestamp, delivery: &Delivery) -> anyhow::Result<()> {
@@ -95,7 +99,7 @@ impl Replica {
         if !is_late(&reading.notification) {
             self.latest = self.latest.max(at);
         }
-        let metrics = &self.running()?.metrics;
+        let metrics = &self.running.as_ref().context("the replica is not running")?.metrics;
         metrics.request_duration.observe(answered.as_secs_f64());
         if reading.lenient {
             metrics.lenient.inc();
@@ -107,8 +111,8 @@ impl Replica {
         }
         let mut draft = self.fold.draft(self.latest);
         draft.record_delivery(at, delivery.secret, reading.notification == Notification::Test);
-        let outcome = judge(&mut draft, &reading.notification, delivery)?;
-        ensure!(outcome == delivery.outcome, "{outcome:?} and not {:?} at {at}", delivery.outcome);
+        let outcome = judge(&mut draft, &mut self.model, &reading.notification, delivery)?;
+        ensure!(outcome == delivery.outcome, "{outcome:?} instead of {:?} at {at}", delivery.outcome);
         let events = usize::from(outcome == Outcome::Recorded);
         let ignored = if let Outcome::Ignored(reason) = outcome { Some(reason) } else { None };
         if events > 0 || ignored.is_some() {
@@ -122,11 +126,11 @@ impl Replica {
     }
 
     fn duration(&mut self, least: f64, most: f64) -> Duration {
-        // Short ones are the rule.
-        Duration::from_secs_f64(least + (most - least) * self.chance.f64().powi(3))
+        // Most durations are short.
+        Duration::from_secs_f64(least + (most - least) * self.rng.f64().powi(3))
     }
 
-    /// What a scrape at this time is answered; `None` when nobody answers.
+    /// The response to a scrape; `None` while the process is stopped.
     pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
         let running = self.running.as_mut()?;
         self.latest = self.latest.max(at);
@@ -139,7 +143,7 @@ impl Replica {
         };
         let chunks: Vec<_> = Exposition::new(snapshot, &running.metrics, Format::OpenMetrics).collect();
         let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");
-        Some(running.process.in_place_of_ours(&exposition, at))
+        Some(running.process.replace_in(&exposition, at))
     }
 }
 
@@ -150,14 +154,21 @@ fn is_late(notification: &Notification) -> bool {
     }
 }
 
-/// What becomes of a notification; fails when it is something else than the timeline says.
-fn judge(draft: &mut Draft<'_>, notification: &Notification, delivery: &Delivery) -> anyhow::Result<Outcome> {
+/// Folds a notification. Fails if the fold and the model disagree about an event.
+fn judge(
+    draft: &mut Draft<'_>,
+    model: &mut BTreeMap<InputId, InputTruth>,
+    notification: &Notification,
+    delivery: &Delivery,
+) -> anyhow::Result<Outcome> {
     Ok(match notification {
         Notification::Test => Outcome::Test,
         Notification::Ignored(reason) => Outcome::Ignored(*reason),
         Notification::Event(event) => match draft.consider(event) {
             Verdict::Recorded(note) => {
-                check_note(event, note, delivery)?;
+                let fact = delivery.event.context("an unexpected event was recorded")?.fact;
+                let meaning = model.entry(fact.input_id).or_default().learn(&fact);
+                ensure!(note == expected_note(meaning), "{note:?} does not match {meaning:?}: {event:?}");
                 Outcome::Recorded
             }
             Verdict::Duplicate => Outcome::Duplicate,
@@ -166,8 +177,10 @@ fn judge(draft: &mut Draft<'_>, notification: &Notification, delivery: &Delivery
     })
 }
 
-fn check_note(event: &Event, note: Note, delivery: &Delivery) -> anyhow::Result<()> {
-    let meaning = delivery.fact.context("the timeline knows of no event")?.meaning;
-    ensure!(note == meaning.note(), "{note:?} and not {meaning:?}: {event:?}");
-    Ok(())
+fn expected_note(meaning: Meaning) -> Note {
+    match meaning {
+        Meaning::SessionStart | Meaning::Reconnect | Meaning::Disconnect | Meaning::Error => Note::Plain,
+        Meaning::Repeat => Note::Inconsistent,
+        Meaning::OutOfOrder => Note::OutOfOrder,
+    }
 }

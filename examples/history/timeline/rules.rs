@@ -1,10 +1,11 @@
-//! What the shipped rules would have made of the history: their records and their alerts.
+//! The results of the recording and alerting rules over the history.
 //!
-//! Nobody evaluates rules in the past, so it is done here, by the book: Prometheus itself says which
-//! rules there are and evaluates their expressions at every moment; the pending and firing of alerts
-//! over time is what is added. Rules that read records come after those records.
+//! `promtool` does not backfill alerts or rules that depend on other rules. So a Prometheus lists the rules and
+//! evaluates their expressions over the range; this module orders the rules by their dependencies and adds
+//! the states of alerts.
 
 use std::collections::BTreeMap;
+use std::iter::successors;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,22 +14,22 @@ use serde::Deserialize;
 use serde_json::Value;
 use stream_live_exporter::event::Timestamp;
 
-use super::prometheus::{Prometheus, load};
+use super::prometheus::Prometheus;
 use super::samples::Samples;
 use super::{Tools, alerts};
 
-/// The times at which the history has samples.
+/// The times of the scrapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
-    /// The first.
+    /// The first scrape.
     pub begin: Timestamp,
-    /// The last.
+    /// The last scrape.
     pub end: Timestamp,
-    /// From one to the next.
+    /// The interval.
     pub step: Duration,
 }
 
-/// A group of rules as Prometheus tells it.
+/// A group in the response of the rules API.
 #[derive(Debug, Deserialize)]
 struct Group {
     /// In seconds.
@@ -36,60 +37,53 @@ struct Group {
     rules: Vec<Rule>,
 }
 
-/// A rule as Prometheus tells it.
-#[derive(Debug, Clone, Deserialize)]
+/// A rule in the response of the rules API.
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// Of the record or the alert.
+    /// Name of the record or alert.
     pub name: String,
-    /// Its expression.
-    pub query: String,
-    /// What it adds to its labels.
+    query: String,
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// `for`, in seconds, of an alert.
+    labels: BTreeMap<String, String>,
+    /// `for` of an alert, in seconds.
     #[serde(default)]
     pub duration: f64,
-    /// In seconds, of an alert.
+    /// `keep_firing_for` of an alert, in seconds.
     #[serde(default)]
     pub keep_firing_for: f64,
     #[serde(rename = "type")]
     kind: String,
-    /// Of its group.
+    /// The evaluation interval of the group.
     #[serde(skip)]
-    interval: Duration,
+    pub interval: Duration,
 }
 
 /// The values of a series by time.
 pub type Values = BTreeMap<Timestamp, f64>;
-/// Labels of a series, and its values.
-type Series = (BTreeMap<String, String>, Values);
 
-/// Adds the records and alerts of the rules in this folder to the data.
+/// Adds the series of the rules in the folder `rules` to the database.
 pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyhow::Result<()> {
-    let rules = shipped(tools, rules, grid)?;
-    let (records, alerts): (Vec<_>, Vec<_>) = rules.into_iter().partition(|rule| rule.kind == "recording");
+    let (records, alerts): (Vec<_>, Vec<_>) =
+        list(tools, rules, grid)?.into_iter().partition(|rule| rule.kind == "recording");
     for layer in layers(records).into_iter().chain(layers(alerts)) {
         let prometheus = Prometheus::start(&tools.prometheus, folder, None, grid.step)?;
-        let mut samples = Samples::default();
+        let mut samples = Samples::create(folder)?;
         for rule in &layer {
-            for (labels, values) in series(&prometheus, rule, grid)? {
-                rule.follow(&rule.labelled(labels), &values, grid, &mut samples);
-            }
+            rule.add(&prometheus, grid, &mut samples).with_context(|| rule.name.clone())?;
         }
         prometheus.stop()?;
-        load(&tools.promtool, folder, &samples)?;
+        samples.load(&tools.promtool)?;
     }
     Ok(())
 }
 
-/// The rules, as a Prometheus says that has loaded them.
-fn shipped(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>> {
-    // Of its own, because it would evaluate them now.
+/// The rules as Prometheus reads them. It has an empty database, because it also evaluates them now.
+fn list(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>> {
     let folder = tempfile::tempdir()?;
     let prometheus = Prometheus::start(&tools.prometheus, folder.path(), Some(rules), grid.step)?;
-    let groups = prometheus.ask("rules", &[])?["groups"].take();
-    let groups: Vec<Group> = serde_json::from_value(groups).context("the rules are not what they used to be")?;
+    let groups = prometheus.get("rules", &[])?["groups"].take();
+    let groups: Vec<Group> = serde_json::from_value(groups).context("unexpected response of the rules API")?;
     let of_group = |group: Group| {
         let interval = Duration::from_secs_f64(group.interval);
         group.rules.into_iter().map(move |rule| Rule { interval, ..rule })
@@ -97,101 +91,84 @@ fn shipped(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>>
     Ok(groups.into_iter().flat_map(of_group).collect())
 }
 
-/// Rules in the order in which they can be evaluated: what a layer reads is in the ones before.
+/// The rules in order of evaluation: each layer depends only on earlier layers.
 ///
-/// A rule that reads itself begins without a past. The shipped ones do so to hold their last word while
-/// no exporter answers, and in the timeline one always does.
+/// A rule that reads its own last value starts without one. In the rules of `deploy/prometheus` such values only
+/// matter while no exporter runs, which does not occur in the timeline.
 fn layers(mut rules: Vec<Rule>) -> Vec<Vec<Rule>> {
     let mut layers = Vec::new();
     while !rules.is_empty() {
         let names: Vec<_> = rules.iter().map(|rule| rule.name.clone()).collect();
-        let reads = |rule: &Rule, name: &String| *name != rule.name && rule.reads(name);
-        let (ready, later): (Vec<_>, Vec<_>) =
-            rules.into_iter().partition(|rule| !names.iter().any(|name| reads(rule, name)));
-        assert!(!ready.is_empty(), "rules read each other in a circle: {names:?}");
+        let depends = |rule: &Rule| names.iter().any(|name| *name != rule.name && rule.reads(name));
+        let (later, ready): (Vec<_>, Vec<_>) = rules.into_iter().partition(depends);
+        assert!(!ready.is_empty(), "circular rules: {names:?}");
         layers.push(ready);
         rules = later;
     }
     layers
 }
 
-/// What the expression gives at every evaluation.
-fn series(prometheus: &Prometheus, rule: &Rule, grid: Grid) -> anyhow::Result<Vec<Series>> {
-    let (start, end) = (seconds(grid.begin), seconds(grid.end));
-    let step = format!("{}", rule.interval.as_secs_f64());
-    let parameters = [("query", rule.query.as_str()), ("start", &start), ("end", &end), ("step", &step)];
-    let answer = prometheus.ask("query_range", &parameters).with_context(|| rule.name.clone())?;
-    let result = answer["result"].as_array().context("a range is a matrix")?;
-    result.iter().map(|series| read(series).with_context(|| format!("{}: {series}", rule.name))).collect()
+impl Rule {
+    /// Whether the expression contains this name.
+    fn reads(&self, name: &str) -> bool {
+        self.query.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').any(|word| word == name)
+    }
+
+    /// Adds the series of the record or alert.
+    fn add(&self, prometheus: &Prometheus, grid: Grid, samples: &mut Samples<'_>) -> anyhow::Result<()> {
+        for (mut labels, values) in self.evaluate(prometheus, grid)? {
+            labels.remove("__name__");
+            labels.extend(self.labels.clone());
+            if self.kind == "alerting" {
+                alerts::add(self, &labels, &values, grid, samples)?;
+                continue;
+            }
+            for (at, value) in values {
+                for time in grid.until_next_evaluation(at, self.interval) {
+                    samples.add(&self.name, &pairs(&labels), time, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Labels and values of the expression over the history.
+    fn evaluate(&self, prometheus: &Prometheus, grid: Grid) -> anyhow::Result<Vec<(BTreeMap<String, String>, Values)>> {
+        let seconds = |at: Timestamp| (at.as_millis() as f64 / 1000.0).to_string();
+        let (start, end, step) = (seconds(grid.begin), seconds(grid.end), self.interval.as_secs_f64().to_string());
+        let parameters = [("query", self.query.as_str()), ("start", &start), ("end", &end), ("step", &step)];
+        let answer = prometheus.get("query_range", &parameters)?;
+        answer["result"].as_array().context("expected a matrix")?.iter().map(read).collect()
+    }
+
+    /// The times at which the rule is evaluated.
+    pub fn evaluations(&self, grid: Grid) -> impl Iterator<Item = Timestamp> {
+        Grid { step: self.interval, ..grid }.times()
+    }
 }
 
-fn read(series: &Value) -> anyhow::Result<Series> {
-    let mut labels: BTreeMap<String, String> = serde_json::from_value(series["metric"].clone())?;
-    labels.remove("__name__");
+fn read(series: &Value) -> anyhow::Result<(BTreeMap<String, String>, Values)> {
+    let labels = serde_json::from_value(series["metric"].clone())?;
     let values: Vec<(f64, String)> = serde_json::from_value(series["values"].clone())?;
+    let time = |seconds| Timestamp::EPOCH.plus(Duration::from_secs_f64(seconds));
     let values = values.into_iter().map(|(at, value)| Ok((time(at), value.parse()?)));
     Ok((labels, values.collect::<anyhow::Result<_>>()?))
 }
 
-impl Rule {
-    fn labelled(&self, mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
-        labels.extend(self.labels.clone());
-        labels
-    }
-
-    /// Whether the record or alert of this name stands in its expression, as a whole word.
-    fn reads(&self, name: &str) -> bool {
-        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-        self.query.match_indices(name).any(|(at, name)| {
-            let (before, after) = (self.query[..at].chars().next_back(), self.query[at + name.len()..].chars().next());
-            !before.is_some_and(is_word) && !after.is_some_and(is_word)
-        })
-    }
-
-    /// Writes what it makes of these values: a record, or an alert.
-    fn follow(&self, labels: &BTreeMap<String, String>, values: &Values, grid: Grid, samples: &mut Samples) {
-        if self.kind == "alerting" {
-            return alerts::follow(self, labels, values, grid, samples);
-        }
-        for (at, value) in values {
-            grid.hold(*at, self.interval, |at| samples.gauge(&self.name, &pairs(labels), at, *value));
-        }
-    }
-
-    /// The times at which it is evaluated.
-    pub fn evaluations(&self, grid: Grid) -> impl Iterator<Item = Timestamp> {
-        std::iter::successors(Some(grid.begin), |at| Some(at.plus(self.interval))).take_while(move |at| *at <= grid.end)
-    }
-
-    /// From one evaluation to the next.
-    pub fn interval(&self) -> Duration {
-        self.interval
-    }
-}
-
 impl Grid {
-    /// Every time of the grid, in order.
+    /// All times, in order.
     pub fn times(self) -> impl Iterator<Item = Timestamp> {
-        std::iter::successors(Some(self.begin), move |at| Some(at.plus(self.step)))
-            .take_while(move |at| *at <= self.end)
+        successors(Some(self.begin), move |at| Some(at.plus(self.step))).take_while(move |at| *at <= self.end)
     }
 
-    /// What was found at this time is what one sees until the next evaluation.
-    pub fn hold(self, at: Timestamp, interval: Duration, mut sample: impl FnMut(Timestamp)) {
-        let held = Self { begin: at, end: self.end.min(at.plus(interval).minus(Duration::from_nanos(1))), ..self };
-        held.times().for_each(&mut sample);
+    /// The times from an evaluation until before the next one. The value is repeated for each of them, because
+    /// queries look back for less than a step.
+    pub fn until_next_evaluation(self, at: Timestamp, interval: Duration) -> impl Iterator<Item = Timestamp> {
+        Self { begin: at, end: self.end.min(at.plus(interval).minus(Duration::from_nanos(1))), ..self }.times()
     }
 }
 
 /// Labels as pairs.
 pub fn pairs(labels: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
     labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-}
-
-fn seconds(at: Timestamp) -> String {
-    format!("{}", at.as_millis() as f64 / 1000.0)
-}
-
-fn time(seconds: f64) -> Timestamp {
-    Timestamp::EPOCH.plus(Duration::from_secs_f64(seconds))
 }

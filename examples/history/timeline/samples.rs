@@ -1,90 +1,68 @@
-//! Samples over time, and the file of them that `promtool tsdb create-blocks-from openmetrics` reads.
+//! Samples in the file format of `promtool tsdb create-blocks-from openmetrics`.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
+use anyhow::{Context, ensure};
 use stream_live_exporter::event::Timestamp;
 
-/// Families of series, each with its samples in the order of time.
-#[derive(Debug, Default)]
-pub struct Samples {
-    families: Vec<Family>,
-    position: BTreeMap<String, usize>,
+/// A file of samples for the database in `folder`. It has no metadata, because blocks do not store any.
+pub struct Samples<'a> {
+    folder: &'a Path,
+    file: PathBuf,
+    output: BufWriter<File>,
 }
 
-#[derive(Debug, Default)]
-struct Family {
-    name: String,
-    help: String,
-    kind: String,
-    /// By the series as it is written.
-    series: BTreeMap<String, Vec<(i64, f64)>>,
-}
-
-impl Samples {
-    /// Takes over a scrape: its exposition, with the labels that Prometheus adds to a target's.
-    pub fn scrape(&mut self, exposition: &str, target: &[(&str, &str)], at: Timestamp) {
-        let target = labels(target);
-        let mut position = None;
-        for line in exposition.lines() {
-            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|line| line.split_once(' ')) {
-                let family = self.family(name);
-                help.clone_into(&mut self.families[family].help);
-                position = Some(family);
-            } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' ')) {
-                let family = self.family(name);
-                kind.clone_into(&mut self.families[family].kind);
-                position = Some(family);
-            } else if let Some((series, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) {
-                let series = match series.strip_suffix('}') {
-                    Some(labelled) => format!("{labelled},{target}}}"),
-                    None => format!("{series}{{{target}}}"),
-                };
-                let value = value.parse().expect("a sample's value is a number");
-                let family = position.expect("a sample follows the head of its family");
-                self.families[family].series.entry(series).or_default().push((at.as_millis(), value));
-            }
-        }
+impl<'a> Samples<'a> {
+    /// An empty file.
+    pub fn create(folder: &'a Path) -> anyhow::Result<Self> {
+        let file = folder.join("samples.om");
+        let output = File::create(&file).with_context(|| format!("cannot create {}", file.display()))?;
+        Ok(Self { folder, file, output: BufWriter::new(output) })
     }
 
-    /// Adds a sample of a gauge.
-    pub fn gauge(&mut self, name: &str, labelled: &[(&str, &str)], at: Timestamp, value: f64) {
-        let family = self.family(name);
-        let family = &mut self.families[family];
-        "gauge".clone_into(&mut family.kind);
-        let series = format!("{name}{{{}}}", labels(labelled));
-        family.series.entry(series).or_default().push((at.as_millis(), value));
-    }
-
-    fn family(&mut self, name: &str) -> usize {
-        if let Some(position) = self.position.get(name) {
-            return *position;
-        }
-        self.families.push(Family { name: name.to_owned(), ..Family::default() });
-        self.position.insert(name.to_owned(), self.families.len() - 1);
-        self.families.len() - 1
-    }
-
-    /// Writes them, one family after the other.
-    pub fn write(&self, mut output: impl Write) -> io::Result<()> {
-        for Family { name, help, kind, series } in &self.families {
-            if !help.is_empty() {
-                writeln!(output, "# HELP {name} {help}")?;
-            }
-            writeln!(output, "# TYPE {name} {kind}")?;
-            for (series, samples) in series {
-                for (millis, value) in samples {
-                    writeln!(output, "{series} {value} {}.{:03}", millis / 1000, millis % 1000)?;
-                }
+    /// Adds the samples of an exposition, with the labels of its target.
+    pub fn scrape(&mut self, exposition: &str, target: &[(&str, &str)], at: Timestamp) -> io::Result<()> {
+        let target = format(target);
+        for line in exposition.lines().filter(|line| !line.starts_with('#')) {
+            let (series, value) = line.rsplit_once(' ').expect("a sample has a value");
+            match series.strip_suffix('}') {
+                Some(labelled) => self.write(&format!("{labelled},{target}}}"), value, at)?,
+                None => self.write(&format!("{series}{{{target}}}"), value, at)?,
             }
         }
-        writeln!(output, "# EOF")?;
-        output.flush()
+        Ok(())
+    }
+
+    /// Adds a sample.
+    pub fn add(&mut self, name: &str, labels: &[(&str, &str)], at: Timestamp, value: f64) -> io::Result<()> {
+        self.write(&format!("{name}{{{}}}", format(labels)), &value.to_string(), at)
+    }
+
+    fn write(&mut self, series: &str, value: &str, at: Timestamp) -> io::Result<()> {
+        let millis = at.as_millis();
+        writeln!(self.output, "{series} {value} {}.{:03}", millis / 1000, millis % 1000)
+    }
+
+    /// Adds the samples to the database and removes the file.
+    pub fn load(mut self, promtool: &Path) -> anyhow::Result<()> {
+        writeln!(self.output, "# EOF")?;
+        self.output.flush()?;
+        let output = Command::new(promtool)
+            .args(["tsdb", "create-blocks-from", "--max-block-duration=24h", "openmetrics"])
+            .args([&self.file, &self.folder.join("data")])
+            .output()
+            .with_context(|| format!("cannot run {}", promtool.display()))?;
+        let messages = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} rejects {}: {messages}", promtool.display(), self.file.display());
+        Ok(fs::remove_file(&self.file)?)
     }
 }
 
-fn labels(labels: &[(&str, &str)]) -> String {
-    let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    let written: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
-    written.join(",")
+fn format(labels: &[(&str, &str)]) -> String {
+    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+    labels.join(",")
 }

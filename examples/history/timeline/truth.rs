@@ -1,8 +1,7 @@
-//! What is true of the timeline, counted from what its teller means by it.
+//! What metrics must show of a range of the timeline.
 //!
-//! Nothing here asks the exporter, nor Prometheus. What a replica never heard of cannot be shown by it,
-//! so an event counts from its arrival; how long an input was connected is told by the times of its
-//! events. The first replica hears of everything.
+//! It is computed from the actions, and independent of exporter and Prometheus. An event counts from its
+//! arrival; the time connected follows from event times.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,52 +9,50 @@ use std::time::Duration;
 use serde::Serialize;
 use stream_live_exporter::event::{InputId, Timestamp};
 use stream_live_exporter::recorder::Outcome;
+use stream_live_exporter::simulate::{Counts, Meaning};
 
 use super::INSTANCES;
-use super::actions::{ActionKind, Delivery, Fact, Meaning, Timeline};
-use super::input_truth::{InputEvents, InputTruth};
+use super::actions::{ActionKind, Delivery, Timeline};
+use super::input_truth::{InputEvents, RangeTruth, ReceivedEvent};
 use super::inputs::Input;
 use super::script::FIRING_AT_END;
 
-/// A notification that takes longer is late.
+/// Longer delays are late.
 const LATE: Duration = Duration::from_secs(30);
 
-/// What happened in a range: after its beginning, up to its end.
+/// What is true of a range: after its beginning, up to its end.
 #[derive(Debug, Serialize)]
 pub struct Truth {
     /// In seconds since the epoch.
     pub from: f64,
     /// In seconds since the epoch.
     pub to: f64,
-    /// What is true of every live input that is known at the end of the range.
-    pub inputs: BTreeMap<InputId, InputTruth>,
-    /// What is true of every replica, by `instance`.
+    /// Every live input that is known at the end of the range.
+    pub inputs: BTreeMap<InputId, RangeTruth>,
+    /// Every replica, by `instance`.
     pub replicas: BTreeMap<&'static str, ReplicaTruth>,
-    /// Events that came after newer ones.
+    /// Events that arrived after newer ones.
     pub out_of_order: u64,
-    /// Notifications that were received before they were sent.
+    /// Notifications that were received before their `ts`.
     pub clock_skew: u64,
-    /// Notifications of events that took longer than half a minute.
+    /// Late notifications of events.
     pub late: Late,
-    /// Connects within an hour of the disconnect before.
+    /// Connects within an hour after the disconnect.
     pub reconnect_delays: u64,
-    /// Broadcasts that ended, and were not resumed within the reconnect window.
+    /// Sessions that ended without a reconnect.
     pub finished_sessions: u64,
-    /// The alerts about live inputs that fire at the end of the timeline.
+    /// The alerts of live inputs that fire at the end of the timeline.
     pub firing_at_end: Vec<Firing>,
 }
 
-/// Late notifications by where they were held up.
+/// Late notifications by the place of the delay.
 #[derive(Debug, Serialize)]
 pub struct Late {
-    /// Until they were sent.
+    /// From the event to `ts`.
     pub in_cloudflare: u64,
-    /// From there to the first replica.
+    /// From `ts` to the first replica.
     pub on_the_way: u64,
 }
-
-/// Numbers by the value of a label.
-pub type Counts = BTreeMap<&'static str, u64>;
 
 /// What is true of a replica.
 #[derive(Debug, Default, Serialize)]
@@ -64,30 +61,29 @@ pub struct ReplicaTruth {
     pub notifications: Counts,
     /// Ignored deliveries by reason.
     pub ignored: Counts,
-    /// Refused requests by reason.
+    /// Rejected requests by reason.
     pub rejected: Counts,
-    /// Deliveries that were no strict JSON.
+    /// Deliveries that were not strict JSON.
     pub lenient: u64,
-    /// Batches that it could not write.
+    /// Batches that could not be written.
     pub append_failures: u64,
-    /// How often it started.
+    /// Starts in the range.
     pub starts: u64,
-    /// Its last start ever, in seconds since the epoch.
+    /// The last start, in seconds since the epoch.
     pub last_start: f64,
-    /// The last time ever that it loaded a configuration.
+    /// The last successful load of a configuration.
     pub last_reload: f64,
-    /// Events that it ever recorded.
+    /// Events in the journal.
     pub kept: u64,
-    /// Inputs of which it ever recorded an event.
     #[serde(skip)]
     known: BTreeSet<InputId>,
-    /// So many of them were known when it last started.
+    /// Inputs with recorded events at the last start.
     pub restored: u64,
-    /// The last delivery ever, in seconds since the epoch.
+    /// The last delivery, in seconds since the epoch.
     pub last_notification: Option<f64>,
-    /// The last Save and Test ever.
+    /// The last Save and Test.
     pub last_test: Option<f64>,
-    /// The last delivery ever by secret.
+    /// The last delivery by secret.
     pub secrets: BTreeMap<&'static str, f64>,
 }
 
@@ -98,69 +94,62 @@ pub struct Firing {
     pub alertname: &'static str,
     /// Its severity.
     pub severity: &'static str,
-    /// Whom it concerns.
+    /// The live input.
     pub input_id: InputId,
 }
 
 impl Truth {
-    /// What is true of the timeline between two moments, when it is scraped every `step`.
+    /// What is true of the timeline in this range if it is scraped every `step`.
     pub fn of(timeline: &Timeline, from: Timestamp, to: Timestamp, step: Duration) -> Self {
-        let within = |at: Timestamp| from < at && at <= to;
-        let facts: Vec<_> = InputEvents::facts(timeline).collect();
-        let counted = |what: &dyn Fn(Timestamp, &Fact) -> bool| {
-            facts.iter().filter(|(at, fact)| within(*at) && what(*at, fact)).count() as u64
+        let all = Input::ALL.map(|input| (input, InputEvents::of(timeline, input)));
+        let sum = |count: &dyn Fn(&InputEvents) -> usize| all.iter().map(|(_, events)| count(events) as u64).sum();
+        let count =
+            |counts: fn(&&ReceivedEvent) -> bool| sum(&|events| events.between(from, to).filter(counts).count());
+        let known = |(input, events): &(Input, InputEvents)| {
+            Some((input.id(), RangeTruth::of(*input, events, from, to, step)?))
         };
-        let known = |input| Some((Input::id(input), InputTruth::of(timeline, input, from, to, step)?));
+        let firing = FIRING_AT_END.into_iter();
         Self {
             from: seconds(from),
             to: seconds(to),
-            inputs: Input::ALL.into_iter().filter_map(known).collect(),
+            inputs: all.iter().filter_map(known).collect(),
             replicas: (0..INSTANCES.len())
                 .map(|index| (INSTANCES[index], replica(timeline, index, from, to)))
                 .collect(),
-            out_of_order: counted(&|_, fact| fact.meaning == Meaning::IsLate),
-            clock_skew: counted(&|at, fact| at < fact.sent_at),
+            out_of_order: count(|received| received.meaning == Meaning::OutOfOrder),
+            clock_skew: count(|received| received.at < received.event.sent_at),
             late: Late {
-                in_cloudflare: counted(&|_, fact| fact.sent_at > fact.updated_at.plus(LATE)),
-                on_the_way: counted(&|at, fact| at > fact.sent_at.plus(LATE)),
+                in_cloudflare: count(|received| received.event.sent_at > received.event.fact.updated_at.plus(LATE)),
+                on_the_way: count(|received| received.at > received.event.sent_at.plus(LATE)),
             },
-            reconnect_delays: Input::ALL
-                .into_iter()
-                .map(|input| InputEvents::of(timeline, input).returns(from, to))
-                .sum(),
-            finished_sessions: Input::ALL
-                .into_iter()
-                .map(|input| InputEvents::of(timeline, input).finished(from, to))
-                .sum(),
-            firing_at_end: firing_at_end(),
+            reconnect_delays: sum(&|events| events.reconnect_delays(from, to)),
+            finished_sessions: sum(&|events| events.finished_sessions(from, to)),
+            firing_at_end: firing
+                .map(|(alertname, severity, input)| Firing { alertname, severity, input_id: input.id() })
+                .collect(),
         }
     }
-}
-
-fn firing_at_end() -> Vec<Firing> {
-    let firing = FIRING_AT_END.into_iter();
-    firing.map(|(alertname, severity, input)| Firing { alertname, severity, input_id: input.id() }).collect()
 }
 
 fn replica(timeline: &Timeline, index: usize, from: Timestamp, to: Timestamp) -> ReplicaTruth {
     let mut truth = ReplicaTruth::default();
     for action in timeline.actions.iter().filter(|action| action.replica == index && action.at <= to) {
-        truth.update(action.at, &action.what);
+        truth.update(action.at, &action.kind);
         if from < action.at {
-            truth.count(&action.what);
+            truth.count(&action.kind);
         }
     }
     truth
 }
 
 impl ReplicaTruth {
-    fn update(&mut self, at: Timestamp, what: &ActionKind) {
-        match what {
+    fn update(&mut self, at: Timestamp, action: &ActionKind) {
+        match action {
             ActionKind::Deliver(delivery) if !delivery.journal_fails => {
                 self.last_notification = Some(seconds(at));
                 self.secrets.insert(delivery.secret, seconds(at));
                 self.kept += u64::from(delivery.outcome == Outcome::Recorded);
-                self.known.extend(delivery.fact.map(|fact| fact.input.id()));
+                self.known.extend(delivery.event.map(|event| event.fact.input_id));
                 if delivery.outcome == Outcome::Test {
                     self.last_test = Some(seconds(at));
                 }
@@ -174,19 +163,17 @@ impl ReplicaTruth {
         }
     }
 
-    fn count(&mut self, what: &ActionKind) {
-        match what {
+    fn count(&mut self, action: &ActionKind) {
+        match action {
             ActionKind::Reject(reason) => *self.rejected.entry(reason).or_default() += 1,
-            ActionKind::Deliver(delivery) => {
-                self.lenient += u64::from(delivery.malformed);
-                self.count_post(delivery);
-            }
+            ActionKind::Deliver(delivery) => self.count_delivery(delivery),
             ActionKind::Start(_) => self.starts += 1,
             ActionKind::Stop | ActionKind::Reload(_) | ActionKind::FailReload => {}
         }
     }
 
-    fn count_post(&mut self, delivery: &Delivery) {
+    fn count_delivery(&mut self, delivery: &Delivery) {
+        self.lenient += u64::from(delivery.malformed);
         if delivery.journal_fails {
             *self.rejected.entry("journal").or_default() += 1;
             self.append_failures += 1;
@@ -199,7 +186,7 @@ impl ReplicaTruth {
     }
 }
 
-/// Seconds since the epoch, to the millisecond as the exporter tells them.
-pub fn seconds(at: Timestamp) -> f64 {
+/// Seconds since the epoch, in whole milliseconds like the exporter's metrics.
+fn seconds(at: Timestamp) -> f64 {
     at.as_millis() as f64 / 1000.0
 }

@@ -1,64 +1,63 @@
-//! Which panels claim what, and what is true.
+//! The expected values of panels.
 //!
-//! A panel is named by the dashboard's uid and its title, a target by its letter: who renames one comes
-//! here. Whatever counts over the range or bar by bar must be here.
+//! A panel is identified by the uid of its dashboard and its title, a target by its letter. Every target that
+//! counts over the range or per bar must be listed.
 
 use std::collections::BTreeSet;
 
 use super::dashboard::{Panel, Target};
 use super::grafana::{SCRAPE_INTERVAL, Series};
-use super::scene::{Rows, Scene, disconnects, flag, lane, on_air, one, secrets, silence, state, sum};
+use super::scene::{Rows, Scene, disconnects, flag, lane, on_air, one, secrets, silence, since, state, sum};
 
 use Figure::{Count, CountAmongOthers, Now, Seconds, Share};
 
-/// How a figure is compared with the truth.
+/// How a value is compared with the truth.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Figure {
-    /// Of a range the sum of all bars, exactly. A row that is not there is 0.
+    /// The exact sum of all bars. A missing row is 0.
     Count,
-    /// The same, and other rows than the true ones do not matter.
+    /// The same, but additional rows are allowed.
     CountAmongOthers,
-    /// Seconds on a counter, to a step and a half.
+    /// Seconds of a counter, with a tolerance of a step and a half.
     Seconds,
-    /// A share of looks at every minute, to one look at each input.
+    /// A share of minutes, with a tolerance of one minute per input.
     Share,
-    /// Exactly these rows; of a range the last values. To so much, for times in floating point.
+    /// Exactly these rows, the last value of each, with this tolerance for floating-point times.
     Now(f64),
 }
 
-/// A target that shows something that is true or false.
+/// The expected values of a target.
 pub struct Claim {
-    /// The panel's title; of two with one title with the type: `Firing alerts/stat`.
+    /// The title of the panel, with its type if the title is not unique: `Firing alerts/stat`.
     pub panel: &'static str,
     pub target: &'static str,
-    /// The label by which rows are told apart; empty for none.
+    /// The label that identifies rows; empty for none.
     pub by: &'static str,
     pub figure: Figure,
     pub truth: fn(&Scene<'_>) -> Rows,
 }
 
 impl Claim {
-    /// Whether it is about this target.
+    /// Whether this is the claim of the target.
     pub fn is_of(&self, panel: &Panel, target: &Target) -> bool {
         let named = self.panel == panel.title || self.panel == format!("{}/{}", panel.title, panel.kind);
         named && self.target == target.ref_id
     }
 
-    /// What of all that is shown is not true; `None` when everything is.
+    /// The differences between the response and the truth; `None` if there are none.
     pub fn difference(&self, series: &[Series], scene: &Scene<'_>) -> Option<String> {
         let (shown, expected) = (self.rows(series), (self.truth)(scene));
         let among_others = self.figure == CountAmongOthers;
         let rows: BTreeSet<_> = shown.keys().filter(|_| !among_others).chain(expected.keys()).collect();
         let tolerance = match self.figure {
             Count | CountAmongOthers => 0.0,
-            // `increase` adds up to half a step where the samples begin within the range, and half where they end. The
-            // rest does not depend on the step: a disconnect that is told late takes back seconds that scrapes have
-            // shown, and a counter does not.
+            // `increase` extrapolates by up to half a step at each end of the range. In addition, scrapes before a late
+            // disconnect have shown seconds that the truth does not contain.
             Seconds => SCRAPE_INTERVAL as f64 + 7.0,
-            Share => scene.one_look(),
+            Share => scene.one_minute(),
             Now(tolerance) => tolerance,
         };
-        // What was not counted did not happen; of what is now, nothing is not 0.
+        // A missing counter is 0; a missing gauge is not.
         let nothing = match self.figure {
             Count | CountAmongOthers | Seconds => Some(0.0),
             Share | Now(_) => None,
@@ -66,7 +65,7 @@ impl Claim {
         let value = |rows: &Rows, row: &String| rows.get(row).copied().or(nothing);
         let wrong = rows.into_iter().filter_map(|row| match (value(&shown, row), value(&expected, row)) {
             (Some(shown), Some(expected)) if (shown - expected).abs() <= tolerance => None,
-            (shown, expected) => Some(format!("{row:?} is shown as {shown:?} and is {expected:?}")),
+            (shown, expected) => Some(format!("{row:?} is {shown:?} instead of {expected:?}")),
         });
         let wrong: Vec<_> = wrong.collect();
         (!wrong.is_empty()).then(|| wrong.join("; "))
@@ -98,23 +97,23 @@ const fn claim(
     Claim { panel, target, by, figure, truth }
 }
 
-/// Times are told to the millisecond; this is in milliseconds.
+/// A tolerance of a millisecond, for values in milliseconds.
 const MILLISECOND: Figure = Now(1.0);
-/// This in seconds.
+/// The same, for values in seconds.
 const THOUSANDTH: Figure = Now(0.001);
 
 const OVERVIEW: &[Claim] = &[
     claim("Expected but off air", "A", "", Now(0.0), |scene| {
-        scene.number(|input| input.at_end.expected && input.at_end.connected == Some(false))
+        scene.number(|input| input.expected && input.metrics.connected == Some(false))
     }),
     claim("Off air for", "A", "name", THOUSANDTH, |scene| {
-        let off = scene.by_name(|input| (state(input) == Some(2.0)).then_some(input.at_end.since).flatten());
+        let off = scene.by_name(|input| (state(input) == Some(2.0)).then(|| since(input)).flatten());
         let off: Rows = off.into_iter().map(|(name, since)| (name, scene.to - since)).collect();
         if off.is_empty() { [("expected inputs".to_owned(), -1.0)].into() } else { off }
     }),
-    claim("Live", "A", "", Now(0.0), |scene| scene.number(|input| input.at_end.connected == Some(true))),
+    claim("Live", "A", "", Now(0.0), |scene| scene.number(|input| input.metrics.connected == Some(true))),
     claim("State unknown", "A", "", Now(0.0), |scene| {
-        scene.number(|input| input.at_end.expected && input.at_end.connected.is_none())
+        scene.number(|input| input.expected && input.metrics.connected.is_none())
     }),
     claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
     claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
@@ -126,36 +125,36 @@ const OVERVIEW: &[Claim] = &[
     claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| {
         scene.alerts(|firing| scene.chose(&firing.input_id))
     }),
-    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.errors))),
+    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
     claim("Disconnects", "A", "", Count, |scene| scene.total(disconnects)),
     claim("On-air compliance", "A", "", Share, on_air),
     claim("Last notification", "A", "", THOUSANDTH, silence),
-    // Who should be live and is not has the upper lanes.
+    // Inputs that are expected but not live have the upper lanes.
     claim("State of the inputs", "A", "name", Now(0.0), |scene| {
         scene.by_name(|input| lane(input).filter(|state| *state > 1.0))
     }),
     claim("State of the inputs", "B", "name", Now(0.0), |scene| {
         scene.by_name(|input| lane(input).filter(|state| *state <= 1.0))
     }),
-    claim("Inputs", "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.at_end.expected)))),
+    claim("Inputs", "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.expected)))),
     claim("Inputs", "B", "input_id", Now(0.0), |scene| {
-        // The table also says in words what is unknown and nobody expects.
+        // The table also has a text for inputs that are unknown and not expected.
         scene.by_input(|input| lane(input).or(Some(-1.0)))
     }),
     claim("Inputs", "C", "input_id", THOUSANDTH, |scene| {
-        let since = scene.by_input(|input| input.at_end.since);
-        since.into_iter().map(|(id, since)| (id, scene.to - since)).collect()
+        let rows = scene.by_input(since);
+        rows.into_iter().map(|(id, since)| (id, scene.to - since)).collect()
     }),
     claim("Inputs", "D", "input_id", MILLISECOND, |scene| {
-        scene.by_input(|input| input.last_event.values().copied().reduce(f64::max).map(|at| 1000.0 * at))
+        scene.by_input(|input| input.metrics.last_event_ms.values().max().map(|at| *at as f64))
     }),
-    claim("Inputs", "E", "input_id", Count, |scene| scene.by_input(|input| Some(sum(&input.errors)))),
+    claim("Inputs", "E", "input_id", Count, |scene| scene.by_input(|input| Some(sum(&input.metrics.errors)))),
     claim("Inputs", "F", "input_id", Count, |scene| scene.by_input(|input| Some(disconnects(input)))),
     claim("Inputs", "G", "input_id", Count, |scene| scene.by_input(|input| Some(input.reconnects as f64))),
     claim("Inputs", "H", "input_id", Seconds, |scene| scene.by_input(|input| Some(input.connected_seconds))),
-    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
-    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.last_error)),
-    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
+    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
+    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
     claim("Disconnects and reconnects", "A", "", Count, |scene| scene.total(disconnects)),
     claim("Disconnects and reconnects", "B", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
     claim("Disconnects by input", "A", "name", Count, |scene| scene.by_name(|input| Some(disconnects(input)))),
@@ -176,10 +175,10 @@ const OVERVIEW: &[Claim] = &[
 const INPUT: &[Claim] = &[
     claim("State", "A", "", Now(0.0), |scene| scene.single(state)),
     claim("For", "A", "", THOUSANDTH, |scene| {
-        scene.single(|input| input.at_end.since).into_values().map(|since| (String::new(), scene.to - since)).collect()
+        scene.single(since).into_values().map(|since| (String::new(), scene.to - since)).collect()
     }),
     claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
-    claim("Expected", "A", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.at_end.expected)))),
+    claim("Expected", "A", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.expected)))),
     claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity == "critical" && scene.chose(&firing.input_id))
     }),
@@ -194,17 +193,17 @@ const INPUT: &[Claim] = &[
     claim("Time on air/stat", "A", "", Seconds, |scene| scene.total(|input| input.connected_seconds)),
     claim("Sessions", "A", "", Count, |scene| scene.total(|input| input.sessions as f64)),
     claim("Reconnects", "A", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
-    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.errors))),
+    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
     claim("Lost notifications/stat", "A", "", Count, |scene| scene.total(|input| sum(&input.inconsistent))),
     claim("State and expectation", "A", "", Now(0.0), |scene| scene.single(state)),
-    claim("State and expectation", "B", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.at_end.expected)))),
+    claim("State and expectation", "B", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.expected)))),
     claim("Lost notifications/timeseries", "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
-    claim("Events over time", "A", "event", Count, |scene| scene.by_label(|input| &input.events)),
-    claim("Last events", "A", "event", MILLISECOND, |scene| scene.newest(|input| &input.last_event)),
-    claim("Last events", "B", "event", MILLISECOND, |scene| scene.newest(|input| &input.last_event)),
-    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
-    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.last_error)),
-    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.errors)),
+    claim("Events over time", "A", "event", Count, |scene| scene.by_label(|input| &input.metrics.events)),
+    claim("Last events", "A", "event", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_event_ms)),
+    claim("Last events", "B", "event", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_event_ms)),
+    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
+    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
 ];
 
 const EXPORTER: &[Claim] = &[
@@ -233,7 +232,7 @@ const EXPORTER: &[Claim] = &[
     claim("Delay within Cloudflare", "A", "le", CountAmongOthers, delays),
     claim("Delay of delivery", "A", "le", CountAmongOthers, delays),
     claim("Doubtful events", "A", "", Count, |scene| {
-        // Of the exporter, whatever input was chosen elsewhere.
+        // Independent of the chosen inputs.
         one(scene.truth.inputs.values().map(|input| sum(&input.inconsistent)).sum())
     }),
     claim("Doubtful events", "B", "", Count, |scene| one(scene.truth.out_of_order as f64)),
@@ -269,9 +268,9 @@ const EXPORTER: &[Claim] = &[
     claim("Instances", "E", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.restored as f64))),
 ];
 
-/// Every recorded event had a delay. Of the exporter, whatever input was chosen elsewhere.
+/// Every recorded event has a delay. Independent of the chosen inputs.
 fn delays(scene: &Scene<'_>) -> Rows {
-    [("+Inf".to_owned(), scene.truth.inputs.values().map(|input| sum(&input.events)).sum())].into()
+    [("+Inf".to_owned(), scene.truth.inputs.values().map(|input| sum(&input.metrics.events)).sum())].into()
 }
 
 /// The claims of a dashboard.
@@ -280,6 +279,6 @@ pub fn claims(dashboard: &str) -> &'static [Claim] {
         "stream-live-overview" => OVERVIEW,
         "stream-live-input" => INPUT,
         "stream-live-exporter" => EXPORTER,
-        unknown => panic!("say here what {unknown} claims"),
+        unknown => panic!("add the claims of {unknown}"),
     }
 }

@@ -1,4 +1,4 @@
-//! A dashboard's file: what of it Grafana asks Prometheus.
+//! The parts of a dashboard's file that contain queries.
 
 use std::fs;
 use std::path::Path;
@@ -19,14 +19,14 @@ pub struct Templating {
     pub list: Vec<Variable>,
 }
 
-/// A variable; of the kinds of them, `query` asks.
+/// A variable; only the kind `query` has a query.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Variable {
     pub name: String,
     #[serde(rename = "type")]
     pub kind: String,
-    /// What a query variable asks.
+    /// The query of a query variable.
     #[serde(default)]
     pub definition: String,
     #[serde(default)]
@@ -63,7 +63,7 @@ pub struct Panel {
     pub max_data_points: Option<u32>,
     #[serde(default)]
     pub targets: Vec<Target>,
-    /// Of a row that is folded.
+    /// The panels of a collapsed row.
     #[serde(default)]
     panels: Vec<Self>,
 }
@@ -85,7 +85,7 @@ impl Dashboard {
     ///
     /// # Panics
     ///
-    /// When there is none.
+    /// If there are none.
     pub fn all(folder: &Path) -> Vec<Self> {
         let files = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
         let paths = files.map(|file| file.expect("the folder can be read").path());
@@ -99,7 +99,7 @@ impl Dashboard {
         paths.iter().map(read).collect()
     }
 
-    /// Every panel, those in rows too.
+    /// Every panel, including those in rows.
     fn panels(&self) -> Vec<&Panel> {
         self.panels.iter().flat_map(|panel| std::iter::once(panel).chain(&panel.panels)).collect()
     }

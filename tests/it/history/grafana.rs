@@ -1,7 +1,7 @@
-//! What Grafana makes of a dashboard's queries before it sends them, and of their answers.
+//! How Grafana sends the queries of a dashboard and reads the responses.
 //!
-//! The rules are those of Grafana's Prometheus data source: how it chooses steps, aligns ranges, writes
-//! the values of variables into expressions, and reads the options of a variable from an answer.
+//! It follows Grafana's Prometheus data source: the choice of steps, the alignment of ranges, the interpolation of
+//! variables, and the options of a variable.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use serde_json::Value;
 use super::dashboard::{Annotation, Dashboard, Panel, Target, Variable};
 use super::timeline::prometheus::Prometheus;
 
-/// The data source's scrape interval, in seconds, as it is provisioned.
+/// The scrape interval of the provisioned data source, in seconds.
 pub const SCRAPE_INTERVAL: u64 = 5;
-/// So many points fit across a panel that says nothing about it.
+/// Data points of a panel that does not configure their number.
 const MAX_DATA_POINTS: u32 = 1000;
-/// Prometheus refuses more points than this in a range.
+/// Maximum number of points in a range query of Prometheus.
 const SAFE_POINTS: f64 = 11_000.0;
 
-/// What a user looks at: a range, and a choice for every variable.
+/// A dashboard with a range and values of its variables.
 #[derive(Clone)]
 pub struct View<'a> {
     pub prometheus: &'a Prometheus,
@@ -26,11 +26,11 @@ pub struct View<'a> {
     /// Seconds since the epoch.
     pub from: f64,
     pub to: f64,
-    /// The values chosen of variables; all of those that are not here.
+    /// The chosen values by variable; a variable that is missing here has all values.
     pub chosen: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// A series of an answer: its labels, and values by time.
+/// A series of a response: its labels, and values by time.
 #[derive(Debug)]
 pub struct Series {
     pub labels: BTreeMap<String, String>,
@@ -45,23 +45,23 @@ pub struct Choice {
 }
 
 impl View<'_> {
-    /// Asks what a panel's target asks.
-    pub fn ask(&self, panel: &Panel, target: &Target) -> Vec<Series> {
+    /// Runs the query of a target.
+    pub fn query(&self, panel: &Panel, target: &Target) -> Vec<Series> {
         let step = self.step_of(panel, target);
         let expression = self.interpolate(&target.expr, Some(step));
-        assert!(!(target.instant && target.range), "{}: one target asks for one thing", panel.title);
+        assert!(!(target.instant && target.range), "{}: a target is either instant or range", panel.title);
         if target.instant { self.instant(&expression) } else { self.range(&expression, step) }
     }
 
-    /// The time that a target's answer is about: of a range all of its bars, of which the first ends
-    /// where the range begins. Grafana puts both ends at multiples of the step.
+    /// The time that the response of a target covers. The first bar of a range ends where the range begins; Grafana
+    /// aligns both ends to multiples of the step.
     pub fn span(&self, panel: &Panel, target: &Target) -> (f64, f64) {
         if target.instant {
             return (self.from, self.to);
         }
         let step = self.step_of(panel, target);
         let (first, last) = (aligned(self.from, step), aligned(self.to, step));
-        // Cells of a timeline begin where bars end: those look ahead, the last one up to what there is.
+        // Cells of a state timeline look ahead by one interval, the last one up to the end of the data.
         if target.expr.contains("offset -$__interval") { (first, self.to) } else { (first - step as f64, last) }
     }
 
@@ -70,8 +70,8 @@ impl View<'_> {
         self.step(interval, panel.max_data_points.unwrap_or(MAX_DATA_POINTS))
     }
 
-    /// Asks what an annotation asks.
-    pub fn ask_annotation(&self, annotation: &Annotation) -> Vec<Series> {
+    /// Runs the query of an annotation.
+    pub fn query_annotation(&self, annotation: &Annotation) -> Vec<Series> {
         let step = self.step(Some(&annotation.step), MAX_DATA_POINTS);
         self.range(&self.interpolate(&annotation.expr, Some(step)), step)
     }
@@ -82,7 +82,7 @@ impl View<'_> {
         let mut options = match call(&definition) {
             Some(("label_values", arguments)) => self.label_values(arguments),
             Some(("query_result", expression)) => self.query_result(expression),
-            _ => panic!("the variable {} asks something unheard of: {definition}", variable.name),
+            _ => panic!("add the definition of the variable {}: {definition}", variable.name),
         };
         if !variable.regex.is_empty() {
             options = options.iter().filter_map(|option| matched(&variable.regex, &option.value)).collect();
@@ -92,7 +92,7 @@ impl View<'_> {
         options
     }
 
-    /// The step of a range, in seconds, and what `$__interval` stands for.
+    /// The step of a range, in seconds: the value of `$__interval`.
     fn step(&self, least: Option<&str>, points: u32) -> u64 {
         let least = least.map_or(SCRAPE_INTERVAL, duration);
         let range = self.to - self.from;
@@ -112,7 +112,7 @@ impl View<'_> {
     }
 
     fn series(&self, path: &str, parameters: &[(&str, &str)], key: &str) -> Vec<Series> {
-        let answer = self.prometheus.ask(path, parameters);
+        let answer = self.prometheus.get(path, parameters);
         let answer = answer.unwrap_or_else(|error| panic!("{}: {error:#}\n{}", self.dashboard.uid, parameters[0].1));
         if answer["resultType"] == "scalar" {
             return vec![Series { labels: BTreeMap::new(), points: vec![point(&answer["result"])] }];
@@ -133,13 +133,13 @@ impl View<'_> {
         let (selector, label) = arguments.rsplit_once(',').expect("label_values has a selector and a label");
         let (from, to) = (self.from.to_string(), self.to.to_string());
         let parameters = [("match[]", selector.trim()), ("start", from.as_str()), ("end", to.as_str())];
-        let answer = self.prometheus.ask(&format!("label/{}/values", label.trim()), &parameters);
+        let answer = self.prometheus.get(&format!("label/{}/values", label.trim()), &parameters);
         let values: Vec<String> =
             serde_json::from_value(answer.expect("prometheus answers")).expect("values are texts");
         values.into_iter().map(|value| Choice { text: value.clone(), value }).collect()
     }
 
-    /// One text for each series, as Grafana writes it.
+    /// One text per series, in Grafana's format.
     fn query_result(&self, expression: &str) -> Vec<Choice> {
         let texts = self.instant(expression).into_iter().map(|mut series| {
             let name = series.labels.remove("__name__").unwrap_or_default();
@@ -151,18 +151,18 @@ impl View<'_> {
         texts.collect()
     }
 
-    /// Writes the values of variables in place of their names.
+    /// Replaces variables by their values.
     fn interpolate(&self, text: &str, step: Option<u64>) -> String {
         let names = Regex::new(r"\$(\w+)|\$\{(\w+)(?::(\w+))?\}").expect("the expression is regular");
         let replaced = names.replace_all(text, |found: &regex_lite::Captures<'_>| {
             let name = found.get(1).or(found.get(2)).expect("one of the forms has matched").as_str();
-            assert!(found.get(3).is_none(), "teach this test the format of {}", &found[0]);
+            assert!(found.get(3).is_none(), "add the format of {}", &found[0]);
             self.value(name, step).unwrap_or_else(|| found[0].to_owned())
         });
         replaced.into_owned()
     }
 
-    /// What a name stands for; `None` when it is a group of a regular expression.
+    /// The value of a variable; `None` for a group of a regular expression.
     fn value(&self, name: &str, step: Option<u64>) -> Option<String> {
         let range = (self.to - self.from).round();
         let step = || step.expect("a query for the options of a variable has no step");
@@ -181,13 +181,13 @@ impl View<'_> {
         let variable = variable.unwrap_or_else(|| panic!("{} has no variable {name}", self.dashboard.uid));
         match self.chosen.get(name).map(Vec::as_slice) {
             None => {
-                assert!(variable.include_all, "of {name} something must be chosen");
-                variable.all_value.clone().unwrap_or_else(|| panic!("teach this test what All of {name} is"))
+                assert!(variable.include_all, "{name} needs a value");
+                variable.all_value.clone().unwrap_or_else(|| panic!("add the value of All of {name}"))
             }
             Some([value]) if !variable.multi && !variable.include_all => value.replace('\\', "\\\\"),
             Some([value]) => escaped(value),
             Some(values) => {
-                assert!(variable.multi, "of {name} one can be chosen");
+                assert!(variable.multi, "{name} allows one value");
                 format!("({})", values.iter().map(|value| escaped(value)).collect::<Vec<_>>().join("|"))
             }
         }
@@ -199,7 +199,7 @@ fn aligned(time: f64, step: u64) -> f64 {
     (time / step as f64).floor() * step as f64
 }
 
-/// A value in a regular expression that stands in a text of PromQL.
+/// The value as a regular expression inside a string of PromQL.
 fn escaped(value: &str) -> String {
     let special = |c: char| "$^*{}[]'+?.()|\\".contains(c);
     value.chars().map(|c| if special(c) { format!("\\\\{c}") } else { c.to_string() }).collect()
@@ -209,10 +209,10 @@ fn call(definition: &str) -> Option<(&str, &str)> {
     definition.trim().strip_suffix(')')?.split_once('(')
 }
 
-/// What a variable's regular expression makes of one text; `None` when it does not match.
+/// The option that the regular expression of a variable extracts from a text; `None` if it does not match.
 fn matched(regex: &str, text: &str) -> Option<Choice> {
     let inner = regex.strip_prefix('/').and_then(|regex| regex.strip_suffix('/')).unwrap_or(regex);
-    let found = Regex::new(inner).expect("the regular expression of a variable is one").captures(text)?;
+    let found = Regex::new(inner).expect("the regular expression of a variable is valid").captures(text)?;
     let group = |name| found.name(name).map(|group| group.as_str().to_owned());
     let first = || found.get(1).or(found.get(0)).map(|group| group.as_str().to_owned());
     let value = group("value").or_else(|| group("text")).or_else(first)?;
@@ -224,20 +224,13 @@ fn point(value: &Value) -> (f64, f64) {
     (time, value[1].as_str().expect("a value is a text").parse().expect("a value is a number"))
 }
 
-/// Seconds of `15s`, `1m`, `1h`.
+/// Seconds of a duration such as `15s`; Grafana writes `>15s` for a minimum.
 fn duration(text: &str) -> u64 {
-    let (number, unit) = text.trim_start_matches('>').split_at(text.trim_start_matches('>').len() - 1);
-    let number: u64 = number.parse().unwrap_or_else(|_| panic!("teach this test the interval {text}"));
-    number
-        * match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => panic!("teach this test the interval {text}"),
-        }
+    let text = text.trim_start_matches('>');
+    humantime::parse_duration(text).unwrap_or_else(|error| panic!("{text}: {error}")).as_secs()
 }
 
-/// The round number of seconds that Grafana takes for an exact one; what is less than one is one.
+/// The rounded interval that Grafana uses, at least one second.
 fn rounded(seconds: f64) -> u64 {
     let steps = [
         (1.5, 1),

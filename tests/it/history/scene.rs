@@ -1,23 +1,25 @@
-//! What is true of what a user looks at, as rows to compare with.
+//! The expected rows of a panel, for the chosen variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use stream_live_exporter::event::InputId;
 
-use super::timeline::input_truth::InputTruth;
-use super::timeline::truth::{Counts, Firing, ReplicaTruth, Truth};
+use stream_live_exporter::simulate::Counts;
 
-/// Numbers by the value of a label; of a figure that has no rows, by the empty text.
+use super::timeline::input_truth::RangeTruth;
+use super::timeline::truth::{Firing, ReplicaTruth, Truth};
+
+/// Numbers by label value; a panel without rows has the empty label value.
 pub type Rows = BTreeMap<String, f64>;
 
-/// What is true of what a user looks at.
+/// The truth and the chosen variables.
 pub struct Scene<'a> {
     pub truth: &'a Truth,
     /// The chosen inputs; empty for all.
     pub inputs: BTreeSet<InputId>,
     /// The chosen instances; empty for all.
     pub instances: BTreeSet<String>,
-    /// When one looks, in seconds since the epoch.
+    /// The end of the range, in seconds since the epoch.
     pub to: f64,
 }
 
@@ -26,7 +28,7 @@ impl Scene<'_> {
         self.inputs.is_empty() || self.inputs.contains(input_id)
     }
 
-    pub fn chosen(&self) -> impl Iterator<Item = (&InputId, &InputTruth)> {
+    pub fn chosen(&self) -> impl Iterator<Item = (&InputId, &RangeTruth)> {
         self.truth.inputs.iter().filter(|(input_id, _)| self.chose(input_id))
     }
 
@@ -35,23 +37,23 @@ impl Scene<'_> {
         all.filter(|(instance, _)| self.instances.is_empty() || self.instances.contains(*instance))
     }
 
-    pub fn total(&self, of: fn(&InputTruth) -> f64) -> Rows {
+    pub fn total(&self, of: fn(&RangeTruth) -> f64) -> Rows {
         one(self.chosen().map(|(_, input)| of(input)).sum())
     }
 
-    pub fn number(&self, counts: fn(&InputTruth) -> bool) -> Rows {
+    pub fn number(&self, counts: fn(&RangeTruth) -> bool) -> Rows {
         one(self.chosen().filter(|(_, input)| counts(input)).count() as f64)
     }
 
-    pub fn single(&self, of: fn(&InputTruth) -> Option<f64>) -> Rows {
+    pub fn single(&self, of: fn(&RangeTruth) -> Option<f64>) -> Rows {
         self.chosen().filter_map(|(_, input)| Some((String::new(), of(input)?))).collect()
     }
 
-    pub fn by_input(&self, of: fn(&InputTruth) -> Option<f64>) -> Rows {
+    pub fn by_input(&self, of: fn(&RangeTruth) -> Option<f64>) -> Rows {
         self.chosen().filter_map(|(input_id, input)| Some((input_id.to_string(), of(input)?))).collect()
     }
 
-    pub fn by_name(&self, of: fn(&InputTruth) -> Option<f64>) -> Rows {
+    pub fn by_name(&self, of: fn(&RangeTruth) -> Option<f64>) -> Rows {
         let named = self.chosen().filter_map(|(input_id, input)| {
             let name = if input.name.is_empty() { input_id.to_string() } else { input.name.to_owned() };
             Some((name, of(input)?))
@@ -59,7 +61,7 @@ impl Scene<'_> {
         named.collect()
     }
 
-    pub fn by_label(&self, of: fn(&InputTruth) -> &Counts) -> Rows {
+    pub fn by_label(&self, of: fn(&RangeTruth) -> &Counts) -> Rows {
         let mut rows = Rows::new();
         for (label, count) in self.chosen().flat_map(|(_, input)| of(input)) {
             *rows.entry((*label).to_owned()).or_default() += *count as f64;
@@ -67,18 +69,18 @@ impl Scene<'_> {
         rows
     }
 
-    /// The newest of times by label, in milliseconds.
-    pub fn newest(&self, of: fn(&InputTruth) -> &BTreeMap<&'static str, f64>) -> Rows {
+    /// The newest times by label, in milliseconds.
+    pub fn newest(&self, of: fn(&RangeTruth) -> &BTreeMap<&'static str, i64>) -> Rows {
         let mut rows = Rows::new();
         for (label, at) in self.chosen().flat_map(|(_, input)| of(input)) {
             let newest = rows.entry((*label).to_owned()).or_default();
-            *newest = newest.max(1000.0 * at);
+            *newest = newest.max(*at as f64);
         }
         rows
     }
 
-    /// One look at every input that was expected, as a share.
-    pub fn one_look(&self) -> f64 {
+    /// One minute of each expected input, as a share of all.
+    pub fn one_minute(&self) -> f64 {
         let expected = || self.chosen().map(|(_, input)| input.every_minute.expected).filter(|looks| *looks > 0);
         expected().count() as f64 / expected().sum::<u64>().max(1) as f64
     }
@@ -112,7 +114,7 @@ impl Scene<'_> {
     }
 }
 
-/// How much of the expected time was on air.
+/// The share of the expected time that was on air.
 pub fn on_air(scene: &Scene<'_>) -> Rows {
     let expected: u64 = scene.chosen().map(|(_, input)| input.every_minute.expected).sum();
     let on_air: u64 = scene.chosen().map(|(_, input)| input.every_minute.on_air).sum();
@@ -125,7 +127,7 @@ pub fn silence(scene: &Scene<'_>) -> Rows {
     last.map(|last| one(scene.to - last)).unwrap_or_default()
 }
 
-/// The last use of every secret, in milliseconds.
+/// The last use of each secret, in milliseconds.
 pub fn secrets(scene: &Scene<'_>) -> Rows {
     let mut rows = Rows::new();
     for (secret, at) in scene.replicas().flat_map(|(_, replica)| &replica.secrets) {
@@ -147,16 +149,21 @@ pub fn sum(counts: &Counts) -> f64 {
     counts.values().sum::<u64>() as f64
 }
 
-pub fn disconnects(input: &InputTruth) -> f64 {
-    input.events.get("disconnected").copied().unwrap_or_default() as f64
+pub fn disconnects(input: &RangeTruth) -> f64 {
+    input.metrics.events["disconnected"] as f64
 }
 
-/// 0 off, 1 live, 2 off air although expected; nothing when it is unknown.
-pub fn state(input: &InputTruth) -> Option<f64> {
-    input.at_end.connected.map(|connected| if connected { 1.0 } else { 2.0 * flag(input.at_end.expected) })
+/// 0 off, 1 live, 2 off air although expected; `None` if unknown.
+pub fn state(input: &RangeTruth) -> Option<f64> {
+    input.metrics.connected.map(|connected| if connected { 1.0 } else { 2.0 * flag(input.expected) })
 }
 
-/// The same, and 1.5 when it is unknown although it is expected.
-pub fn lane(input: &InputTruth) -> Option<f64> {
-    state(input).or(input.at_end.expected.then_some(1.5))
+/// The same, and 1.5 if unknown although expected.
+pub fn lane(input: &RangeTruth) -> Option<f64> {
+    state(input).or(input.expected.then_some(1.5))
+}
+
+/// Event time of the newest connect or disconnect, in seconds since the epoch.
+pub fn since(input: &RangeTruth) -> Option<f64> {
+    input.metrics.state_timestamp_ms.map(|millis| millis as f64 / 1000.0)
 }

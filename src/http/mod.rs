@@ -15,7 +15,7 @@ mod certificate;
 mod listener;
 mod connections;
 mod peer_limiter;
-mod auth_rate_limiter;
+mod rate_limiter;
 mod peer;
 mod rejection;
 mod responses;
@@ -29,6 +29,7 @@ pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
 pub use private::{PRIVATE_CONNECTIONS, Private, Reload, serve_private};
 pub use public::{RequestPolicy, Webhook, serve_public};
+pub use rate_limiter::RateLimiter;
 pub use rejection::Rejection;
 pub use web_config::{InvalidWebConfig, WebConfig};
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_web::rt;
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::Secrets;
-use stream_live_exporter::http::{self, ConnectionLimits, RequestPolicy, TrustedProxies, Webhook};
+use stream_live_exporter::http::{self, ConnectionLimits, RateLimiter, RequestPolicy, TrustedProxies, Webhook};
 use stream_live_exporter::journal::Journal;
 use stream_live_exporter::recorder::{self, Limits};
 use stream_live_exporter::telemetry;
@@ -41,7 +41,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         secrets: Secrets::new([("new", SECRET)]),
         max_body_size: 65_536,
         body_timeout: Duration::from_secs(600),
-        max_failures: 10,
+        wrong_secrets: RateLimiter::per_minute(10),
         trusted_proxies: TrustedProxies::default(),
     };
     let webhook = Arc::new(Webhook::new("/webhook".into(), policy, recorder.handle, exporter));

@@ -1,5 +1,6 @@
 //! What a webhook request must satisfy before its body is interpreted.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -8,14 +9,15 @@ use actix_web::web::{self, Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use crate::accept::{SecretName, Secrets};
-use crate::http::peer::TrustedProxies;
+use crate::http::RateLimiter;
+use crate::http::peer::{TrustedProxies, network};
 use crate::http::rejection::Rejection;
 
 /// The header in which Cloudflare repeats the destination's secret.
 const SECRET_HEADER: &str = "cf-webhook-auth";
 
 /// What a request must satisfy; replaced as a whole by a reload.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct RequestPolicy {
     /// The valid secrets.
     pub secrets: Secrets,
@@ -23,8 +25,8 @@ pub struct RequestPolicy {
     pub max_body_size: usize,
     /// The longest time that a body may take.
     pub body_timeout: Duration,
-    /// So many wrong secrets of one peer are answered as such in a minute.
-    pub max_failures: usize,
+    /// Missing and wrong secrets per client (IPv4 address or IPv6 /64) that get 401; further ones get 429.
+    pub wrong_secrets: RateLimiter<IpAddr>,
     /// Proxies whose word about their clients is believed.
     pub trusted_proxies: TrustedProxies,
 }
@@ -37,7 +39,7 @@ impl RequestPolicy {
             (Some(secret), None) => self.secrets.identify(secret.as_bytes()),
             _ => None,
         };
-        let secret = secret.ok_or(Rejection::Secret)?;
+        let secret = secret.ok_or_else(|| self.wrong_secret(request))?;
         if request.method() != Method::POST {
             return Err(Rejection::Method);
         }
@@ -46,6 +48,13 @@ impl RequestPolicy {
             return Err(Rejection::Encoding);
         }
         Ok(secret.clone())
+    }
+
+    /// Counts a wrong secret for its client.
+    fn wrong_secret(&self, request: &HttpRequest) -> Rejection {
+        let client = self.trusted_proxies.client(request).map(network);
+        let admitted = client.is_none_or(|client| self.wrong_secrets.admits(&client));
+        if admitted { Rejection::Secret } else { Rejection::TooManyFailures }
     }
 
     pub(super) async fn read_body(

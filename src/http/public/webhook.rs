@@ -27,7 +27,6 @@ use super::request_policy::RequestPolicy;
 use crate::accept;
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
-use crate::http::auth_rate_limiter::AuthRateLimiter;
 use crate::http::rejection::Rejection;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
@@ -41,7 +40,6 @@ thread_local! {
 pub struct Webhook {
     path: String,
     policy: RwLock<Arc<RequestPolicy>>,
-    auth_rate_limiter: AuthRateLimiter,
     recorder: Handle,
     metrics: Arc<Exporter>,
 }
@@ -49,13 +47,7 @@ pub struct Webhook {
 impl Webhook {
     /// A webhook at this path of the public listener.
     pub fn new(path: String, policy: RequestPolicy, recorder: Handle, metrics: Arc<Exporter>) -> Self {
-        Self {
-            path,
-            policy: RwLock::new(Arc::new(policy)),
-            auth_rate_limiter: AuthRateLimiter::new(),
-            recorder,
-            metrics,
-        }
+        Self { path, policy: RwLock::new(Arc::new(policy)), recorder, metrics }
     }
 
     /// Replaces the policy; requests under way keep the one that they came through.
@@ -77,7 +69,7 @@ impl Webhook {
         payload: &mut web::Payload,
     ) -> Result<Outcome, Rejection> {
         let policy = self.policy();
-        let secret = policy.check_head(request).map_err(|rejection| self.counted(&policy, request, rejection))?;
+        let secret = policy.check_head(request)?;
         let body = policy.read_body(request, payload).await?;
         let received_at = clock::now();
         let reading = accept::read(&body, received_at)?;
@@ -104,15 +96,6 @@ impl Webhook {
                 webhook.recorder.wake();
             });
         }
-    }
-
-    /// A wrong secret becomes another answer when its sender had too many.
-    fn counted(&self, policy: &RequestPolicy, request: &HttpRequest, rejection: Rejection) -> Rejection {
-        let too_many = || {
-            let client = policy.trusted_proxies.client(request);
-            client.is_some_and(|client| self.auth_rate_limiter.too_many(client, policy.max_failures))
-        };
-        if rejection == Rejection::Secret && too_many() { Rejection::TooManyFailures } else { rejection }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What the file says.
 
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::time::Duration;
 
 use actix_web::http::header::{HeaderName, HeaderValue};
+use governor::Quota;
 
-use super::limiter::Rate;
 use super::section::{Parsed, Section};
 use super::tls::Tls;
 use super::users::Users;
@@ -23,7 +24,7 @@ const HEADERS: [(&str, &[&str]); 5] = [
 pub(super) struct Settings {
     pub(super) tls: Option<Tls>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) rate: Option<Rate>,
+    pub(super) rate: Option<Quota>,
     pub(super) users: Users,
 }
 
@@ -59,7 +60,7 @@ fn headers(mut section: Section) -> Parsed<Vec<(HeaderName, HeaderValue)>> {
     Ok(headers)
 }
 
-fn rate(mut section: Section) -> Parsed<Option<Rate>> {
+fn rate(mut section: Section) -> Parsed<Option<Quota>> {
     let (interval_key, burst_key) = (section.name("interval"), section.name("burst"));
     let interval = section.text("interval")?.unwrap_or_else(|| "0".to_owned());
     let interval = humantime::parse_duration(&interval)
@@ -67,9 +68,11 @@ fn rate(mut section: Section) -> Parsed<Option<Rate>> {
     let burst = section.text("burst")?.unwrap_or_else(|| "0".to_owned());
     let burst: u32 = burst.parse().map_err(|_| format!("{burst_key}: not a whole number: {burst:?}"))?;
     section.finish()?;
-    match (interval, burst) {
-        (Duration::ZERO, _) => Ok(None),
-        (_, 0) => Err(format!("{burst_key}: must be more than 0")),
-        (interval, burst) => Ok(Some(Rate { interval, burst })),
+    if interval.is_zero() {
+        return Ok(None);
     }
+    let burst = NonZeroU32::new(burst).ok_or_else(|| format!("{burst_key}: must be more than 0"))?;
+    // governor multiplies the two in nanoseconds, as u64, and does not check for overflow.
+    let longest = Duration::from_nanos(u64::MAX / 2) / burst.get();
+    Ok(Quota::with_period(interval.min(longest)).map(|quota| quota.allow_burst(burst)))
 }

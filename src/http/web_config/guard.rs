@@ -25,7 +25,7 @@ pub(in super::super) async fn guard<B: MessageBody>(
     let Some(config) = config else { return pass(request, next).await };
     // What is wrong with it was told when it changed.
     let Ok(settings) = config.settings() else { return refuse(request, StatusCode::INTERNAL_SERVER_ERROR).await };
-    if config.limiter.as_ref().is_some_and(|limiter| !limiter.admits()) {
+    if config.limiter.as_ref().is_some_and(|limiter| !limiter.admits(&())) {
         return refuse(request, StatusCode::TOO_MANY_REQUESTS).await;
     }
     let mut answer = match config.verdict(&settings, &request).await {

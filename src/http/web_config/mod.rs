@@ -15,7 +15,6 @@ mod file;
 mod tls;
 mod handshake;
 mod users;
-mod limiter;
 mod guard;
 
 use std::fs;
@@ -28,9 +27,9 @@ use thiserror::Error;
 
 pub(super) use guard::guard;
 
+use super::RateLimiter;
 use crate::event::Timestamp;
 use file::Settings;
-use limiter::Limiter;
 use tls::{LoadedTls, Pems, StaticTls};
 use users::Passwords;
 
@@ -53,7 +52,7 @@ pub struct WebConfig {
     started_with: OnceLock<Option<StaticTls>>,
     /// Where others can reach the listener.
     reachable: OnceLock<Vec<SocketAddr>>,
-    limiter: Option<Limiter>,
+    limiter: Option<RateLimiter<()>>,
     passwords: Arc<Passwords>,
 }
 
@@ -81,7 +80,7 @@ impl WebConfig {
         if let Some(tls) = &settings.tls {
             config.material(tls).map_err(|message| config.invalid(message))?;
         }
-        config.limiter = settings.rate.map(Limiter::new);
+        config.limiter = settings.rate.map(RateLimiter::new);
         config.started_with.get_or_init(|| settings.tls.as_ref().map(|tls| tls.fixed.clone()));
         Ok(config)
     }

@@ -1,42 +1,40 @@
-//! A server of actix's, built by hand: what it has ready-made tells of a connection over TLS only when
-//! its handshake is done, and would have handshakes of strangers beside all limits.
+//! Assembles an actix server from its parts.
+//!
+//! actix-web's own `HttpServer` reports a TLS connection only after the handshake, so handshakes would not count
+//! towards the connection limits. Here a connection is admitted first:
 //!
 //! ```text
-//! accepted ─▶ a place, or closed ─▶ watched: [ TLS handshake ─▶ request ─▶ answer ─▶ request ... ]
+//! accepted ─▶ admitted or closed ─▶ until idle timeout: [ TLS handshake ─▶ request ─▶ response ─▶ request ... ]
 //! ```
 
-use std::cell::RefCell;
 use std::fmt::Debug;
-use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener;
-use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::{HttpServiceBuilder, TlsAcceptorConfig};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, boxed, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, map_config,
+};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
-use tokio::time::sleep;
 
 use super::connections::Connections;
 
-/// A TLS handshake may take so long.
+/// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// The first head of a connection may take so long; later ones have the idle timeout.
+/// Time limit for the first request head of a connection. Later ones are limited by the idle timeout.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that we have ended waits for so long for its peer to end it, too.
+/// How long a connection that the server has closed waits for the client to close it too.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often is looked whether what serves connections has any.
-const KEPT_UNUSED: Duration = Duration::from_secs(10);
-/// A shutdown waits for so long until the requests under way are answered, in seconds.
+/// How long a shutdown waits for in-flight requests, in seconds.
 const DRAIN_SECONDS: u64 = 20;
 
-/// Serves an app on these sockets, over TLS when there is a configuration for it, until the server is stopped.
+/// Serves an app on these sockets until the server is stopped, over TLS if `tls` is given.
 ///
 /// # Errors
 ///
@@ -61,8 +59,8 @@ where
         > + 'static,
     B: MessageBody + 'static,
 {
-    // Whoever has a place may shake hands. These limits hold for each worker, and at theirs it takes no connection of
-    // anybody any more, so that few could shut out all.
+    // `connections` is the only limit. actix's own limits are per worker, and a worker that has reached them accepts
+    // no connection at all, so a single peer could block all others.
     actix_tls::accept::max_concurrent_tls_connect(usize::MAX);
     let mut builder = ServerBuilder::new().workers(workers).max_concurrent_connections(usize::MAX);
     for listener in listeners {
@@ -71,24 +69,22 @@ where
         builder = builder.listen("http", listener, move || {
             let (tls, app, stopping) = (tls.clone(), app.clone(), stopping.clone());
             let idle_timeout = connections.idle_timeout();
-            let worker = OnDemand::new(move || {
-                let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
-                let app = map_config(app, |()| AppConfig::default());
-                match tls.clone() {
-                    Some(tls) => {
-                        let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
-                        let http = protocol(idle_timeout, stopping.clone()).finish(app);
-                        boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
-                    }
-                    None => {
-                        let http = protocol(idle_timeout, stopping.clone()).finish(app);
-                        boxed::factory(http.tcp().map_err(drop).map_init_err(drop))
-                    }
+            let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
+            let app = map_config(app, |()| AppConfig::default());
+            let http = match tls.clone() {
+                Some(tls) => {
+                    let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
+                    let http = protocol(idle_timeout, stopping).finish(app);
+                    boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
                 }
-            });
+                None => {
+                    let http = protocol(idle_timeout, stopping).finish(app);
+                    boxed::factory(http.tcp().map_err(drop).map_init_err(drop))
+                }
+            };
             let connections = connections.clone();
-            fn_service(move |stream: TcpStream| {
-                let served = connections.admit(&stream).map(|admitted| admitted.serve(worker.serve(stream)));
+            apply_fn_factory(http, move |stream: TcpStream, http| {
+                let served = connections.admit(&stream).map(|admission| admission.serve(http.call(stream)));
                 async move {
                     match served {
                         Some(served) => served.await,
@@ -101,57 +97,7 @@ where
     Ok(builder.shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
 }
 
-type Connection = boxed::BoxService<TcpStream, (), ()>;
-type ConnectionFactory = boxed::BoxServiceFactory<(), TcpStream, (), (), ()>;
-
-/// What serves a worker's connections. It is made for the first of them and goes some time after the last: as long
-/// as it is there actix wakes up twice a second to keep the time, also when there is nobody whom it could tell.
-#[derive(Clone)]
-struct OnDemand(Rc<Shared>);
-
-struct Shared {
-    make: Box<dyn Fn() -> ConnectionFactory>,
-    made: RefCell<Weak<Connection>>,
-}
-
-impl OnDemand {
-    fn new(make: impl Fn() -> ConnectionFactory + 'static) -> Self {
-        Self(Rc::new(Shared { make: Box::new(make), made: RefCell::default() }))
-    }
-
-    fn serve(&self, stream: TcpStream) -> impl Future<Output = Result<(), ()>> + use<> {
-        let shared = self.0.clone();
-        async move {
-            let connection = shared.connection().await?;
-            poll_fn(|context| connection.poll_ready(context)).await?;
-            connection.call(stream).await
-        }
-    }
-}
-
-impl Shared {
-    async fn connection(&self) -> Result<Rc<Connection>, ()> {
-        let made = self.made.borrow().upgrade();
-        if let Some(connection) = made {
-            return Ok(connection);
-        }
-        let connection = Rc::new((self.make)().new_service(()).await?);
-        *self.made.borrow_mut() = Rc::downgrade(&connection);
-        actix_web::rt::spawn(keep_while_used(connection.clone()));
-        Ok(connection)
-    }
-}
-
-async fn keep_while_used(connection: Rc<Connection>) {
-    loop {
-        sleep(KEPT_UNUSED).await;
-        if Rc::strong_count(&connection) == 1 {
-            return;
-        }
-    }
-}
-
-/// How a connection of this type speaks HTTP.
+/// The HTTP settings of a connection of type `T`.
 fn protocol<T, S>(idle_timeout: Duration, stopping: GracefulShutdownSignal) -> HttpServiceBuilder<T, S>
 where
     S: ServiceFactory<
@@ -167,7 +113,7 @@ where
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         })
-        // Or the end of an answer may wait for the peer to acknowledge what came before it.
+        // TCP_NODELAY: otherwise the end of a response may wait for a delayed ACK.
         .tcp_nodelay(true)
         .keep_alive(idle_timeout)
         .client_request_timeout(HEAD_TIMEOUT)

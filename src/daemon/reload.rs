@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, Secrets, Settings, Sources};
-use crate::http::{Reload, RequestPolicy, TrustedProxies, Webhook};
+use crate::http::{RateLimiter, Reload, RequestPolicy, TrustedProxies, Webhook};
 use crate::live::Rules;
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};

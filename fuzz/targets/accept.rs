@@ -15,7 +15,7 @@ use stream_live_exporter::event::{Event, EventKind, Notification, Timestamp};
 mod leniency;
 
 const RECEIVED_AT: i64 = 1_795_300_000;
-const LONGEST_TEXT: usize = 1000;
+const MAX_TEXT_LENGTH: usize = 1000;
 
 fuzz_target!(|body: &[u8]| {
     let received_at = Timestamp::from_seconds(RECEIVED_AT);
@@ -50,9 +50,9 @@ fn check(event: &Event, received_at: Timestamp) {
     if let EventKind::Errored(detail) = &event.kind {
         let texts = [&detail.message, &detail.video_codec, &detail.audio_codec];
         for text in texts.into_iter().flatten() {
-            assert!(!text.is_empty() && text.chars().count() <= LONGEST_TEXT);
+            assert!(!text.is_empty() && text.chars().count() <= MAX_TEXT_LENGTH);
         }
-        assert!(detail.code.as_str().chars().count() <= LONGEST_TEXT);
+        assert!(detail.code.as_str().chars().count() <= MAX_TEXT_LENGTH);
     }
 }
 

@@ -1,6 +1,5 @@
-//! Who sends this? Cloudflare repeats the destination's secret in the header `cf-webhook-auth` of
-//! every request; several are valid at once, because a secret can only be changed by adding a
-//! second destination.
+//! Authenticates requests. Cloudflare sends the destination's secret in the header `cf-webhook-auth` of every request.
+//! Several secrets are valid at once, because a secret can only be changed by adding a second destination.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,28 +7,28 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// The configured name of a secret; the secret itself is never shown.
+/// The configured name of a secret. Logs and metrics show the name, and not the secret.
 pub type SecretName = Arc<str>;
 
-/// All secrets that are valid now, as digests.
+/// The valid secrets, as digests.
 #[derive(Clone, Default)]
 pub struct Secrets(Vec<(SecretName, [u8; 32])>);
 
 impl Secrets {
-    /// The given secrets, each with its configured name.
+    /// Takes secrets with their configured names.
     pub fn new<'a>(secrets: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         Self(secrets.into_iter().map(|(name, secret)| (name.into(), digest(secret.as_bytes()))).collect())
     }
 
-    /// The name of the secret that was presented, or `None` when it is none of ours.
+    /// The name of the presented secret, or `None` if it is not valid.
     ///
-    /// Digests are compared, and always all of them: the time that it takes depends neither on how
-    /// much of a secret was right nor on which one was.
+    /// It always compares all digests, each in constant time, so the duration does not depend on how much of a secret
+    /// matches or which one matches.
     pub fn identify(&self, presented: &[u8]) -> Option<&SecretName> {
         self.identify_by(presented, |secret, presented| secret.ct_eq(presented))
     }
 
-    /// The same with another comparison, so that comparisons can be counted.
+    /// Takes the comparison as an argument, so that a test can count comparisons.
     fn identify_by(
         &self,
         presented: &[u8],
@@ -61,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifies_each_secret_by_its_name() {
+    fn each_secret_is_identified_by_its_name() {
         let secrets = Secrets::new([("old", "s3cret"), ("new", "0012e5")]);
         for (presented, name) in [
             ("s3cret", Some("old")),
@@ -76,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_is_compared_whichever_was_presented() {
+    fn every_secret_is_compared_whichever_is_presented() {
         let secrets = Secrets::new([("first", "1"), ("second", "2"), ("third", "3")]);
         for (presented, name) in [("1", Some("first")), ("2", Some("second")), ("3", Some("third")), ("4", None)] {
             let mut compared = 0;
@@ -89,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn without_secrets_nobody_is_let_in() {
+    fn without_secrets_nothing_is_accepted() {
         assert_eq!(Secrets::default().identify(b""), None);
     }
 
     #[test]
-    fn debug_output_shows_names_only() {
+    fn debug_output_contains_names_only() {
         let shown = format!("{:?}", Secrets::new([("old", "s3cret")]));
         assert_eq!(shown, r#"["old"]"#);
     }

@@ -1,7 +1,6 @@
-//! Stage 1: bytes in; an event, a test ping, an ignored notification, or a rejection out.
+//! Stage 1: interprets the bytes of a request. It identifies the secret and parses the notification.
 //!
-//! Pure: no I/O, no clock (the time of receipt is an argument), no state. Nothing that is behind
-//! this stage looks at bytes again.
+//! Pure: no I/O, no state and no clock; the time of receipt is an argument. Later stages do not see bytes.
 //!
 //! ```text
 //! secret ── authenticate ──▶ its name

@@ -1,12 +1,12 @@
-//! What does this body say?
+//! Parses the body of a notification.
 //!
-//! Cloudflare sends an envelope whose members come and go between products and years; the facts are
-//! in `data`. Only `data.input_id`, `data.event_type` and `data.updated_at` are needed. Nothing is
-//! keyed on the envelope, because two policies send one fact in two envelopes, and the prose in
-//! `text` is never read: in Cloudflare's own sample it names another input.
+//! Cloudflare sends an envelope whose members vary between products and over the years. The facts are in `data`, and
+//! only `data.input_id`, `data.event_type` and `data.updated_at` are required. Members of the envelope do not identify
+//! an event, because two policies send the same event in two envelopes. The prose in `text` is not parsed: in
+//! Cloudflare's own sample it names another input.
 //!
-//! A body that is not strict JSON is read once more with trailing commas, comments and the spaces of
-//! Unicode allowed: Cloudflare documents a sample with a trailing comma, and people paste it into curl.
+//! A body that is not strict JSON is parsed again with trailing commas, comments and Unicode white space allowed,
+//! because Cloudflare documents a sample with a trailing comma, and people send it with curl.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -17,20 +17,19 @@ use thiserror::Error;
 use super::object::{Nested, Raw, integer_in, object, text_in};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
 
-/// How far an event's time may lie ahead of our clock.
-///
-/// A single event from a clock that is far ahead would otherwise be the newest for ever.
+/// How far an event's time may be ahead of the local clock. Without this limit, an event from a clock that is far
+/// ahead would stay the newest one until that time.
 const FUTURE_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// So much is kept of an error's texts, in characters. Cloudflare's are a sentence.
-const LONGEST_TEXT: usize = 1000;
+/// Maximum length of a stored error text, in characters. Cloudflare's are one sentence.
+const MAX_TEXT_LENGTH: usize = 1000;
 
-/// A notification, and whether it took leniency to read it.
+/// A parsed body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// What the body says.
+    /// The content of the body.
     pub notification: Notification,
-    /// The body was not strict JSON.
+    /// Whether the body is not strict JSON.
     pub lenient: bool,
 }
 
@@ -50,19 +49,19 @@ pub struct NotJson {
 ///
 /// [`NotJson`] if the body is not a JSON object, even leniently.
 pub fn read(body: &[u8], received_at: Timestamp) -> Result<Reading, NotJson> {
-    let refusal = match serde_json::from_slice(body) {
+    let error = match serde_json::from_slice(body) {
         Ok(envelope) => {
             return Ok(Reading { notification: interpret(&envelope, received_at), lenient: false });
         }
-        Err(refusal) => refusal,
+        Err(error) => error,
     };
-    let repaired = repair(body).ok_or(NotJson { line: refusal.line(), column: refusal.column() })?;
-    let envelope = serde_json::from_str(&repaired).expect("a serialized object is a JSON object");
+    let strict = strict(body).ok_or(NotJson { line: error.line(), column: error.column() })?;
+    let envelope = serde_json::from_str(&strict).expect("a serialized object is a JSON object");
     Ok(Reading { notification: interpret(&envelope, received_at), lenient: true })
 }
 
-/// The body as strict JSON, when it is an object but for what leniency allows.
-fn repair(body: &[u8]) -> Option<String> {
+/// The body as strict JSON, if it is a lenient JSON object.
+fn strict(body: &[u8]) -> Option<String> {
     let leniency = jsonc_parser::ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -81,7 +80,7 @@ fn repair(body: &[u8]) -> Option<String> {
 }
 
 object! {
-    /// The members of the envelope that tell what it is.
+    /// The relevant members of the envelope.
     Envelope {
         alert_type: Raw<'a> = "alert_type",
         data: Nested<Data<'a>> = "data",
@@ -94,7 +93,7 @@ object! {
 }
 
 object! {
-    /// `data`: the fact itself.
+    /// `data`: the event.
     Data {
         input_id: Raw<'a> = "input_id",
         event_type: Raw<'a> = "event_type",
@@ -104,7 +103,7 @@ object! {
 }
 
 object! {
-    /// `live_input_errored`, in `data` or beside it: Cloudflare's prose and sample differ.
+    /// `live_input_errored`, in `data` or next to it: Cloudflare's description and sample differ.
     Errored {
         error: Nested<Error<'a>> = "error",
         video_codec: Raw<'a> = "video_codec",
@@ -117,7 +116,7 @@ object! {
     Error { code: Raw<'a> = "code", message: Raw<'a> = "message" }
 }
 
-/// Tells tests, strangers and facts apart.
+/// Distinguishes events, tests and notifications of other kinds.
 fn interpret(envelope: &Envelope<'_>, received_at: Timestamp) -> Notification {
     let alert_type = text_in(envelope.alert_type);
     if envelope.uid.is_some() && envelope.ready_to_stream.is_some() {
@@ -159,17 +158,17 @@ fn error_detail(errored: Option<&Nested<Errored<'_>>>) -> ErrorDetail {
     let Some(errored) = errored.and_then(Nested::object) else { return ErrorDetail::default() };
     let error = errored.error.as_ref().and_then(Nested::object);
     ErrorDetail {
-        code: kept(error.and_then(|error| error.code)).unwrap_or_default(),
-        message: kept(error.and_then(|error| error.message)),
-        video_codec: kept(errored.video_codec),
-        audio_codec: kept(errored.audio_codec),
+        code: truncated(error.and_then(|error| error.code)).unwrap_or_default(),
+        message: truncated(error.and_then(|error| error.message)),
+        video_codec: truncated(errored.video_codec),
+        audio_codec: truncated(errored.audio_codec),
     }
 }
 
-/// What is kept of a text, unless it says nothing: cut where nobody reads any more.
-fn kept<T: for<'t> From<&'t str>>(member: Option<Raw<'_>>) -> Option<T> {
+/// A text of at most `MAX_TEXT_LENGTH` characters, or `None` if it is empty.
+fn truncated<T: for<'t> From<&'t str>>(member: Option<Raw<'_>>) -> Option<T> {
     let text = text_in(member).filter(|text| !text.is_empty())?;
-    let end = text.char_indices().nth(LONGEST_TEXT).map_or(text.len(), |(end, _)| end);
+    let end = text.char_indices().nth(MAX_TEXT_LENGTH).map_or(text.len(), |(end, _)| end);
     Some(T::from(&text[..end]))
 }
 

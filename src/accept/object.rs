@@ -1,10 +1,9 @@
-//! JSON objects of which a few members matter.
+//! Deserializes JSON objects of which only a few members matter.
 //!
-//! serde's derived structs are too strict and too lax for a notification: they refuse an object for
-//! a member of another type or one that is repeated, and take an array for an object. Here every
-//! member is optional, of any type, in any order; of a repeated one the last counts; and an array is
-//! no object. Members that are objects of ours are read on the way; the others stay slices of the
-//! body until they are asked for. Nothing is allocated but what texts with escapes need.
+//! Structs with serde's derive reject an object if a member has another type or is repeated, and accept an array in
+//! place of an object. Here every member is optional and may have any type and position. If a member is repeated, the
+//! last one counts. An array is not accepted. Nested objects are parsed at once; other members stay slices of the body
+//! until they are needed. Only strings with escapes allocate memory.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,17 +19,17 @@ pub(super) type Raw<'a> = &'a RawValue;
 
 /// A member that should be an object.
 ///
-/// serde_json keeps a stack while it looks for the end of a nested value, which it allocates. So
-/// objects in objects are not taken as slices.
+/// It is parsed at once instead of being kept as a slice: to find the end of a nested value, serde_json allocates a
+/// stack.
 pub(super) enum Nested<T> {
-    /// It is one.
+    /// An object.
     Object(T),
-    /// It is something else.
+    /// A value of another type.
     Other,
 }
 
 impl<T> Nested<T> {
-    /// The object; `None` when it is something else.
+    /// The object, or `None` for a value of another type.
     pub(super) fn object(&self) -> Option<&T> {
         match self {
             Self::Object(object) => Some(object),
@@ -45,7 +44,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
     }
 }
 
-/// Takes whatever comes, objects for what they should be.
+/// Accepts any value.
 struct Anything<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for Anything<T> {
@@ -89,7 +88,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Anything<T> {
     }
 }
 
-/// Declares a struct of optional members, read from an object by their names.
+/// Declares a struct of optional members with their JSON names.
 macro_rules! object {
     ($(#[$doc:meta])* $name:ident { $($member:ident: $kind:ty = $key:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -135,7 +134,7 @@ macro_rules! object {
 }
 pub(super) use object;
 
-/// The member as a text; `None` when it is absent or something else.
+/// The member as a string, or `None` if it is missing or has another type.
 pub(super) fn text_in(member: Option<&RawValue>) -> Option<Cow<'_, str>> {
     #[derive(Deserialize)]
     struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -143,7 +142,7 @@ pub(super) fn text_in(member: Option<&RawValue>) -> Option<Cow<'_, str>> {
     serde_json::from_str(member?.get()).ok().map(|Text(text)| text)
 }
 
-/// The member as a whole number; `None` when it is absent or something else.
+/// The member as an integer, or `None` if it is missing or has another type.
 pub(super) fn integer_in(member: Option<&RawValue>) -> Option<i64> {
     serde_json::from_str(member?.get()).ok()
 }

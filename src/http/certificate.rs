@@ -1,10 +1,10 @@
-//! A TLS certificate that may be renewed under our feet.
+//! The webhook's TLS certificate, which is reloaded when its files change.
 //!
-//! Its two files are read when somebody connects, at most once a second. What differs from the pair in
-//! force takes over when it is a pair itself: a certificate without its key, half a file, a file that
-//! cannot be read for a moment leave the one before in force, are told once, and tried again.
+//! Both files are read on TLS handshakes, at most once per second. A changed certificate and key take effect if
+//! they are valid and belong together. Otherwise the previous certificate stays in use, one warning is logged, and
+//! the files are read again later. This covers a renewal that has written only one file, or half a file.
 //!
-//! Contents are compared, not times of change: two changes may have the same time.
+//! File contents are compared, not modification times, because two changes may have the same time.
 
 use std::error::Error as _;
 use std::fs;
@@ -26,37 +26,37 @@ use x509_parser::prelude::FromDer;
 use crate::clock::Stopwatch;
 use crate::event::Timestamp;
 
-/// The files are read so often at the most.
+/// Minimum time between two reads of the files.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The files of a certificate and its key, both PEM. The first certificate of the file is the
-/// server's own, the others lead to an authority.
+/// The PEM files of a certificate and its key. The first certificate of the file is the server's, further ones are
+/// intermediates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The certificates.
+    /// The certificate chain.
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
 }
 
-/// Why a certificate cannot be used. Never quotes a file.
+/// Why a certificate cannot be used. The message contains no file contents.
 #[derive(Debug, Error)]
 pub enum InvalidCertificate {
     /// A file cannot be read.
     #[error("{}", .0.display())]
     Unreadable(PathBuf, #[source] io::Error),
-    /// The file is no PEM, or has no certificate in it.
+    /// The file is not PEM or contains no certificate.
     #[error("{}: no certificate in PEM format", .0.display())]
     NoCertificate(PathBuf),
-    /// The file is no PEM, or has no key in it that can be used.
+    /// The file is not PEM or contains no supported key.
     #[error("{}: no private key in PEM format", .0.display())]
     NoKey(PathBuf),
-    /// The key is not the certificate's.
+    /// The key does not belong to the certificate.
     #[error("{} and {} do not belong together", .0.display(), .1.display())]
     Mismatch(PathBuf, PathBuf),
 }
 
-/// The certificate in force, and the files that it came from.
+/// The certificate in use, and its files.
 #[derive(Debug)]
 pub struct Certificate {
     files: CertificateFiles,
@@ -66,11 +66,11 @@ pub struct Certificate {
 #[derive(Debug)]
 struct State {
     pair: Pair,
-    /// What the pair was made of.
+    /// The file contents that `pair` was parsed from.
     pems: Pems,
-    /// Why what the files hold now has not taken over; none while that is the pair in force.
+    /// Why the current file contents are not used, or `None` if they are.
     problem: Option<String>,
-    looked: Stopwatch,
+    since_read: Stopwatch,
 }
 
 /// A certificate with its key.
@@ -80,7 +80,7 @@ pub(super) struct Pair {
     pub(super) not_after: Timestamp,
 }
 
-/// What the files hold: the certificates, and the key.
+/// The contents of the two files: certificates and key.
 type Pems = [Vec<u8>; 2];
 
 impl Certificate {
@@ -88,25 +88,25 @@ impl Certificate {
     ///
     /// # Errors
     ///
-    /// What is wrong with which file.
+    /// A file is unreadable or invalid, or the two do not belong together.
     pub fn load(files: CertificateFiles) -> Result<Self, InvalidCertificate> {
         let pems = files.read()?;
         let pair = files.parse(&pems)?;
-        Ok(Self { files, state: Mutex::new(State { pair, pems, problem: None, looked: Stopwatch::start() }) })
+        Ok(Self { files, state: Mutex::new(State { pair, pems, problem: None, since_read: Stopwatch::start() }) })
     }
 
-    /// The end of its validity.
+    /// When the certificate expires.
     pub fn not_after(&self) -> Timestamp {
-        self.with_newest(|pair| pair.not_after)
+        self.with_current(|pair| pair.not_after)
     }
 
-    fn with_newest<T>(&self, use_it: impl FnOnce(&Pair) -> T) -> T {
+    fn with_current<T>(&self, read: impl FnOnce(&Pair) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.looked.elapsed() >= INTERVAL {
-            state.looked = Stopwatch::start();
+        if state.since_read.elapsed() >= INTERVAL {
+            state.since_read = Stopwatch::start();
             self.renew(&mut state);
         }
-        use_it(&state.pair)
+        read(&state.pair)
     }
 
     fn renew(&self, state: &mut State) {
@@ -124,7 +124,7 @@ impl Certificate {
                 let cause = invalid.source().map(ToString::to_string);
                 let problem = Some(format!("{invalid} {cause:?}"));
                 if state.problem != problem {
-                    tracing::warn!(problem = %invalid, cause, "the certificate cannot be renewed; the one before stays in force");
+                    tracing::warn!(problem = %invalid, cause, "certificate files cannot be used; the previous certificate stays in use");
                     state.problem = problem;
                 }
             }
@@ -134,15 +134,15 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.with_newest(|pair| pair.certified.clone()))
+        Some(self.with_current(|pair| pair.certified.clone()))
     }
 }
 
-/// A server's TLS with this certificate: versions 1.2 and 1.3, and no client certificates.
+/// TLS 1.2 and 1.3 with this certificate and without client certificates.
 pub(super) fn server_config(certificate: Arc<Certificate>) -> ServerConfig {
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .expect("the provider knows both versions")
+        .expect("the provider supports both versions")
         .with_no_client_auth()
         .with_cert_resolver(certificate)
 }
@@ -159,7 +159,7 @@ impl CertificateFiles {
 }
 
 impl Pair {
-    /// Makes a pair of what two files hold; their names are for the error.
+    /// Parses the contents of two files. The file names are for error messages.
     pub(super) fn parse(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, InvalidCertificate> {
         let no_certificate = || InvalidCertificate::NoCertificate(certificate.0.to_owned());
         let no_key = || InvalidCertificate::NoKey(key.0.to_owned());

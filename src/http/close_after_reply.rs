@@ -1,4 +1,4 @@
-//! Answers to requests whose body nobody reads.
+//! Responses to requests whose body was not read to its end.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,17 +7,17 @@ use std::task::{Context, Poll};
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::web::{Bytes, Payload};
 
-/// An answer's body, together with what was not read of the request's.
+/// A response body that keeps the request's payload alive.
 ///
-/// actix waits without end for the rest of a chunked body that nobody wants any more. As long as
-/// somebody holds it, actix closes the connection instead, once the answer has been taken.
+/// If the payload of a chunked request is dropped before its end, actix waits for the rest without a time limit.
+/// If the payload still exists when the response has been sent, actix closes the connection instead.
 pub(super) struct CloseAfterReply {
     text: Option<Bytes>,
     _payload: Payload,
 }
 
 impl CloseAfterReply {
-    /// The answer `text` to the request with this payload.
+    /// The response `text` to the request with this payload.
     pub(super) fn new(text: impl Into<Bytes>, payload: Payload) -> Self {
         Self { text: Some(text.into()), _payload: payload }
     }

@@ -1,13 +1,12 @@
-//! Who may stay connected, and for how long.
+//! Connection limits and idle timeouts.
 //!
-//! actix bounds the first request of a connection in time, and an idle one. It knows no limit for a
-//! head that dawdles later on, nor for an answer that nobody takes, nor how many connections one
-//! peer holds. So every connection has a idle_deadline: unless a request begins or is answered within the
-//! idle timeout, it is closed, whatever it was waiting for. Each request winds the idle_deadline up again, so a
-//! proxy keeps its connections.
+//! actix-web times out the first request head and idle keep-alive connections. It has no timeout for
+//! later heads or for responses that the client does not read, and no per-peer connection limit.
+//! Each connection therefore has an idle deadline. Starting or answering a request resets it; when
+//! it expires, the connection is closed in whatever state it is. Proxies that send requests
+//! regularly keep their connections.
 //!
-//! A connection beyond the limits, of all or of one peer, is closed before it is read: also before its
-//! TLS handshake.
+//! Connections above the total or per-peer limit are closed on accept, before the TLS handshake.
 
 use std::cell::Cell;
 use std::net::IpAddr;
@@ -22,14 +21,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::peer_limiter::{PeerLimiter, Permit};
 
-/// What a listener's connections may do.
+/// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// So many are open at the most.
+    /// Maximum number of open connections.
     pub total: usize,
-    /// So many of one peer are open at the most.
+    /// Maximum number of open connections per peer (IPv4 address or IPv6 /64).
     pub per_peer: usize,
-    /// A connection on which no request begins or is answered for so long is closed.
+    /// A connection on which no request starts or is answered for this long is closed.
     pub idle_timeout: Duration,
 }
 
@@ -41,7 +40,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// None as yet. The limit of one peer does not hold for those that are `exempt`.
+    /// Creates an empty set. Peers for which `exempt` returns true have no per-peer limit.
     pub(super) fn new(limits: ConnectionLimits, exempt: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Arc<Self> {
         let ConnectionLimits { total, per_peer, idle_timeout } = limits;
         Arc::new(Self { peer_limiter: PeerLimiter::new(total, per_peer), idle_timeout, exempt: Box::new(exempt) })
@@ -51,46 +50,43 @@ impl Connections {
         self.idle_timeout
     }
 
-    /// Takes in whoever has connected, unless there is no permit. A peer that has gone already has no address, and
-    /// needs none.
+    /// Admits a connection, or returns `None` if a limit is reached or the peer has already disconnected.
     pub(super) fn admit(&self, stream: &TcpStream) -> Option<Admission> {
         let peer = stream.peer_addr().ok()?.ip();
-        let permit = self.peer_limiter.take(peer, (self.exempt)(peer))?;
-        Some(Admission { permit, idle_deadline: IdleDeadline::new(self.idle_timeout) })
+        let permit = self.peer_limiter.acquire(peer, (self.exempt)(peer))?;
+        Some(Admission { _permit: permit, idle_deadline: IdleDeadline::new(self.idle_timeout) })
     }
 }
 
-/// A connection that was taken in.
+/// The permission to serve a connection.
 pub(super) struct Admission {
-    permit: Permit,
+    _permit: Permit,
     idle_deadline: IdleDeadline,
 }
 
 impl Admission {
-    /// Lets the connection be served as long as its idle_deadline runs, and holds its permit until it is closed.
-    pub(super) async fn serve<E>(self, served: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-        let ended = async {
+    /// Serves the connection until it ends or its idle deadline expires, and then releases its permit.
+    pub(super) async fn serve<E>(self, serving: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+        let serve_until_idle = async {
             tokio::select! {
                 biased;
-                ended = served => ended,
-                // What was being served is dropped, and with it the socket.
-                () = expired() => Ok(()),
+                result = serving => result,
+                // Dropping `serving` closes the socket.
+                () = idle_deadline_expired() => Ok(()),
             }
         };
-        let ended = IDLE_DEADLINE.scope(self.idle_deadline, ended).await;
-        drop(self.permit);
-        ended
+        IDLE_DEADLINE.scope(self.idle_deadline, serve_until_idle).await
     }
 }
 
-/// By when the next request of a connection must begin or be answered.
+/// The time at which a connection is closed unless a request starts or is answered before.
 struct IdleDeadline {
     deadline: Cell<Instant>,
     idle_timeout: Duration,
 }
 
 tokio::task_local! {
-    /// The idle_deadline of the connection that is being served.
+    /// The idle deadline of the connection that the current task serves.
     static IDLE_DEADLINE: IdleDeadline;
 }
 
@@ -99,29 +95,30 @@ impl IdleDeadline {
         Self { deadline: Cell::new(Instant::now() + idle_timeout), idle_timeout }
     }
 
-    fn touch(&self) {
+    fn reset(&self) {
         self.deadline.set(Instant::now() + self.idle_timeout);
     }
 }
 
-/// Waits for the deadline, however often it moves.
-async fn expired() {
+/// Waits until the current task's idle deadline expires, however often it is reset.
+async fn idle_deadline_expired() {
+    let deadline = || IDLE_DEADLINE.with(|idle| idle.deadline.get());
     loop {
-        let deadline = IDLE_DEADLINE.with(|idle_deadline| idle_deadline.deadline.get());
-        sleep_until(deadline).await;
-        if IDLE_DEADLINE.with(|idle_deadline| idle_deadline.deadline.get()) <= deadline {
+        let awaited = deadline();
+        sleep_until(awaited).await;
+        if deadline() <= awaited {
             return;
         }
     }
 }
 
-/// A middleware: each request, and each answer, winds up its connection's idle_deadline.
-pub(super) async fn touch<B: MessageBody>(
+/// Middleware that resets the idle deadline at the start and the end of each request.
+pub(super) async fn reset_idle_deadline<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    IDLE_DEADLINE.with(IdleDeadline::touch);
-    let answer = next.call(request).await;
-    IDLE_DEADLINE.with(IdleDeadline::touch);
-    answer
+    IDLE_DEADLINE.with(IdleDeadline::reset);
+    let response = next.call(request).await;
+    IDLE_DEADLINE.with(IdleDeadline::reset);
+    response
 }

@@ -1,12 +1,12 @@
-//! The only place that knows HTTP: two listeners that share nothing but the recorder.
+//! The only module that knows HTTP. It has two listeners that share nothing but the recorder.
 //!
 //! | listener | serves | for |
 //! |---|---|---|
 //! | public | the webhook, a health check | the internet |
-//! | private | metrics, readiness, reload, status, API | us |
+//! | private | metrics, readiness, reload, API | operators and Prometheus |
 //!
-//! They are two servers, the private one with a single worker: a scrape never holds up a webhook,
-//! nor a flood of webhooks a scrape.
+//! Each listener is a server with threads of its own, so scrapes do not delay webhooks and webhooks do not delay
+//! scrapes.
 
 mod public;
 mod private;
@@ -33,15 +33,15 @@ pub use rate_limiter::RateLimiter;
 pub use rejection::Rejection;
 pub use web_config::{InvalidWebConfig, WebConfig};
 
-/// So many connections may wait until they are taken, unless the system allows fewer (`net.core.somaxconn`). The standard
-/// library lets 128 wait: of a larger crowd the system forgets some, who believe that they are connected.
+/// Length of the listen backlog; the kernel caps it at `net.core.somaxconn`. With the standard library's 128, the
+/// kernel drops handshakes of a larger burst while the client considers the connection established.
 const BACKLOG: i32 = 4096;
 
-/// Listens on all of the addresses.
+/// Listens on all of these addresses.
 ///
 /// # Errors
 ///
-/// The first address on which it is not possible, and why.
+/// The first address that cannot be listened on, and why.
 pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     let listen = |address: &SocketAddr| {
         let listening = TcpListener::bind(address).and_then(|listener| {

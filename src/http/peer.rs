@@ -1,4 +1,4 @@
-//! Who is asking: the address behind trusted proxies, and the network that answers for it.
+//! The client's address behind trusted proxies, and the network that counts as one peer.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,28 +6,27 @@ use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
 use ipnet::IpNet;
 
-/// In which proxies say for whom they ask: the first address is the client's, each proxy appends the
-/// one that it was asked from.
+/// The header in which proxies name their client. Each proxy appends the address that it got the request from.
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// Proxies whose word about their clients is believed.
+/// Proxies whose `X-Forwarded-For` is trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustedProxies(pub Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether this is a proxy of ours.
+    /// Whether this is the address of a trusted proxy.
     pub fn contain(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The address that sent the request: the last one that no trusted proxy vouches for.
+    /// The client's address: read from the right, the first address that is not a trusted proxy's.
     pub(super) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
         request.peer_addr().map(|peer| self.behind(peer.ip(), request.headers()))
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        // A line that is no text is no address, rather than nothing: what stands before it is not believed.
+        // A header line that is not text counts as an invalid address, so nothing to its left is used.
         let forwarded = headers.get_all(FORWARDED_FOR).map(|value| value.to_str().unwrap_or_default());
         let hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
         let mut client = peer;
@@ -35,7 +34,7 @@ impl TrustedProxies {
             if !self.contain(client) {
                 break;
             }
-            // What no proxy of ours would write is not followed any further.
+            // A trusted proxy writes addresses only.
             let Ok(address) = hop.parse() else { break };
             client = address;
         }
@@ -43,8 +42,7 @@ impl TrustedProxies {
     }
 }
 
-/// What counts as one peer: an IPv4 address, or an IPv6 network of 64 bits, because anybody gets that
-/// many addresses.
+/// What counts as one peer: an IPv4 address or an IPv6 /64, because a single customer usually has a whole /64.
 pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
@@ -72,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_and_nobody_else() {
+    fn forwarded_for_counts_only_from_a_trusted_proxy() {
         check("203.0.113.9", &["198.51.100.1"], "203.0.113.9");
         check("127.0.0.1", &["198.51.100.1"], "198.51.100.1");
         check("::ffff:127.0.0.1", &["198.51.100.1"], "198.51.100.1");
@@ -81,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_wrote_itself_is_not_followed() {
+    fn addresses_that_the_client_wrote_itself_are_ignored() {
         check("127.0.0.1", &["10.1.2.3, 198.51.100.1"], "198.51.100.1");
         check("127.0.0.1", &["10.1.2.3", "198.51.100.1,10.1.0.9"], "198.51.100.1");
         check("127.0.0.1", &["198.51.100.1, unknown"], "127.0.0.1");
@@ -91,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_peer() {
+    fn ipv6_network_of_64_bits_is_one_peer() {
         let peer = |address: &str| network(address.parse().unwrap()).to_string();
         assert_eq!(peer("203.0.113.9"), "203.0.113.9");
         assert_eq!(peer("::ffff:203.0.113.9"), "203.0.113.9");

@@ -1,4 +1,4 @@
-//! A bounded number of peer_limiter, in all and for one peer.
+//! A limit for things that are open at the same time: in total, and per peer.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -7,56 +7,56 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::peer::network;
 
-/// So many peer_limiter there are, and who has them.
+/// Issues permits up to a total and a per-peer limit.
 #[derive(Debug)]
 pub(super) struct PeerLimiter {
     total: usize,
     per_peer: usize,
-    taken: Mutex<Taken>,
+    permits: Mutex<Permits>,
 }
 
+/// The permits that are in use.
 #[derive(Debug, Default)]
-struct Taken {
+struct Permits {
     total: usize,
     by_peer: HashMap<IpAddr, usize>,
 }
 
-/// A permit that was taken; free again when it is dropped.
+/// Counts towards the limits until it is dropped.
 #[derive(Debug)]
 pub(super) struct Permit {
-    peer_limiter: Arc<PeerLimiter>,
+    limiter: Arc<PeerLimiter>,
     peer: IpAddr,
 }
 
 impl PeerLimiter {
     pub(super) fn new(total: usize, per_peer: usize) -> Arc<Self> {
-        Arc::new(Self { total, per_peer, taken: Mutex::default() })
+        Arc::new(Self { total, per_peer, permits: Mutex::default() })
     }
 
-    /// A permit for this peer, when there is one. The limit of one peer does not hold for the exempt.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Permit> {
+    /// Returns a permit, or `None` if a limit is reached. An exempt peer has no per-peer limit.
+    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Permit> {
         let peer = network(address);
-        let mut taken = self.taken();
-        let of_peer = taken.by_peer.get(&peer).copied().unwrap_or_default();
-        let crowds = of_peer >= self.per_peer && !exempt;
-        if taken.total >= self.total || crowds {
+        let mut permits = self.permits();
+        let of_peer = permits.by_peer.get(&peer).copied().unwrap_or_default();
+        if permits.total >= self.total || (of_peer >= self.per_peer && !exempt) {
             return None;
         }
-        taken.total += 1;
-        taken.by_peer.insert(peer, of_peer + 1);
-        Some(Permit { peer_limiter: self.clone(), peer })
+        permits.total += 1;
+        permits.by_peer.insert(peer, of_peer + 1);
+        Some(Permit { limiter: self.clone(), peer })
     }
 
-    fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn permits(&self) -> MutexGuard<'_, Permits> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.peer_limiter.taken();
-        taken.total -= 1;
-        if let Entry::Occupied(mut of_peer) = taken.by_peer.entry(self.peer) {
+        let mut permits = self.limiter.permits();
+        permits.total -= 1;
+        if let Entry::Occupied(mut of_peer) = permits.by_peer.entry(self.peer) {
             *of_peer.get_mut() -= 1;
             if *of_peer.get() == 0 {
                 of_peer.remove();

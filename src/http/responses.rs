@@ -1,26 +1,33 @@
-//! Answers of both listeners.
+//! Handlers and plain-text responses that both listeners use.
 
+use actix_web::HttpResponse;
+use actix_web::guard::{self, Guard};
+use actix_web::http::StatusCode;
 use actix_web::web::Payload;
-use actix_web::{HttpResponse, HttpResponseBuilder, guard};
 
 use super::close_after_reply::CloseAfterReply;
 
-/// It answers, so it is alive.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Liveness: the process answers.
 pub(super) async fn healthy() -> HttpResponse {
-    text(HttpResponse::Ok(), "healthy")
+    text(StatusCode::OK, "healthy")
 }
 
-/// Health checks ask with either.
-pub(super) fn readable() -> impl guard::Guard {
+pub(super) async fn not_found(payload: Payload) -> HttpResponse {
+    unread(StatusCode::NOT_FOUND, "not found", payload)
+}
+
+/// Health checks use either method.
+pub(super) fn get_or_head() -> impl Guard {
     guard::Any(guard::Get()).or(guard::Head())
 }
 
-pub(super) async fn unknown(payload: Payload) -> HttpResponse {
-    HttpResponse::NotFound()
-        .content_type("text/plain; charset=utf-8")
-        .body(CloseAfterReply::new("not found\n", payload))
+pub(super) fn text(status: StatusCode, line: &str) -> HttpResponse {
+    HttpResponse::build(status).content_type(TEXT).body(format!("{line}\n"))
 }
 
-pub(super) fn text(mut response: HttpResponseBuilder, line: &str) -> HttpResponse {
-    response.content_type("text/plain; charset=utf-8").body(format!("{line}\n"))
+/// The response to a request whose body was not read.
+pub(super) fn unread(status: StatusCode, line: &str, payload: Payload) -> HttpResponse {
+    HttpResponse::build(status).content_type(TEXT).body(CloseAfterReply::new(format!("{line}\n"), payload))
 }

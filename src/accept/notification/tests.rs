@@ -150,7 +150,7 @@ fn of_an_endless_text_the_beginning_is_kept() {
     let Notification::Event(Event { kind: EventKind::Errored(detail), .. }) = notification else {
         panic!("not an error: {notification:?}");
     };
-    let kept = "ü".repeat(LONGEST_TEXT);
+    let kept = "ü".repeat(MAX_TEXT_LENGTH);
     assert_eq!(detail.code.as_str(), kept);
     assert_eq!(detail.message.as_deref(), Some(kept.as_str()));
     assert_eq!((detail.video_codec.as_deref(), detail.audio_codec), (Some("hevc"), None));

@@ -1,4 +1,4 @@
-//! What is true now, for people and scripts: the API.
+//! The JSON API.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ struct LastError {
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
     let View { state, as_of, .. } = private.state_reader.view();
-    let inputs = state.inputs().iter().map(|(id, known)| input_status(*id, &known.input, &state, as_of)).collect();
+    let inputs = state.inputs().iter().map(|(id, entry)| input_status(*id, &entry.input, &state, as_of)).collect();
     HttpResponse::Ok().json(Inputs { as_of: as_of.to_string(), inputs })
 }
 
@@ -90,7 +90,7 @@ impl Limit {
 struct DeliveryStatus {
     received_at: String,
     outcome: &'static str,
-    /// Why it was ignored, or what was remarkable about it.
+    /// Why it was ignored, or a remark such as that the event was late.
     reason: Option<String>,
     #[serde(flatten)]
     event: Option<EventStatus>,
@@ -106,23 +106,23 @@ struct EventStatus {
     error: Option<crate::event::ErrorDetail>,
 }
 
-/// `GET /api/v1/events`: the newest deliveries, newest first.
+/// `GET /api/v1/events`: the most recent deliveries, newest first.
 pub(super) async fn events(private: Data<Private>, Query(Limit { limit }): Query<Limit>) -> HttpResponse {
     let deliveries = private.state_reader.recent_deliveries(limit);
     let events: Vec<_> = deliveries.into_iter().map(delivery_status).collect();
     HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
 }
 
-fn delivery_status(delivered: RecentDelivery) -> DeliveryStatus {
-    let ignored = match delivered.outcome {
+fn delivery_status(delivery: RecentDelivery) -> DeliveryStatus {
+    let ignored = match delivery.outcome {
         Outcome::Ignored(reason) => Some(IgnoredReason::label(reason).to_owned()),
         Outcome::Recorded | Outcome::Duplicate | Outcome::Test => None,
     };
     DeliveryStatus {
-        received_at: delivered.received_at.to_string(),
-        outcome: delivered.outcome.name(),
-        reason: ignored.or(delivered.note.map(String::from)),
-        event: delivered.event.map(event_status),
+        received_at: delivery.received_at.to_string(),
+        outcome: delivery.outcome.name(),
+        reason: ignored.or(delivery.note.map(String::from)),
+        event: delivery.event.map(event_status),
     }
 }
 

@@ -1,11 +1,11 @@
-//! `/`: where everything is.
+//! `/`: the landing page.
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 
 use super::Private;
 
-/// A plain page with links.
+/// A page of links to the other endpoints.
 pub(super) async fn page(private: Data<Private>) -> HttpResponse {
     let version = env!("CARGO_PKG_VERSION");
     let metrics = &private.telemetry_path;
@@ -19,7 +19,7 @@ pub(super) async fn page(private: Data<Private>) -> HttpResponse {
 <ul>
 <li><a href=\"{metrics}\">Metrics</a></li>
 <li><a href=\"/api/v1/inputs\">Live inputs</a> (JSON)</li>
-<li><a href=\"/api/v1/events\">Newest deliveries with their verdict</a> (JSON)</li>
+<li><a href=\"/api/v1/events\">Recent deliveries and their outcomes</a> (JSON)</li>
 <li><a href=\"/-/ready\">Readiness</a></li>
 <li><a href=\"/-/healthy\">Health</a></li>
 </ul>

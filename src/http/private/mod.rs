@@ -18,35 +18,36 @@ use actix_web::web::{self, Data};
 
 use crate::http::connections::{self, ConnectionLimits, Connections};
 use crate::http::listener;
-use crate::http::responses::{healthy, readable, unknown};
+use crate::http::responses::{get_or_head, healthy, not_found};
 use crate::http::web_config::{self, WebConfig};
 use crate::metrics::Exporter;
 use crate::recorder::StateReader;
 
-/// So many connections may the private listener have.
+/// Maximum number of connections of the private listener.
 pub const PRIVATE_CONNECTIONS: usize = 512;
-/// So many of one peer, which may be a proxy in front of everybody else; half, so that nobody shuts out all.
+/// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
-/// Loads the configuration anew; the error says what is wrong with it, for people.
+/// Reloads the configuration. The error describes what is wrong with it.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// What the private listener serves from.
+/// What the handlers of the private listener need.
 #[derive(Clone)]
 pub struct Private {
     /// The path of the metrics.
     pub telemetry_path: String,
-    /// Whether answers are compressed for clients that take gzip.
+    /// Whether responses are compressed for clients that accept gzip.
     pub compression: bool,
-    /// What the recorder has published.
+    /// Access to the recorder's published state.
     pub state_reader: StateReader,
-    /// How the exporter itself is doing.
+    /// The exporter's metrics about itself.
     pub metrics: Arc<Exporter>,
-    /// What `POST /-/reload` does.
+    /// Runs for `POST /-/reload`.
     pub reload: Reload,
 }
 
-/// Serves metrics, status and API on these sockets, to whom the web configuration lets in, until the server is stopped.
+/// Serves metrics, health checks and API on these sockets until the server is stopped. The web configuration decides on
+/// TLS and access.
 ///
 /// # Errors
 ///
@@ -68,23 +69,23 @@ pub fn serve_private(
             .app_data(private.clone())
             .wrap(Condition::new(compression, Compress::default()))
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
-            .wrap(from_fn(connections::touch))
-            .wrap(nothing_to_run())
+            .wrap(from_fn(connections::reset_idle_deadline))
+            .wrap(security_headers())
             .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
-            .service(web::resource("/-/healthy").route(web::route().guard(readable()).to(healthy)))
-            .service(web::resource("/-/ready").route(web::route().guard(readable()).to(management::ready)))
+            .service(web::resource("/-/healthy").route(web::route().guard(get_or_head()).to(healthy)))
+            .service(web::resource("/-/ready").route(web::route().guard(get_or_head()).to(management::ready)))
             .service(web::resource("/-/reload").route(web::post().to(management::reload)))
             .service(web::resource("/api/v1/inputs").route(web::get().to(api::inputs)))
             .service(web::resource("/api/v1/events").route(web::get().to(api::events)))
             .service(web::resource("/").route(web::get().to(landing::page)))
-            .default_service(web::to(unknown))
+            .default_service(web::to(not_found))
     })
 }
 
-/// What tells browsers that no answer of the private listener runs, frames, fetches or keeps anything.
+/// Headers that tell browsers not to run scripts, load resources, show the page in a frame or cache it.
 ///
-/// The web configuration's own headers win. The public listener has no page, and its clients are no browsers.
-fn nothing_to_run() -> DefaultHeaders {
+/// Headers of the web configuration take precedence. The public listener needs none, because it serves no pages.
+fn security_headers() -> DefaultHeaders {
     let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     DefaultHeaders::new()
         .add((header::CONTENT_SECURITY_POLICY, policy))

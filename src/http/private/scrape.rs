@@ -10,7 +10,7 @@ use futures_util::stream::{self, Stream};
 use super::Private;
 use crate::metrics::{Exposition, Format};
 
-/// Everything, in the format that the scraper likes best, chunk by chunk.
+/// Streams all metrics in the scraper's preferred format.
 pub(super) async fn metrics(
     private: Data<Private>,
     accept: Option<Header<header::Accept>>,
@@ -20,8 +20,8 @@ pub(super) async fn metrics(
     let exposition = Exposition::new(private.state_reader.view(), &private.metrics, format);
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, format.content_type()));
-    if private.compression && encodings.is_some_and(|Header(encodings)| likes_gzip(&encodings)) {
-        // What says so itself is not compressed on its way out.
+    if private.compression && encodings.is_some_and(|Header(encodings)| prefers_gzip(&encodings)) {
+        // The middleware does not compress responses that already have a content encoding.
         response.insert_header(ContentEncoding::Gzip).insert_header((header::VARY, "accept-encoding"));
         response.streaming(chunks(exposition.compressed()))
     } else {
@@ -33,13 +33,13 @@ fn chunks(exposition: Exposition) -> impl Stream<Item = Result<Bytes, Infallible
     stream::iter(exposition.map(Ok))
 }
 
-/// Whether no other encoding that we speak is liked better.
-fn likes_gzip(encodings: &AcceptEncoding) -> bool {
+/// Whether the scraper prefers gzip to no compression.
+fn prefers_gzip(encodings: &AcceptEncoding) -> bool {
     let gzip = Encoding::gzip();
     encodings.negotiate([&gzip, &Encoding::identity()].into_iter()) == Some(gzip.clone())
 }
 
-/// The first of the accepted formats that we speak; text when there is none.
+/// The most preferred format that is supported, or text if there is none.
 fn preferred(accept: &header::Accept) -> Format {
     let known = accept.ranked().into_iter().find_map(|mime| match (mime.type_().as_str(), mime.subtype().as_str()) {
         ("application", "openmetrics-text") => {
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_scraper_chooses_the_format() {
+    fn format_follows_the_accept_header() {
         let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
                           text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
         for (accept, format) in [

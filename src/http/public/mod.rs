@@ -19,9 +19,9 @@ pub use webhook::Webhook;
 use crate::http::certificate::{self, Certificate};
 use crate::http::connections::{self, ConnectionLimits, Connections};
 use crate::http::listener;
-use crate::http::responses::{healthy, readable, unknown};
+use crate::http::responses::{get_or_head, healthy, not_found};
 
-/// Serves the webhook on these sockets, over TLS when there is a certificate, until the server is stopped.
+/// Serves the webhook on these sockets until the server is stopped, over TLS if there is a certificate.
 ///
 /// # Errors
 ///
@@ -33,25 +33,25 @@ pub fn serve_public(
     webhook: Arc<Webhook>,
 ) -> io::Result<Server> {
     let webhook = Data::from(webhook);
-    let trusting = webhook.clone();
-    let connections = Connections::new(limits, move |peer| trusting.policy().trusted_proxies.contain(peer));
+    let policy_source = webhook.clone();
+    let connections = Connections::new(limits, move |peer| policy_source.policy().trusted_proxies.contain(peer));
     let tls = certificate.map(certificate::server_config);
     listener::serve(listeners, tls.as_ref(), &connections, public_workers(), move || {
         App::new()
             .app_data(webhook.clone())
-            .wrap(from_fn(connections::touch))
+            .wrap(from_fn(connections::reset_idle_deadline))
             .service(
                 web::resource("/-/healthy")
-                    .route(web::route().guard(readable()).to(healthy))
-                    .default_service(web::to(unknown)),
+                    .route(web::route().guard(get_or_head()).to(healthy))
+                    .default_service(web::to(not_found)),
             )
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
-            .default_service(web::to(unknown))
+            .default_service(web::to(not_found))
     })
 }
 
-/// One thread fewer than there are processors, which is left to the recorder: with two of each, where the recorder had to
-/// wait its turn, a sixth fewer notifications were recorded.
+/// One worker fewer than processors, which leaves one processor to the recorder. With two workers on two processors a
+/// sixth fewer notifications were recorded.
 fn public_workers() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
     (processors - 1).max(1)

@@ -1,4 +1,4 @@
-//! What a webhook request must satisfy before its body is interpreted.
+//! The checks of a webhook request before its body is interpreted.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,23 +16,23 @@ use crate::http::rejection::Rejection;
 /// The header in which Cloudflare repeats the destination's secret.
 const SECRET_HEADER: &str = "cf-webhook-auth";
 
-/// What a request must satisfy; replaced as a whole by a reload.
+/// Secrets and limits of the webhook. A reload replaces all of them at once.
 #[derive(Debug)]
 pub struct RequestPolicy {
     /// The valid secrets.
     pub secrets: Secrets,
-    /// The largest body that is read, in bytes.
+    /// Maximum size of a request body, in bytes.
     pub max_body_size: usize,
-    /// The longest time that a body may take.
+    /// Time limit for reading a request body.
     pub body_timeout: Duration,
     /// Missing and wrong secrets per client (IPv4 address or IPv6 /64) that get 401; further ones get 429.
     pub wrong_secrets: RateLimiter<IpAddr>,
-    /// Proxies whose word about their clients is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
 }
 
 impl RequestPolicy {
-    /// Checks what can be known before the body: who sends it, and how.
+    /// Checks secret, method and encoding, and returns the name of the secret.
     pub(super) fn check_head(&self, request: &HttpRequest) -> Result<SecretName, Rejection> {
         let mut presented = request.headers().get_all(SECRET_HEADER);
         let secret = match (presented.next(), presented.next()) {
@@ -57,14 +57,15 @@ impl RequestPolicy {
         if admitted { Rejection::Secret } else { Rejection::TooManyFailures }
     }
 
+    /// Reads the body within the limits of size and time.
     pub(super) async fn read_body(
         &self,
         request: &HttpRequest,
         payload: &mut web::Payload,
     ) -> Result<Bytes, Rejection> {
-        let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let announced = announced.and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|announced| announced > self.max_body_size as u64) {
+        let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let declared = declared.and_then(|length| length.parse::<u64>().ok());
+        if declared.is_some_and(|declared| declared > self.max_body_size as u64) {
             return Err(Rejection::TooLarge { limit: self.max_body_size });
         }
         let body = collect(payload, self.max_body_size);

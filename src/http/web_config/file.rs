@@ -1,4 +1,4 @@
-//! What the file says.
+//! The settings in the file.
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::section::{Parsed, Section};
 use super::tls::Tls;
 use super::users::Users;
 
-/// The headers that can be set, and the values that are allowed when not all are.
+/// The headers that can be set, each with its allowed values. An empty list allows any value.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Strict-Transport-Security", &[]),
     ("X-Content-Type-Options", &["nosniff"]),
@@ -29,12 +29,12 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// Parses the file's text. Paths in it are relative to `folder`, where the file is.
+    /// Parses the file's text. Paths in it are relative to `folder`, the file's own folder.
     pub(super) fn parse(text: &str, folder: &Path) -> Parsed<Self> {
         let mut root = Section::root(text)?;
         let tls = Tls::parse(root.section("tls_server_config")?, folder)?;
         let mut http = root.section("http_server_config")?;
-        // The listener speaks HTTP/1.1, which every client does that speaks HTTP/2.
+        // Accepted for compatibility. The listener uses HTTP/1.1, which HTTP/2 clients support too.
         http.boolean("http2")?;
         let headers = headers(http.section("headers")?)?;
         http.finish()?;
@@ -53,7 +53,7 @@ fn headers(mut section: Section) -> Parsed<Vec<(HeaderName, HeaderValue)>> {
         if !allowed.is_empty() && !allowed.contains(&text.as_str()) {
             return Err(format!("{key}: {text:?} is not supported (expected {})", allowed.join(", ")));
         }
-        let value = HeaderValue::from_str(&text).map_err(|_| format!("{key}: not a header's value"))?;
+        let value = HeaderValue::from_str(&text).map_err(|_| format!("{key}: not a valid header value"))?;
         headers.push((HeaderName::from_bytes(name.as_bytes()).expect("the names are valid"), value));
     }
     section.finish()?;
@@ -64,7 +64,7 @@ fn rate(mut section: Section) -> Parsed<Option<Quota>> {
     let (interval_key, burst_key) = (section.name("interval"), section.name("burst"));
     let interval = section.text("interval")?.unwrap_or_else(|| "0".to_owned());
     let interval = humantime::parse_duration(&interval)
-        .map_err(|_| format!("{interval_key}: not a duration: {interval:?} (expected for example 100ms or 1s)"))?;
+        .map_err(|_| format!("{interval_key}: not a duration: {interval:?} (for example 100ms or 1s)"))?;
     let burst = section.text("burst")?.unwrap_or_else(|| "0".to_owned());
     let burst: u32 = burst.parse().map_err(|_| format!("{burst_key}: not a whole number: {burst:?}"))?;
     section.finish()?;

@@ -1,4 +1,4 @@
-//! Handshakes by what is in force at their time.
+//! TLS handshakes with the web configuration of the moment.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,25 +20,25 @@ use super::file::Settings;
 use super::tls::{ClientAuth, LoadedTls};
 
 impl WebConfig {
-    /// The listener's TLS; `None` when it is to speak plain HTTP.
+    /// The listener's TLS configuration, or `None` for plain HTTP.
     pub(in super::super) fn server_config(self: &Arc<Self>) -> Option<ServerConfig> {
-        let fixed = self.started_with()?;
-        let builder = fixed.builder().expect("it was built when it was parsed");
+        let static_tls = self.started_with()?;
+        let builder = static_tls.builder().expect("parsing built it before");
         let mut config = builder.with_client_cert_verifier(self.clone()).with_cert_resolver(self.clone());
-        fixed.finish(&mut config);
-        // A session that is resumed is not verified again: a client that lost its right would keep it.
+        static_tls.finish(&mut config);
+        // No session resumption: a resumed session is not verified again, so a client would keep a revoked access.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Some(config)
     }
 
-    fn in_force(&self) -> Option<(Arc<Settings>, Arc<LoadedTls>)> {
+    fn current(&self) -> Option<(Arc<Settings>, Arc<LoadedTls>)> {
         let settings = self.settings().ok()?;
-        let material = self.material(settings.tls.as_ref()?).ok()?;
-        Some((settings, material))
+        let loaded_tls = self.loaded_tls(settings.tls.as_ref()?).ok()?;
+        Some((settings, loaded_tls))
     }
 
-    /// What is asked of clients. While nothing is in force, no handshake gets as far as that.
+    /// What clients must present. While the configuration is invalid, handshakes fail before this matters.
     fn client_auth(&self) -> ClientAuth {
         let settings = self.settings().ok();
         let tls = settings.as_ref().and_then(|settings| settings.tls.as_ref());
@@ -48,7 +48,7 @@ impl WebConfig {
 
 impl ResolvesServerCert for WebConfig {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.in_force().map(|(_, material)| material.pair.certified.clone())
+        self.current().map(|(_, loaded_tls)| loaded_tls.pair.certified.clone())
     }
 }
 
@@ -61,7 +61,7 @@ impl ClientCertVerifier for WebConfig {
         self.client_auth().requires()
     }
 
-    /// No hints: the authority may change, and clients offer what they have.
+    /// No hints: the authority may change, and clients then send the certificate that they have.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -73,13 +73,13 @@ impl ClientCertVerifier for WebConfig {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let refused = || Error::from(CertificateError::ApplicationVerificationFailure);
-        let (settings, material) = self.in_force().ok_or_else(refused)?;
+        let (settings, loaded_tls) = self.current().ok_or_else(refused)?;
         let tls = settings.tls.as_ref().ok_or_else(refused)?;
         match tls.client_auth {
             ClientAuth::None => return Err(PeerIncompatible::NoCertificateRequestSignatureSchemesInCommon.into()),
             ClientAuth::Request | ClientAuth::RequireAny => {}
             ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify => {
-                let authority = material.authority.as_ref().ok_or_else(refused)?;
+                let authority = loaded_tls.authority.as_ref().ok_or_else(refused)?;
                 authority.verify_client_cert(certificate, intermediates, now)?;
             }
         }
@@ -116,7 +116,7 @@ fn algorithms() -> WebPkiSupportedAlgorithms {
     ring::default_provider().signature_verification_algorithms
 }
 
-/// The certificate's alternative names: of hosts, mailboxes, addresses, and URIs.
+/// The certificate's subject alternative names: DNS names, email addresses, IP addresses and URIs.
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };

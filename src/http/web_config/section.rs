@@ -1,11 +1,11 @@
-//! Takes typed values out of YAML, key by key. What nobody took is what nobody knows.
+//! Takes typed values out of YAML, key by key. Keys that are left at the end are unknown keys.
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 
-/// A value, or what is wrong with which key. Values that may be secret are never quoted.
+/// A value, or an error that names the key. Values that may be secret are not quoted.
 pub(super) type Parsed<T> = Result<T, String>;
 
-/// A mapping of the file, by what leads there.
+/// A mapping in the file, and the key that leads to it.
 pub(super) struct Section {
     key: String,
     fields: Map<String, Value>,
@@ -17,26 +17,26 @@ impl Section {
         Ok(Self { key: String::new(), fields })
     }
 
-    /// How a field is called in full.
+    /// The full key of a field.
     pub(super) fn name(&self, field: &str) -> String {
         if self.key.is_empty() { field.to_owned() } else { format!("{}.{field}", self.key) }
     }
 
-    /// Takes a mapping; one that is missing is empty.
+    /// Takes a mapping, which is empty if the key is missing.
     pub(super) fn section(&mut self, field: &str) -> Parsed<Self> {
         let key = self.name(field);
         let fields = self.take(field).map(Value::into_table).unwrap_or_else(|| Ok(Map::new()));
         Ok(Self { fields: fields.map_err(|_| format!("{key}: must be a mapping"))?, key })
     }
 
-    /// Takes a text; an empty one is none.
+    /// Takes a string. An empty one counts as missing.
     pub(super) fn text(&mut self, field: &str) -> Parsed<Option<String>> {
         let text = self.take(field).map(Value::into_string).transpose();
         let text = text.map_err(|_| format!("{}: must be a single value", self.name(field)))?;
         Ok(text.filter(|text| !text.is_empty()))
     }
 
-    /// Takes one of these texts, and gives what stands beside it.
+    /// Takes one of these names and returns its value.
     pub(super) fn choice<T: Clone>(&mut self, field: &str, choices: &[(&str, T)]) -> Parsed<Option<T>> {
         let Some(text) = self.text(field)? else { return Ok(None) };
         match choices.iter().find(|(name, _)| *name == text) {
@@ -47,7 +47,7 @@ impl Section {
 
     pub(super) fn boolean(&mut self, field: &str) -> Parsed<Option<bool>> {
         let boolean = self.take(field).map(Value::into_bool).transpose();
-        boolean.map_err(|_| format!("{}: neither true nor false", self.name(field)))
+        boolean.map_err(|_| format!("{}: must be true or false", self.name(field)))
     }
 
     pub(super) fn list(&mut self, field: &str) -> Parsed<Option<Vec<String>>> {
@@ -55,17 +55,17 @@ impl Section {
         let list = list.and_then(|list| {
             list.map(|list| list.into_iter().map(Value::into_string).collect::<Result<_, _>>()).transpose()
         });
-        list.map_err(|_| format!("{}: must be a list of texts", self.name(field)))
+        list.map_err(|_| format!("{}: must be a list of strings", self.name(field)))
     }
 
-    /// Takes all that there is, as texts by their names.
+    /// Takes all fields as strings, sorted by name.
     pub(super) fn texts(mut self) -> Parsed<Vec<(String, String)>> {
         let mut names: Vec<String> = self.fields.keys().cloned().collect();
         names.sort_unstable();
         names.into_iter().map(|name| Ok((name.clone(), self.text(&name)?.unwrap_or_default()))).collect()
     }
 
-    /// Says when a field is left.
+    /// Fails if a field is left.
     pub(super) fn finish(self) -> Parsed<()> {
         match self.fields.keys().min() {
             Some(unknown) => Err(format!("{}: unknown key", self.name(unknown))),
@@ -78,18 +78,18 @@ impl Section {
     }
 }
 
-/// The names of the choices, for a message.
+/// The names of the choices, for an error message.
 pub(super) fn names<T>(choices: &[(&str, T)]) -> String {
     choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
-/// The scanner's message, which quotes nothing but a key that is there twice.
+/// The YAML scanner's message without the name of a duplicate key, which is the only thing that it quotes.
 fn no_yaml(message: &str) -> String {
     match message.split_once(" at byte ").zip(message.rsplit_once(" line ")) {
         Some(((problem, _), (_, place))) => {
             let twice = problem.ends_with("duplicated key in mapping");
-            format!("line {place}: {}", if twice { "the key is there twice" } else { problem })
+            format!("line {place}: {}", if twice { "duplicate key" } else { problem })
         }
-        None => "not a mapping in YAML".to_owned(),
+        None => "not a YAML mapping".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! `tls_server_config`: what it says, and what the PEM files hold that it names.
+//! `tls_server_config` and the PEM files that it names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,13 +26,13 @@ const CLIENT_AUTH: [(&str, ClientAuth); 6] = [
     ("NoClientCert", ClientAuth::None),
     ("RequestClientCert", ClientAuth::Request),
     ("RequireAnyClientCert", ClientAuth::RequireAny),
-    // As it was called once.
+    // A former name of the same setting.
     ("RequireClientCert", ClientAuth::RequireAny),
     ("VerifyClientCertIfGiven", ClientAuth::VerifyIfGiven),
     ("RequireAndVerifyClientCert", ClientAuth::RequireAndVerify),
 ];
 
-/// What is asked of clients.
+/// Which certificate clients must present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientAuth {
     None,
@@ -48,7 +48,7 @@ impl ClientAuth {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
 
-    /// Whether a client that gets in is one that the authority knows.
+    /// Whether every client is verified by the authority.
     pub(super) fn verifies(self) -> bool {
         self == Self::RequireAndVerify
     }
@@ -61,10 +61,10 @@ pub(super) struct Tls {
     client_ca: Option<Pem>,
     pub(super) client_auth: ClientAuth,
     pub(super) client_allowed_sans: Option<Vec<String>>,
-    pub(super) fixed: StaticTls,
+    pub(super) static_tls: StaticTls,
 }
 
-/// What a listener is made of, and keeps.
+/// TLS settings that only a restart changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StaticTls {
     versions: Vec<&'static SupportedProtocolVersion>,
@@ -73,14 +73,14 @@ pub(super) struct StaticTls {
     prefer_server_cipher_suites: bool,
 }
 
-/// Where PEM is to be found: in a file, or in the web configuration under a key.
+/// The source of PEM: a file, or text in the web configuration under a key.
 #[derive(Debug)]
 struct Pem {
     name: PathBuf,
     text: Option<String>,
 }
 
-/// What there was to be found.
+/// The contents of all PEM sources, each with its name.
 #[derive(Debug, PartialEq)]
 pub(super) struct Pems {
     certificate: (PathBuf, Vec<u8>),
@@ -88,20 +88,20 @@ pub(super) struct Pems {
     client_ca: Option<(PathBuf, Vec<u8>)>,
 }
 
-/// What was made of it.
+/// Parsed from [`Pems`].
 #[derive(Debug)]
 pub(super) struct LoadedTls {
     pub(super) pair: Pair,
-    /// Knows which client certificates the authority has signed.
+    /// Verifies client certificates.
     pub(super) authority: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 impl Tls {
-    /// `None` when nothing of it is there that has to do with certificates.
+    /// Returns `None` if the section sets nothing about certificates.
     pub(super) fn parse(mut section: Section, folder: &Path) -> Parsed<Option<Self>> {
         let mut pem = |file: &str, inline: &str| -> Parsed<Option<Pem>> {
             let (path, text, key) = (section.text(file)?, section.text(inline)?, section.name(inline));
-            // PEM in the wrong place is not quoted as a path that does not exist.
+            // PEM text in place of a path must not appear in an error message.
             if path.as_ref().is_some_and(|path| path.contains('\n')) {
                 return Err(format!("{}: must be a path", section.name(file)));
             }
@@ -115,27 +115,27 @@ impl Tls {
         let asked = section.choice("client_auth_type", &CLIENT_AUTH)?;
         let client_auth = asked.unwrap_or(ClientAuth::None);
         let client_allowed_sans = section.list("client_allowed_sans")?;
-        let fixed = StaticTls::parse(&mut section)?;
+        let static_tls = StaticTls::parse(&mut section)?;
         let problem = |field: &str, message: &str| Err(format!("{}: {message}", section.name(field)));
         if certificate.is_none() && key.is_none() && client_ca.is_none() && asked.is_none() {
             section.finish()?;
             return Ok(None);
         }
-        let Some(certificate) = certificate else { return problem("cert_file", "is missing, and so is cert") };
-        let Some(key) = key else { return problem("key_file", "is missing, and so is key") };
+        let Some(certificate) = certificate else { return problem("cert_file", "or cert is required") };
+        let Some(key) = key else { return problem("key_file", "or key is required") };
         let verified = matches!(client_auth, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify);
         if verified && client_ca.is_none() {
-            return problem("client_ca_file", "is missing, and so is client_ca");
+            return problem("client_ca_file", "or client_ca is required");
         }
         if client_auth == ClientAuth::None && client_ca.is_some() {
-            return problem("client_auth_type", "must ask for certificates when there is a client CA");
+            return problem("client_auth_type", "must request certificates if there is a client CA");
         }
         if client_allowed_sans.is_some() && !client_auth.requires() {
-            let message = "needs the client_auth_type RequireAnyClientCert or RequireAndVerifyClientCert";
+            let message = "requires client_auth_type RequireAnyClientCert or RequireAndVerifyClientCert";
             return problem("client_allowed_sans", message);
         }
         section.finish()?;
-        Ok(Some(Self { certificate, key, client_ca, client_auth, client_allowed_sans, fixed }))
+        Ok(Some(Self { certificate, key, client_ca, client_auth, client_allowed_sans, static_tls }))
     }
 
     pub(super) fn read(&self) -> Parsed<Pems> {
@@ -166,27 +166,29 @@ impl StaticTls {
             let known = CURVES.iter().find(|(known, _)| known == name).map(|(_, curve)| *curve);
             known.ok_or_else(|| format!("{curves_key}: {name:?} is not supported (expected {})", names(&CURVES)))
         };
-        let fixed = Self {
+        let static_tls = Self {
             versions: PROTOCOLS[oldest..=newest].to_vec(),
             cipher_suites: section.list("cipher_suites")?.unwrap_or_default(),
             curves: section.list("curve_preferences")?.unwrap_or_default().iter().map(curve).collect::<Parsed<_>>()?,
             prefer_server_cipher_suites: section.boolean("prefer_server_cipher_suites")?.unwrap_or(true),
         };
-        fixed.builder().map_err(|message| format!("{suites_key}: {message}"))?;
-        Ok(fixed)
+        static_tls.builder().map_err(|message| format!("{suites_key}: {message}"))?;
+        Ok(static_tls)
     }
 
-    /// The part of a listener's TLS that stays.
+    /// The rustls builder with these settings.
     pub(super) fn builder(&self) -> Parsed<ConfigBuilder<ServerConfig, WantsVerifier>> {
         let builder = ServerConfig::builder_with_provider(Arc::new(self.provider()?));
-        builder.with_protocol_versions(&self.versions).map_err(|_| "has none for these versions".to_owned())
+        builder
+            .with_protocol_versions(&self.versions)
+            .map_err(|_| "contains no suite for these TLS versions".to_owned())
     }
 
     pub(super) fn finish(&self, config: &mut ServerConfig) {
         config.ignore_client_order = self.prefer_server_cipher_suites;
     }
 
-    /// As in Go, `cipher_suites` chooses among those of TLS 1.2; those of TLS 1.3 are always there.
+    /// As in Go, `cipher_suites` selects among the suites of TLS 1.2. Those of TLS 1.3 are always enabled.
     fn provider(&self) -> Parsed<CryptoProvider> {
         let mut provider = ring::default_provider();
         if !self.cipher_suites.is_empty() {
@@ -205,7 +207,7 @@ impl StaticTls {
         if !self.curves.is_empty() {
             let group = |curve: &NamedGroup| {
                 let group = provider.kx_groups.iter().find(|group| group.name() == *curve);
-                *group.expect("the provider has all curves that can be named")
+                *group.expect("the provider supports all curves of CURVES")
             };
             provider.kx_groups = self.curves.iter().map(group).collect();
         }
@@ -213,7 +215,7 @@ impl StaticTls {
     }
 }
 
-/// As Go calls it.
+/// The suite's name in Go.
 fn suite_name(suite: &SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
 }

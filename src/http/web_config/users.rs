@@ -1,10 +1,9 @@
-//! Users and their passwords, of which only bcrypt's hashes are known.
+//! Basic authentication with bcrypt hashes.
 //!
-//! bcrypt takes its time on purpose, so it runs beside the listener's worker, for one request at a
-//! time, and not again for what was right before. Wrong passwords are not remembered: they would
-//! drive out the right ones. A name that nobody has takes as long as one that somebody has. Of each
-//! peer only so many requests may wait for their turn, so that one who guesses cannot hold up the
-//! others.
+//! bcrypt is slow on purpose. It therefore runs on a blocking thread, for one request at a time, and verified
+//! credentials are cached. Wrong passwords are not cached, because they would evict the verified ones. Unknown user
+//! names are compared with a hash too, so that response times do not reveal which users exist. The number of waiting
+//! requests per peer is limited, so that a peer that guesses passwords does not block the others.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -22,12 +21,12 @@ use sha2::{Digest, Sha256};
 
 use super::super::peer_limiter::PeerLimiter;
 
-/// So many right passwords are remembered.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(100).expect("it is not zero");
-/// So many requests wait for their turn, of all peers and of one.
-const WAITING: usize = 256;
-const WAITING_PER_PEER: usize = 8;
-/// The costs that bcrypt has.
+/// Maximum number of cached credentials.
+const MAX_VERIFIED: NonZeroUsize = NonZeroUsize::new(100).expect("it is not zero");
+/// Maximum number of requests that wait for a comparison, in total and per peer.
+const MAX_WAITING: usize = 256;
+const MAX_WAITING_PER_PEER: usize = 8;
+/// The valid cost factors of bcrypt.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 
 /// The hash of each user's password.
@@ -39,12 +38,12 @@ impl Users {
         self.0.is_empty()
     }
 
-    /// A user whom nobody can be, because what is called the hash is none.
-    pub(super) fn unusable(&self) -> Option<&str> {
+    /// A user whose hash is invalid.
+    pub(super) fn with_invalid_hash(&self) -> Option<&str> {
         self.0.iter().find(|(_, hash)| cost(hash).is_none()).map(|(user, _)| user.as_str())
     }
 
-    /// The user's hash; of a stranger, the one that takes longest, to be compared in vain.
+    /// The user's hash and true. For an unknown user, the hash with the highest cost and false.
     fn hash(&self, user: &[u8]) -> Option<(&str, bool)> {
         let known = str::from_utf8(user).ok().and_then(|user| self.0.get(user));
         let longest = || self.0.values().max_by_key(|hash| cost(hash));
@@ -52,8 +51,8 @@ impl Users {
     }
 }
 
-/// What is told of a user whose hash is none.
-pub(super) fn no_hash(user: &str) -> String {
+/// The error message for a user whose hash is invalid.
+pub(super) fn invalid_hash(user: &str) -> String {
     format!("basic_auth_users.{user}: not a bcrypt hash")
 }
 
@@ -61,7 +60,7 @@ fn cost(hash: &str) -> Option<u32> {
     hash.parse::<HashParts>().ok().map(|parts| parts.get_cost()).filter(|cost| COSTS.contains(cost))
 }
 
-/// Whom a request claims to come from.
+/// User and password of an `Authorization` header.
 pub(super) struct Credentials {
     user: Vec<u8>,
     password: Vec<u8>,
@@ -78,7 +77,7 @@ impl Credentials {
         Some(Self { user: decoded[..colon].to_owned(), password: decoded[colon + 1..].to_owned() })
     }
 
-    /// What stands for them and the hash that they were compared with.
+    /// Identifies the credentials together with the hash that they are compared with.
     fn digest(&self, hash: &str) -> [u8; 32] {
         let mut digest = Sha256::new();
         for part in [&self.user, hash.as_bytes(), &self.password] {
@@ -89,19 +88,19 @@ impl Credentials {
     }
 }
 
-/// What became of credentials.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Right,
     Wrong,
-    /// Too many of this peer are waiting.
-    Crowded,
+    /// The peer, or all peers together, have too many waiting requests.
+    TooManyWaiting,
 }
 
-/// Compares passwords with hashes.
+/// Compares passwords with hashes, and remembers those that matched.
 #[derive(Debug)]
 pub(super) struct Passwords {
-    right: Mutex<LruCache<[u8; 32], ()>>,
+    verified: Mutex<LruCache<[u8; 32], ()>>,
     turn: Arc<tokio::sync::Mutex<()>>,
     waiting: Arc<PeerLimiter>,
 }
@@ -109,38 +108,38 @@ pub(super) struct Passwords {
 impl Passwords {
     pub(super) fn new() -> Self {
         Self {
-            right: Mutex::new(LruCache::new(REMEMBERED)),
+            verified: Mutex::new(LruCache::new(MAX_VERIFIED)),
             turn: Arc::default(),
-            waiting: PeerLimiter::new(WAITING, WAITING_PER_PEER),
+            waiting: PeerLimiter::new(MAX_WAITING, MAX_WAITING_PER_PEER),
         }
     }
 
     pub(super) async fn check(self: &Arc<Self>, users: &Users, credentials: Credentials, peer: IpAddr) -> Verdict {
         let Some((hash, known)) = users.hash(&credentials.user) else { return Verdict::Wrong };
         let digest = credentials.digest(hash);
-        if self.were_right(&digest) {
+        if self.is_verified(&digest) {
             return Verdict::Right;
         }
-        let Some(place) = self.waiting.take(peer, false) else { return Verdict::Crowded };
+        let Some(permit) = self.waiting.acquire(peer, false) else { return Verdict::TooManyWaiting };
         let turn = self.turn.clone().lock_owned().await;
-        // Somebody before us may have asked the same.
-        if self.were_right(&digest) {
+        // A request that waited before this one may have had the same credentials.
+        if self.is_verified(&digest) {
             return Verdict::Right;
         }
         let (passwords, hash) = (self.clone(), hash.to_owned());
-        // It goes on when nobody waits for it any more: the turn is its own.
+        // The comparison goes on even if the client disconnects, so it owns the turn and the permit.
         let checked = web::block(move || {
-            let _held = (turn, place);
+            let _held = (turn, permit);
             let right = bcrypt::verify(&credentials.password, &hash).unwrap_or(false) && known;
             if right {
-                passwords.right.lock().unwrap_or_else(PoisonError::into_inner).put(digest, ());
+                passwords.verified.lock().unwrap_or_else(PoisonError::into_inner).put(digest, ());
             }
             right
         });
         if checked.await.unwrap_or(false) { Verdict::Right } else { Verdict::Wrong }
     }
 
-    fn were_right(&self, digest: &[u8; 32]) -> bool {
-        self.right.lock().unwrap_or_else(PoisonError::into_inner).get(digest).is_some()
+    fn is_verified(&self, digest: &[u8; 32]) -> bool {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).get(digest).is_some()
     }
 }

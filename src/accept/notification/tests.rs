@@ -84,7 +84,7 @@ fn every_fixture_has_its_expected_outcome() {
 }
 
 #[test]
-fn what_is_not_an_object_is_refused_with_the_position() {
+fn non_object_is_rejected_with_its_position() {
     check("", "rejected: not a JSON object: line 1, column 0");
     check("[]", "rejected: not a JSON object: line 1, column 0");
     check("\"text\"", "rejected: not a JSON object: line 1, column 6");
@@ -95,12 +95,12 @@ fn what_is_not_an_object_is_refused_with_the_position() {
 }
 
 #[test]
-fn deep_nesting_is_refused_not_followed() {
+fn deep_nesting_is_rejected_without_recursion() {
     check(&format!("{{\"data\": {}", "[".repeat(60_000)), "rejected: not a JSON object: line 1, column 60009");
 }
 
 #[test]
-fn members_of_any_type_are_no_reason_to_refuse() {
+fn members_of_any_type_are_accepted() {
     check("{}", "ignored no_data");
     check(r#"{"text": 5}"#, "ignored no_data");
     check(r#"{"text": "Hello", "data": null}"#, "ignored no_data");
@@ -121,7 +121,7 @@ fn connected(updated_at: &str) -> String {
 }
 
 #[test]
-fn an_event_needs_an_instant_that_is_not_in_the_future() {
+fn event_time_must_not_be_in_the_future() {
     check(&connected("soon"), "ignored updated_at");
     check(&connected("0001-01-01T00:00:00Z"), "ignored updated_at");
     check(&connected("9999-01-01T00:00:00Z"), "ignored future");
@@ -131,7 +131,7 @@ fn an_event_needs_an_instant_that_is_not_in_the_future() {
 }
 
 #[test]
-fn of_a_repeated_member_the_last_counts_and_keys_may_be_escaped() {
+fn last_of_repeated_members_counts_and_keys_may_be_escaped() {
     check(
         &format!(
             r#"{{"ts": "x", "ts": 7, "d\u0061ta": {{"input_id": "{INPUT}", "event_type": "live_input.connected", "event_type": "live_input.disconnected", "updated_at": "2026-11-20T18:00:00Z"}}}}"#
@@ -141,7 +141,7 @@ fn of_a_repeated_member_the_last_counts_and_keys_may_be_escaped() {
 }
 
 #[test]
-fn of_an_endless_text_the_beginning_is_kept() {
+fn long_text_is_truncated() {
     let endless = "ü".repeat(5000);
     let errored = json!({"error": {"code": endless, "message": endless}, "video_codec": "hevc", "audio_codec": ""});
     let data = json!({"input_id": INPUT, "event_type": "live_input.errored", "updated_at": "2026-11-20T18:00:00Z"});

@@ -220,7 +220,7 @@ impl<I: PartialEq, T> FileCache<I, T> {
             match &result {
                 Ok(_) => tracing::info!(file = %path.display(), "web configuration changed"),
                 Err(problem) => tracing::error!(
-                    file = %path.display(), problem, "web configuration cannot be used: {}", self.consequence
+                    file = %path.display(), problem, consequence = self.consequence, "web configuration cannot be used"
                 ),
             }
         }

@@ -121,11 +121,11 @@ impl Tls {
             section.finish()?;
             return Ok(None);
         }
-        let Some(certificate) = certificate else { return problem("cert_file", "or cert is required") };
-        let Some(key) = key else { return problem("key_file", "or key is required") };
+        let Some(certificate) = certificate else { return problem("cert_file", "is required, unless cert is set") };
+        let Some(key) = key else { return problem("key_file", "is required, unless key is set") };
         let verified = matches!(client_auth, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify);
         if verified && client_ca.is_none() {
-            return problem("client_ca_file", "or client_ca is required");
+            return problem("client_ca_file", "is required, unless client_ca is set");
         }
         if client_auth == ClientAuth::None && client_ca.is_some() {
             return problem("client_auth_type", "must request certificates if there is a client CA");

@@ -13,7 +13,7 @@ fn read_fixture(name: &str) -> (AllocationInfo, Reading) {
 }
 
 #[test]
-fn accepting_allocates_what_is_kept_and_nothing_beyond() {
+fn parsing_allocates_only_what_is_kept() {
     for (name, event) in [
         ("docs-disconnected", "disconnected"),
         ("connected", "connected"),
@@ -40,7 +40,7 @@ fn accepting_allocates_what_is_kept_and_nothing_beyond() {
 }
 
 #[test]
-fn what_is_kept_is_counted() {
+fn kept_texts_are_counted() {
     let (allocated, _) = read_fixture("errored-unhealthy");
     assert!(allocated.count_total >= 2, "the detail and its message were not counted: {allocated:?}");
 }

@@ -87,18 +87,18 @@ fn fragments() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn arbitrary_bytes_do_not_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = read(&body, received_at());
     }
 
     #[test]
-    fn whatever_is_a_json_object_is_read_as_one(object in object()) {
+    fn every_json_object_is_strict(object in object()) {
         let body = serde_json::to_vec(&object).unwrap();
         prop_assert!(!read(&body, received_at()).unwrap().lenient);
     }
 
     #[test]
-    fn commas_and_comments_change_nothing(
+    fn trailing_commas_and_comments_do_not_change_the_result(
         object in object(),
         pretty in any::<bool>(),
         choices in proptest::collection::vec(any::<u8>(), 1..40),
@@ -113,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn leniency_ends_at_commas_and_comments(body in fragments()) {
+    fn leniency_covers_only_commas_and_comments(body in fragments()) {
         if let Ok(reading) = read(body.as_bytes(), received_at()) {
             let strict = read(&leniency::strict(body.as_bytes()), received_at());
             prop_assert_eq!(strict, Ok(Reading { lenient: false, ..reading }));

@@ -1,14 +1,14 @@
-//! An authority that signs certificates, as a site has one for its own machines.
+//! A certificate authority, as a site has for its own machines.
 
 use std::fs;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// An authority with a key of its own.
+/// A certificate authority with a key of its own.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// A certificate that an authority has signed, and its key.
+/// A certificate signed by an authority, and its key.
 pub struct Identity {
     certificate: rcgen::Certificate,
     key: KeyPair,
@@ -23,7 +23,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(parameters, key).expect("the key can sign"))
     }
 
-    /// A certificate for a host or an address, valid until the beginning of a year.
+    /// Issues a certificate for a host or address, valid until the beginning of a year.
     pub fn identity(&self, name: &str, year: i32) -> Identity {
         let key = KeyPair::generate().expect("ring makes keys");
         let mut parameters = CertificateParams::new([name.to_owned()]).expect("it is a name");
@@ -58,7 +58,7 @@ impl Identity {
         self.key.serialize_pem()
     }
 
-    /// What a client presents.
+    /// The certificate and key as a client presents them.
     pub fn client_cert(&self) -> ureq::tls::ClientCert {
         let certificate = ureq::tls::Certificate::from_der(self.certificate.der()).to_owned();
         let key = ureq::tls::PrivateKey::from_pem(self.key_pem().as_bytes()).expect("it is a key");

@@ -1,4 +1,4 @@
-//! Who may stay connected: clients that take their time, that come in crowds, that guess.
+//! Limits of connections: slow clients, many clients, clients that guess secrets.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -10,12 +10,12 @@ use stream_live_exporter::clock::Stopwatch;
 use crate::connection::{Connection, exchange, request};
 use crate::daemon::{Daemon, LATENESS, PATIENCE, command, eventually, fixture};
 
-/// How long this daemon waits for anything: longer than a busy machine leaves a client between two steps.
+/// The daemon's idle timeout: longer than a busy machine delays a client between two steps.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the server itself waits for the first head of a connection.
+/// The server's time limit for the first head of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// More than a listener of the standard library lets wait, and as many as the private one serves of one peer.
-const CROWD: usize = 256;
+/// More than the standard library's backlog of 128, and as many as the private listener admits from one peer.
+const BURST: usize = 256;
 
 fn daemon(folder: &Path, idle_timeout: Duration) -> Daemon {
     let mut command = command(folder);
@@ -23,10 +23,10 @@ fn daemon(folder: &Path, idle_timeout: Duration) -> Daemon {
     Daemon::spawn(command, folder)
 }
 
-/// Sends `bytes`, reads so many answers, and then does nothing any more until it is shut out, which must be after
-/// `limit`: what came after the answers.
-fn dawdle(address: &str, bytes: &[u8], answers: usize, limit: Duration) -> Vec<u8> {
-    // Before it connects: the daemon's own watch begins later than ours, whatever the machine does meanwhile.
+/// Sends `bytes`, reads this number of answers, and then waits until it is disconnected, which must happen after
+/// `limit`. Returns the bytes after the answers.
+fn idle_until_disconnected(address: &str, bytes: &[u8], answers: usize, limit: Duration) -> Vec<u8> {
+    // Started before the connection, so that the daemon's timer cannot start earlier.
     let since = Stopwatch::start();
     let mut connection = Connection::open(address).unwrap();
     connection.send(bytes).unwrap();
@@ -35,13 +35,13 @@ fn dawdle(address: &str, bytes: &[u8], answers: usize, limit: Duration) -> Vec<u
     }
     let answered = Stopwatch::start();
     let rest = connection.read_to_end().unwrap_or_else(|error| panic!("still open after {PATIENCE:?}: {error}"));
-    assert!(since.elapsed() > limit / 2, "it was not given its time: {:?}", since.elapsed());
-    assert!(answered.elapsed() < limit + LATENESS, "it was given too much time: {:?}", answered.elapsed());
+    assert!(since.elapsed() > limit / 2, "disconnected too early: {:?}", since.elapsed());
+    assert!(answered.elapsed() < limit + LATENESS, "disconnected too late: {:?}", answered.elapsed());
     rest
 }
 
 #[test]
-fn whoever_dawdles_is_shut_out() {
+fn slow_clients_are_disconnected() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path(), IDLE_TIMEOUT);
     let healthy = request("GET /-/healthy", b"");
@@ -49,33 +49,35 @@ fn whoever_dawdles_is_shut_out() {
     let cases = [
         (Vec::new(), 0, "nothing is sent"),
         (head.to_vec(), 0, "the first head is not finished"),
-        (healthy.clone(), 1, "a kept-alive connection idles"),
+        (healthy.clone(), 1, "an idle keep-alive connection"),
         ([&healthy[..], head].concat(), 1, "the second head is not finished"),
-        ([&healthy[..], &healthy, b"G"].concat(), 2, "nor the third"),
+        ([&healthy[..], &healthy, b"G"].concat(), 2, "the third head is not finished"),
     ];
     let unfinished =
-        (request("GET /-/healthy | transfer-encoding: chunked", b"5\r\nab"), 1, "a body that nobody asked for");
+        (request("GET /-/healthy | transfer-encoding: chunked", b"5\r\nab"), 1, "an unread body is not finished");
     let (public, private) = (daemon.public_address(), daemon.private_address());
     let everywhere = cases.iter().flat_map(|case| [(public, case), (private, case)]);
-    // All at once, because each takes its time.
+    // In parallel, because each waits for a timeout.
     thread::scope(|scope| {
         for (address, (bytes, answers, what)) in everywhere.chain([(private, &unfinished)]) {
-            scope.spawn(move || assert_eq!(dawdle(address, bytes, *answers, IDLE_TIMEOUT), b"", "{address}: {what}"));
+            scope.spawn(move || {
+                assert_eq!(idle_until_disconnected(address, bytes, *answers, IDLE_TIMEOUT), b"", "{address}: {what}")
+            });
         }
     });
 }
 
 #[test]
-fn a_crowd_that_comes_at_once_waits_until_it_is_taken() {
+fn burst_of_connections_waits_in_the_backlog() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path());
-    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", CROWD.to_string());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", BURST.to_string());
     let daemon = Daemon::spawn(command, folder.path());
     for address in [daemon.public_address(), daemon.private_address()] {
         daemon.signal("STOP");
-        let crowd: Vec<_> = (0..CROWD).map(|_| Connection::open(address).unwrap()).collect();
+        let burst: Vec<_> = (0..BURST).map(|_| Connection::open(address).unwrap()).collect();
         daemon.signal("CONT");
-        for mut connection in crowd {
+        for mut connection in burst {
             connection.send(&request("GET /-/healthy", b"")).unwrap();
             assert_eq!(connection.read_answer().unwrap().status, "200 OK");
         }
@@ -83,16 +85,19 @@ fn a_crowd_that_comes_at_once_waits_until_it_is_taken() {
 }
 
 #[test]
-fn a_first_head_that_does_not_come_is_given_up_long_before_an_idle_connection() {
+fn missing_first_head_gets_408_before_the_idle_timeout() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path(), Duration::from_secs(3600));
     thread::scope(|scope| {
         for address in [daemon.public_address(), daemon.private_address()] {
             for beginning in ["", "G", "GET /-/healthy HTTP/1.1\r\nhost: x\r\nx: "] {
                 scope.spawn(move || {
-                    let answer = dawdle(address, beginning.as_bytes(), 0, HEAD_TIMEOUT);
-                    let told = String::from_utf8_lossy(&answer);
-                    assert!(told.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{address}: {beginning:?}: {told}");
+                    let answer = idle_until_disconnected(address, beginning.as_bytes(), 0, HEAD_TIMEOUT);
+                    let answer = String::from_utf8_lossy(&answer);
+                    assert!(
+                        answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"),
+                        "{address}: {beginning:?}: {answer}"
+                    );
                 });
             }
         }
@@ -100,7 +105,7 @@ fn a_first_head_that_does_not_come_is_given_up_long_before_an_idle_connection() 
 }
 
 #[test]
-fn answers_that_nobody_takes_are_not_kept_for_ever() {
+fn connection_with_unread_responses_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path(), IDLE_TIMEOUT);
     thread::scope(|scope| {
@@ -109,8 +114,8 @@ fn answers_that_nobody_takes_are_not_kept_for_ever() {
             scope.spawn(move || {
                 let many = request(head, b"").repeat(100);
                 let mut connection = Connection::open(address).unwrap();
-                // Nothing is ever read. When there is no room for answers any more no request is taken either, and
-                // so the last that could be sent is what the end is measured from.
+                // The client reads nothing. When the buffers for responses are full, the daemon reads no further requests.
+                // The timeout is measured from the last request that could be sent.
                 let (mut sent, mut since) = (0, Stopwatch::start());
                 let error = loop {
                     match connection.send(&many) {
@@ -120,29 +125,29 @@ fn answers_that_nobody_takes_are_not_kept_for_ever() {
                 };
                 let took = since.elapsed();
                 assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{head}: {error}");
-                assert!(took < IDLE_TIMEOUT + LATENESS, "{head}: it was given too much time: {took:?} ({sent} bytes)");
+                assert!(took < IDLE_TIMEOUT + LATENESS, "{head}: disconnected too late: {took:?} ({sent} bytes)");
             });
         }
     });
     assert_eq!(exchange(daemon.public_address(), "GET /-/healthy", b"").status, "200 OK");
 }
 
-/// A connection that the daemon has taken in, and keeps.
-fn taken(address: &str) -> Connection {
+/// A connection that the daemon has admitted and keeps open.
+fn admitted(address: &str) -> Connection {
     let mut connection = Connection::open(address).unwrap();
     connection.send(&request("GET /-/healthy", b"")).unwrap();
     assert_eq!(connection.read_answer().unwrap().status, "200 OK");
     connection
 }
 
-/// Whether a new connection is shut out at once.
-fn crowded(address: &str) -> bool {
+/// Whether a new connection is closed at once.
+fn is_full(address: &str) -> bool {
     let mut connection = Connection::open(address).unwrap();
     let _ = connection.send(&request("GET /-/healthy", b""));
     connection.read_answer().is_err()
 }
 
-fn crowd(folder: &Path, total: &str, per_peer: &str, trusted: &str) -> Daemon {
+fn limited(folder: &Path, total: &str, per_peer: &str, trusted: &str) -> Daemon {
     let mut command = command(folder);
     for (key, value) in
         [("MAX_CONNECTIONS", total), ("MAX_CONNECTIONS_PER_PEER", per_peer), ("TRUSTED_PROXIES", trusted)]
@@ -153,27 +158,27 @@ fn crowd(folder: &Path, total: &str, per_peer: &str, trusted: &str) -> Daemon {
 }
 
 #[test]
-fn a_peer_has_so_many_connections_and_gets_them_back() {
+fn connections_per_peer_are_limited_until_others_close() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = crowd(folder.path(), "100", "3", "");
+    let daemon = limited(folder.path(), "100", "3", "");
     let address = daemon.public_address();
-    let mut open: Vec<_> = (0..3).map(|_| taken(address)).collect();
-    assert!(crowded(address));
-    assert!(!crowded(daemon.private_address()), "the other listener has its own");
+    let mut open: Vec<_> = (0..3).map(|_| admitted(address)).collect();
+    assert!(is_full(address));
+    assert!(!is_full(daemon.private_address()), "the other listener has its own limit");
     open.pop();
-    eventually("the place is free again", || !crowded(address));
+    eventually("the closed connection does not count", || !is_full(address));
     drop(open);
 }
 
 #[test]
-fn all_together_have_so_many_connections_and_a_trusted_proxy_may_take_them_all() {
+fn total_connections_are_limited_and_a_trusted_proxy_may_use_all() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = crowd(folder.path(), "5", "1", "127.0.0.0/8");
+    let daemon = limited(folder.path(), "5", "1", "127.0.0.0/8");
     let address = daemon.public_address();
-    let open: Vec<_> = (0..5).map(|_| taken(address)).collect();
-    assert!(crowded(address));
+    let open: Vec<_> = (0..5).map(|_| admitted(address)).collect();
+    assert!(is_full(address));
     drop(open);
-    eventually("the places are free again", || !crowded(address));
+    eventually("the closed connections do not count", || !is_full(address));
 }
 
 fn status(address: &str, head: &str) -> String {
@@ -181,7 +186,7 @@ fn status(address: &str, head: &str) -> String {
 }
 
 #[test]
-fn whoever_guesses_is_told_to_go_away_and_the_right_secret_still_passes() {
+fn wrong_secrets_are_rate_limited_and_the_valid_one_still_passes() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path());
     command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_FAILURES_PER_PEER", "5");
@@ -193,14 +198,13 @@ fn whoever_guesses_is_told_to_go_away_and_the_right_secret_still_passes() {
     assert_eq!(answers[..5], ["401 Unauthorized"; 5]);
     assert_eq!(answers[5..], ["429 Too Many Requests"; 2]);
     let limited = exchange(address, "POST /webhook | x-forwarded-for: 198.51.100.1", b"");
-    assert_eq!(
-        limited.to_string(),
-        "429 Too Many Requests | connection: close | content-length: 29 | content-type: application/json | \
-         retry-after: 60 | {\"error\":\"too many attempts\"}",
-        "a missing secret is a wrong one"
-    );
-    let somebody_else = "POST /webhook | cf-webhook-auth: wrong | x-forwarded-for: 203.0.113.9";
-    assert_eq!(status(address, somebody_else), "401 Unauthorized");
+    assert_eq!(limited.status, "429 Too Many Requests", "a missing secret counts as a wrong one");
+    for (name, value) in [("connection", "close"), ("content-type", "application/json"), ("retry-after", "60")] {
+        assert_eq!(limited.header(name), value, "{name}");
+    }
+    assert!(serde_json::from_str::<serde_json::Value>(limited.text()).unwrap()["error"].is_string());
+    let other_client = "POST /webhook | cf-webhook-auth: wrong | x-forwarded-for: 203.0.113.9";
+    assert_eq!(status(address, other_client), "401 Unauthorized");
     assert_eq!(daemon.metric("stream_live_exporter_requests_rejected_total{reason=\"secret\"}"), Some(9.0));
     let body = fixture("connected");
     let right = format!(

@@ -1,8 +1,8 @@
-//! Requests whose end is a matter of opinion: where two readers could disagree, there is no second request.
+//! Request smuggling: requests whose end two parsers could see differently.
 //!
-//! Whoever stands in front of us, a proxy or a tunnel, has read the same bytes. If it saw one request where we see
-//! two, a stranger could hide his own behind somebody else's. So after each of these comes another request, and it is
-//! answered only when nobody can doubt where it begins.
+//! A proxy or tunnel in front of the daemon has parsed the same bytes. If it sees one request where the daemon sees
+//! two, an attacker can hide a request in another one. Each case here is followed by a second request, which may be
+//! answered only if its beginning is unambiguous.
 
 use crate::connection::Connection;
 use crate::daemon::{Daemon, command};
@@ -17,23 +17,23 @@ fn daemon(folder: &std::path::Path) -> Daemon {
     Daemon::spawn(command, folder)
 }
 
-/// The status of each answer to these bytes and to a health check that follows them.
+/// The status of each response to these bytes and to a health check that follows them.
 fn answers(daemon: &Daemon, bytes: &str) -> Vec<String> {
     let mut connection = Connection::open(daemon.public_address()).unwrap();
     let healthy = "GET /-/healthy HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    // It may have been refused before all was sent.
+    // The daemon may close the connection before everything is sent.
     let _ = connection.send(format!("{bytes}{healthy}").as_bytes());
     std::iter::from_fn(|| connection.read_answer().ok()).map(|answer| answer.status).collect()
 }
 
-/// A notification with these header lines and this body.
+/// Posts a notification with these header lines and this body.
 fn check(daemon: &Daemon, headers: &str, body: &str, expected: &[&str]) {
     let head = format!("POST /webhook HTTP/1.1\r\nhost: x\r\ncf-webhook-auth: {}\r\n", daemon.secret());
     assert_eq!(answers(daemon, &format!("{head}{headers}\r\n\r\n{body}")), expected, "{headers:?} {body:?}");
 }
 
 #[test]
-fn a_length_is_one_decimal_number() {
+fn content_length_must_be_one_decimal_number() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path());
     for (headers, expected) in [
@@ -51,7 +51,7 @@ fn a_length_is_one_decimal_number() {
         ("content-length: ", BAD),
         ("content-length : 2", BAD),
         ("x: a\r\n content-length: 2", BAD),
-        // No length is no body: what follows is the next request, and none.
+        // Without a length there is no body, so the body's bytes are an invalid next request.
         ("x: a", &["400 Bad Request", "400 Bad Request"]),
     ] {
         check(&daemon, headers, "{}", expected);
@@ -59,7 +59,7 @@ fn a_length_is_one_decimal_number() {
 }
 
 #[test]
-fn a_transfer_encoding_is_chunked_and_stands_alone() {
+fn transfer_encoding_must_be_chunked_alone() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path());
     for (headers, expected) in [
@@ -79,7 +79,7 @@ fn a_transfer_encoding_is_chunked_and_stands_alone() {
         ("transfer-encoding : chunked", BAD),
         ("transfer-encoding:\r\n chunked", BAD),
         ("transfer-encoding: ", BAD),
-        // Another header altogether, and so a request without a body.
+        // A different header, so the request has no body.
         ("transfer_encoding: chunked", &["400 Bad Request", "400 Bad Request"]),
     ] {
         check(&daemon, headers, "2\r\n{}\r\n0\r\n\r\n", expected);
@@ -87,7 +87,7 @@ fn a_transfer_encoding_is_chunked_and_stands_alone() {
 }
 
 #[test]
-fn a_chunk_is_as_long_as_it_says() {
+fn chunk_must_have_its_declared_length() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path());
     for (body, expected) in [
@@ -95,7 +95,7 @@ fn a_chunk_is_as_long_as_it_says() {
         ("1\r\n{\r\n1\r\n}\r\n0\r\n\r\n", OK),
         ("2;name=value\r\n{}\r\n0\r\n\r\n", OK),
         ("2 \r\n{}\r\n0\r\n\r\n", OK),
-        // Trailers are read and believed nothing.
+        // Trailers are ignored.
         ("2\r\n{}\r\n0\r\ncontent-length: 9\r\n\r\n", OK),
         ("0x2\r\n{}\r\n0\r\n\r\n", BAD),
         ("+2\r\n{}\r\n0\r\n\r\n", BAD),
@@ -110,11 +110,11 @@ fn a_chunk_is_as_long_as_it_says() {
         check(&daemon, CHUNKED, body, expected);
     }
     let broken = daemon.metric("stream_live_exporter_requests_rejected_total{reason=\"timeout\"}");
-    assert_eq!(broken, Some(9.0), "each that reached the webhook is counted");
+    assert_eq!(broken, Some(9.0), "each rejection by the webhook is counted");
 }
 
 #[test]
-fn a_head_is_what_the_standard_says() {
+fn request_head_must_follow_the_standard() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = daemon(folder.path());
     for (headers, expected) in [
@@ -124,11 +124,11 @@ fn a_head_is_what_the_standard_says() {
         (": a\r\ncontent-length: 2", BAD),
         ("abc\r\ncontent-length: 2", BAD),
         ("host: y\r\ncontent-length: 2", BAD),
-        // RFC 9112, section 2.2, lets a line feed alone end a line.
+        // RFC 9112, section 2.2, allows a line feed alone as line end.
         ("x: a\ncontent-length: 2", OK),
         ("connection: content-length\r\ncontent-length: 2", OK),
         ("connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk\r\ncontent-length: 2", OK),
-        // Nobody may tunnel through: such a request has no end, and is given up.
+        // An upgrade is not supported: the body has no end and times out.
         ("connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 2", &["408 Request Timeout"]),
     ] {
         check(&daemon, headers, "{}", expected);

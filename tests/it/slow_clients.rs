@@ -1,7 +1,7 @@
-//! A flood of slow clients, of every kind that there is: each is shut out in its time, over and over, and notifications
-//! pass meanwhile.
+//! Many slow clients of every kind: each is disconnected after its time limit, repeatedly, while notifications are
+//! answered.
 //!
-//! How long notifications take beside the flood is reported, not judged: `cargo test --release --test it slow_clients`.
+//! The latency of notifications during the flood is reported and not asserted: `cargo test --release --test it slow_clients`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,35 +21,35 @@ use crate::daemon::{Daemon, LATENESS, OverWhenDropped, PATIENCE, command, eventu
 use crate::tls::Pair;
 use crate::tools::{report, tool};
 
-/// So many clients of each kind at a time.
+/// Number of concurrent clients of each kind.
 const CLIENTS: usize = 64;
-/// A slow client sends something so often.
+/// The interval at which a slow client sends something.
 const DRIP: Duration = Duration::from_millis(100);
-/// So many notifications are timed, alone and at the least beside the flood: on one connection, and each with a handshake
-/// of its own.
+/// Number of notifications that are timed without the flood, and at least during it: on one connection, and with one
+/// handshake each.
 const NOTIFICATIONS: u64 = 1000;
 const HANDSHAKES: u64 = 250;
-/// The longest limit of those that shut slow clients out, and how late each of a crowd may notice it.
+/// The longest of the time limits, plus the time until each of many clients notices the disconnect.
 const LONGEST: Duration = Duration::from_secs(3).saturating_add(LATENESS).saturating_add(LATENESS);
 
 /// A way to be slow.
 struct Kind {
     name: &'static str,
-    /// What is sent at once.
+    /// Sent at once.
     begins: Vec<u8>,
-    /// What is sent again and again; nothing for who falls silent.
+    /// Sent repeatedly, or nothing for a silent client.
     drips: &'static [u8],
-    /// How what is answered begins, unless nothing is.
-    told: &'static [&'static str],
+    /// The possible beginnings of the response, if there is one.
+    answers: &'static [&'static str],
 }
 
 impl Kind {
-    fn new(name: &'static str, begins: &[&[u8]], drips: &'static [u8], told: &'static [&'static str]) -> Self {
-        Self { name, begins: begins.concat(), drips, told }
+    fn new(name: &'static str, begins: &[&[u8]], drips: &'static [u8], answers: &'static [&'static str]) -> Self {
+        Self { name, begins: begins.concat(), drips, answers }
     }
 
-    /// Connects and is slow until it is shut out.
-    fn dawdle(&self, address: &str) {
+    /// Connects and is slow until it is disconnected.
+    fn run(&self, address: &str) {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DRIP)).unwrap();
         let since = Stopwatch::start();
@@ -60,7 +60,7 @@ impl Kind {
             match stream.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(read) => answer.extend_from_slice(&buffer[..read]),
-                // The other side may be gone already: the next read says so.
+                // The daemon may have closed the connection already; the next read reports it.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => _ = stream.write_all(self.drips),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
                 Err(error) => panic!("{}: {error}", self.name),
@@ -68,46 +68,50 @@ impl Kind {
             assert!(since.elapsed() < LONGEST, "{}: still open", self.name);
         }
         let answer = String::from_utf8_lossy(&answer);
-        assert!(answer.is_empty() || self.told.iter().any(|told| answer.starts_with(told)), "{}: {answer}", self.name);
+        assert!(
+            answer.is_empty() || self.answers.iter().any(|beginning| answer.starts_with(beginning)),
+            "{}: {answer}",
+            self.name
+        );
     }
 }
 
-/// Every kind over plain HTTP. Who has a secret is no better than who has none.
+/// Every kind over plain HTTP, with and without a valid secret.
 fn kinds(secret: &str) -> Vec<Kind> {
     let healthy = request("GET /-/healthy", b"");
     let right = request(&format!("POST /webhook | cf-webhook-auth: {secret} | content-length: 600"), b"{");
     let chunks = request(&format!("POST /webhook | cf-webhook-auth: {secret} | transfer-encoding: chunked"), b"");
     let wrong = request("POST /webhook | cf-webhook-auth: wrong | transfer-encoding: chunked", b"");
     let head = b"POST /webhook HTTP/1.1\r\nhost: x\r\nx: ";
-    let too_late = &["HTTP/1.1 408 "];
+    let timeout = &["HTTP/1.1 408 "];
     vec![
-        Kind::new("no head", &[], b"", too_late),
-        Kind::new("a head that stops", &[head], b"", too_late),
-        Kind::new("a head by the byte", &[head], b"x", too_late),
+        Kind::new("no head", &[], b"", timeout),
+        Kind::new("an unfinished head", &[head], b"", timeout),
+        Kind::new("a head byte by byte", &[head], b"x", timeout),
         Kind::new("an idle connection", &[&healthy], b"", &["HTTP/1.1 200 "]),
-        Kind::new("a second head by the byte", &[&healthy, head], b"x", &["HTTP/1.1 200 "]),
-        Kind::new("a body by the byte", &[&right], b" ", too_late),
-        Kind::new("a body by the chunk", &[&chunks], b"1\r\n \r\n", too_late),
+        Kind::new("a second head byte by byte", &[&healthy, head], b"x", &["HTTP/1.1 200 "]),
+        Kind::new("a body byte by byte", &[&right], b" ", timeout),
+        Kind::new("a body chunk by chunk", &[&chunks], b"1\r\n \r\n", timeout),
         Kind::new("chunks after an answer", &[&wrong], b"1\r\n \r\n", &["HTTP/1.1 401 ", "HTTP/1.1 429 "]),
     ]
 }
 
-/// The head of a TLS record that is longer than what follows.
+/// The beginning of a TLS record that announces more bytes than follow.
 pub const HANDSHAKE: &[u8] = &[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
 
 fn handshakes() -> Vec<Kind> {
     vec![
         Kind::new("no handshake", &[], b"", &[]),
-        Kind::new("a handshake that stops", &[HANDSHAKE], b"", &[]),
-        Kind::new("a handshake by the byte", &[HANDSHAKE], &[0], &[]),
+        Kind::new("an unfinished handshake", &[HANDSHAKE], b"", &[]),
+        Kind::new("a handshake byte by byte", &[HANDSHAKE], &[0], &[]),
     ]
 }
 
-/// Posts distinct notifications, one after the other, each until it is answered, until there are `enough`: how long each
-/// took, in order, and how often one had to be posted again. `post` says what it was answered, if it was.
+/// Posts distinct notifications one after the other until `enough`. Returns their latencies in ascending order and the
+/// number of retries. `post` returns the status, or `None` without a response.
 ///
-/// A busy machine may leave a good client idle for as long as it takes to be shut out, as a slow one; like Cloudflare, it
-/// tries again, and that takes its time. Any other answer than 200 is a failure.
+/// On a busy machine a good client may be idle long enough to be disconnected. Like Cloudflare, it then retries, and the
+/// latency includes that. Any status other than 200 is a failure.
 fn timed(
     first: u64,
     mut post: impl FnMut(&str) -> Option<u16>,
@@ -122,7 +126,7 @@ fn timed(
                 Some(status) => break status,
                 None => again += 1,
             }
-            assert!(since.elapsed() < PATIENCE, "notification {number} is never answered");
+            assert!(since.elapsed() < PATIENCE, "notification {number} is not answered");
         };
         assert_eq!(status, 200, "notification {number} was recorded");
         since.elapsed()
@@ -137,40 +141,40 @@ fn percentiles(times: &[Duration]) -> String {
     format!("p50 {:.2} ms, p99 {:.2} ms", at(50), at(99))
 }
 
-/// Has all kinds of clients dawdle at once, and notifications arrive alone and beside them.
+/// Measures notifications without slow clients, and then during a flood of all kinds of slow clients.
 fn flood(daemon: &Daemon, kinds: &[Kind], notifications: u64, mut post: impl FnMut(&str) -> Option<u16>) {
     let (alone, _) = timed(0, &mut post, |posted| posted == notifications);
     let address = daemon.public_address();
-    let (over, dawdling, shut_out) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let (over, running, disconnected) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let clients = kinds.len() * CLIENTS;
     let (beside, again) = thread::scope(|scope| {
         let _over = OverWhenDropped(&over);
         for kind in kinds.iter().cycle().take(clients) {
             scope.spawn(|| {
-                dawdling.fetch_add(1, Ordering::AcqRel);
+                running.fetch_add(1, Ordering::AcqRel);
                 while !over.load(Ordering::Acquire) {
-                    kind.dawdle(address);
-                    shut_out.fetch_add(1, Ordering::AcqRel);
+                    kind.run(address);
+                    disconnected.fetch_add(1, Ordering::AcqRel);
                 }
             });
         }
-        eventually("all of them are there", || dawdling.load(Ordering::Acquire) == clients);
-        // Until all of them have been shut out, and others are there in their place.
+        eventually("all clients are running", || running.load(Ordering::Acquire) == clients);
+        // Until as many clients have been disconnected as run at the same time.
         let since = Stopwatch::start();
-        let all_out = || shut_out.load(Ordering::Acquire) >= clients;
-        let enough = |posted| posted >= notifications && (all_out() || since.elapsed() > PATIENCE);
+        let all_disconnected = || disconnected.load(Ordering::Acquire) >= clients;
+        let enough = |posted| posted >= notifications && (all_disconnected() || since.elapsed() > PATIENCE);
         timed(notifications, &mut post, enough)
     });
-    // All that was posted beside them is there, once.
+    // Every notification is recorded exactly once.
     let all = alone.len() + beside.len();
     assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(all as f64));
-    let shut_out = shut_out.into_inner();
-    assert!(shut_out >= clients, "{shut_out} of {clients} were shut out");
+    let disconnected = disconnected.into_inner();
+    assert!(disconnected >= clients, "{disconnected} of {clients} were disconnected");
     let kinds = kinds.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
     let (alone, beside, posted) = (percentiles(&alone), percentiles(&beside), beside.len());
     report(&format!(
-        "slow clients: {clients} at a time ({kinds}), shut out {shut_out} times; {posted} notifications \
-         beside them, {again} of them posted again: {beside}; alone: {alone}"
+        "slow clients: {clients} concurrent ({kinds}), {disconnected} disconnects; {posted} notifications \
+         during the flood, {again} retries: {beside}; without it: {alone}"
     ));
 }
 
@@ -183,7 +187,7 @@ fn limited(folder: &Path) -> Command {
 }
 
 #[test]
-fn slow_clients_are_shut_out_while_notifications_pass() {
+fn slow_clients_are_disconnected_while_notifications_pass() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::spawn(limited(folder.path()), folder.path());
     let mut kept_alive = None;
@@ -198,7 +202,7 @@ fn slow_clients_are_shut_out_while_notifications_pass() {
 }
 
 #[test]
-fn slow_handshakes_are_shut_out_while_notifications_pass() {
+fn slow_handshakes_are_disconnected_while_notifications_pass() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = limited(folder.path());
     Pair::new().write(folder.path(), &mut command);
@@ -206,7 +210,7 @@ fn slow_handshakes_are_shut_out_while_notifications_pass() {
     flood(&daemon, &handshakes(), HANDSHAKES, |body| daemon.try_post(body).map(|answer| answer.status));
 }
 
-/// What slowhttptest saw in each second, by the names of its columns.
+/// The columns of slowhttptest's output by name, for each second.
 fn slowhttptest(program: &Path, folder: &Path, url: &str, mode: &str, length: &str) -> Vec<BTreeMap<String, u64>> {
     let mut command = Command::new(program);
     command.args([mode, "-c", "500", "-r", "500", "-i", "1", "-l", length, "-p", "30", "-g", "-o", "seen", "-u", url]);
@@ -220,25 +224,28 @@ fn slowhttptest(program: &Path, folder: &Path, url: &str, mode: &str, length: &s
 }
 
 #[test]
-fn slowhttptest_gets_nowhere() {
+fn slowhttptest_does_not_reduce_availability() {
     let Some(program) = tool("SLOWHTTPTEST", Path::new("slowhttptest")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::spawn(limited(folder.path()), folder.path());
-    // Slow heads and bodies are shut out long before it gives up. Slow readers have all of our short answers from the
-    // start, and take their time over what nobody holds for them any more: they stay until its end.
+    // Slow heads and bodies are disconnected long before slowhttptest ends. Slow readers get the short responses at once
+    // into their own buffers, so their connections remain until slowhttptest ends.
     for (mode, length, stays) in [("-H", "120", false), ("-B", "120", false), ("-X", "10", true)] {
         let seconds = slowhttptest(&program, folder.path(), daemon.webhook(), mode, length);
         let (first, last) = (&seconds[0], &seconds[seconds.len() - 1]);
         let all = length.parse::<usize>().expect("a number of seconds");
-        assert!(stays || seconds.len() < all, "{mode}: all were shut out before it gave up: {seconds:?}");
-        assert!(last["Closed"] + last["Connected"] + last["Pending"] > 250, "{mode}: there was a crowd: {seconds:?}");
+        assert!(stays || seconds.len() < all, "{mode}: all were disconnected before it ended: {seconds:?}");
+        assert!(
+            last["Closed"] + last["Connected"] + last["Pending"] > 250,
+            "{mode}: there were many clients: {seconds:?}"
+        );
         let up = first["Service Available"];
         assert!(up > 0 && seconds.iter().all(|second| second["Service Available"] == up), "{mode}: {seconds:?}");
     }
 }
 
 #[test]
-fn a_head_has_an_end() {
+fn request_head_is_limited_in_lines_and_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let lines = |count: usize| {
@@ -248,7 +255,7 @@ fn a_head_has_an_end() {
         })
     };
     let address = daemon.public_address();
-    // The host is one of them.
+    // The host header is one of the lines.
     assert_eq!(exchange(address, &lines(95), b"").status, "200 OK");
     assert_eq!(exchange(address, &lines(96), b"").status, "431 Request Header Fields Too Large");
     let long = |length: usize| format!("GET /-/healthy | x: {}", "y".repeat(length));

@@ -1,4 +1,4 @@
-//! The web configuration file and those who come to the private listener: programs, crowds, ourselves.
+//! The web configuration file and the clients of the private listener: curl, many guessing clients, `healthcheck`.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,9 +14,9 @@ use crate::connection::exchange;
 use crate::daemon::{Daemon, OverWhenDropped, command, eventually, run};
 use crate::tls::Pair;
 use crate::tools::{report, tool};
-use crate::web_config::{TLS, ask, user};
+use crate::web_config::{TLS, UNUSABLE, ask, user};
 
-/// So many guess passwords at a time.
+/// Number of concurrent clients that guess passwords.
 const GUESSERS: usize = 150;
 
 fn start(folder: &Path, web_config: &str) -> Daemon {
@@ -24,7 +24,7 @@ fn start(folder: &Path, web_config: &str) -> Daemon {
     Daemon::start_with(folder, ["--web.config.file=web.yml", "--log.level=trace"])
 }
 
-/// What curl prints for the status of a page, or the number of its error.
+/// curl's output for `/metrics`: status and HTTP version, or the number of its error.
 fn curl(program: &Path, folder: &Path, daemon: &Daemon, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.current_dir(folder).args(["-q", "--silent", "--noproxy", "*", "--output", "page", "--cacert", "ca.crt"]);
@@ -37,7 +37,7 @@ fn curl(program: &Path, folder: &Path, daemon: &Daemon, arguments: &[&str]) -> S
 }
 
 #[test]
-fn curl_gets_in_with_what_the_file_asks_for_and_nothing_less() {
+fn curl_needs_everything_that_the_file_requires() {
     let Some(program) = tool("CURL", Path::new("curl")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
@@ -66,13 +66,13 @@ fn curl_gets_in_with_what_the_file_asks_for_and_nothing_less() {
     assert_eq!(with(&["--curves", "P-256"]), "error 35");
     assert_eq!(get(&[&certificate[..], &["--user", "curl:another"]].concat()), "401 HTTP/1.1");
     assert_eq!(get(&certificate), "401 HTTP/1.1");
-    for uninvited in [&["--user", "curl:its password"][..], &["--cert", "stranger.crt", "--key", "stranger.key"]] {
-        let refused = get(uninvited);
-        assert!(refused.starts_with("error "), "{uninvited:?}: {refused}");
+    for incomplete in [&["--user", "curl:its password"][..], &["--cert", "stranger.crt", "--key", "stranger.key"]] {
+        let wrong = get(incomplete);
+        assert!(wrong.starts_with("error "), "{incomplete:?}: {wrong}");
     }
 }
 
-/// The status that a client at another address gets.
+/// The status for a client with another address.
 fn from_elsewhere(curl: &Path, daemon: &Daemon, user: &str) -> String {
     let mut command = Command::new(curl);
     command.args(["-q", "--silent", "--noproxy", "*", "--interface", "127.0.0.2", "--user", user]);
@@ -82,34 +82,34 @@ fn from_elsewhere(curl: &Path, daemon: &Daemon, user: &str) -> String {
 }
 
 #[test]
-fn a_crowd_of_wrong_passwords_holds_up_nobody_for_long() {
+fn flood_of_wrong_passwords_does_not_block_other_clients() {
     let folder = tempfile::tempdir().unwrap();
     let daemon =
         start(folder.path(), &format!("basic_auth_users: {{{}, {}}}", user("anna", "right"), user("bert", "right")));
     assert_eq!(ask(daemon.private_address(), "GET /metrics", "anna", "right"), "200 OK");
-    // From now on a comparison takes long, but hers will have been made.
+    // From here on a comparison is slow. The password of anna is verified once more and cached.
     let slow = |name: &str| format!("{name}: '{}'", bcrypt::hash("right", 11).unwrap());
     fs::write(folder.path().join("web.yml"), format!("basic_auth_users: {{{}, {}}}", slow("anna"), slow("bert")))
         .unwrap();
     assert_eq!(ask(daemon.private_address(), "GET /metrics", "anna", "right"), "200 OK");
-    let newcomer = tool("CURL", Path::new("curl"));
-    let (over, refused, crowded) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    let other_client = tool("CURL", Path::new("curl"));
+    let (over, wrong, rejected) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         let _over = OverWhenDropped(&over);
         for guesser in 0..GUESSERS {
-            let (address, over, refused, crowded) = (daemon.private_address(), &over, &refused, &crowded);
+            let (address, over, wrong, rejected) = (daemon.private_address(), &over, &wrong, &rejected);
             scope.spawn(move || {
-                // Nobody sends: receiving from here is how to wait, so that those who are sent away leave the machine to
-                // those who have their turn.
-                let (_nobody, pace) = channel::<()>();
+                // Nothing is sent on this channel: receiving with a timeout slows rejected clients down, which leaves the
+                // processor to the comparisons.
+                let (_sender, pace) = channel::<()>();
                 for guess in 0.. {
                     if over.load(Ordering::Acquire) {
                         return;
                     }
                     match ask(address, "GET /metrics", "bert", &format!("{guesser}-{guess}")).as_str() {
-                        "401 Unauthorized" => _ = refused.fetch_add(1, Ordering::AcqRel),
+                        "401 Unauthorized" => _ = wrong.fetch_add(1, Ordering::AcqRel),
                         "429 Too Many Requests" => {
-                            crowded.fetch_add(1, Ordering::AcqRel);
+                            rejected.fetch_add(1, Ordering::AcqRel);
                             let _ = pace.recv_timeout(Duration::from_millis(100));
                         }
                         other => panic!("{other}"),
@@ -117,46 +117,46 @@ fn a_crowd_of_wrong_passwords_holds_up_nobody_for_long() {
                 }
             });
         }
-        let waiting = || refused.load(Ordering::Acquire) > 8 && crowded.load(Ordering::Acquire) > GUESSERS;
-        eventually("they wait for their turns and are sent away", waiting);
+        let waiting = || wrong.load(Ordering::Acquire) > 8 && rejected.load(Ordering::Acquire) > GUESSERS;
+        eventually("some clients wait and others get 429", waiting);
         for _ in 0..5 {
-            // Her password was right before. If it needed a turn, there would hardly be one.
+            // The cached password needs no comparison. If it did, it would have to wait.
             assert_eq!(ask(daemon.private_address(), "GET /metrics", "anna", "right"), "200 OK");
         }
-        let before = refused.load(Ordering::Acquire);
-        let newcomer = newcomer.as_ref().map(|curl| from_elsewhere(curl, &daemon, "bert:right"));
-        let turns = refused.load(Ordering::Acquire) - before;
-        assert!(newcomer.is_none_or(|status| status == "200"), "who comes from elsewhere gets a turn");
-        // Some pass while curl starts; if all waited, all of theirs would be before his.
-        assert!(turns < GUESSERS / 2, "eight turns were before his, not those of all: {turns}");
+        let before = wrong.load(Ordering::Acquire);
+        let other_client = other_client.as_ref().map(|curl| from_elsewhere(curl, &daemon, "bert:right"));
+        let turns = wrong.load(Ordering::Acquire) - before;
+        assert!(other_client.is_none_or(|status| status == "200"), "a client with another address gets its turn");
+        // Some comparisons run while curl starts. Without the limit per peer, all waiting ones would come first.
+        assert!(turns < GUESSERS / 2, "more comparisons than the limit per peer came first: {turns}");
     });
-    assert_eq!(ask(daemon.private_address(), "GET /metrics", "bert", "right"), "200 OK", "the crowd has gone");
+    assert_eq!(ask(daemon.private_address(), "GET /metrics", "bert", "right"), "200 OK", "after the flood");
 }
 
 #[test]
-fn a_name_that_nobody_has_takes_the_turn_of_the_dearest_one() {
+fn unknown_user_takes_as_long_as_the_highest_cost() {
     let folder = tempfile::tempdir().unwrap();
-    let dear = format!("bert: '{}'", bcrypt::hash("right", 12).unwrap());
-    let daemon = start(folder.path(), &format!("basic_auth_users: {{{}, {dear}}}", user("anna", "right")));
+    let costly = format!("bert: '{}'", bcrypt::hash("right", 12).unwrap());
+    let daemon = start(folder.path(), &format!("basic_auth_users: {{{}, {costly}}}", user("anna", "right")));
     let address = daemon.private_address();
-    let crowd = |name: &str| {
+    let guesses = |name: &str| {
         thread::scope(|scope| {
             let guess = |number: u32| ask(address, "GET /metrics", name, &format!("a guess {number}"));
             let guesses: Vec<_> = (0..40).map(|number| scope.spawn(move || guess(number))).collect();
             guesses.into_iter().filter_map(|guess| guess.join().ok()).collect::<Vec<_>>()
         })
     };
-    // Who is answered without a comparison waits for no turn, so there would be no crowd to be sent away from.
+    // Without a comparison no request would wait, and none would get 429.
     for name in ["nobody", "bert"] {
-        let answers = crowd(name);
+        let answers = guesses(name);
         let count = |status: &str| answers.iter().filter(|answer| *answer == status).count();
-        let (refused, crowded) = (count("401 Unauthorized"), count("429 Too Many Requests"));
-        assert!(refused >= 8 && crowded > 0 && refused + crowded == 40, "{name}: {answers:?}");
+        let (wrong, rejected) = (count("401 Unauthorized"), count("429 Too Many Requests"));
+        assert!(wrong >= 8 && rejected > 0 && wrong + rejected == 40, "{name}: {answers:?}");
     }
 }
 
 #[test]
-fn so_many_requests_pass() {
+fn requests_beyond_the_rate_limit_get_429() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path(), "rate_limit: {interval: 1h, burst: 3}");
     let answers = [(); 5].map(|()| exchange(daemon.private_address(), "GET /-/healthy", b"").status);
@@ -164,7 +164,7 @@ fn so_many_requests_pass() {
 }
 
 #[test]
-fn passwords_hashes_and_keys_are_found_in_no_line_of_the_log() {
+fn passwords_hashes_and_keys_are_never_logged() {
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let identity = authority.identity("127.0.0.1", 2040);
@@ -204,7 +204,7 @@ fn passwords_hashes_and_keys_are_found_in_no_line_of_the_log() {
     fs::write(folder.path().join("web.yml"), &web_config).unwrap();
     assert_eq!(get("the password"), Some(200));
     let lines: String = daemon.log().iter().map(|line| format!("{line}\n")).collect();
-    assert!(lines.matches("the web configuration cannot be used").count() >= 5, "{lines}");
+    assert!(lines.matches(UNUSABLE).count() >= 5, "{lines}");
     let body = identity.key_pem().lines().nth(1).unwrap().to_owned();
     for secret in ["the password", "a guess", "YW5uYTp0aGUg", &hash[7..], &body] {
         assert!(!lines.contains(secret), "{secret} in\n{lines}");
@@ -212,7 +212,7 @@ fn passwords_hashes_and_keys_are_found_in_no_line_of_the_log() {
 }
 
 #[test]
-fn a_health_check_works_although_it_knows_no_password() {
+fn healthcheck_works_without_a_password() {
     for public_tls in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("web.yml"), format!("basic_auth_users: {{{}}}", user("anna", "password")))
@@ -238,17 +238,17 @@ fn a_health_check_works_although_it_knows_no_password() {
             arguments.push("--config.file=x.toml".to_owned());
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let told = run(folder.path(), &arguments);
-        assert_eq!((told.code, told.stdout.as_str(), told.stderr.as_str()), (Some(0), "healthy\n", ""));
+        let checked = run(folder.path(), &arguments);
+        assert_eq!((checked.code, checked.stdout.as_str(), checked.stderr.as_str()), (Some(0), "healthy\n", ""));
         assert!(daemon.stop().success());
         assert_eq!(run(folder.path(), &arguments).code, Some(1));
     }
 }
 
-const EXPOSED: &str = "the private listener is not on loopback";
-const EVERYTHING: &str = "whoever reaches the private listener reads everything and reloads the configuration; \
-                          set web.config_file with users or client certificates, or listen on loopback";
-const CLEAR: &str = "passwords cross the network in clear text; add tls_server_config to web.config_file";
+const EXPOSED: &str = "private listener is not on loopback";
+/// What the warning's field `exposure` recommends.
+const EVERYTHING: &str = "client certificates";
+const CLEAR_TEXT: &str = "tls_server_config";
 
 /// A daemon with this web configuration, whose private listener is at this address.
 fn start_at(folder: &Path, web_config: &str, address: &str) -> Daemon {
@@ -259,22 +259,28 @@ fn start_at(folder: &Path, web_config: &str, address: &str) -> Daemon {
     Daemon::spawn(command, folder)
 }
 
-/// What the log says to be open to others, time after time.
-fn exposures(daemon: &Daemon) -> Vec<String> {
+/// What each warning about an unprotected listener recommends.
+fn exposures(daemon: &Daemon) -> Vec<&'static str> {
     let lines = daemon.log().into_iter().filter(|line| line["message"] == EXPOSED);
-    let exposure = lines.inspect(|line| assert_eq!(line["level"], "WARN")).map(|line| line["exposure"].clone());
-    exposure.map(|exposure| exposure.as_str().expect("it says what").to_owned()).collect()
+    let recommends = |line: serde_json::Value| {
+        assert_eq!(line["level"], "WARN");
+        let exposure = line["exposure"].as_str().expect("the field is a string").to_owned();
+        let recommended: Vec<_> = [EVERYTHING, CLEAR_TEXT].into_iter().filter(|text| exposure.contains(text)).collect();
+        assert_eq!(recommended.len(), 1, "{line}");
+        recommended[0]
+    };
+    lines.map(recommends).collect()
 }
 
 #[test]
-fn a_listener_that_others_can_reach_says_what_is_open_to_them() {
+fn unprotected_listener_beyond_loopback_is_warned_about() {
     let anna = format!("basic_auth_users: {{{}}}", user("anna", "password"));
     let known = format!("{TLS}, client_auth_type: RequireAndVerifyClientCert, client_ca_file: tls.crt}}");
     for (address, web_config, exposure) in [
         ("0.0.0.0:0", "", Some(EVERYTHING)),
         ("[::]:0", "", Some(EVERYTHING)),
         ("0.0.0.0:0", &format!("{TLS}}}"), Some(EVERYTHING)),
-        ("0.0.0.0:0", &anna, Some(CLEAR)),
+        ("0.0.0.0:0", &anna, Some(CLEAR_TEXT)),
         ("0.0.0.0:0", &format!("{TLS}}}\n{anna}"), None),
         ("0.0.0.0:0", &known, None),
         ("127.0.0.2:0", "", None),
@@ -292,9 +298,11 @@ fn a_listener_that_others_can_reach_says_what_is_open_to_them() {
 }
 
 #[test]
-fn a_file_that_opens_the_listener_while_it_runs_says_so_once_more() {
+fn file_change_that_removes_protection_is_warned_about() {
     let anna = format!("basic_auth_users: {{{}}}", user("anna", "password"));
-    for (address, told) in [("0.0.0.0:0", vec![CLEAR, EVERYTHING, CLEAR, EVERYTHING]), ("127.0.0.1:0", vec![])] {
+    for (address, expected) in
+        [("0.0.0.0:0", vec![CLEAR_TEXT, EVERYTHING, CLEAR_TEXT, EVERYTHING]), ("127.0.0.1:0", vec![])]
+    {
         let folder = tempfile::tempdir().unwrap();
         let daemon = start_at(folder.path(), &anna, address);
         let private = daemon.private_address().replace("0.0.0.0", "127.0.0.1");
@@ -304,7 +312,7 @@ fn a_file_that_opens_the_listener_while_it_runs_says_so_once_more() {
                 assert_eq!(exchange(&private, "GET /-/healthy", b"").status, status);
             }
         }
-        daemon.wait_for_count("web configuration read anew", 3);
-        assert_eq!(exposures(&daemon), told, "{address}");
+        daemon.wait_for_count("web configuration changed", 3);
+        assert_eq!(exposures(&daemon), expected, "{address}");
     }
 }

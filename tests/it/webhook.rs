@@ -1,16 +1,23 @@
-//! The public listener, byte by byte: what the internet sends, and all that it gets.
+//! The public listener, byte by byte: requests from the internet and the complete responses to them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
+use serde_json::Value;
 use stream_live_exporter::clock::Stopwatch;
 
-use crate::connection::{Connection, exchange, request};
+use crate::connection::{Connection, RawAnswer, exchange, request};
 use crate::daemon::{Daemon, LATENESS, command, fixture, notification};
 
-const UNAUTHORIZED: &str = "401 Unauthorized | connection: close | content-length: 24 | content-type: application/json | \
-                            {\"error\":\"unauthorized\"}";
+/// Rejections, with `ERROR` for `{"error": <text>}` and its length.
+const UNAUTHORIZED: &str = "401 Unauthorized | connection: close | content-type: application/json | ERROR";
+const NOT_ALLOWED: &str =
+    "405 Method Not Allowed | allow: POST | connection: close | content-type: application/json | ERROR";
+const TIMEOUT: &str = "408 Request Timeout | connection: close | content-type: application/json | ERROR";
+const TOO_LARGE: &str = "413 Payload Too Large | connection: close | content-type: application/json | ERROR";
+const ENCODED: &str = "415 Unsupported Media Type | connection: close | content-type: application/json | ERROR";
+const NOT_JSON: &str = "400 Bad Request | content-type: application/json | ERROR";
 const NOT_FOUND: &str = "404 Not Found | content-length: 10 | content-type: text/plain; charset=utf-8 | not found\n";
 const RECORDED: &str = "200 OK | content-length: 22 | content-type: application/json | {\"outcome\":\"recorded\"}";
 const DUPLICATE: &str = "200 OK | content-length: 23 | content-type: application/json | {\"outcome\":\"duplicate\"}";
@@ -18,30 +25,50 @@ const TEST: &str = "200 OK | content-length: 18 | content-type: application/json
 const IGNORED: &str = "200 OK | content-length: 21 | content-type: application/json | {\"outcome\":\"ignored\"}";
 const INPUT: &str = "0123456789abcdef0123456789abcdef";
 
-/// One request, with `AUTH` for the header with the valid secret: the whole answer but for its date,
-/// and the reason under which it is counted as refused, if any.
-fn check(daemon: &Daemon, head: &str, body: impl AsRef<[u8]>, answer: &str, refused: Option<&str>) {
+/// The text of `{"error": <text>}`, and nothing else.
+fn error(answer: &RawAnswer) -> Option<String> {
+    let body: Value = serde_json::from_slice(&answer.body).ok()?;
+    let members = body.as_object()?;
+    (members.len() == 1).then(|| members.get("error")?.as_str().map(str::to_owned))?
+}
+
+/// The complete response except its date, with the text of an error replaced by `ERROR`.
+fn shape(answer: &RawAnswer) -> String {
+    let Some(text) = error(answer) else { return answer.to_string() };
+    assert!(!text.is_empty());
+    assert_eq!(answer.header("content-length"), answer.body.len().to_string());
+    let mut answer = answer.clone();
+    answer.headers.remove("content-length");
+    answer.body = b"ERROR".to_vec();
+    answer.to_string()
+}
+
+/// Sends one request, with `AUTH` for the header with the valid secret. Checks the response, and that the request is
+/// counted as rejected with this reason, or not at all.
+fn check(daemon: &Daemon, head: &str, body: impl AsRef<[u8]>, expected: &str, reason: Option<&str>) -> RawAnswer {
     let head = head.replace("AUTH", &format!("cf-webhook-auth: {}", daemon.secret()));
     let mut rejected = rejections(daemon);
-    assert_eq!(exchange(daemon.public_address(), &head, body.as_ref()).to_string(), answer, "{head}");
-    if let Some(reason) = refused {
+    let answer = exchange(daemon.public_address(), &head, body.as_ref());
+    assert_eq!(shape(&answer), expected, "{head}");
+    if let Some(reason) = reason {
         let series = format!("stream_live_exporter_requests_rejected_total{{reason=\"{reason}\"}}");
         *rejected.get_mut(&series).expect("the reason is one of the label's values") += 1.0;
     }
     assert_eq!(rejections(daemon), rejected, "{head}");
+    answer
 }
 
 fn rejections(daemon: &Daemon) -> BTreeMap<String, f64> {
     daemon.samples("stream_live_exporter_requests_rejected_total")
 }
 
-/// A request with its whole body, in the valid way.
+/// The head of a valid request with this body.
 fn post(body: &[u8]) -> String {
     format!("POST /webhook | AUTH | content-length: {}", body.len())
 }
 
 #[test]
-fn a_stranger_is_told_nothing_but_401_and_before_his_body_is_read() {
+fn unauthenticated_request_gets_401_before_its_body_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let secret = daemon.secret().to_owned();
@@ -58,54 +85,40 @@ fn a_stranger_is_told_nothing_but_401_and_before_his_body_is_read() {
         "POST /webhook?cf-webhook-auth=1 | content-length: 5",
         &format!("POST /webhook | authorization: Bearer {secret} | content-length: 5"),
         "POST /webhook | transfer-encoding: chunked",
-        // Whatever else is wrong with it.
+        // The secret is checked before everything else.
         "POST /webhook | content-length: 999999999999",
         "POST /webhook | content-encoding: gzip | content-length: 5",
         "GET /webhook",
         "DELETE /webhook",
     ] {
-        // None of the bodies that the heads promise is ever sent.
+        // None of the announced bodies is sent.
         check(&daemon, head, "", UNAUTHORIZED, Some("secret"));
     }
 }
 
 #[test]
-fn what_cannot_be_a_notification_is_refused_with_the_cause() {
+fn invalid_request_is_rejected_with_its_cause() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_with(folder.path(), ["--webhook.max-body-size=1KiB"]);
-    let refused = |status: &str, extra: &str, error: &str| {
-        let length = error.len() + r#"{"error":""}"#.len();
-        let (before, after) = if extra.starts_with("allow") { (extra, "") } else { ("", extra) };
-        format!(
-            "{status} | {before}{after}content-length: {length} | content-type: application/json | {{\"error\":\"{error}\"}}"
-        )
-    };
-    let close = "connection: close | ";
-    let method = refused(
-        "405 Method Not Allowed",
-        "allow: POST | connection: close | ",
-        "method not allowed: notifications are sent with POST",
-    );
     for verb in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-        check(&daemon, &format!("{verb} /webhook | AUTH"), "", &method, Some("method"));
+        check(&daemon, &format!("{verb} /webhook | AUTH"), "", NOT_ALLOWED, Some("method"));
     }
-    let without_body = method.rsplit_once(" | ").unwrap().0;
-    check(&daemon, "HEAD /webhook | AUTH", "", without_body, Some("method"));
+    let head = format!("HEAD /webhook | cf-webhook-auth: {}", daemon.secret());
+    let mut without_body = exchange(daemon.public_address(), &head, b"");
+    assert!(without_body.headers.remove("content-length").is_some());
+    assert_eq!(format!("{without_body} | ERROR"), NOT_ALLOWED);
+    let counted = daemon.metric("stream_live_exporter_requests_rejected_total{reason=\"method\"}");
+    assert_eq!(counted, Some(6.0));
 
-    let encoding = refused(
-        "415 Unsupported Media Type",
-        close,
-        "unsupported content encoding: send the notification uncompressed",
-    );
     for name in ["gzip", "br", "deflate", "zstd", "GZIP", "identity, gzip"] {
         let head = format!("POST /webhook | AUTH | content-encoding: {name} | content-length: 2");
-        check(&daemon, &head, "", &encoding, Some("encoding"));
+        check(&daemon, &head, "", ENCODED, Some("encoding"));
     }
 
-    let too_large = refused("413 Payload Too Large", close, "body larger than 1024 bytes");
-    check(&daemon, "POST /webhook | AUTH | content-length: 1025", "", &too_large, Some("too_large"));
+    let answer = check(&daemon, "POST /webhook | AUTH | content-length: 1025", "", TOO_LARGE, Some("too_large"));
+    assert!(answer.text().contains(" 1024 "), "the response names the limit: {}", answer.text());
     let unfinished = format!("400\r\n{}\r\n1\r\n \r\n", " ".repeat(0x400));
-    check(&daemon, "POST /webhook | AUTH | transfer-encoding: chunked", unfinished, &too_large, Some("too_large"));
+    check(&daemon, "POST /webhook | AUTH | transfer-encoding: chunked", unfinished, TOO_LARGE, Some("too_large"));
 
     for (body, position) in [
         (&b"not json"[..], "line 1, column 2"),
@@ -115,32 +128,30 @@ fn what_cannot_be_a_notification_is_refused_with_the_cause() {
         (b"{} {}", "line 1, column 4"),
         (b" 17", "line 1, column 3"),
     ] {
-        let answer = refused("400 Bad Request", "", &format!("not a JSON object: {position}"));
-        check(&daemon, &post(body), body, &answer, Some("not_json"));
+        let answer = check(&daemon, &post(body), body, NOT_JSON, Some("not_json"));
+        assert!(error(&answer).unwrap().ends_with(position), "{}", answer.text());
     }
 }
 
 #[test]
-fn a_body_that_dawdles_is_refused() {
+fn slow_body_gets_408() {
     let folder = tempfile::tempdir().unwrap();
     let mut slow = command(folder.path());
     slow.env("STREAM_LIVE_EXPORTER__WEBHOOK__BODY_TIMEOUT", "200ms");
     let daemon = Daemon::spawn(slow, folder.path());
-    let answer = "408 Request Timeout | connection: close | content-length: 43 | content-type: application/json | \
-                  {\"error\":\"the body did not arrive in time\"}";
     for (head, beginning) in [
         ("POST /webhook | AUTH | content-length: 2", ""),
         ("POST /webhook | AUTH | content-length: 2", "{"),
         ("POST /webhook | AUTH | transfer-encoding: chunked", "2\r\n{}\r\n"),
     ] {
         let since = Stopwatch::start();
-        check(&daemon, head, beginning, answer, Some("timeout"));
+        check(&daemon, head, beginning, TIMEOUT, Some("timeout"));
         assert!(since.elapsed() < Duration::from_millis(200) + LATENESS, "{head}: {:?}", since.elapsed());
     }
 }
 
 #[test]
-fn whoever_asks_for_something_else_finds_nothing() {
+fn other_paths_of_the_public_listener_get_404() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     for head in [
@@ -165,7 +176,7 @@ fn whoever_asks_for_something_else_finds_nothing() {
 }
 
 #[test]
-fn a_notification_may_come_in_any_wrapping() {
+fn notification_is_accepted_with_any_content_type_and_framing() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start_with(folder.path(), ["--webhook.max-body-size=1KiB"]);
     let body = notification(INPUT, "connected", "2026-11-20T18:00:00Z");
@@ -189,7 +200,7 @@ fn a_notification_may_come_in_any_wrapping() {
 }
 
 #[test]
-fn every_known_notification_has_its_outcome() {
+fn every_fixture_gets_its_outcome() {
     let outcomes = [
         ("connected", RECORDED),
         ("disconnected", RECORDED),
@@ -223,7 +234,7 @@ fn every_known_notification_has_its_outcome() {
 }
 
 #[test]
-fn what_is_no_http_is_nothing_that_a_person_must_act_on() {
+fn non_http_bytes_are_not_logged_as_errors() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     for garbage in [&b"garbage\r\n\r\n"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"] {
@@ -234,12 +245,12 @@ fn what_is_no_http_is_nothing_that_a_person_must_act_on() {
     }
     assert_eq!(daemon.post(&fixture("connected")).status, 200);
     daemon.wait_for("input changed");
-    let loud: Vec<_> = daemon.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
-    assert!(loud.is_empty(), "{loud:?}");
+    let errors: Vec<_> = daemon.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
+    assert!(errors.is_empty(), "{errors:?}");
 }
 
 #[test]
-fn a_refused_request_ends_its_connection_even_when_its_body_does_not_end() {
+fn rejected_request_closes_its_connection_even_if_its_body_does_not_end() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
     let elsewhere = "POST /elsewhere | transfer-encoding: chunked";

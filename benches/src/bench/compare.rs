@@ -18,6 +18,9 @@ const BUILDS: [Kind; 2] = [Kind::Other, Kind::Ours];
 const SCRAPED_INPUTS: [u64; 2] = [10_000, 100_000];
 const MEMORY_INPUTS: u64 = 1_000_000;
 const EVENTS: u64 = 1_000_000;
+const START: &str = "start with an up-to-date checkpoint, s";
+const PLAIN: &str = "uncompressed";
+const COMPRESSED: &str = "compressed";
 const IDLE: [&str; 2] = ["idle: CPU, % of a core", "idle: MB resident"];
 
 /// A journal of each build, and what a restart with it shows.
@@ -126,10 +129,6 @@ fn restart(setup: &Setup, history: &History, build: usize, figures: &mut Figures
     }
     server.stop()
 }
-
-const START: &str = "start with an up-to-date checkpoint, s";
-const PLAIN: &str = "uncompressed";
-const COMPRESSED: &str = "compressed";
 
 fn scrape_row(inputs: u64, how: &str) -> String {
     format!("scrape of {} inputs, {how}, ms", number(inputs as f64))

@@ -1,6 +1,7 @@
 //! Curves over connections, load, inputs and events.
 
 use crate::figures::{Figures, number};
+use crate::payload::Cycle;
 use crate::plot::{Plot, Shape};
 use crate::report::Report;
 use crate::server::{Kind, Server};
@@ -12,9 +13,9 @@ const LOADS: [f64; 8] = [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9];
 const KINDS: [Kind; 5] = [Kind::Ours, Kind::Bare, Kind::Fastify, Kind::FastApi, Kind::Pushgateway];
 
 /// Journals of inputs with few events.
-const FEW: [(u64, &str); 2] = [
-    (journal::FEW, "kB resident per input, one session without errors"),
-    (journal::ERRED, "kB resident per input, one session with one error"),
+const FEW: [(Cycle, &str); 2] = [
+    (Cycle::NoErrors, "kB resident per input, one session without errors"),
+    (Cycle::OneError, "kB resident per input, one session with one error"),
 ];
 
 type Points = Vec<(f64, f64)>;
@@ -129,7 +130,7 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let progress = setup.progress("inputs", sizes.len());
     let (plain, crate_) = (Kind::Ours.name(), Kind::PrometheusCrate.name());
     for size in &sizes {
-        let folder = journal::settled(setup, *size, journal::FULL)?;
+        let folder = journal::settled(setup, *size, Cycle::EveryKind)?;
         let column = number(*size as f64);
         for _ in 0..setup.rounds {
             interrupt::check()?;
@@ -155,8 +156,8 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
         if *size > 100_000 {
             std::fs::remove_dir_all(folder)?;
         }
-        for (events, row) in FEW {
-            let folder = journal::settled(setup, *size, events)?;
+        for (cycle, row) in FEW {
+            let folder = journal::settled(setup, *size, cycle)?;
             figures.add(row, &column, Server::start(setup, Kind::Ours, &folder, None)?.memory()? * 1e3 / *size as f64);
             std::fs::remove_dir_all(folder)?;
         }
@@ -177,7 +178,6 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let pictures = [
         ("inputs-scrape", "Time of a scrape over inputs", "ms", scrapes.as_slice()),
         ("inputs-memory", "Memory over inputs", "MB", &memory),
-        ("inputs-start", "Start over inputs, with an up-to-date checkpoint", "ms", &["start to ready, ms"]),
     ];
     for (name, title, unit, rows) in pictures {
         draw(report, name, title, ["inputs", unit], series(&figures, rows, &columns))?;

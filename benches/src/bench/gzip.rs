@@ -8,20 +8,21 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::figures::Figures;
+use crate::payload::Cycle;
 use crate::report::Report;
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
 use crate::{interrupt, journal, scrape};
 
-/// Number of events per input after which every input is connected. Its connected seconds then change with each scrape.
-const CONNECTED: u64 = journal::FULL - 1;
 /// The exporter uses level 1.
 const LEVELS: [u32; 4] = [1, 2, 3, 6];
 const PLAIN: &str = "the exporter, not compressed";
 const COMPRESSED: &str = "the exporter, compressed";
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
-    let folder = journal::settled(setup, setup.inputs as u64, CONNECTED)?;
+    // Without the last event of the cycle every input is connected, so that its seconds change with each scrape.
+    let (inputs, events) = (setup.inputs as u64, Cycle::EveryKind.events() - 1);
+    let (folder, _) = journal::ingested(setup, Kind::Ours, inputs, events, Cycle::EveryKind)?;
     let server = Server::start(setup, Kind::Ours, &folder, None)?;
     let text = scrape::text(server.private)?;
     let mut figures = Figures::default();

@@ -12,11 +12,6 @@ use crate::payload::{Cycle, history_began, input_id};
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
 
-/// Events per input: a session with an error of every kind (which gives an input all of its series), a session without
-/// errors, and a session with one error.
-pub const FULL: u64 = 9;
-pub const FEW: u64 = 2;
-pub const ERRED: u64 = 3;
 const BATCH: u64 = 10_000;
 
 /// A working folder whose journal has these inputs with this number of events each and no checkpoint. It is kept for
@@ -37,8 +32,7 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
         let entry = |number: u64| {
             let updated_at = began.plus(Duration::from_millis(10 * number));
             let turn = number / inputs;
-            let is_last_of_short = events_per_input <= ERRED && turn + 1 == events_per_input;
-            let kind = kind(if is_last_of_short { FULL - 1 } else { turn % FULL });
+            let kind = kind(turn % Cycle::EveryKind.events());
             let input_id = InputId::from_bytes(input_id(number % inputs));
             let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at };
             Entry { seq: 0, recorded_at: updated_at, shown_until: updated_at, note: None, event }
@@ -52,15 +46,14 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
     Ok(folder)
 }
 
-/// The same with an up-to-date checkpoint, as the exporter writes it on shutdown.
-pub fn settled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Result<PathBuf> {
-    let folder = filled(setup, inputs, events_per_input)?;
-    Server::start(setup, Kind::Ours, &folder, None)?.stop()?;
-    Ok(folder)
+/// A working folder whose journal the exporter has written from one cycle of notifications for each input, with an
+/// up-to-date checkpoint. It is kept for the whole run.
+pub fn settled(setup: &Setup, inputs: u64, cycle: Cycle) -> anyhow::Result<PathBuf> {
+    Ok(ingested(setup, Kind::Ours, inputs, cycle.events(), cycle)?.0)
 }
 
-/// A working folder whose journal the exporter has written from notifications, and its resident memory in megabytes
-/// after that. Unlike [`filled`] this works for binaries with another schema.
+/// The same for any build and number of events, also for a build with another schema. Also returns the resident memory
+/// in megabytes before the shutdown.
 pub fn ingested(
     setup: &Setup,
     kind: Kind,
@@ -69,9 +62,12 @@ pub fn ingested(
     cycle: Cycle,
 ) -> anyhow::Result<(PathBuf, f64)> {
     let folder = setup.work().join(format!("ingested-{kind:?}-{inputs}-{events_per_input}-{cycle:?}"));
+    let is_new = !folder.exists();
     fs::create_dir_all(&folder)?;
     let mut server = Server::start(setup, kind, &folder, None)?;
-    server.ingest(inputs, events_per_input, cycle)?;
+    if is_new {
+        server.ingest(inputs, events_per_input, cycle)?;
+    }
     let memory = server.memory()?;
     server.stop()?;
     Ok((folder, memory))

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::figures::{Figures, median};
+use crate::payload::Cycle;
 use crate::report::Report;
 use crate::server::{Kind, Server};
 use crate::setup::Setup;
@@ -30,7 +31,7 @@ pub const SCRAPE_COLUMNS: [&str; 9] = [
 
 pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let inputs = MANY_INPUTS.min(setup.largest);
-    let folder = journal::settled(setup, inputs, journal::FULL)?;
+    let folder = journal::settled(setup, inputs, Cycle::EveryKind)?;
     let (mut figures, name) = (Figures::default(), Kind::Ours.name());
     let progress = setup.progress("inputs", setup.rounds as usize);
     for _ in 0..setup.rounds {

@@ -14,7 +14,7 @@ const ERRORED: &str = include_str!("../../../tests/fixtures/notifications/errore
 const ERRORED_CODE: &str = "ERR_UNHEALTHY";
 const WITHOUT_CODE: &str = include_str!("../../../tests/fixtures/notifications/errored-without-details.json");
 const SAMPLE_ID: &str = "2c28dd2cc444cb77578c4840b51e43a8";
-/// Maximum number of events of one input. The first one is this many seconds ago.
+/// Maximum number of events of one input in a run, one per second.
 const MAX_EVENTS: usize = 7200;
 const SEED: u64 = 0x5eed;
 
@@ -32,6 +32,8 @@ pub enum Dialect {
 pub enum Cycle {
     /// Connected, disconnected.
     NoErrors,
+    /// Connected, one error, disconnected.
+    OneError,
     /// Connected, an error of each kind, disconnected: every series of an input.
     EveryKind,
 }
@@ -41,6 +43,7 @@ impl Cycle {
     pub fn events(self) -> u64 {
         match self {
             Self::NoErrors => 2,
+            Self::OneError => 3,
             // The class `other` is an error without a code.
             Self::EveryKind => 2 + ErrorClass::ALL.len() as u64,
         }
@@ -82,10 +85,14 @@ impl Payload {
     /// Events of the inputs in round-robin order.
     pub fn round_robin(cycle: Cycle, inputs: usize, secret: &str) -> Self {
         let mut bodies = vec![CONNECTED.to_owned()];
-        if cycle == Cycle::EveryKind {
-            let documented = ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::Other);
-            bodies.extend(documented.map(|class| ERRORED.replace(ERRORED_CODE, class.label())));
-            bodies.push(WITHOUT_CODE.to_owned());
+        match cycle {
+            Cycle::NoErrors => {}
+            Cycle::OneError => bodies.push(ERRORED.to_owned()),
+            Cycle::EveryKind => {
+                let documented = ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::Other);
+                bodies.extend(documented.map(|class| ERRORED.replace(ERRORED_CODE, class.label())));
+                bodies.push(WITHOUT_CODE.to_owned());
+            }
         }
         bodies.push(DISCONNECTED.to_owned());
         let templates = bodies.iter().map(|body| webhook(body, secret)).collect();
@@ -93,7 +100,9 @@ impl Payload {
     }
 
     fn of(templates: Vec<Template>, inputs: usize, order: Order) -> Self {
-        let began = now().minus(Duration::from_secs(MAX_EVENTS as u64));
+        // Prepared events are older than posted ones.
+        let spans = if matches!(order, Order::Random(_)) { 1 } else { 2 };
+        let began = now().minus(Duration::from_secs(spans * MAX_EVENTS as u64));
         let times = (0..MAX_EVENTS as u64).map(|second| {
             let time = began.plus(Duration::from_secs(second));
             let text: String = time.to_string().chars().take("2026-11-20T18:00:02".len()).collect();

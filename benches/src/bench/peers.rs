@@ -5,6 +5,7 @@ use std::fs;
 use anyhow::ensure;
 
 use crate::figures::Figures;
+use crate::payload::Cycle;
 use crate::plot::{Plot, Shape};
 use crate::report::Report;
 use crate::server::{Kind, Server};
@@ -94,7 +95,7 @@ pub fn ingest_of(setup: &Setup, kind: Kind, figures: &mut Figures) -> anyhow::Re
 
 pub fn scrapes(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let kinds: Vec<_> = Kind::SCRAPE.into_iter().filter(|kind| kind.is_available(setup)).collect();
-    let folder = journal::settled(setup, setup.inputs as u64, journal::FULL)?;
+    let folder = journal::settled(setup, setup.inputs as u64, Cycle::EveryKind)?;
     let text = scrape::text(Server::start(setup, Kind::Ours, &folder, None)?.private)?;
     let exposition = setup.work().join("exposition");
     fs::write(&exposition, &text)?;

@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::figures::{Figures, median, number};
+use crate::payload::Cycle;
 use crate::report::Report;
 use crate::server::{Kind, Server, number_in};
 use crate::setup::Setup;
@@ -28,7 +29,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let sizes: Vec<_> = SIZES.into_iter().filter(|size| *size <= setup.largest).collect();
     let progress = setup.progress("Prometheus", sizes.len());
     for inputs in &sizes {
-        let folder = journal::settled(setup, *inputs, journal::FULL)?;
+        let folder = journal::settled(setup, *inputs, Cycle::EveryKind)?;
         let server = Server::start(setup, Kind::Ours, &folder, None)?;
         let prometheus = Prometheus::start(setup, program, server.private)?;
         let durations = prometheus.scrapes("scrape_duration_seconds")?;

@@ -229,7 +229,7 @@ impl Endpoints {
             let scheme = if tls { "https" } else { "http" };
             anyhow::Ok(format!("{scheme}://{}", local_address(sockets)?))
         };
-        let names = || secrets.named.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = || secrets.named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         Ok(Self {
             webhook: origin(settings.webhook.tls.is_some(), public)? + &settings.webhook.path,
             webhook_path: settings.webhook.path.clone(),

@@ -78,6 +78,6 @@ pub(super) fn limits(settings: &Settings, secrets: &Secrets) -> Limits {
         retention: settings.storage.retention,
         forget_after: inputs.forget_after,
         configured: inputs.configured.clone(),
-        secrets: secrets.named.iter().map(|(name, _)| name.clone()).collect(),
+        secrets: secrets.named.keys().cloned().collect(),
     }
 }

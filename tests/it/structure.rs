@@ -216,8 +216,17 @@ fn cycle(sources: &[Source], folder: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn no_top_level_modules_import_each_other_in_a_cycle() {
-    assert_eq!(cycle(&sources(), &[]), Vec::<String>::new());
+fn no_files_import_each_other_in_a_cycle() {
+    let sources = sources();
+    let folders = sources.iter().flat_map(|source| {
+        let module = source.module();
+        (0..module.len()).map(move |length| module[..length].to_vec())
+    });
+    // The files of recorder implement parts of one struct, so they may refer to each other.
+    let folders: BTreeSet<_> = folders.filter(|folder| *folder != ["recorder"]).collect();
+    let cycles = folders.iter().map(|folder| (folder.join("/"), cycle(&sources, folder)));
+    let cycles: Vec<_> = cycles.filter(|(_, files)| !files.is_empty()).collect();
+    assert!(cycles.is_empty(), "these import each other: {cycles:?}");
 }
 
 #[test]

@@ -1,5 +1,4 @@
-//! Which series there are, with which labels and which of their values: from the library's catalogue of metrics, and
-//! what Prometheus adds.
+//! Which series exist, with their labels and label values: the exporter's catalogue of metrics and what Prometheus adds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +8,14 @@ use stream_live_exporter::metrics::catalogue::{Family, Kind, Label, families};
 use super::document::{Dashboard, list, text};
 use super::promql::{Matcher, Parsed, parse};
 
-/// Labels that Prometheus gives to whatever it scrapes.
+/// Labels that Prometheus adds to every scraped series.
 const TARGET: [&str; 2] = ["job", "instance"];
 
-/// What Prometheus itself makes of alerting rules: its own labels, and those that the shipped rules leave.
+/// Labels of `ALERTS`: those of Prometheus and those of the shipped rules.
 const ALERTS: [&str; 9] =
     ["alertname", "alertstate", "severity", "job", "instance", "input_id", "name", "code", "stage"];
 
-/// The labels of a series with their values, where these are known.
+/// The labels of a series, with their values if they are a closed set.
 type Labels = BTreeMap<String, Option<BTreeSet<String>>>;
 
 /// All series by name.
@@ -27,12 +26,12 @@ impl Catalogue {
         let mut series = BTreeMap::new();
         for family in families() {
             for (name, labels) in series_of(family) {
-                assert!(series.insert(name, labels).is_none(), "{} is there twice", family.name);
+                assert!(series.insert(name, labels).is_none(), "{} exists twice", family.name);
             }
         }
         series.insert("up".to_owned(), open(&TARGET));
         let mut alerts = open(&ALERTS);
-        // One rule is about secrets, by their names.
+        // StreamLiveSecretUnused has it.
         alerts.insert("secret".to_owned(), None);
         alerts.insert("alertstate".to_owned(), Some(["pending", "firing"].map(str::to_owned).into()));
         alerts.insert("severity".to_owned(), Some(["critical", "warning", "info", "none"].map(str::to_owned).into()));
@@ -46,13 +45,13 @@ impl Catalogue {
         errors["code"].as_ref().expect("codes are a closed set")
     }
 
-    /// The values that a label may have in what an expression reads, where these are a closed set.
+    /// The values of a label in the series that an expression reads, if they are a closed set.
     fn values(&self, parsed: &Parsed, label: &str) -> BTreeSet<String> {
         let read = parsed.selectors.iter().filter_map(|selector| self.0.get(&selector.metric)?.get(label)?.clone());
         read.flatten().collect()
     }
 
-    /// What of an expression the catalogue does not know.
+    /// Metrics, labels and label values of an expression that are not in the catalogue.
     pub fn problems(&self, parsed: &Parsed) -> Vec<String> {
         let mut problems = Vec::new();
         for selector in &parsed.selectors {
@@ -68,7 +67,7 @@ impl Catalogue {
         problems
     }
 
-    /// All labels that what an expression gives may have.
+    /// All labels that the result of an expression can have.
     pub fn labels(&self, parsed: &Parsed) -> BTreeSet<String> {
         let read = parsed.selectors.iter().filter_map(|selector| self.0.get(&selector.metric)).flat_map(BTreeMap::keys);
         read.chain(&parsed.made).cloned().collect()
@@ -116,7 +115,7 @@ fn every_metric_label_and_value_is_in_the_catalogue() {
 }
 
 #[test]
-fn what_the_catalogue_lacks_is_found() {
+fn unknown_metrics_labels_and_values_are_found() {
     let catalogue = Catalogue::new();
     for (expression, problem) in [
         ("cloudflare_stream_live_input_connectd", "there is no metric \"cloudflare_stream_live_input_connectd\""),
@@ -137,7 +136,7 @@ fn what_the_catalogue_lacks_is_found() {
     assert!(catalogue.problems(&parse(fine).unwrap()).is_empty());
 }
 
-/// The columns that a panel's queries give, by the names that Grafana gives them.
+/// The column names that Grafana derives from a panel's queries.
 fn columns(panel: &Value, catalogue: &Catalogue) -> BTreeSet<String> {
     let mut columns: BTreeSet<_> = ["Time", "Value"].map(str::to_owned).into();
     for target in list(&panel["targets"]) {
@@ -148,7 +147,7 @@ fn columns(panel: &Value, catalogue: &Catalogue) -> BTreeSet<String> {
 }
 
 #[test]
-fn legends_and_columns_name_what_is_there() {
+fn legends_and_columns_refer_to_existing_labels() {
     let catalogue = Catalogue::new();
     for dashboard in super::document::dashboards() {
         for panel in dashboard.charts() {
@@ -172,11 +171,11 @@ fn legends_and_columns_name_what_is_there() {
                     let missing: Vec<_> = organized.filter(|column| !columns.contains(*column)).collect();
                     assert!(missing.is_empty(), "{place}: {member} has {missing:?}");
                 }
-                // What is neither renamed nor left out keeps its name.
-                let gone = |column: &&String| {
+                // All other columns keep their names.
+                let replaced = |column: &&String| {
                     !options["renameByName"][column].is_null() || options["excludeByName"][column] == true
                 };
-                names.extend(columns.iter().filter(|column| !gone(column)).cloned());
+                names.extend(columns.iter().filter(|column| !replaced(column)).cloned());
                 names.extend(
                     options["renameByName"].as_object().unwrap().values().map(|name| name.as_str().unwrap().to_owned()),
                 );
@@ -185,25 +184,27 @@ fn legends_and_columns_name_what_is_there() {
                 list(&panel["fieldConfig"]["overrides"]).iter().map(|over| text(&over["matcher"], "options"));
             let sorts = list(&panel["options"]["sortBy"]).iter().map(|sort| text(sort, "displayName"));
             for name in overrides.chain(sorts) {
-                assert!(names.contains(name), "{place}: {name} is none of {names:?}");
+                assert!(names.contains(name), "{place}: {name} is not one of {names:?}");
             }
         }
     }
 }
 
 #[test]
-fn every_error_code_has_a_meaning_and_a_remedy() {
+fn tables_of_error_codes_map_every_code() {
     let catalogue = Catalogue::new();
+    let mut mappings = 0;
     for dashboard in super::document::dashboards() {
-        let codes = dashboard.charts().into_iter().filter(|panel| panel["title"] == "Errors by code");
-        for panel in codes {
-            for column in ["What it means", "What to do"] {
-                let over = list(&panel["fieldConfig"]["overrides"]).iter();
-                let over = over.clone().find(|over| over["matcher"]["options"] == column).unwrap();
-                let mappings = &over["properties"][0]["value"][0]["options"];
-                let mapped: BTreeSet<_> = mappings.as_object().unwrap().keys().cloned().collect();
-                assert_eq!(&mapped, catalogue.codes(), "{}: {column}", dashboard.place(panel));
+        for panel in dashboard.charts().into_iter().filter(|panel| panel["type"] == "table") {
+            let overrides = list(&panel["fieldConfig"]["overrides"]).iter();
+            let properties = overrides.flat_map(|over| list(&over["properties"]));
+            let mapped = properties.filter_map(|property| property["value"][0]["options"].as_object());
+            for mapped in mapped.filter(|mapped| mapped.contains_key("other")) {
+                let codes: BTreeSet<_> = mapped.keys().cloned().collect();
+                assert_eq!(&codes, catalogue.codes(), "{}", dashboard.place(panel));
+                mappings += 1;
             }
         }
     }
+    assert_eq!(mappings, 4, "meaning and fix, on two dashboards");
 }

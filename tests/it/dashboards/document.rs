@@ -1,4 +1,4 @@
-//! A dashboard as it stands in its file, with ways to all that it asks Prometheus and all that it links.
+//! A dashboard file, with access to its queries and links.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,12 @@ pub struct Dashboard {
     pub json: Value,
 }
 
-/// An expression, and where it stands.
+/// A query of a dashboard.
 pub struct Query {
+    /// Where it is, for messages.
     pub place: String,
     pub expression: String,
-    /// Of a variable: what it reads, the other queries choose with.
+    /// Whether it fills a variable. Other queries select by the variable's value.
     pub of_variable: bool,
 }
 
@@ -45,24 +46,24 @@ fn read(path: &PathBuf) -> Dashboard {
     Dashboard { file: path.file_stem().unwrap().to_string_lossy().into_owned(), json }
 }
 
-/// The text of a member; empty when there is none.
+/// A text member; empty if it is missing.
 pub fn text<'a>(json: &'a Value, member: &str) -> &'a str {
     json[member].as_str().unwrap_or_default()
 }
 
-/// The elements of a list; none when there is no list.
+/// The elements of a list; empty if it is not a list.
 pub fn list(json: &Value) -> &[Value] {
     json.as_array().map_or(&[], Vec::as_slice)
 }
 
 impl Dashboard {
-    /// All panels, rows and what is folded into them included.
+    /// All panels, including rows and the panels in collapsed rows.
     pub fn panels(&self) -> Vec<&Value> {
         let top = list(&self.json["panels"]).iter();
         top.flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"]))).collect()
     }
 
-    /// All panels that show something.
+    /// All panels except rows.
     pub fn charts(&self) -> Vec<&Value> {
         self.panels().into_iter().filter(|panel| text(panel, "type") != "row").collect()
     }
@@ -79,12 +80,12 @@ impl Dashboard {
         list(&self.json["annotations"]["list"])
     }
 
-    /// Where a panel stands, for messages.
+    /// Which panel it is, for messages.
     pub fn place(&self, panel: &Value) -> String {
         format!("{}: {}", self.file, text(panel, "title"))
     }
 
-    /// All that is asked of Prometheus: by panels, by variables, by annotations.
+    /// All queries: of panels, variables and annotations.
     pub fn queries(&self) -> Vec<Query> {
         let mut queries = Vec::new();
         for panel in self.charts() {
@@ -106,7 +107,7 @@ impl Dashboard {
         queries
     }
 
-    /// The links of the dashboard and of its panels, each with whether Grafana adds the time range itself.
+    /// The links of the dashboard and its panels, and whether Grafana adds the time range to each.
     pub fn links(&self) -> Vec<(String, bool)> {
         let of_dashboard = list(&self.json["links"]).iter();
         let of_dashboard = of_dashboard.map(|link| (text(link, "url").to_owned(), link["keepTime"] == true));
@@ -122,7 +123,7 @@ impl Dashboard {
     }
 }
 
-/// The function of a variable's query, and the PromQL in it; nothing when it is no query.
+/// The function of a variable's query and the PromQL in it; None if it is not a query.
 pub fn variable_query(variable: &Value) -> Option<(String, String)> {
     let (function, argument) = text(&variable["query"], "query").strip_suffix(')')?.split_once('(')?;
     let expression = match function {

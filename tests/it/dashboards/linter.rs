@@ -1,11 +1,11 @@
-//! The rules of Grafana's dashboard-linter, under its names; stricter where these dashboards can be.
+//! The rules of Grafana's dashboard-linter, with its names; some are stricter here.
 
 use serde_json::Value;
 
 use super::document::{Dashboard, list, text, variable_query};
 use super::promql::{Parsed, Selector, parse};
 
-/// What a rule found: where, and what.
+/// Findings of a rule: place and problem.
 pub type Problems = Vec<(String, String)>;
 pub type Rule = (&'static str, fn(&Dashboard) -> Problems);
 
@@ -24,29 +24,29 @@ pub const RULES: [Rule; 17] = [
     ("target-job-rule", |dashboard| of_selectors(dashboard, |_, selector| variable_matcher(selector, "job"))),
     ("target-instance-rule", |dashboard| of_selectors(dashboard, |_, selector| variable_matcher(selector, "instance"))),
     ("target-counter-agg-rule", |dashboard| of_selectors(dashboard, counter_aggregation)),
-    // What these two want of queries to Loki holds when there are none.
+    // These two are about Loki: the dashboards must not query it.
     ("target-logql-rule", no_loki),
     ("target-logql-auto-rule", no_loki),
     ("uneditable-dashboard-rule", uneditable),
 ];
 
-/// Where a rule does not hold: what its finding contains, and why that is well.
+/// Exceptions: the rule, a part of the finding, and the reason.
 pub const EXCEPTIONS: [(&str, &str, &str); 2] = [
-    ("target-job-rule", "ALERTS{", "some alerts have no job: `$job|` keeps them whatever job is chosen"),
-    ("target-instance-rule", "ALERTS{", "an alert about an input or a job is of no instance"),
+    ("target-job-rule", "ALERTS{", "some alerts have no job: `$job|` also matches these"),
+    ("target-instance-rule", "ALERTS{", "an alert about an input or a job has no instance"),
 ];
 
-/// Units of Grafana's list that these dashboards use. A new one is first looked up there.
+/// The Grafana units that these dashboards use. Check that Grafana has a unit before you add it.
 const UNITS: [&str; 6] = ["none", "s", "bytes", "percentunit", "dateTimeAsIso", "dateTimeFromNow"];
 
 const DATASOURCE: &str = "${datasource}";
 
-/// What is not well, and not excepted.
+/// All findings without the exceptions.
 pub fn lint(dashboard: &Dashboard) -> Vec<String> {
     RULES.iter().flat_map(|rule| findings(rule, dashboard)).collect()
 }
 
-/// What one rule has to say, but for its exceptions.
+/// The findings of one rule without its exceptions.
 pub fn findings((rule, check): &Rule, dashboard: &Dashboard) -> Vec<String> {
     let excepted = |what: &str| EXCEPTIONS.iter().any(|(of, part, _)| of == rule && what.contains(part));
     let found = check(dashboard).into_iter().filter(|(_, what)| !excepted(what));
@@ -60,7 +60,7 @@ fn problem(place: &str, what: impl Into<String>) -> (String, String) {
 fn template_datasource(dashboard: &Dashboard) -> Problems {
     let found: Vec<_> = dashboard.variables().iter().filter(|variable| variable["type"] == "datasource").collect();
     let [variable] = found[..] else {
-        return vec![problem(&dashboard.file, format!("{} variables for data sources, not one", found.len()))];
+        return vec![problem(&dashboard.file, format!("{} data source variables instead of one", found.len()))];
     };
     let wanted = [("name", "datasource"), ("label", "Data source"), ("query", "prometheus")];
     let wrong = wanted.into_iter().filter(|(member, value)| text(variable, member) != *value);
@@ -99,11 +99,11 @@ fn template_label_promql(dashboard: &Dashboard) -> Problems {
 }
 
 fn template_reload(dashboard: &Dashboard) -> Problems {
-    let still = queried(dashboard).filter(|variable| variable["refresh"] != 2);
-    still.map(|variable| problem(text(variable, "name"), "does not reload with the time range")).collect()
+    let wrong = queried(dashboard).filter(|variable| variable["refresh"] != 2);
+    wrong.map(|variable| problem(text(variable, "name"), "does not reload when the time range changes")).collect()
 }
 
-/// Everything that has a data source, with where it stands: panels, their targets, variables, annotations.
+/// The data sources of panels, their targets, variables and annotations, each with its place.
 fn sources(dashboard: &Dashboard) -> Vec<(String, &Value)> {
     let charts = dashboard.charts().into_iter();
     let panels = charts.flat_map(|panel| {
@@ -117,12 +117,12 @@ fn sources(dashboard: &Dashboard) -> Vec<(String, &Value)> {
 
 fn panel_datasource(dashboard: &Dashboard) -> Problems {
     let fixed = sources(dashboard).into_iter().filter(|(_, source)| source["uid"] != DATASOURCE);
-    fixed.map(|(place, source)| (place, format!("the data source is {source}, not the variable"))).collect()
+    fixed.map(|(place, source)| (place, format!("the data source is {source} instead of the variable"))).collect()
 }
 
 fn no_loki(dashboard: &Dashboard) -> Problems {
     let others = sources(dashboard).into_iter().filter(|(_, source)| source["type"] != "prometheus");
-    others.map(|(place, source)| (place, format!("the data source is {source}, not a Prometheus"))).collect()
+    others.map(|(place, source)| (place, format!("the data source is {source} instead of a Prometheus"))).collect()
 }
 
 fn panel_title_description(dashboard: &Dashboard) -> Problems {
@@ -134,7 +134,7 @@ fn panel_title_description(dashboard: &Dashboard) -> Problems {
         }
         let description = text(panel, "description");
         if text(panel, "type") != "row" && !(description.ends_with('.') && description.len() > 40) {
-            problems.push(problem(&place, format!("no description in sentences: {description:?}")));
+            problems.push(problem(&place, format!("the description is not a sentence: {description:?}")));
         }
     }
     problems
@@ -168,7 +168,7 @@ fn target_promql(dashboard: &Dashboard) -> Problems {
     dashboard.queries().into_iter().filter_map(|query| Some((query.place, wrong(&query.expression)?))).collect()
 }
 
-/// Applies a check to every selector of every query; those of variables choose what the others match with.
+/// Applies a check to every selector of every query, except queries that fill variables.
 fn of_selectors(dashboard: &Dashboard, check: fn(&Parsed, &Selector) -> Option<String>) -> Problems {
     let mut problems = Vec::new();
     for query in dashboard.queries().into_iter().filter(|query| !query.of_variable) {
@@ -191,15 +191,16 @@ fn variable_matcher(selector: &Selector, label: &str) -> Option<String> {
         .then(|| format!("{}{{…}} does not match {label}=~\"{value}\"", selector.metric))
 }
 
-/// Where the rule allows rates and increases only, these dashboards also subtract: an increase is extrapolated, and
-/// misses the first event of a series. A counter may be read as it is if the same query reads it at an earlier time.
+/// The linter only allows rates and increases of counters. These dashboards also subtract, because `increase`
+/// extrapolates and misses the first event of a series. A query may read a counter directly if it also reads it at an
+/// earlier time.
 fn counter_aggregation(parsed: &Parsed, selector: &Selector) -> Option<String> {
     let function = selector.function.as_deref().unwrap_or_default();
-    let grown = selector.window.is_some()
+    let increase = selector.window.is_some()
         && matches!(function, "rate" | "irate" | "increase" | "last_over_time" | "count_over_time" | "resets");
     let subtracted = parsed.selectors.iter().any(|other| other.metric == selector.metric && other.earlier);
     let counter = selector.metric.ends_with("_total");
-    (counter && !grown && !subtracted).then(|| format!("the counter {} as it is", selector.metric))
+    (counter && !increase && !subtracted).then(|| format!("reads the counter {} directly", selector.metric))
 }
 
 fn uneditable(dashboard: &Dashboard) -> Problems {

@@ -1,39 +1,39 @@
-//! What an expression reads: its selectors, with what is done to each, and the labels that it names and makes.
+//! Parsed PromQL expressions: selectors, and the labels that the expression names or creates.
 
 use std::collections::BTreeSet;
 
 use promql_parser::label::MatchOp;
 use promql_parser::parser::{self, Expr, LabelModifier, MatrixSelector, VectorSelector};
 
-/// Grafana's variables that stand for times, each with one that nobody writes; the longer name first where one begins
-/// with the other.
+/// Grafana's time variables, each with a placeholder duration that occurs in no query. A name that begins with another
+/// name comes first.
 const TIMES: [(&str, &str); 4] =
     [("$__rate_interval", "307s"), ("$__interval", "61s"), ("$__range_s", "21601"), ("$__range", "21601s")];
 
-/// An expression, taken apart.
+/// A parsed expression.
 #[derive(Default, Debug)]
 pub struct Parsed {
     pub selectors: Vec<Selector>,
     /// Labels in `by`, `without`, `on`, `ignoring` and `group_left`.
     pub named: BTreeSet<String>,
-    /// Labels that `label_replace` and `label_join` make.
+    /// Labels that `label_replace` and `label_join` create.
     pub made: BTreeSet<String>,
 }
 
-/// A selector of series.
+/// A series selector.
 #[derive(Debug)]
 pub struct Selector {
     pub metric: String,
     pub matchers: Vec<Matcher>,
-    /// The function that takes it, when one does.
+    /// The function that it is an argument of.
     pub function: Option<String>,
-    /// The window as it was written, when it has one.
+    /// The window as written in the expression.
     pub window: Option<String>,
-    /// Whether it looks at an earlier time.
+    /// Whether it has an offset.
     pub earlier: bool,
 }
 
-/// What a label must be.
+/// A label matcher.
 #[derive(Debug)]
 pub struct Matcher {
     pub label: String,
@@ -41,14 +41,14 @@ pub struct Matcher {
     pub value: String,
 }
 
-/// Reads an expression with Grafana's variables in it.
+/// Parses an expression that contains Grafana's variables.
 pub fn parse(expression: &str) -> Result<Parsed, String> {
     let mut parsed = Parsed::default();
     parsed.walk(&parser::parse(&substitute(expression))?, None);
     Ok(parsed)
 }
 
-/// The expression as Grafana sends it, but for the variables that stand in quotes.
+/// Replaces the time variables. Variables in quotes stay.
 pub fn substitute(expression: &str) -> String {
     TIMES.iter().fold(expression.to_owned(), |expression, (name, value)| expression.replace(name, value))
 }
@@ -116,7 +116,7 @@ impl Selector {
         }
     }
 
-    /// Whether it has exactly that matcher.
+    /// Whether it has exactly this matcher.
     pub fn has(&self, label: &str, operator: &str, value: &str) -> bool {
         let mut matchers = self.matchers.iter();
         matchers.any(|matcher| (&*matcher.label, &*matcher.operator, &*matcher.value) == (label, operator, value))
@@ -124,7 +124,7 @@ impl Selector {
 }
 
 #[test]
-fn an_expression_is_taken_apart() {
+fn expression_is_parsed_into_selectors_and_labels() {
     let parsed = parse(
         "label_replace(sum by (a) (rate(x_total{job=~\"$job\", b!=\"c\"}[$__rate_interval])), \"made\", \"$1\", \"a\", \"(.+)\")
          * on (d) group_left (e) max(y offset $__range) or increase(z[1h:])",

@@ -1,6 +1,6 @@
 //! The expected values of panels.
 //!
-//! A panel is identified by the uid of its dashboard and its title, a target by its letter. Every target that
+//! A panel is identified by the uid of its dashboard and its id, a target by its letter. Every target that
 //! counts over the range or per bar must be listed.
 
 use std::collections::BTreeSet;
@@ -28,8 +28,8 @@ pub enum Figure {
 
 /// The expected values of a target.
 pub struct Claim {
-    /// The title of the panel, with its type if the title is not unique: `Firing alerts/stat`.
-    pub panel: &'static str,
+    /// The id of the panel.
+    pub panel: u64,
     pub target: &'static str,
     /// The label that identifies rows; empty for none.
     pub by: &'static str,
@@ -40,8 +40,7 @@ pub struct Claim {
 impl Claim {
     /// Whether this is the claim of the target.
     pub fn is_of(&self, panel: &Panel, target: &Target) -> bool {
-        let named = self.panel == panel.title || self.panel == format!("{}/{}", panel.title, panel.kind);
-        named && self.target == target.ref_id
+        self.panel == panel.id && self.target == target.ref_id
     }
 
     /// The differences between the response and the truth; `None` if there are none.
@@ -88,7 +87,7 @@ impl Claim {
 }
 
 const fn claim(
-    panel: &'static str,
+    panel: u64,
     target: &'static str,
     by: &'static str,
     figure: Figure,
@@ -103,169 +102,147 @@ const MILLISECOND: Figure = Now(1.0);
 const THOUSANDTH: Figure = Now(0.001);
 
 const OVERVIEW: &[Claim] = &[
-    claim("Expected but off air", "A", "", Now(0.0), |scene| {
-        scene.number(|input| input.expected && input.metrics.connected == Some(false))
-    }),
-    claim("Off air for", "A", "name", THOUSANDTH, |scene| {
+    claim(2, "A", "", Now(0.0), |scene| scene.number(|input| input.expected && input.metrics.connected == Some(false))),
+    claim(30, "A", "name", THOUSANDTH, |scene| {
         let off = scene.by_name(|input| (state(input) == Some(2.0)).then(|| since(input)).flatten());
         let off: Rows = off.into_iter().map(|(name, since)| (name, scene.to - since)).collect();
         if off.is_empty() { [("expected inputs".to_owned(), -1.0)].into() } else { off }
     }),
-    claim("Live", "A", "", Now(0.0), |scene| scene.number(|input| input.metrics.connected == Some(true))),
-    claim("State unknown", "A", "", Now(0.0), |scene| {
-        scene.number(|input| input.expected && input.metrics.connected.is_none())
-    }),
-    claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
-    claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
+    claim(3, "A", "", Now(0.0), |scene| scene.number(|input| input.metrics.connected == Some(true))),
+    claim(4, "A", "", Now(0.0), |scene| scene.number(|input| input.expected && input.metrics.connected.is_none())),
+    claim(5, "A", "", Now(0.0), |_| one(2.0)),
+    claim(6, "A", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity == "critical" && scene.chose(&firing.input_id))
     }),
-    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| {
+    claim(6, "B", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity != "critical" && scene.chose(&firing.input_id))
     }),
-    claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| {
-        scene.alerts(|firing| scene.chose(&firing.input_id))
-    }),
-    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
-    claim("Disconnects", "A", "", Count, |scene| scene.total(disconnects)),
-    claim("On-air compliance", "A", "", Share, on_air),
-    claim("Last notification", "A", "", THOUSANDTH, silence),
+    claim(12, "A", "alertname", Now(0.0), |scene| scene.alerts(|firing| scene.chose(&firing.input_id))),
+    claim(7, "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
+    claim(8, "A", "", Count, |scene| scene.total(disconnects)),
+    claim(9, "A", "", Share, on_air),
+    claim(10, "A", "", THOUSANDTH, silence),
     // Inputs that are expected but not live have the upper lanes.
-    claim("State of the inputs", "A", "name", Now(0.0), |scene| {
-        scene.by_name(|input| lane(input).filter(|state| *state > 1.0))
-    }),
-    claim("State of the inputs", "B", "name", Now(0.0), |scene| {
-        scene.by_name(|input| lane(input).filter(|state| *state <= 1.0))
-    }),
-    claim("Inputs", "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.expected)))),
-    claim("Inputs", "B", "input_id", Now(0.0), |scene| {
+    claim(11, "A", "name", Now(0.0), |scene| scene.by_name(|input| lane(input).filter(|state| *state > 1.0))),
+    claim(11, "B", "name", Now(0.0), |scene| scene.by_name(|input| lane(input).filter(|state| *state <= 1.0))),
+    claim(14, "A", "input_id", Now(0.0), |scene| scene.by_input(|input| Some(flag(input.expected)))),
+    claim(14, "B", "input_id", Now(0.0), |scene| {
         // The table also has a text for inputs that are unknown and not expected.
         scene.by_input(|input| lane(input).or(Some(-1.0)))
     }),
-    claim("Inputs", "C", "input_id", THOUSANDTH, |scene| {
+    claim(14, "C", "input_id", THOUSANDTH, |scene| {
         let rows = scene.by_input(since);
         rows.into_iter().map(|(id, since)| (id, scene.to - since)).collect()
     }),
-    claim("Inputs", "D", "input_id", MILLISECOND, |scene| {
+    claim(14, "D", "input_id", MILLISECOND, |scene| {
         scene.by_input(|input| input.metrics.last_event_ms.values().max().map(|at| *at as f64))
     }),
-    claim("Inputs", "E", "input_id", Count, |scene| scene.by_input(|input| Some(sum(&input.metrics.errors)))),
-    claim("Inputs", "F", "input_id", Count, |scene| scene.by_input(|input| Some(disconnects(input)))),
-    claim("Inputs", "G", "input_id", Count, |scene| scene.by_input(|input| Some(input.reconnects as f64))),
-    claim("Inputs", "H", "input_id", Seconds, |scene| scene.by_input(|input| Some(input.connected_seconds))),
-    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
-    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
-    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
-    claim("Disconnects and reconnects", "A", "", Count, |scene| scene.total(disconnects)),
-    claim("Disconnects and reconnects", "B", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
-    claim("Disconnects by input", "A", "name", Count, |scene| scene.by_name(|input| Some(disconnects(input)))),
-    claim("Session duration", "A", "le", CountAmongOthers, |scene| {
-        [("+Inf".to_owned(), scene.truth.finished_sessions as f64)].into()
-    }),
-    claim("Reconnect delay", "A", "le", CountAmongOthers, |scene| {
-        [("+Inf".to_owned(), scene.truth.reconnect_delays as f64)].into()
-    }),
-    claim("Notifications by outcome", "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
-    claim("Ignored", "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
-    claim("Rejected", "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
-    claim("Late notifications", "A", "", Count, |scene| one(scene.truth.late.in_cloudflare as f64)),
-    claim("Late notifications", "B", "", Count, |scene| one(scene.truth.late.on_the_way as f64)),
-    claim("Lost notifications", "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
+    claim(14, "E", "input_id", Count, |scene| scene.by_input(|input| Some(sum(&input.metrics.errors)))),
+    claim(14, "F", "input_id", Count, |scene| scene.by_input(|input| Some(disconnects(input)))),
+    claim(14, "G", "input_id", Count, |scene| scene.by_input(|input| Some(input.reconnects as f64))),
+    claim(14, "H", "input_id", Seconds, |scene| scene.by_input(|input| Some(input.connected_seconds))),
+    claim(16, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim(16, "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
+    claim(17, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim(19, "A", "", Count, |scene| scene.total(disconnects)),
+    claim(19, "B", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
+    claim(20, "A", "name", Count, |scene| scene.by_name(|input| Some(disconnects(input)))),
+    claim(21, "A", "le", CountAmongOthers, |scene| [("+Inf".to_owned(), scene.truth.finished_sessions as f64)].into()),
+    claim(22, "A", "le", CountAmongOthers, |scene| [("+Inf".to_owned(), scene.truth.reconnect_delays as f64)].into()),
+    claim(24, "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
+    claim(25, "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
+    claim(26, "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
+    claim(27, "A", "", Count, |scene| one(scene.truth.late.in_cloudflare as f64)),
+    claim(27, "B", "", Count, |scene| one(scene.truth.late.on_the_way as f64)),
+    claim(29, "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
 ];
 
 const INPUT: &[Claim] = &[
-    claim("State", "A", "", Now(0.0), |scene| scene.single(state)),
-    claim("For", "A", "", THOUSANDTH, |scene| {
+    claim(2, "A", "", Now(0.0), |scene| scene.single(state)),
+    claim(3, "A", "", THOUSANDTH, |scene| {
         scene.single(since).into_values().map(|since| (String::new(), scene.to - since)).collect()
     }),
-    claim("Exporter", "A", "", Now(0.0), |_| one(2.0)),
-    claim("Expected", "A", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.expected)))),
-    claim("Firing alerts/stat", "A", "", Now(0.0), |scene| {
+    claim(25, "A", "", Now(0.0), |_| one(2.0)),
+    claim(4, "A", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.expected)))),
+    claim(5, "A", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity == "critical" && scene.chose(&firing.input_id))
     }),
-    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| {
+    claim(5, "B", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity != "critical" && scene.chose(&firing.input_id))
     }),
-    claim("Firing alerts/table", "A", "alertname", Now(0.0), |scene| {
-        scene.alerts(|firing| scene.chose(&firing.input_id))
-    }),
-    claim("Input id", "A", "input_id", Now(0.0), |scene| scene.by_input(|_| Some(1.0))),
-    claim("On-air compliance", "A", "", Share, on_air),
-    claim("Time on air/stat", "A", "", Seconds, |scene| scene.total(|input| input.connected_seconds)),
-    claim("Sessions", "A", "", Count, |scene| scene.total(|input| input.sessions as f64)),
-    claim("Reconnects", "A", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
-    claim("Errors", "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
-    claim("Lost notifications/stat", "A", "", Count, |scene| scene.total(|input| sum(&input.inconsistent))),
-    claim("State and expectation", "A", "", Now(0.0), |scene| scene.single(state)),
-    claim("State and expectation", "B", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.expected)))),
-    claim("Lost notifications/timeseries", "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
-    claim("Events over time", "A", "event", Count, |scene| scene.by_label(|input| &input.metrics.events)),
-    claim("Last events", "A", "event", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_event_ms)),
-    claim("Last events", "B", "event", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_event_ms)),
-    claim("Errors by code", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
-    claim("Errors by code", "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
-    claim("Errors over time", "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim(14, "A", "alertname", Now(0.0), |scene| scene.alerts(|firing| scene.chose(&firing.input_id))),
+    claim(6, "A", "input_id", Now(0.0), |scene| scene.by_input(|_| Some(1.0))),
+    claim(7, "A", "", Share, on_air),
+    claim(8, "A", "", Seconds, |scene| scene.total(|input| input.connected_seconds)),
+    claim(9, "A", "", Count, |scene| scene.total(|input| input.sessions as f64)),
+    claim(10, "A", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
+    claim(11, "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
+    claim(12, "A", "", Count, |scene| scene.total(|input| sum(&input.inconsistent))),
+    claim(13, "A", "", Now(0.0), |scene| scene.single(state)),
+    claim(13, "B", "", Now(0.0), |scene| scene.single(|input| Some(flag(input.expected)))),
+    claim(24, "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
+    claim(16, "A", "event", Count, |scene| scene.by_label(|input| &input.metrics.events)),
+    claim(17, "A", "event", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_event_ms)),
+    claim(17, "B", "event", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_event_ms)),
+    claim(19, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim(19, "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
+    claim(20, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
 ];
 
 const EXPORTER: &[Claim] = &[
-    claim("Exporter", "A", "instance", Now(0.0), |scene| scene.by_instance(|_| Some(1.0))),
-    claim("Version", "A", "version", Now(0.0), |scene| {
+    claim(2, "A", "instance", Now(0.0), |scene| scene.by_instance(|_| Some(1.0))),
+    claim(3, "A", "version", Now(0.0), |scene| {
         [(env!("CARGO_PKG_VERSION").to_owned(), scene.replicas().count() as f64)].into()
     }),
-    claim("Running for", "A", "", THOUSANDTH, |scene| {
+    claim(4, "A", "", THOUSANDTH, |scene| {
         scene.replicas().map(|(_, replica)| scene.to - replica.last_start).reduce(f64::min).map(one).unwrap_or_default()
     }),
-    claim("Configuration", "A", "", Now(0.0), |_| one(1.0)),
-    claim("Firing alerts/stat", "A", "", Now(0.0), |scene| scene.firing(|firing| firing.severity == "critical")),
-    claim("Firing alerts/stat", "B", "", Now(0.0), |scene| scene.firing(|firing| firing.severity != "critical")),
-    claim("Journal failures", "A", "", Count, |scene| scene.all(|replica| replica.append_failures as f64)),
-    claim("Rejected requests", "A", "", Count, |scene| scene.all(|replica| sum(&replica.rejected))),
-    claim("Last notification", "A", "", THOUSANDTH, silence),
-    claim("Clock skew", "A", "", Count, |scene| one(scene.truth.clock_skew as f64)),
-    claim("Inputs of limit", "A", "", Now(0.0), |scene| one(scene.truth.inputs.len() as f64 / 10_000.0)),
-    claim("Notifications by outcome", "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
-    claim("Ignored by reason", "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
-    claim("Rejected by reason", "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
-    claim("Request duration", "A", "le", CountAmongOthers, |scene| {
+    claim(5, "A", "", Now(0.0), |_| one(1.0)),
+    claim(6, "A", "", Now(0.0), |scene| scene.firing(|firing| firing.severity == "critical")),
+    claim(6, "B", "", Now(0.0), |scene| scene.firing(|firing| firing.severity != "critical")),
+    claim(7, "A", "", Count, |scene| scene.all(|replica| replica.append_failures as f64)),
+    claim(8, "A", "", Count, |scene| scene.all(|replica| sum(&replica.rejected))),
+    claim(9, "A", "", THOUSANDTH, silence),
+    claim(10, "A", "", Count, |scene| one(scene.truth.clock_skew as f64)),
+    claim(11, "A", "", Now(0.0), |scene| one(scene.truth.inputs.len() as f64 / 10_000.0)),
+    claim(13, "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
+    claim(14, "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
+    claim(15, "A", "reason", Count, |scene| scene.counts(|replica| &replica.rejected)),
+    claim(16, "A", "le", CountAmongOthers, |scene| {
         let answered = scene.all(|replica| sum(&replica.notifications) + sum(&replica.rejected));
         answered.into_values().map(|requests| ("+Inf".to_owned(), requests)).collect()
     }),
-    claim("Delay within Cloudflare", "A", "le", CountAmongOthers, delays),
-    claim("Delay of delivery", "A", "le", CountAmongOthers, delays),
-    claim("Doubtful events", "A", "", Count, |scene| {
+    claim(17, "A", "le", CountAmongOthers, delays),
+    claim(18, "A", "le", CountAmongOthers, delays),
+    claim(19, "A", "", Count, |scene| {
         // Independent of the chosen inputs.
         one(scene.truth.inputs.values().map(|input| sum(&input.inconsistent)).sum())
     }),
-    claim("Doubtful events", "B", "", Count, |scene| one(scene.truth.out_of_order as f64)),
-    claim("Doubtful events", "C", "", Count, |scene| one(scene.truth.clock_skew as f64)),
-    claim("Doubtful events", "D", "", Count, |scene| scene.all(|replica| replica.lenient as f64)),
-    claim("Secrets", "A", "secret", MILLISECOND, secrets),
-    claim("Secrets", "B", "secret", MILLISECOND, secrets),
-    claim("Append failures", "A", "instance", Count, |scene| {
-        scene.by_instance(|replica| Some(replica.append_failures as f64))
-    }),
-    claim("Events appended", "A", "instance", Count, |scene| {
+    claim(19, "B", "", Count, |scene| one(scene.truth.out_of_order as f64)),
+    claim(19, "C", "", Count, |scene| one(scene.truth.clock_skew as f64)),
+    claim(19, "D", "", Count, |scene| scene.all(|replica| replica.lenient as f64)),
+    claim(20, "A", "secret", MILLISECOND, secrets),
+    claim(20, "B", "secret", MILLISECOND, secrets),
+    claim(24, "A", "instance", Count, |scene| scene.by_instance(|replica| Some(replica.append_failures as f64))),
+    claim(25, "A", "instance", Count, |scene| {
         scene.by_instance(|replica| replica.notifications.get("recorded").map(|recorded| *recorded as f64))
     }),
-    claim("Events kept", "A", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.kept as f64))),
-    claim("Known inputs", "A", "instance", Now(0.0), |scene| {
+    claim(27, "A", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.kept as f64))),
+    claim(29, "A", "instance", Now(0.0), |scene| {
         let inputs = scene.truth.inputs.len() as f64;
         scene.replicas().map(|(instance, _)| (instance.to_owned(), inputs)).collect()
     }),
-    claim("Inputs forgotten", "A", "instance", Count, |_| Rows::new()),
-    claim("Instances", "A", "instance", MILLISECOND, |scene| {
-        scene.by_instance(|replica| Some(1000.0 * replica.last_start))
-    }),
-    claim("Instances", "B", "instance", MILLISECOND, |scene| {
-        scene.by_instance(|replica| Some(1000.0 * replica.last_reload))
-    }),
-    claim("Instances", "C", "instance", MILLISECOND, |scene| {
+    claim(30, "A", "instance", Count, |_| Rows::new()),
+    claim(31, "A", "instance", MILLISECOND, |scene| scene.by_instance(|replica| Some(1000.0 * replica.last_start))),
+    claim(31, "B", "instance", MILLISECOND, |scene| scene.by_instance(|replica| Some(1000.0 * replica.last_reload))),
+    claim(31, "C", "instance", MILLISECOND, |scene| {
         scene.by_instance(|replica| replica.last_test.map(|at| 1000.0 * at))
     }),
-    claim("Instances", "D", "instance", Now(0.0), |scene| {
+    claim(31, "D", "instance", Now(0.0), |scene| {
         let inputs = scene.truth.inputs.len() as f64;
         scene.by_instance(|_| Some(0.0)).into_keys().map(|instance| (instance, inputs)).collect()
     }),
-    claim("Instances", "E", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.restored as f64))),
+    claim(31, "E", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.restored as f64))),
 ];
 
 /// Every recorded event has a delay. Independent of the chosen inputs.

@@ -56,9 +56,8 @@ pub struct Annotation {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Panel {
+    pub id: u64,
     pub title: String,
-    #[serde(rename = "type")]
-    pub kind: String,
     pub interval: Option<String>,
     pub max_data_points: Option<u32>,
     #[serde(default)]

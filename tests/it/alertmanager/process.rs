@@ -11,15 +11,14 @@ use serde_json::{Value, json};
 use stream_live_exporter::clock::Stopwatch;
 use tempfile::TempDir;
 
-use super::sink::{Arrival, Sink};
+use super::sink::{Arrival, ENDED, Sink};
 use crate::daemon::{PATIENCE, eventually, within};
 
-/// What the configuration has in places that a test cannot take: where its secrets are, and a host that
-/// does not exist.
+/// Places in the configuration that the test replaces: the folder of secrets, and a host that does not exist.
 const SECRETS: &str = "/etc/alertmanager/secrets/";
 const DEADMAN: &str = "http://dead-mans-switch-is-not-set.invalid/";
 
-/// An Alertmanager of its own with the shipped files, and all that it tells. Killed when dropped.
+/// An Alertmanager with the shipped files, and the messages that it sends. Killed when dropped.
 pub struct Alertmanager {
     child: Child,
     url: String,
@@ -28,11 +27,11 @@ pub struct Alertmanager {
 }
 
 impl Alertmanager {
-    /// Starts it on a port that is free, and waits until it is ready.
+    /// Starts it on a free port and waits until it is ready.
     pub fn start(program: &Path) -> Self {
         let (folder, sink) = (tempfile::tempdir().expect("a folder can be made"), Sink::start());
         install(folder.path(), &sink.url);
-        // Between letting a port go and Alertmanager taking it, somebody else may have.
+        // Another process may take the port before Alertmanager binds it: then try another one.
         let started = (0..10).find_map(|_| Self::start_on(program, folder.path(), free_port()));
         let (child, url) = started.expect("alertmanager starts; its messages are above");
         Self { child, url, sink, _folder: folder }
@@ -52,49 +51,55 @@ impl Alertmanager {
             ended = child.try_wait().expect("alertmanager can be waited for").is_some();
             ended || agent().get(format!("{url}/-/ready")).call().is_ok_and(|answer| answer.status() == 200)
         });
-        // Who answers may be the one who was faster.
+        // The answer may come from another process that took the port.
         ended |= child.try_wait().expect("alertmanager can be waited for").is_some();
         (!ended).then_some((child, url))
     }
 
-    /// Hands it alerts as Prometheus does.
+    /// Posts alerts as Prometheus does.
     pub fn post(&self, alerts: &[Value]) {
         let request = agent().post(format!("{}/api/v2/alerts", self.url)).header("content-type", "application/json");
         let mut answer = request.send(json!(alerts).to_string()).expect("alertmanager answers");
         assert_eq!(answer.status(), 200, "{:?}", answer.body_mut().read_to_string());
     }
 
-    /// The job and the name of every alert that another one silences now.
+    /// Job and name of every alert that is inhibited now.
     fn inhibited(&self) -> BTreeSet<(String, String)> {
         let mut answer =
             agent().get(format!("{}/api/v2/alerts?active=false", self.url)).call().expect("alertmanager answers");
         let body = answer.body_mut().read_to_string().expect("the answer is text");
         let alerts: Vec<Value> = serde_json::from_str(&body).expect("the answer is JSON");
-        let silent = alerts.iter().filter(|alert| alert["status"]["inhibitedBy"] != json!([]));
+        let inhibited = alerts.iter().filter(|alert| alert["status"]["inhibitedBy"] != json!([]));
         let label = |alert: &Value, name: &str| alert["labels"][name].as_str().unwrap_or_default().to_owned();
-        silent.map(|alert| (label(alert, "job"), label(alert, "alertname"))).collect()
+        inhibited.map(|alert| (label(alert, "job"), label(alert, "alertname"))).collect()
     }
 
-    /// Waits until these are silent, and makes sure that no others are.
+    /// Waits until exactly these alerts are inhibited.
     pub fn wait_for_inhibited(&self, expected: &BTreeSet<(String, String)>) {
         let waited = Stopwatch::start();
-        within(2 * PATIENCE, "what should be silent is silent", || {
+        within(2 * PATIENCE, "the expected alerts are inhibited", || {
             self.inhibited().is_superset(expected) || waited.elapsed() > PATIENCE
         });
-        // By now it knows of all that could silence anything.
+        // All alerts have been posted, so that no more inhibition can start.
         let inhibited = self.inhibited();
         let wrong: Vec<_> = inhibited.symmetric_difference(expected).collect();
-        assert!(wrong.is_empty(), "silent and should not be, or the reverse: {wrong:?}");
+        assert!(wrong.is_empty(), "inhibited and should not be, or the reverse: {wrong:?}");
     }
 
-    /// Waits for the message of this number to this receiver, from 1 on.
+    /// Waits for the nth message to this receiver, from 1.
     pub fn message(&self, to: &str, number: usize) -> Arrival {
         self.sink.wait_for(to, &format!("message {number}"), |messages| messages.into_iter().nth(number - 1))
     }
 
-    /// Waits for a message to this receiver that has these words.
-    pub fn message_with(&self, to: &str, words: &str) -> Arrival {
-        self.sink.wait_for(to, words, |messages| messages.into_iter().find(|message| message.has(words)))
+    /// Waits for a message to this receiver whose title or text contains this part.
+    pub fn message_with(&self, to: &str, part: &str) -> Arrival {
+        self.sink.wait_for(to, part, |messages| messages.into_iter().find(|message| message.has(part)))
+    }
+
+    /// Waits for a message to this receiver about the end of this alert.
+    pub fn end_of(&self, to: &str, alert: &str) -> Arrival {
+        let is_end = |message: &Arrival| message.texts()[3] == ENDED && message.has(alert);
+        self.sink.wait_for(to, &format!("the end of {alert}"), |messages| messages.into_iter().find(is_end))
     }
 }
 
@@ -110,7 +115,7 @@ pub fn shipped() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("deploy/alertmanager")
 }
 
-/// Puts the shipped files there: byte for byte, but for where secrets are and the URL that a site must set.
+/// Copies the shipped files, with the folder of secrets and the URL of the dead man's switch replaced.
 fn install(folder: &Path, sink: &str) {
     let config = fs::read_to_string(shipped().join("alertmanager.yml")).expect("the configuration is shipped");
     assert_eq!(config.matches(&format!("      - api_url_file: {SECRETS}")).count(), 2, "the pager's and the chat's");
@@ -124,26 +129,27 @@ fn install(folder: &Path, sink: &str) {
     fs::copy(shipped().join(template), folder.join(template)).expect("the templates are shipped");
     fs::create_dir(&secrets).expect("the folder can be written");
     for receiver in ["pager", "chat"] {
-        // With the newline that an editor leaves.
+        // Editors end a file with a newline.
         fs::write(secrets.join(format!("{receiver}-url")), format!("{sink}/{receiver}\n"))
             .expect("the folder can be written");
     }
 }
 
-/// Whether the program can run here: one that was only unpacked needs a view of the machine that not every
-/// machine grants. That it does not is told loudly.
+/// Whether the program can run here. A program that was unpacked without installing it needs a mount namespace, which
+/// not every machine allows; then the test is skipped with a message.
 pub fn can_run(program: &Path) -> bool {
     let Some(share) = unpacked(program) else { return true };
     let output = viewing(&share).arg("true").output().expect("unshare is there, as on every Debian");
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        // Standard error itself, which the test harness does not hold back.
-        let _ = writeln!(std::io::stderr(), "SKIPPED: ALERTMANAGER: it cannot see its templates here: {}", said.trim());
+        // The test harness captures eprintln!, but not this.
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: ALERTMANAGER: its templates cannot be mounted here: {}", said.trim());
     }
     output.status.success()
 }
 
-/// Runs the program, where need be in a view of the machine in which its templates are in place.
+/// A command for the program, in a mount namespace with its templates if it was only unpacked.
 fn command(program: &Path) -> Command {
     let Some(share) = unpacked(program) else { return Command::new(program) };
     let mut command = viewing(&share);
@@ -151,15 +157,15 @@ fn command(program: &Path) -> Command {
     command
 }
 
-/// Debian's program reads templates of its own from `/usr/share`. When its package was unpacked and not
-/// installed, they are beside it: in this folder.
+/// The folder with the templates of a program that was unpacked without installing it. Debian's build reads them from
+/// `/usr/share`.
 fn unpacked(program: &Path) -> Option<PathBuf> {
     let program = program.canonicalize().expect("the program is there");
     let share = program.parent()?.parent()?.join("share");
     (!program.starts_with("/usr") && share.join("prometheus/alertmanager/default.tmpl").exists()).then_some(share)
 }
 
-/// Runs what its further arguments say where that folder is `/usr/share`.
+/// A command that runs its further arguments with that folder mounted as `/usr/share`.
 fn viewing(share: &Path) -> Command {
     let mut command = Command::new("unshare");
     let script = "mount --bind \"$1\" /usr/share && shift && exec \"$@\"";

@@ -1,8 +1,8 @@
 // @ts-check
-// Builds the page that draws. TypeScript is checked by types/check.mjs; here it is only taken away.
+// Builds the drawing page. types/check.mjs checks the types; here they are only removed.
 import { defineConfig } from 'vite';
 
-// What Grafana's dependencies say to other tools; it changes nothing here.
+// Directives in Grafana's dependencies for other tools; they have no effect here.
 const IDLE_WARNINGS = ['MODULE_LEVEL_DIRECTIVE', 'INVALID_ANNOTATION'];
 
 export default defineConfig({
@@ -13,7 +13,7 @@ export default defineConfig({
     outDir: '../build/page',
     emptyOutDir: true,
     target: 'es2022',
-    // Nobody downloads it: it is to be built quickly, not to be small.
+    // The page is only served on loopback: build time matters, not size.
     minify: false,
     reportCompressedSize: false,
     chunkSizeWarningLimit: 100_000,

@@ -1,10 +1,10 @@
 // @ts-check
-// Draws every dashboard in a real browser, and fails when anything in it is missing or wrong.
+// Draws every dashboard in a real browser and fails if anything in it is missing or wrong.
 //
 //   CHROMIUM=PROGRAM node draw/draw.mjs --dashboards FOLDER --prometheus URL --end SECONDS [--shots FOLDER]
 //
-// The page's clock stands at the end of the history, so that "now" is then, in every run. With --shots the pictures
-// are kept. A copy of a dashboard with faults is drawn too: the drawing must find them all.
+// The page's clock is fixed at the end of the history, so that every run has the same "now". With --shots the pictures
+// are kept. A copy of a dashboard with faults is drawn too: the drawing must report all of them.
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -15,17 +15,17 @@ import { EMPTY, VARIABLES } from './expectations.mjs';
 import { findAll, withFaults } from './faults.mjs';
 import { serve } from './server.mjs';
 
-/** @typedef {{ where: string, what: string, empty?: true }} Problem */
+/** @typedef {{ where: string, what: string, empty?: number }} Problem */
 /** @typedef {{ title: string, panels: number, problems: Problem[] }} Drawing */
 
 const WIDTH = 1600;
-/** What one sees before scrolling, of a large screen: the part for documents. */
+/** Height of a large screen: the part that documents show. */
 const FIRST_SCREEN = 780;
 /** @type {Record<string, string>} */
 const FIRST_SCREENS = { 'overview.png': 'overview-first.png' };
-// More than any dashboard needs: tables paint nothing outside of the window.
+// Higher than every dashboard, because tables do not paint outside of the window.
 const HEIGHT = 6000;
-const PATIENCE = 120_000;
+const TIMEOUT = 120_000;
 const FAULTY = 'with-faults';
 const FLAGS = [
   '--no-sandbox',
@@ -35,7 +35,7 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
-  // The same text on every machine: no hinting by the system's settings.
+  // Same text rendering on every machine, independent of the system's hinting.
   '--font-render-hinting=none',
   '--force-color-profile=srgb',
 ];
@@ -71,13 +71,13 @@ async function draw(browser, url, now, picture) {
   try {
     const page = await context.newPage();
     /** @type {Problem[]} */
-    const complaints = [];
-    page.on('pageerror', ({ message }) => complaints.push({ where: 'page', what: message }));
-    page.on('console', (said) => {
-      if (said.type() === 'error')
-        complaints.push({ where: 'console', what: `${said.text()} (${said.location().url})` });
+    const reported = [];
+    page.on('pageerror', ({ message }) => reported.push({ where: 'page', what: message }));
+    page.on('console', (entry) => {
+      if (entry.type() === 'error')
+        reported.push({ where: 'console', what: `${entry.text()} (${entry.location().url})` });
     });
-    page.setDefaultTimeout(PATIENCE);
+    page.setDefaultTimeout(TIMEOUT);
     await page.clock.setFixedTime(now);
     await page.goto(url);
     await page.waitForFunction('window.drawing !== undefined');
@@ -88,26 +88,24 @@ async function draw(browser, url, now, picture) {
       const clip = { x: 0, y: 0, width: WIDTH, height: FIRST_SCREEN };
       if (first) await page.screenshot({ path: join(dirname(picture), first), clip, animations: 'disabled' });
     }
-    return { ...drawing, problems: [...drawing.problems, ...complaints] };
+    return { ...drawing, problems: [...drawing.problems, ...reported] };
   } finally {
     await context.close();
   }
 }
 
 /**
- * What is to be complained about: everything but panels that may be quiet; and those that are not, although they may.
+ * All problems except panels that are expected to be empty, and panels that should be empty and are not.
  *
  * @param {string} name @param {Problem[]} problems
  */
 function unexpected(name, problems) {
-  const quiet = Object.keys(EMPTY[name] ?? {});
-  const empty = problems.filter((problem) => problem.empty).map(({ where }) => where);
-  const stale = quiet.filter((title) => !empty.includes(title));
+  const expected = Object.keys(EMPTY[name] ?? {}).map(Number);
+  const isExpected = (/** @type {Problem} */ { empty }) => empty !== undefined && expected.includes(empty);
+  const stale = expected.filter((id) => !problems.some(({ empty }) => empty === id));
   return [
-    ...problems
-      .filter((problem) => !(problem.empty && quiet.includes(problem.where)))
-      .map(({ where, what }) => `${where}: ${what}`),
-    ...stale.map((title) => `${title}: it has data, so it need not be listed as one that may have none`),
+    ...problems.filter((problem) => !isExpected(problem)).map(({ where, what }) => `${where}: ${what}`),
+    ...stale.map((id) => `panel ${id}: has data, so remove it from EMPTY in expectations.mjs`),
   ];
 }
 
@@ -151,7 +149,7 @@ async function main() {
     }
     const { problems: found } = await draw(browser, `${server.url}/?dashboard=${FAULTY}`, now);
     const missed = findAll(found);
-    missed.forEach((fault) => console.error(`the drawing does not find that ${fault}`));
+    missed.forEach((fault) => console.error(`the drawing does not report that ${fault}`));
     problems += missed.length;
   } finally {
     await browser.close();

@@ -1,5 +1,5 @@
 // @ts-check
-// Faults that only drawing can see, all made in one copy of a dashboard.
+// Faults that only drawing detects, all made in one copy of a dashboard.
 
 /** @typedef {Record<string, any>} Json */
 
@@ -50,9 +50,9 @@ const FAULTS = {
       void (panel(d, 'stat', 4).title = 'A title that is much too long for a panel of these few columns of the grid'),
     found: /^cut off: A title that is much too long/,
   },
-  'a type of panel is not known': {
+  'a type of panel is not supported': {
     make: (d) => void (panel(d, 'timeseries', 4).type = 'piechart'),
-    found: /panels of type piechart are not known/,
+    found: /panels of type piechart are not supported/,
   },
 };
 
@@ -68,7 +68,7 @@ export function withFaults(dashboard) {
 }
 
 /**
- * The faults that nobody complained about.
+ * The faults that were not reported.
  *
  * @param {Array<{ what: string }>} problems @returns {string[]}
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// Serves what the page that draws asks for, on loopback: itself, Grafana's icons and font, the dashboards, and Prometheus.
+// Serves the drawing page on loopback: the page, Grafana's icons and font, the dashboards, and Prometheus' API.
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { extname, join, normalize } from 'node:path';
@@ -19,7 +19,7 @@ const TYPES = {
 
 /**
  * @typedef {object} Sources
- * @property {(name: string) => string | undefined} dashboard the JSON of a dashboard by its file's name
+ * @property {(name: string) => string | undefined} dashboard returns a dashboard's JSON by its file name
  * @property {URL} prometheus
  */
 
@@ -30,7 +30,7 @@ const TYPES = {
  * @returns {Promise<{ url: string, close: () => Promise<void> }>}
  */
 export async function serve({ dashboard, prometheus }) {
-  // Where Grafana's components look for things, and where its packages have them.
+  // Paths that Grafana's components request, and the folders of its packages with these files.
   const folders = [
     { at: '/public/build/img/', folder: join(home, 'node_modules/@grafana/ui/dist/public/img') },
     { at: '/public/fonts/inter/', folder: join(home, 'node_modules/inter-ui/web') },

@@ -1,4 +1,4 @@
-// Annotations: what a dashboard's annotation queries found, and how time series show it.
+// Annotations: the results of a dashboard's annotation queries, and how graphs show them.
 import { rangeUtil, type GrafanaTheme2, type TimeRange } from '@grafana/data';
 import type { UPlotConfigBuilder } from '@grafana/ui';
 
@@ -7,7 +7,7 @@ import { queryRange } from './prometheus';
 import { intervals, windowOf } from './query';
 import { rangeVariables, type Variables } from './variables';
 
-/** A time in which a series of the annotation's query was there and not 0, or the moment that it tells; in milliseconds. */
+/** A time in which the annotation's query had a non-zero sample, or the time that is its value; in milliseconds. */
 export interface Region {
   from: number;
   to: number;
@@ -38,7 +38,7 @@ export async function queryAnnotation(
   });
 }
 
-/** Moments that are not further apart than a step are one region. */
+/** Joins moments that are at most a step apart into one region. */
 function regionsOf(moments: number[], step: number, color: string): Region[] {
   const regions: Region[] = [];
   for (const time of moments) {
@@ -49,7 +49,7 @@ function regionsOf(moments: number[], step: number, color: string): Region[] {
   return regions;
 }
 
-/** Draws the regions as Grafana does: a dashed line at both ends, a tint between, a mark below the axis. */
+/** Draws the regions as Grafana does: dashed lines at both ends, a tint between them, a mark below the axis. */
 export function drawRegions(builder: UPlotConfigBuilder, regions: Region[], theme: GrafanaTheme2) {
   builder.addHook('draw', (plot) => {
     const { ctx, bbox } = plot;

@@ -1,4 +1,4 @@
-// A whole dashboard: the line of variables, the rows, and the panels on Grafana's grid.
+// A dashboard: the head, the rows, and the panels on Grafana's grid.
 import { rangeUtil, type GrafanaTheme2, type IconName } from '@grafana/data';
 import { Icon } from '@grafana/ui';
 import type { CSSProperties } from 'react';
@@ -25,7 +25,7 @@ export interface Place {
   height: number;
 }
 
-/** Everything that is drawn, rows included and with what is in collapsed ones, top to bottom. */
+/** All panels from top to bottom, including rows and the panels of collapsed rows. */
 export function layout(dashboard: Dashboard, width: number): Place[] {
   const panels = expanded(dashboard.panels);
   for (const [panel, problem] of inspectLayout(panels)) report(panel.title, problem);
@@ -42,7 +42,7 @@ export function layout(dashboard: Dashboard, width: number): Place[] {
   });
 }
 
-/** Opens collapsed rows, which moves down what is below them. */
+/** Expands collapsed rows, which moves the panels below them down. */
 function expanded(panels: Panel[]): Panel[] {
   let shift = 0;
   return panels.flatMap((panel) => {
@@ -107,12 +107,12 @@ function Row({ panel, theme }: { panel: Panel; theme: GrafanaTheme2 }) {
   );
 }
 
-/** Those that Grafana names above the panels, each with a switch. */
+/** The annotations for which Grafana shows a switch above the panels. */
 function shownAnnotations({ annotations: { list } }: Dashboard): Annotation[] {
   return list.filter(({ builtIn, hide }) => !builtIn && !hide);
 }
 
-/** The title with the time range, and below the variables, what the lines in graphs mean, and links. */
+/** The title and the time range, and below them variables, annotations and links. */
 function Head({
   dashboard,
   variables,

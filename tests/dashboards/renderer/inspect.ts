@@ -1,10 +1,10 @@
-// Looks at what is to be drawn, and at what was drawn, for what a person would stumble over.
+// Finds problems in the data of panels, in the layout, and in what was drawn.
 import { fieldMatchers, FieldType, type DataFrame, type FieldConfigSource } from '@grafana/data';
 
 import type { Panel } from './model';
 
 export interface Inspection {
-  /** There is not one value. */
+  /** No field has a value. */
   empty: boolean;
   problems: string[];
 }
@@ -16,16 +16,16 @@ export function inspect(frames: DataFrame[], { overrides }: FieldConfigSource): 
     const matcher = fieldMatchers.get(id).get(options);
     return fields.some(({ field, frame }) => matcher(field, frame, frames));
   };
-  const idle = overrides.filter(({ matcher }) => !matches(matcher));
+  const unused = overrides.filter(({ matcher }) => !matches(matcher));
   return {
     empty: !values.some((value) => value !== null && value !== undefined && !Number.isNaN(value)),
-    problems: idle.map(
+    problems: unused.map(
       ({ matcher }) => `an override matches no field: ${matcher.id} ${JSON.stringify(matcher.options)}`,
     ),
   };
 }
 
-/** What is wrong with the panels' places and ids. */
+/** Problems with the positions and ids of panels. */
 export function inspectLayout(panels: Panel[]): Array<[panel: Panel, problem: string]> {
   return panels.flatMap((panel, at) => {
     const { x, y, w, h } = panel.gridPos;
@@ -40,7 +40,7 @@ export function inspectLayout(panels: Panel[]): Array<[panel: Panel, problem: st
   });
 }
 
-/** The texts in a panel of which a part is where nothing can be seen. */
+/** The texts in a panel that are partly hidden. */
 export function clippedTexts(panel: Element): string[] {
   const walker = document.createTreeWalker(panel, NodeFilter.SHOW_TEXT);
   const clipped: string[] = [];
@@ -54,10 +54,10 @@ export function clippedTexts(panel: Element): string[] {
   return clipped;
 }
 
-// What glyphs may stick out of their line, and what rounding does.
+// Pixels for glyphs that extend beyond their line, and for rounding.
 const TOLERANCE = 2;
 
-/** Whether an element around the text hides a part of it. What can be scrolled down to is not hidden. */
+/** Whether an element around the text hides a part of it. Text that can be scrolled into view is not hidden. */
 function isClipped(text: DOMRect, parent: Element, panel: Element): boolean {
   let scrolls = false;
   for (let around: Element | null = parent; around && panel.contains(around); around = around.parentElement) {

@@ -2,8 +2,8 @@
 //
 //   /?dashboard=NAME&scrape-interval=15s&theme=dark&var-NAME=VALUE...
 //
-// Asks the same server for /dashboards/NAME.json and Prometheus' /api/v1. What the clock says is the end of the time
-// range. When all is drawn, `window.drawing` says how it went.
+// Reads /dashboards/NAME.json and Prometheus' /api/v1 from the same server. The browser's clock is the end of the time
+// range. When everything is drawn, `window.drawing` has the result.
 import { createTheme, dateMath, dateTime, ThemeContext, type TimeRange } from '@grafana/data';
 import { GlobalStyles } from '@grafana/ui';
 import type { ReactNode } from 'react';

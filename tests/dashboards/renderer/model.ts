@@ -1,5 +1,5 @@
-// A dashboard as the renderer reads it. The type check has seen that the JSON is one; here its texts and numbers are
-// taken for the members of Grafana's enumerations that they stand for.
+// A dashboard as the renderer reads it. The type check has verified the JSON; here its texts and numbers have the types
+// of Grafana's enumerations.
 import type { DataTransformerConfig, FieldConfigSource, GridPos, VariableModel } from '@grafana/schema';
 
 export interface Target {
@@ -24,9 +24,9 @@ export interface Panel {
   targets?: Target[];
   transformations?: DataTransformerConfig[];
   fieldConfig?: FieldConfigSource;
-  /** What these are depends on the type; each panel's own module says it. */
+  /** Depends on the type: see the module of the panel. */
   options?: unknown;
-  /** Of rows. */
+  /** Only in rows. */
   collapsed?: boolean;
   panels?: Panel[];
 }

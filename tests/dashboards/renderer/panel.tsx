@@ -1,4 +1,4 @@
-// One panel: its data as Grafana would have it at this point, in its frame.
+// One panel: its data as Grafana prepares it, in its frame.
 import {
   applyFieldOverrides,
   cacheFieldDisplayNames,
@@ -26,7 +26,7 @@ import { message, report } from './problems';
 import { queryPanel, type QueryContext } from './query';
 import { fieldSettings } from './registry';
 
-/** What a type's own module takes as its options is what the type check has found in the JSON. */
+/** The type check has verified that the options in the JSON are those of the panel's type. */
 const TYPES: Record<string, ComponentType<PanelProps<any>>> = {
   heatmap: HeatmapPanel,
   stat: StatPanel,
@@ -43,7 +43,7 @@ export interface View {
   regions: Region[];
 }
 
-/** A panel that is ready to be drawn. */
+/** A panel with its data. */
 export interface Prepared {
   panel: Panel;
   title: string;
@@ -53,16 +53,16 @@ export interface Prepared {
   interpolate: (text: string) => string;
 }
 
-/** Asks for the panel's data and makes it ready. What goes wrong is reported, and the panel stays empty. */
+/** Queries and prepares the panel's data. Errors are reported and the panel stays empty. */
 export async function prepare(panel: Panel, width: number, context: QueryContext, view: View): Promise<Prepared> {
   const fieldConfig = (panel.fieldConfig ?? { defaults: {}, overrides: [] }) as FieldConfigSource;
-  // Links lead elsewhere: what they refer to is of no concern to a picture.
+  // Links are not part of a picture: do not interpolate them.
   const interpolate = (text: string) =>
     /\$\{?__|\/d\//.test(text) ? text : context.variables.inText(text, context.own);
   const prepared = { panel, title: panel.title, frames: [] as DataFrame[], fieldConfig, empty: true, interpolate };
   try {
     prepared.title = interpolate(panel.title);
-    if (!TYPES[panel.type]) throw new Error(`panels of type ${panel.type} are not known here`);
+    if (!TYPES[panel.type]) throw new Error(`panels of type ${panel.type} are not supported`);
     if (panel.type === 'text') return { ...prepared, empty: false };
     const answered = await queryPanel(panel, width, context);
     const transformed = await firstValueFrom(
@@ -76,11 +76,11 @@ export async function prepare(panel: Panel, width: number, context: QueryContext
       theme: view.theme,
       timeZone: view.timeZone,
     });
-    // Tables look names up here alone.
+    // Tables only read the cached names.
     cacheFieldDisplayNames(prepared.frames);
     const found = inspect(prepared.frames, fieldConfig);
     prepared.empty = found.empty;
-    if (found.empty) report(prepared.title, 'no data', true);
+    if (found.empty) report(prepared.title, 'no data', panel.id);
     else found.problems.forEach((problem) => report(prepared.title, problem));
   } catch (error) {
     report(prepared.title || panel.title, message(error));
@@ -111,7 +111,7 @@ export function PanelFrame({
         displayMode={panel.transparent ? 'transparent' : 'default'}
       >
         {(innerWidth, innerHeight) =>
-          // A stat panel says by itself that it has nothing, in its own way.
+          // A stat panel draws "no value" itself.
           !Type || (empty && panel.type !== 'stat') ? (
             <NoData text={fieldConfig.defaults.noValue} theme={view.theme} />
           ) : (

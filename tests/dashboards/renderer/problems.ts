@@ -1,20 +1,20 @@
-// What is wrong with a drawing. The page collects it; whoever drew the page reads it and fails.
+// Problems with a drawing. The page collects them; draw.mjs reads them and fails.
 
 export interface Problem {
   /** The panel's title, or the dashboard's. */
   where: string;
   what: string;
-  /** Whether it is that the panel has nothing to show: some panels may be quiet in a good story. */
-  empty?: true;
+  /** The id of a panel without data: some panels have none in the generated history. */
+  empty?: number;
 }
 
 const problems: Problem[] = [];
 
-export function report(where: string, what: string, empty?: true) {
-  problems.push(empty ? { where, what, empty } : { where, what });
+export function report(where: string, what: string, empty?: number) {
+  problems.push(empty === undefined ? { where, what } : { where, what, empty });
 }
 
-/** What an error says, with its cause. */
+/** The message of an error. */
 export function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

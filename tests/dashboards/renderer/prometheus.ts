@@ -1,7 +1,7 @@
-// As much of Prometheus' HTTP interface as a dashboard needs.
+// The parts of Prometheus' HTTP API that a dashboard needs.
 //
-// Times are seconds since the Unix epoch. An answer that is no success throws what Prometheus says; so does one with
-// warnings, because in a dashboard nobody would see them.
+// Times are seconds since the Unix epoch. An error throws Prometheus' message; so does an answer with warnings, because
+// a dashboard does not show them.
 
 export type Labels = Record<string, string>;
 
@@ -58,7 +58,7 @@ async function ask<Data>(path: string, parameters: Record<string, string | numbe
   const search = new URLSearchParams(Object.entries(parameters).map(([key, value]) => [key, String(value)]));
   const response = await fetch(`/api/v1/${path}?${search}`);
   const answer = (await response.json()) as Answer<Data>;
-  const complaints = [answer.error, ...(answer.warnings ?? []), ...(answer.infos ?? [])].filter(Boolean);
-  if (answer.status !== 'success' || complaints.length > 0) throw new Error(complaints.join('; '));
+  const problems = [answer.error, ...(answer.warnings ?? []), ...(answer.infos ?? [])].filter(Boolean);
+  if (answer.status !== 'success' || problems.length > 0) throw new Error(problems.join('; '));
   return answer.data;
 }

@@ -1,4 +1,4 @@
-// A panel's queries: what Prometheus answers, as the data frames that Grafana's Prometheus data source would make of it.
+// A panel's queries, and Prometheus' answers as the data frames of Grafana's Prometheus data source.
 import { createDataFrame, FieldType, rangeUtil, type DataFrame, type TimeRange } from '@grafana/data';
 
 import type { Panel, Target } from './model';
@@ -8,7 +8,7 @@ import { rangeVariables, type Variables } from './variables';
 export interface QueryContext {
   range: TimeRange;
   variables: Variables;
-  /** What the data source is told that the scrape interval is. */
+  /** The scrape interval that the data source is configured with. */
   scrapeInterval: string;
   /** Variables of one copy of a repeated panel. */
   own: Labels;
@@ -40,7 +40,7 @@ async function queryTarget(target: Target, panel: Panel, width: number, context:
   return { target, expr, step, series };
 }
 
-/** The variables that depend on how fine a query looks. */
+/** The variables that depend on the step of a query. */
 export function intervals(step: number, scrapeInterval: number): Labels {
   return {
     __interval: `${step}s`,
@@ -49,7 +49,7 @@ export function intervals(step: number, scrapeInterval: number): Labels {
   };
 }
 
-/** Both ends on multiples of the step, so that the same moments are asked for however the range moves. */
+/** Aligns both ends to multiples of the step, so that a moving range queries the same times. */
 export function windowOf(range: TimeRange, step: number): Window {
   const align = (time: number) => Math.floor(time / step) * step;
   return { start: align(range.from.unix()), end: align(range.to.unix()) };
@@ -71,7 +71,7 @@ function seriesFrame(target: Target, { labels, times, values }: Series, expr: st
   });
 }
 
-/** What the series is called; nothing when Grafana is to make a name of the labels. */
+/** The name of the series; undefined if Grafana derives it from the labels. */
 function legend(format: string | undefined, labels: Labels, expr: string): string | undefined {
   if (format === '__auto') return Object.keys(labels).length === 0 ? expr : undefined;
   if (format) return format.replace(/\{\{\s*(.+?)\s*\}\}/g, (_, label: string) => labels[label] ?? '');
@@ -101,7 +101,7 @@ function tableFrame(refId: string, series: Series[], several: boolean): DataFram
   });
 }
 
-/** Prometheus' buckets count all that is below their bound; a heatmap wants each by itself, in the order of bounds. */
+/** Converts Prometheus' cumulative buckets into single ones, in the order of their bounds. */
 function bucketFrames(frames: DataFrame[]): DataFrame[] {
   const bound = (frame: DataFrame) => {
     const le = frame.fields[1]?.labels?.['le'] ?? '';

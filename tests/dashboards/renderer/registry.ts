@@ -1,4 +1,4 @@
-// Grafana looks up in registries what a field setting and a transformation do. Its server fills them; here we do.
+// Fills Grafana's registries of field settings and transformations, which its own application does otherwise.
 import {
   displayNameOverrideProcessor,
   FieldConfigOptionsRegistry,
@@ -34,7 +34,7 @@ const STANDARD: Record<string, Process> = {
 
 const CUSTOM = 'custom.';
 
-/** The settings that any panel has, and those of its own type that this one uses. */
+/** The standard settings, and the custom ones that this panel uses. */
 export function fieldSettings(config: FieldConfigSource): FieldConfigOptionsRegistry {
   const overridden = config.overrides.flatMap(({ properties }) => properties.map(({ id }) => id));
   const own = [
@@ -51,7 +51,7 @@ export function fieldSettings(config: FieldConfigSource): FieldConfigOptionsRegi
   ]);
 }
 
-/** Without what an editor would need: nobody edits here. */
+/** A setting without an editor. */
 function setting(id: string, process: Process): FieldConfigPropertyItem {
   const nothing = () => null;
   return { id, path: id, name: id, process, editor: nothing, override: nothing, shouldApply: () => true };

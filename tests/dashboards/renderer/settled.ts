@@ -1,10 +1,10 @@
-// Says when nothing moves any more: only then is a page a picture.
+// Waits until the page no longer changes.
 
 const QUIET_FRAMES = 10;
 
 let pending = 0;
 
-/** Counts requests on their way; to be called before the first one. */
+/** Counts pending requests. Call it before the first request. */
 export function countRequests() {
   const original = window.fetch;
   window.fetch = async (...request) => {
@@ -17,14 +17,14 @@ export function countRequests() {
   };
 }
 
-/** Resolves once the fonts of the theme are there: Grafana measures texts before it draws them, and only once. */
+/** Resolves once the theme's fonts are loaded: Grafana measures texts only once, before it draws them. */
 export async function fontsLoaded(family: string) {
   const weights = [400, 500];
   const loaded = await Promise.all(weights.map((weight) => document.fonts.load(`${weight} 12px ${family}`)));
   if (loaded.some((faces) => faces.length === 0)) throw new Error(`there is no font ${family}`);
 }
 
-/** Resolves once fonts are there, no request is on its way, and the page has not changed for some frames. */
+/** Resolves once fonts are loaded, no request is pending, and the page has not changed for some frames. */
 export async function settled() {
   let quiet = 0;
   const observer = new MutationObserver(() => (quiet = 0));

@@ -1,4 +1,4 @@
-// A dashboard's variables: what they stand for, and text with them filled in as Grafana's Prometheus data source does.
+// A dashboard's variables: their values, and interpolation as in Grafana's Prometheus data source.
 import type { TimeRange } from '@grafana/data';
 import { VariableHide, VariableSort, type VariableModel } from '@grafana/schema';
 
@@ -11,7 +11,7 @@ interface Option {
 
 interface Variable {
   model: VariableModel;
-  /** What is chosen; for "All", everything that can be. */
+  /** The selected options; for "All", every option. */
   chosen: Option[];
   all: boolean;
 }
@@ -21,13 +21,13 @@ export const ALL = '$__all';
 // $name, ${name}, ${name:format}, [[name]], and not the $1 of label_replace.
 const REFERENCE = /\$([A-Za-z_]\w*)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)(?::(\w+))?\]\]/g;
 
-/** Something refers to a variable that the dashboard does not have. */
+/** A reference to a variable that the dashboard does not have. */
 export class UnknownVariable extends Error {}
 
 export class Variables {
   private readonly variables = new Map<string, Variable>();
 
-  /** Variables may refer to those before them, so they are resolved in their order. */
+  /** Variables can refer to variables before them, so they are resolved in order. */
   static async resolve(models: VariableModel[], range: TimeRange, wanted: URLSearchParams): Promise<Variables> {
     const variables = new Variables(range);
     for (const model of models)
@@ -37,7 +37,7 @@ export class Variables {
 
   private constructor(private readonly range: TimeRange) {}
 
-  /** What the line of variables shows: each visible variable with what is chosen. */
+  /** The visible variables with their selected values, for the head of the dashboard. */
   shown(): Array<{ label: string; value: string }> {
     const visible = [...this.variables.values()].filter(({ model }) => model.hide !== VariableHide.hideVariable);
     return visible.map(({ model, chosen, all }) => ({
@@ -46,12 +46,12 @@ export class Variables {
     }));
   }
 
-  /** The texts of what is chosen, for a panel that is repeated for each. */
+  /** The selected options, for a panel that is repeated for each. */
   chosen(name: string): Option[] {
     return this.find(name).chosen;
   }
 
-  /** For titles: the texts of what is chosen. */
+  /** Interpolates the texts of selected options, for titles. */
   inText(text: string, own: Labels = {}): string {
     return this.replace(text, (name) => {
       if (name in own) return own[name];
@@ -60,7 +60,7 @@ export class Variables {
     });
   }
 
-  /** For PromQL; `own` are the values that only one query knows, such as its interval. */
+  /** Interpolates values, for PromQL; `own` are values of one query, such as its interval. */
   inQuery(text: string, own: Labels = {}): string {
     return this.replace(text, (name, format) => {
       if (name in own) return own[name];
@@ -70,7 +70,7 @@ export class Variables {
       if (format === 'text') return chosen.map((option) => option.text).join(' + ');
       if (format === 'raw') return values.join(',');
       if (format === 'pipe') return values.join('|');
-      if (format !== undefined && format !== 'regex') throw new Error(`variable format ${format} is not known here`);
+      if (format !== undefined && format !== 'regex') throw new Error(`variable format ${format} is not supported`);
       if (!model.multi && !model.includeAll) return escape(values[0] ?? '');
       const alternatives = values.map(escapeRegex);
       return alternatives.length === 1 ? alternatives[0] : `(${alternatives.join('|')})`;
@@ -119,7 +119,7 @@ export class Variables {
       case 'textbox':
         return [{ text: query, value: query }];
       default:
-        throw new Error(`variables of type ${model.type} are not known here`);
+        throw new Error(`variables of type ${model.type} are not supported`);
     }
   }
 
@@ -128,7 +128,7 @@ export class Variables {
     const labels = /^label_values\((?:(.+),)?\s*([\w:]+)\s*\)$/s.exec(query);
     if (labels) return labelValues(labels[2] ?? '', labels[1], window);
     const result = /^query_result\((.+)\)$/s.exec(query);
-    if (!result) throw new Error(`a variable's query of this kind is not known here: ${query}`);
+    if (!result) throw new Error(`this variable query is not supported: ${query}`);
     const series = await queryInstant(result[1] ?? '', window.end);
     return series.map(({ labels: { __name__: name = '', ...rest }, times, values }) => {
       const pairs = Object.entries(rest).map(([label, value]) => `${label}="${value}"`);
@@ -137,7 +137,7 @@ export class Variables {
   }
 }
 
-/** The variables that say how long the time range is. */
+/** The variables for the time range. */
 export function rangeVariables(range: TimeRange): Labels {
   const seconds = range.to.diff(range.from, 'seconds');
   return {
@@ -149,7 +149,7 @@ export function rangeVariables(range: TimeRange): Labels {
   };
 }
 
-/** The part of each text that the expression captures, by its groups `text` and `value` or by its first. */
+/** The part of each text that the expression captures, in its groups `text` and `value` or in the first group. */
 function filtered(texts: string[], regex = ''): Option[] {
   const unique = (options: Option[]) => [...new Map(options.map((option) => [option.value, option])).values()];
   if (!regex) return unique(texts.map((text) => ({ text, value: text })));

@@ -1,10 +1,10 @@
 // @ts-check
-// Type-checks the dashboards, and proves with faults that the check is one.
+// Type-checks the dashboards, and tests the check with faulty copies.
 //
 //   node types/check.mjs FOLDER
 //
-// Every dashboard becomes a module that says `{ the JSON } satisfies Dashboard`, on the JSON's own lines. So do copies
-// with one fault each. One run of the compiler reads them all, and the renderer and these scripts besides.
+// Every dashboard becomes a module `{ the JSON } satisfies Dashboard`, with the line numbers of the JSON. So do copies
+// with one fault each. One run of the compiler checks all of them, the renderer and these scripts.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -53,7 +53,7 @@ function withFault(sources, fault, make) {
   return null;
 }
 
-/** What the compiler says, one message an entry; lines that are indented belong to the one before. */
+/** The compiler's messages. Indented lines belong to the message before. */
 function compile() {
   const tsc = join(home, 'node_modules/typescript/bin/tsc');
   const run = spawnSync(process.execPath, [tsc, '--project', home, '--pretty', 'false'], {
@@ -61,7 +61,7 @@ function compile() {
     cwd: home,
   });
   if (run.error || run.status === null || run.stderr)
-    throw new Error(`the compiler does not run: ${run.stderr}`, { cause: run.error });
+    throw new Error(`the compiler cannot run: ${run.stderr}`, { cause: run.error });
   const messages = run.stdout.split(/\n(?! )/).filter(Boolean);
   if ((run.status === 0) !== (messages.length === 0)) throw new Error(`the compiler fails: ${run.stdout}`);
   return messages;
@@ -89,7 +89,7 @@ function main([folder]) {
       const json = withFault(sources, fault, make);
       const name = `fault-${faults.size + 1}`;
       if (json) faults.set(name, { fault, reject: kind === 'rejected' });
-      else problems.push(`no dashboard has what this fault needs: ${fault}`);
+      else problems.push(`no dashboard has a place for this fault: ${fault}`);
       if (json) write(name, json);
     }
   }
@@ -97,7 +97,7 @@ function main([folder]) {
   const messages = compile();
   const rejected = new Set(messages.map(moduleOf));
   for (const [name, { fault, reject }] of faults) {
-    if (reject !== rejected.has(name)) problems.push(`${reject ? 'not rejected' : 'rejected after all'}: ${fault}`);
+    if (reject !== rejected.has(name)) problems.push(`${reject ? 'not rejected' : 'rejected, so it is not unseen'}: ${fault}`);
   }
   for (const message of messages.filter((each) => !faults.has(moduleOf(each)))) {
     const source = sources.find(({ file }) => basename(file, '.json') === moduleOf(message));
@@ -107,7 +107,7 @@ function main([folder]) {
   problems.forEach((problem) => console.error(problem));
   const caught = Object.keys(FAULTS).length;
   console.log(`types: ${sources.length} dashboards, ${caught} faults to reject, ${problems.length} problems`);
-  Object.keys(UNSEEN).forEach((fault) => console.log(`types cannot see that ${fault}`));
+  Object.keys(UNSEEN).forEach((fault) => console.log(`types do not detect that ${fault}`));
   process.exitCode = problems.length === 0 ? 0 : 1;
 }
 

@@ -1,8 +1,8 @@
-// What a dashboard's JSON must look like: Grafana's own generated types, made strict where they leave a field open.
+// The type of a dashboard's JSON: Grafana's generated types, made strict where they leave a field open.
 //
-// The generated types describe TypeScript objects, with enumerations that JSON spells as text or numbers, and they
-// leave to each panel's plugin what its options are. Here both are put together again: a panel's `type` decides
-// which options it may have, and every id that Grafana would look up in a registry is one that exists.
+// The generated types describe TypeScript objects, with enumerations that JSON writes as text or numbers, and they do not
+// include the options of panels. Here a panel's `type` determines its options, and every id must exist in Grafana's
+// registries.
 import type { DataTransformerID, FieldMatcherID, ReducerID } from '@grafana/data';
 import type { ReduceDataOptions } from '@grafana/schema';
 import type * as heatmap from '@grafana/schema/dist/esm/raw/composable/heatmap/panelcfg/x/HeatmapPanelCfg_types.gen';
@@ -15,7 +15,7 @@ import type * as raw from '@grafana/schema/dist/esm/raw/dashboard/x/Dashboard_ty
 
 import type { Unit } from '../build/types/units';
 
-/** The same type as JSON spells it: members of enumerations become the text or number that they stand for. */
+/** The type as JSON: members of enumerations become their text or number. */
 type Json<T> = T extends string
   ? `${T}`
   : T extends number
@@ -30,15 +30,15 @@ type Json<T> = T extends string
           ? { [Key in keyof T]: Json<T[Key]> }
           : T;
 
-/** `T` with the fields of `Instead` in place of its own. */
+/** `T` with the fields of `Instead` replacing its own. */
 type With<T, Instead> = Omit<T, keyof Instead> & Instead;
 
 type Shade = '' | 'dark-' | 'semi-dark-' | 'light-' | 'super-light-';
 type Hue = 'red' | 'orange' | 'yellow' | 'green' | 'blue' | 'purple';
-/** A colour of Grafana's palette, which fits every theme, or one of our own. */
+/** A colour of Grafana's palette, which suits every theme, or a custom one. */
 type Color = `${Shade}${Hue}` | 'text' | 'transparent' | `#${string}`;
 
-/** Every dashboard asks the Prometheus that its variable names, and never one of a fixed name. */
+/** The Prometheus selected by the dashboard's variable. A fixed data source is an error. */
 type Prometheus = { type: 'prometheus'; uid: '${datasource}' };
 
 type Target = {
@@ -73,10 +73,10 @@ type FieldConfig = With<
   }
 >;
 
-/** What an override may set of a panel's own: of `hideFrom` tables know only a part. */
+/** The custom properties of an override. Tables only have a part of `hideFrom`. */
 type Own<Custom> = Exclude<keyof Custom & string, 'hideFrom'>;
 
-/** One override: what may be its value depends on what it sets. */
+/** One override: the type of the value depends on the property. */
 type Property<Custom> =
   | { [Key in keyof FieldConfig]-?: { id: Key; value: Exclude<FieldConfig[Key], undefined> } }[keyof FieldConfig]
   | { [Key in Own<Custom>]-?: { id: `custom.${Key}`; value: Exclude<Custom[Key], undefined> } }[Own<Custom>]

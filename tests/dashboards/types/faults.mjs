@@ -1,5 +1,5 @@
 // @ts-check
-// Typical faults of a dashboard, each made in a good one. The type check proves with every run that it rejects them.
+// Typical faults of a dashboard, each made in a copy. Every run of the type check verifies that it rejects them.
 
 /** @typedef {Record<string, any>} Json */
 
@@ -7,7 +7,7 @@
 const panels = (dashboard) => dashboard.panels.flatMap((/** @type {Json} */ panel) => [panel, ...(panel.panels ?? [])]);
 
 /**
- * The first panel that has what a fault is made in.
+ * The first panel in which a fault can be made.
  *
  * @param {Json} dashboard @param {(panel: Json) => unknown} wanted
  */
@@ -53,7 +53,7 @@ function mapping(dashboard, type) {
   return has(panel(dashboard, has));
 }
 
-/** Thrown when a dashboard has nothing that the fault could be made in. */
+/** Thrown if a fault cannot be made in a dashboard. */
 export class NotHere extends Error {}
 
 /** @type {Record<string, (dashboard: Json) => void>} */
@@ -64,20 +64,20 @@ export const FAULTS = {
   'the time range has no beginning': (d) => void delete d.time.from,
   'the tooltip mode does not exist': (d) => void (d.graphTooltip = 3),
   'a panel type is misspelt': (d) => void (timeseries(d).type = 'timeserie'),
-  'a panel type is none of ours': (d) => void (timeseries(d).type = 'graph'),
+  'a panel type is not one that the dashboards use': (d) => void (timeseries(d).type = 'graph'),
   'a panel has no description': (d) => void delete timeseries(d).description,
-  'a panel has no place': (d) => void delete timeseries(d).gridPos,
-  'a place has no width': (d) => void delete stat(d).gridPos.w,
+  'a panel has no gridPos': (d) => void delete timeseries(d).gridPos,
+  'a gridPos has no width': (d) => void delete stat(d).gridPos.w,
   'a panel has no id': (d) => void delete stat(d).id,
-  'a row cannot say whether it is collapsed': (d) => void delete ofType(d, 'row').collapsed,
+  'a row does not say whether it is collapsed': (d) => void delete ofType(d, 'row').collapsed,
   'an option is misspelt': (d) => void (stat(d).options.colourMode = 'value'),
   'an option has a value that does not exist': (d) => void (stat(d).options.colorMode = 'backgroud'),
   'an option belongs to another type of panel': (d) => void (timeseries(d).options.textMode = 'auto'),
   'a reducer does not exist': (d) => void (stat(d).options.reduceOptions.calcs = ['lastNotNul']),
-  'a legend is placed where there is no place': (d) => void (timeseries(d).options.legend.placement = 'top'),
+  'a legend has a placement that does not exist': (d) => void (timeseries(d).options.legend.placement = 'top'),
   'a tooltip mode is misspelt': (d) => void (timeseries(d).options.tooltip.mode = 'all'),
-  'lanes have a height that is a text': (d) => void (ofType(d, 'state-timeline').options.rowHeight = '0.9'),
-  'a table is sorted by nothing': (d) => void (ofType(d, 'table').options.sortBy = [{ desc: true }]),
+  'the height of lanes is a text': (d) => void (ofType(d, 'state-timeline').options.rowHeight = '0.9'),
+  'a table is sorted by no column': (d) => void (ofType(d, 'table').options.sortBy = [{ desc: true }]),
   'a cell type does not exist': (d) =>
     void (ofType(d, 'table').fieldConfig.defaults.custom = { cellOptions: { type: 'traffic-light' } }),
   'a heatmap has no colours': (d) => void delete ofType(d, 'heatmap').options.color,
@@ -97,32 +97,32 @@ export const FAULTS = {
   'a mapping is of another type than its options': (d) => void (mapping(d, 'value').type = 'range'),
   'a mapping has a colour that is not of the palette': (d) =>
     void (mapping(d, 'value').options['1'] = { text: 'live', color: 'lime' }),
-  'an override finds its field in a way that does not exist': (d) =>
+  'an override has a matcher that does not exist': (d) =>
     void (override(d, () => true).matcher.id = 'byname'),
-  'an override sets nothing that exists': (d) => void (override(d, () => true).properties[0].id = 'custom.widht'),
-  'an override sets something to a value of another kind': (d) =>
+  'an override sets a property that does not exist': (d) => void (override(d, () => true).properties[0].id = 'custom.widht'),
+  'an override sets a property to a value of another type': (d) =>
     void (override(d, () => true).properties[0] = { id: 'unit', value: 5 }),
   'a transformation does not exist': (d) => void (transformation(d).id = 'organise'),
   'a transformation has an option that does not exist': (d) => void (transformation(d).options = { renamedByName: {} }),
   'a query has no expression': (d) => void delete target(d).expr,
   'a query setting is misspelt': (d) => void (target(d).legend = '{{name}}'),
-  'a query is neither of a moment nor of a range': (d) => void delete target(d).range,
-  'a query is of a moment and of a range': (d) => void (target(d).instant = target(d).range = true),
-  'a query goes to a data source of a fixed name': (d) => void (target(d).datasource.uid = 'prometheus-1'),
+  'a query is neither instant nor range': (d) => void delete target(d).range,
+  'a query is instant and range': (d) => void (target(d).instant = target(d).range = true),
+  'a query has a fixed data source': (d) => void (target(d).datasource.uid = 'prometheus-1'),
   'a query has a format that does not exist': (d) => void (target(d).format = 'timeseries'),
   'a variable is of a type that does not exist': (d) => void (variable(d, 'query').type = 'queries'),
-  'a variable is refreshed at a time that does not exist': (d) => void (variable(d, 'query').refresh = 3),
-  'a variable chooses another kind of data source': (d) => void (variable(d, 'datasource').query = 'loki'),
+  'a variable has a refresh mode that does not exist': (d) => void (variable(d, 'query').refresh = 3),
+  'a variable selects another type of data source': (d) => void (variable(d, 'datasource').query = 'loki'),
   'an annotation has no colour': (d) => void delete d.annotations.list[0].iconColor,
-  'a link of the dashboard is of no kind': (d) => {
+  'a link of the dashboard has a type that does not exist': (d) => {
     if (!d.links?.length) throw new NotHere();
     d.links[0].type = 'dashboard';
   },
 };
 
 /**
- * Faults that types cannot see, because to a type a text is a text. Drawing the dashboards sees them
- * (draw/faults.mjs); the type check proves that it does not, so that this list stays true.
+ * Faults that types do not detect, because they do not look into texts. Drawing the dashboards detects them
+ * (draw/faults.mjs). The type check verifies that it does not detect them, so that this list stays correct.
  *
  * @type {Record<string, (dashboard: Json) => void>}
  */

@@ -1,5 +1,5 @@
 // @ts-check
-// The ids of units, from Grafana itself: the generated types call a unit any text.
+// The ids of units, from Grafana itself, because its types accept any text as a unit.
 import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,13 +9,13 @@ import { buildSync } from 'esbuild';
 /** The source of a module with the type `Unit`. */
 export function units() {
   const ids = valueFormats().map((id) => JSON.stringify(id));
-  if (ids.length < 100) throw new Error(`Grafana knows ${ids.length} units only`);
-  // A unit may also be a text of one's own, behind the number.
+  if (ids.length < 100) throw new Error(`Grafana only has ${ids.length} units`);
+  // A unit can also be a custom suffix.
   return `export type Unit = ${ids.join(' | ')} | \`suffix:\${string}\`;\n`;
 }
 
 /**
- * Asks Grafana's list. The package is for browsers: as it is, node 18 cannot load it, but a bundle of the part it can.
+ * Reads Grafana's list. Node 18 cannot load the package, which is for browsers, but can load a bundle of this part.
  *
  * @returns {string[]}
  */
@@ -32,7 +32,7 @@ function valueFormats() {
     format: 'cjs',
     logLevel: 'error',
   });
-  // The list asks the browser for its language, and node has a browser's `navigator` only since version 21.
+  // The list reads the browser's language, and node has `navigator` only since version 21.
   const navigator = { language: 'en-US', languages: ['en-US'] };
   const module = { exports: [] };
   const run = new Function('module', 'require', 'navigator', outputFiles[0]?.text ?? '');

@@ -1,8 +1,8 @@
-// The heatmap: a cell for each bucket and step, coloured by its count.
+// The heatmap panel: a cell for each bucket and step, coloured by its count.
 //
-// Grafana does not publish this panel. Its rules are kept: buckets are rows of equal height with their bounds between
-// them, a cell ends at its sample's time, and the palette is one colour in steps of opacity, or one of d3's, turned
-// round where the theme asks for it.
+// Grafana does not publish this panel, so this follows its rules: buckets are rows of equal height with their bounds
+// between them, a cell ends at its sample's time, and the palette is one colour in steps of opacity or a scheme of d3,
+// reversed if the theme requires it.
 import {
   colorManipulator,
   formattedValueToString,
@@ -28,7 +28,7 @@ interface Cell {
   count: number;
 }
 
-// Bounds of so many pixels each can be read one by one.
+// Minimum height of a row in pixels at which every bound has a label.
 const ROW_WITH_TEXT = 12;
 
 export function HeatmapPanel({ options, frames, width, height, range, timeZone, theme }: PanelProps<Options>) {
@@ -39,7 +39,7 @@ export function HeatmapPanel({ options, frames, width, height, range, timeZone, 
   const low = options.color.min ?? Math.min(...counts);
   const high = options.color.max ?? Math.max(...counts);
   const colors = palette(options.color, theme);
-  // Where all counts are equal, the original takes its lowest colour.
+  // If all counts are equal, Grafana uses the lowest colour.
   const colorOf = (count: number) => {
     const at = Math.floor((colors.length * (count - low)) / (high - low || 1));
     return colors[Math.max(0, Math.min(colors.length - 1, at))] ?? '';
@@ -83,7 +83,7 @@ export function HeatmapPanel({ options, frames, width, height, range, timeZone, 
   );
 }
 
-/** The cells that are to be seen: above what the panel hides. */
+/** The visible cells: the panel hides cells with low counts. */
 function cellsOf(frames: DataFrame[], hidden: number): Cell[] {
   const all = valueFields(frames).flatMap(({ field, times }, row) =>
     times.map((time, at): Cell => ({ time, row, count: field.values[at] })),
@@ -100,7 +100,7 @@ function shown(count: number, { cellValues }: Options): string {
   return formattedValueToString(getValueFormat(cellValues?.unit)(count, cellValues?.decimals));
 }
 
-// Sequential schemes begin with their lightest colour, and a dark theme wants that last.
+// Sequential schemes begin with their lightest colour; a dark theme needs it last.
 const LIGHT_FIRST =
   /^(Blues|Greens|Greys|Oranges|Purples|Reds|BuGn|BuPu|GnBu|OrRd|PuBuGn|PuBu|PuRd|RdPu|YlGnBu|YlGn|YlOrBr|YlOrRd)$/;
 const DARK_FIRST = /^(Turbo|Cividis|Viridis|Magma|Inferno|Plasma|Warm|Cool)$/;
@@ -116,7 +116,7 @@ function palette(color: HeatmapColorOptions, theme: GrafanaTheme2): string[] {
   const interpolate = (schemes as unknown as Record<string, (part: number) => string>)[`interpolate${color.scheme}`];
   const known = LIGHT_FIRST.test(color.scheme) || DARK_FIRST.test(color.scheme);
   if (color.mode !== 'scheme' || !known || !interpolate)
-    throw new Error(`colours of ${color.mode} ${color.scheme} are not known here`);
+    throw new Error(`colours of ${color.mode} ${color.scheme} are not supported`);
   const colors = Array.from({ length: color.steps }, (_, at) => interpolate(at / (color.steps - 1)));
   const inverted = theme.isDark ? LIGHT_FIRST.test(color.scheme) : DARK_FIRST.test(color.scheme);
   return color.reverse || inverted ? colors.reverse() : colors;

@@ -1,4 +1,4 @@
-// What every type of panel is given.
+// The properties of every type of panel.
 import type { DataFrame, Field, FieldConfigSource, GrafanaTheme2, TimeRange } from '@grafana/data';
 import { FieldType } from '@grafana/data';
 
@@ -18,7 +18,7 @@ export interface PanelProps<Options> {
   interpolate: (text: string) => string;
 }
 
-/** The fields that hold values, of all frames, each with the times of its frame. */
+/** The value fields of all frames, each with the times of its frame. */
 export function valueFields(
   frames: DataFrame[],
 ): Array<{ field: Field; times: number[]; interval: number; frame: DataFrame }> {

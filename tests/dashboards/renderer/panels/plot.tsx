@@ -1,4 +1,4 @@
-// A plot over time for the panels that Grafana does not publish: its own axes and scales, and a canvas to paint on.
+// A plot over time for panels that Grafana does not publish: Grafana's axes and scales, and a canvas.
 import { AxisPlacement, ScaleDirection, ScaleOrientation } from '@grafana/schema';
 import { UPlotChart, UPlotConfigBuilder } from '@grafana/ui';
 import type { GrafanaTheme2, TimeRange } from '@grafana/data';
@@ -7,7 +7,7 @@ import type uPlot from 'uplot';
 export interface PlotAxis {
   min: number;
   max: number;
-  /** Where something is written, and what. */
+  /** Position and text of each label. */
   ticks: Array<{ at: number; text: string }>;
   grid: boolean;
 }

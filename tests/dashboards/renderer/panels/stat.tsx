@@ -45,7 +45,7 @@ export function StatPanel({
       value={value.display}
       count={count}
       sparkline={value.sparkline && { ...value.sparkline, timeRange: range }}
-      // The component and the schema each have these enumerations, of the same texts.
+      // The component and the schema have separate enumerations with the same texts.
       colorMode={options.colorMode as BigValueColorMode as unknown as Shown['colorMode']}
       graphMode={options.graphMode as unknown as Shown['graphMode']}
       justifyMode={options.justifyMode as BigValueJustifyMode as unknown as Shown['justifyMode']}

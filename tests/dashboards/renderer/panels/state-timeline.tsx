@@ -1,7 +1,7 @@
-// The state timeline: a lane for each series, painted in its states' colours.
+// The state timeline panel: a lane for each series, in the colours of its states.
 //
-// Grafana does not publish this panel. Names, texts and colours come from its display processor, axes and legend are
-// its own; where a state begins and ends is decided here, by the rules of the original.
+// Grafana does not publish this panel. Names, texts, colours, axes and legend come from Grafana; the start and end of a
+// state are computed here, by Grafana's rules.
 import {
   FieldColorModeId,
   getFieldDisplayName,
@@ -20,7 +20,7 @@ import type uPlot from 'uplot';
 import { valueFields, type PanelProps } from './panel';
 import { Plot } from './plot';
 
-/** A time, in milliseconds, in which a series shows the same. */
+/** A time, in milliseconds, in which a series has one state. */
 interface State {
   from: number;
   to: number;
@@ -41,7 +41,7 @@ export function StateTimelinePanel({ options, frames, width, height, range, time
     const states = statesOf(field, times, interval, options.mergeValues !== false);
     return { name: getFieldDisplayName(field, frame, frames), field, states };
   });
-  // The first lane is the uppermost.
+  // The first lane is at the top.
   const middle = (at: number) => lanes.length - at - 0.5;
   const y = {
     min: 0,
@@ -73,7 +73,7 @@ export function StateTimelinePanel({ options, frames, width, height, range, time
   );
 }
 
-/** A sample holds until the next one, but not longer than samples are apart. */
+/** A sample holds until the next one, but at most for a step. */
 function statesOf(field: Field, times: number[], interval: number, merge: boolean): State[] {
   const states: State[] = [];
   let before: unknown;
@@ -135,7 +135,7 @@ function paintText({ ctx }: uPlot, shown: DisplayValue, place: Place, options: O
   ctx.fillText(text, place.left + padding + shift, place.middle);
 }
 
-/** The steps of thresholds where these make the colours, otherwise every state that is to be seen. */
+/** The threshold steps if they define the colours, otherwise every visible state. */
 function legendItems(lanes: Lane[], theme: GrafanaTheme2): VizLegendItem[] {
   const first = lanes[0]?.field;
   const steps = first?.config.thresholds?.steps ?? [];

@@ -1,4 +1,4 @@
-// The table panel, which is Grafana's TableNG.
+// The table panel: Grafana's TableNG.
 import type { Options } from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
 import { TableNG } from '@grafana/ui/unstable';
 

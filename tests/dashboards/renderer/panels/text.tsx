@@ -1,4 +1,4 @@
-// The text panel: Markdown by Grafana's own renderer.
+// The text panel: Markdown, with Grafana's renderer.
 import { renderTextPanelMarkdown } from '@grafana/data';
 import type { Options } from '@grafana/schema/dist/esm/raw/composable/text/panelcfg/x/TextPanelCfg_types.gen';
 

@@ -1,4 +1,4 @@
-// The time series panel, which is Grafana's TimeSeries with the data made ready for it.
+// The time series panel: Grafana's TimeSeries with prepared data.
 import { FieldType, type DataFrame } from '@grafana/data';
 import type { Options } from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
 import { TimeSeries } from '@grafana/ui';
@@ -34,7 +34,7 @@ export function TimeSeriesPanel({
   );
 }
 
-/** A canvas can draw numbers only: what is no number is a gap. */
+/** A canvas can only draw numbers: other values are gaps. */
 function graphable(frame: DataFrame): DataFrame {
   const finite = (value: unknown) => (Number.isFinite(value) ? value : null);
   return {

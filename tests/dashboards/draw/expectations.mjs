@@ -18,8 +18,5 @@ export const VARIABLES = {
  */
 export const EMPTY = {
   'stream-live-exporter': { 30: 'no input is silent long enough to be forgotten' },
-  'stream-live-input': {
-    12: 'all notifications of this input arrived',
-    24: 'all notifications of this input arrived',
-  },
+  'stream-live-input': { 24: 'all notifications of this input arrived' },
 };

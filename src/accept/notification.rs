@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::object::{Nested, Raw, integer_in, object, text_in};
+use super::object::{Nested, Raw, integer_in, object, object_in, text_in};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
 
 /// How far an event's time may be ahead of the local clock. Without this limit, an event from a clock that is far
@@ -125,7 +125,7 @@ fn interpret(envelope: &Envelope<'_>, received_at: Timestamp) -> Notification {
     if alert_type.as_ref().is_some_and(|alert_type| alert_type != "stream_live_notifications") {
         return Notification::Ignored(IgnoredReason::AlertType);
     }
-    match envelope.data.as_ref().and_then(Nested::object) {
+    match object_in(envelope.data.as_ref()) {
         Some(data) => event(envelope, data, received_at).map_or_else(Notification::Ignored, Notification::Event),
         // "Save and Test" sends a `text` and nothing else.
         None if alert_type.is_none() && envelope.data.is_none() && text_in(envelope.text).is_some() => {
@@ -155,8 +155,8 @@ fn event(envelope: &Envelope<'_>, data: &Data<'_>, received_at: Timestamp) -> Re
 }
 
 fn error_detail(errored: Option<&Nested<Errored<'_>>>) -> ErrorDetail {
-    let Some(errored) = errored.and_then(Nested::object) else { return ErrorDetail::default() };
-    let error = errored.error.as_ref().and_then(Nested::object);
+    let Some(errored) = object_in(errored) else { return ErrorDetail::default() };
+    let error = object_in(errored.error.as_ref());
     ErrorDetail {
         code: truncated(error.and_then(|error| error.code)).unwrap_or_default(),
         message: truncated(error.and_then(|error| error.message)),

@@ -20,28 +20,21 @@ pub(super) type Raw<'a> = &'a RawValue;
 /// A member that should be an object.
 ///
 /// It is parsed at once instead of being kept as a slice: to find the end of a nested value, serde_json allocates a
-/// stack.
-pub(super) enum Nested<T> {
-    /// An object.
-    Object(T),
-    /// A value of another type.
-    Other,
-}
-
-impl<T> Nested<T> {
-    /// The object, or `None` for a value of another type.
-    pub(super) fn object(&self) -> Option<&T> {
-        match self {
-            Self::Object(object) => Some(object),
-            Self::Other => None,
-        }
-    }
-}
+/// stack. `None` is a value of another type.
+pub(super) struct Nested<T>(Option<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Nested<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
+}
+
+macro_rules! visit_scalars {
+    ($($visit:ident($type:ty)),+) => {
+        $(fn $visit<E>(self, _: $type) -> Result<Nested<T>, E> {
+            Ok(Nested(None))
+        })+
+    };
 }
 
 /// Accepts any value.
@@ -55,37 +48,19 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Anything<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Nested<T>, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map)).map(Nested::Object)
+        T::deserialize(MapAccessDeserializer::new(map)).map(|object| Nested(Some(object)))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Nested<T>, A::Error> {
         while elements.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Nested::Other)
+        Ok(Nested(None))
     }
 
     fn visit_unit<E>(self) -> Result<Nested<T>, E> {
-        Ok(Nested::Other)
+        Ok(Nested(None))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Nested<T>, E> {
-        Ok(Nested::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Nested<T>, E> {
-        Ok(Nested::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Nested<T>, E> {
-        Ok(Nested::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Nested<T>, E> {
-        Ok(Nested::Other)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Nested<T>, E> {
-        Ok(Nested::Other)
-    }
+    visit_scalars! { visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str) }
 }
 
 /// Declares a struct of optional members with their JSON names.
@@ -145,4 +120,9 @@ pub(super) fn text_in(member: Option<&RawValue>) -> Option<Cow<'_, str>> {
 /// The member as an integer, or `None` if it is missing or has another type.
 pub(super) fn integer_in(member: Option<&RawValue>) -> Option<i64> {
     serde_json::from_str(member?.get()).ok()
+}
+
+/// The member as an object, or `None` if it is missing or has another type.
+pub(super) fn object_in<T>(member: Option<&Nested<T>>) -> Option<&T> {
+    member?.0.as_ref()
 }

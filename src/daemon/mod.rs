@@ -31,7 +31,7 @@ use anyhow::{Context, anyhow, bail};
 
 use crate::clock;
 use crate::config::{ListenAddress, Secrets, Settings, Sources};
-use crate::http::{self, Certificate, CertificateFiles, ConnectionLimits, Private, WebConfig, Webhook};
+use crate::http::{self, Certificate, ConnectionLimits, Private, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Running};
@@ -254,7 +254,7 @@ fn local_address(sockets: &[TcpListener]) -> anyhow::Result<SocketAddr> {
 
 fn load_certificate(settings: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {
     let Some((certificate, key)) = settings.webhook.tls.clone() else { return Ok(None) };
-    let loaded = Certificate::load(CertificateFiles { certificate, key });
+    let loaded = Certificate::load(certificate, key);
     Ok(Some(Arc::new(loaded.context("webhook.tls_cert_file, webhook.tls_key_file")?)))
 }
 

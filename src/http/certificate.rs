@@ -29,16 +29,6 @@ use crate::event::Timestamp;
 /// Minimum time between two reads of the files.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// The PEM files of a certificate and its key. The first certificate of the file is the server's, further ones are
-/// intermediates.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The certificate chain.
-    pub certificate: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
-
 /// Why a certificate cannot be used. The message contains no file contents.
 #[derive(Debug, Error)]
 pub enum InvalidCertificate {
@@ -59,7 +49,8 @@ pub enum InvalidCertificate {
 /// The certificate in use, and its files.
 #[derive(Debug)]
 pub struct Certificate {
-    files: CertificateFiles,
+    certificate: PathBuf,
+    key: PathBuf,
     state: Mutex<State>,
 }
 
@@ -84,15 +75,16 @@ pub(super) struct Pair {
 type Pems = [Vec<u8>; 2];
 
 impl Certificate {
-    /// Reads the files.
+    /// Reads the PEM files. The first certificate is the server's, further ones are intermediates.
     ///
     /// # Errors
     ///
     /// A file is unreadable or invalid, or the two do not belong together.
-    pub fn load(files: CertificateFiles) -> Result<Self, InvalidCertificate> {
-        let pems = files.read()?;
-        let pair = files.parse(&pems)?;
-        Ok(Self { files, state: Mutex::new(State { pair, pems, problem: None, since_read: Stopwatch::start() }) })
+    pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, InvalidCertificate> {
+        let pems = read(&certificate, &key)?;
+        let pair = Pair::parse((&certificate, &pems[0]), (&key, &pems[1]))?;
+        let state = State { pair, pems, problem: None, since_read: Stopwatch::start() };
+        Ok(Self { certificate, key, state: Mutex::new(state) })
     }
 
     /// When the certificate expires.
@@ -100,22 +92,23 @@ impl Certificate {
         self.with_current(|pair| pair.not_after)
     }
 
-    fn with_current<T>(&self, read: impl FnOnce(&Pair) -> T) -> T {
+    fn with_current<T>(&self, get: impl FnOnce(&Pair) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.since_read.elapsed() >= INTERVAL {
             state.since_read = Stopwatch::start();
             self.renew(&mut state);
         }
-        read(&state.pair)
+        get(&state.pair)
     }
 
     fn renew(&self, state: &mut State) {
-        let read = self.files.read();
+        let read = read(&self.certificate, &self.key);
         if read.as_ref().is_ok_and(|pems| *pems == state.pems) {
             state.problem = None;
             return;
         }
-        match read.and_then(|pems| Ok((self.files.parse(&pems)?, pems))) {
+        let parse = |pems: &Pems| Pair::parse((&self.certificate, &pems[0]), (&self.key, &pems[1]));
+        match read.and_then(|pems| Ok((parse(&pems)?, pems))) {
             Ok((pair, pems)) => {
                 tracing::info!(not_after = %pair.not_after, "certificate renewed");
                 (state.pair, state.pems, state.problem) = (pair, pems, None);
@@ -147,15 +140,9 @@ pub(super) fn server_config(certificate: Arc<Certificate>) -> ServerConfig {
         .with_cert_resolver(certificate)
 }
 
-impl CertificateFiles {
-    fn read(&self) -> Result<Pems, InvalidCertificate> {
-        let read = |path: &Path| fs::read(path).map_err(|error| InvalidCertificate::Unreadable(path.to_owned(), error));
-        Ok([read(&self.certificate)?, read(&self.key)?])
-    }
-
-    fn parse(&self, [certificate, key]: &Pems) -> Result<Pair, InvalidCertificate> {
-        Pair::parse((&self.certificate, certificate), (&self.key, key))
-    }
+fn read(certificate: &Path, key: &Path) -> Result<Pems, InvalidCertificate> {
+    let read = |path: &Path| fs::read(path).map_err(|error| InvalidCertificate::Unreadable(path.to_owned(), error));
+    Ok([read(certificate)?, read(key)?])
 }
 
 impl Pair {

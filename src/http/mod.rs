@@ -24,7 +24,7 @@ mod close_after_reply;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-pub use certificate::{Certificate, CertificateFiles, InvalidCertificate};
+pub use certificate::{Certificate, InvalidCertificate};
 pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
 pub use private::{PRIVATE_CONNECTIONS, Private, Reload, serve_private};

@@ -70,7 +70,7 @@ impl Clock for Stopwatch {
 mod tests {
     use super::*;
 
-    /// An interval so long that no test sees its end.
+    /// A limiter with an interval that is longer than any test.
     fn limiter(burst: u32) -> RateLimiter<u32> {
         let quota = Quota::with_period(Duration::from_secs(3600)).unwrap();
         RateLimiter::new(quota.allow_burst(NonZeroU32::new(burst).unwrap()))

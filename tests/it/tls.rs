@@ -92,7 +92,7 @@ fn slow_handshake_is_closed_by_both_listeners() {
     Pair::new().write(folder.path(), &mut command);
     fs::write(folder.path().join("web.yml"), "tls_server_config: {cert_file: tls.crt, key_file: tls.key}").unwrap();
     command.arg("--web.config.file=web.yml");
-    // So long that the idle timeout cannot be what closes the connections.
+    // Long enough that the idle timeout cannot close the connections first.
     command.env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1h");
     let daemon = Daemon::spawn(command, folder.path());
     assert_eq!((daemon.get("/-/healthy").status, daemon.post(&fixture("connected")).status), (200, 200));

@@ -1,4 +1,4 @@
-//! Bodies and what they mean, through one `check`.
+//! Bodies and the results of parsing them.
 
 mod allocations;
 mod leniency;
@@ -14,11 +14,11 @@ use super::*;
 
 const RECEIVED_AT: i64 = 1_795_300_000;
 
-/// One line that says what was read.
+/// The result of parsing a body, as one line.
 fn describe(body: &[u8]) -> String {
     let reading = match read(body, Timestamp::from_seconds(RECEIVED_AT)) {
         Ok(reading) => reading,
-        Err(rejection) => return format!("rejected: {rejection}"),
+        Err(NotJson { line, column }) => return format!("not JSON: line {line}, column {column}"),
     };
     let leniently = if reading.lenient { " leniently" } else { "" };
     match reading.notification {
@@ -85,18 +85,18 @@ fn every_fixture_has_its_expected_outcome() {
 
 #[test]
 fn non_object_is_rejected_with_its_position() {
-    check("", "rejected: not a JSON object: line 1, column 0");
-    check("[]", "rejected: not a JSON object: line 1, column 0");
-    check("\"text\"", "rejected: not a JSON object: line 1, column 6");
-    check("{\"text\": \"a\"} {}", "rejected: not a JSON object: line 1, column 15");
-    check("{\n  \"ts\": nope}", "rejected: not a JSON object: line 2, column 10");
-    check("{'text': 'a'}", "rejected: not a JSON object: line 1, column 2");
-    assert_eq!(describe(b"{\"text\": \"\xff\"}"), "rejected: not a JSON object: line 1, column 11");
+    check("", "not JSON: line 1, column 0");
+    check("[]", "not JSON: line 1, column 0");
+    check("\"text\"", "not JSON: line 1, column 6");
+    check("{\"text\": \"a\"} {}", "not JSON: line 1, column 15");
+    check("{\n  \"ts\": nope}", "not JSON: line 2, column 10");
+    check("{'text': 'a'}", "not JSON: line 1, column 2");
+    assert_eq!(describe(b"{\"text\": \"\xff\"}"), "not JSON: line 1, column 11");
 }
 
 #[test]
 fn deep_nesting_is_rejected_without_recursion() {
-    check(&format!("{{\"data\": {}", "[".repeat(60_000)), "rejected: not a JSON object: line 1, column 60009");
+    check(&format!("{{\"data\": {}", "[".repeat(60_000)), "not JSON: line 1, column 60009");
 }
 
 #[test]
@@ -142,8 +142,8 @@ fn last_of_repeated_members_counts_and_keys_may_be_escaped() {
 
 #[test]
 fn long_text_is_truncated() {
-    let endless = "ü".repeat(5000);
-    let errored = json!({"error": {"code": endless, "message": endless}, "video_codec": "hevc", "audio_codec": ""});
+    let long = "ü".repeat(5000);
+    let errored = json!({"error": {"code": long, "message": long}, "video_codec": "hevc", "audio_codec": ""});
     let data = json!({"input_id": INPUT, "event_type": "live_input.errored", "updated_at": "2026-11-20T18:00:00Z"});
     let body = json!({"data": data, "live_input_errored": errored}).to_string();
     let notification = read(body.as_bytes(), Timestamp::from_seconds(RECEIVED_AT)).unwrap().notification;

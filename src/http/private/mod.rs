@@ -28,7 +28,7 @@ pub const PRIVATE_CONNECTIONS: usize = 512;
 /// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
-/// Reloads the configuration. The error describes what is wrong with it.
+/// Reloads the configuration. The error lists the problems.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What the handlers of the private listener need.

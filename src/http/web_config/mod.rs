@@ -168,7 +168,7 @@ fn warn_of_exposure(reachable: &[SocketAddr], settings: Option<&Settings>) {
     }
 }
 
-/// What is unprotected on a listener that other machines can reach.
+/// Describes the missing protection of a listener that other machines can reach.
 fn exposure(settings: Option<&Settings>) -> Option<&'static str> {
     let tls = settings.and_then(|settings| settings.tls.as_ref());
     let has_users = settings.is_some_and(|settings| !settings.users.is_empty());

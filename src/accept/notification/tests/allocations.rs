@@ -1,4 +1,4 @@
-//! Accepting a notification allocates what its event keeps, and nothing beyond.
+//! Parsing a notification allocates only the memory that its event keeps.
 
 use allocation_counter::{AllocationInfo, measure};
 
@@ -24,9 +24,9 @@ fn parsing_allocates_only_what_is_kept() {
         ("errored-at-top-level", "errored"),
     ] {
         let (allocated, reading) = read_fixture(name);
-        let Notification::Event(read) = &reading.notification else { panic!("{name} is no event") };
+        let Notification::Event(read) = &reading.notification else { panic!("{name} is not an event") };
         assert_eq!(read.kind.name(), event, "{name}");
-        // A copy allocates what is kept.
+        // A clone allocates exactly the kept memory.
         let mut copy = None;
         let kept = measure(|| copy = Some(reading.clone()));
         assert_eq!(copy, Some(reading), "{name}");

@@ -1,10 +1,10 @@
-//! What leniency adds to JSON: trailing commas, comments, and the spaces of Unicode. Here they are put in and taken out
-//! again by the rules of the grammar alone, to compare with what the parser makes of them.
+//! Inserts and removes what lenient JSON allows: trailing commas, comments and Unicode white space. This follows the
+//! grammar only, so that the parser can be compared with it.
 
-/// A piece of a text that may be JSON with trailing commas and comments.
+/// A token of a text that may be lenient JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Piece<'a> {
-    /// A string, a number, a word, or what else is not listed here.
+    /// A string, number, literal, or anything that is not listed below.
     Word(&'a [u8]),
     /// One of `{}[]:,`.
     Mark(u8),
@@ -12,8 +12,7 @@ enum Piece<'a> {
     Comment,
 }
 
-/// Strict JSON that says what the lenient text says, when the text is JSON but for what leniency
-/// adds.
+/// The strict JSON for a lenient text.
 pub fn strict(text: &[u8]) -> Vec<u8> {
     let pieces = pieces(text);
     let mut strict = Vec::new();
@@ -28,8 +27,7 @@ pub fn strict(text: &[u8]) -> Vec<u8> {
     strict
 }
 
-/// The strict text with trailing commas and comments where they may be; `choices` says which.
-/// The second value says whether there are any.
+/// Inserts trailing commas and comments into a strict text where `choices` says so. Also returns whether it inserted any.
 pub fn lenient(text: &[u8], mut choices: impl FnMut() -> u8) -> (Vec<u8>, bool) {
     let (mut lenient, mut last) = (Vec::new(), b'{');
     let before = text.len();
@@ -58,7 +56,7 @@ pub fn lenient(text: &[u8], mut choices: impl FnMut() -> u8) -> (Vec<u8>, bool) 
     (lenient, differs)
 }
 
-/// A comma after a value and before the end of what the value is in.
+/// Whether this is a comma between a value and the end of its object or array.
 fn is_trailing(pieces: &[Piece<'_>], index: usize) -> bool {
     let counts = |piece: &&Piece<'_>| !matches!(piece, Piece::Space(_) | Piece::Comment);
     let before = pieces[..index].iter().rev().find(counts);
@@ -74,7 +72,7 @@ fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
             b'{' | b'}' | b'[' | b']' | b':' | b',' => (Piece::Mark(first), 1),
             b'"' => (Piece::Word(&[]), string_length(rest)),
             b'/' if rest.starts_with(b"//") => (Piece::Comment, length_while(rest, |byte| !b"\r\n".contains(&byte))),
-            // One that does not end is none.
+            // Without an end it is not a comment.
             b'/' if rest.starts_with(b"/*") && until(&rest[2..], b"*/").is_some() => {
                 (Piece::Comment, until(&rest[2..], b"*/").map_or(0, |end| end + 4))
             }
@@ -94,13 +92,13 @@ fn pieces(text: &[u8]) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// The length of the word that the text begins with, whatever its first byte is.
+/// The length of the word at the beginning of the text, which has at least one byte.
 fn word_length(text: &[u8]) -> usize {
     let ends = |at: &usize| b"{}[]:,\"/".contains(&text[*at]) || space_length(&text[*at..]) > 0;
     (1..text.len()).find(ends).unwrap_or(text.len())
 }
 
-/// The length of the space that the text begins with; 0 when it begins with something else.
+/// The length of the white space character at the beginning of the text, or 0.
 fn space_length(text: &[u8]) -> usize {
     let is_space = |length: &usize| {
         let character = text.get(..*length).and_then(|bytes| std::str::from_utf8(bytes).ok());
@@ -117,7 +115,7 @@ fn until(text: &[u8], end: &[u8]) -> Option<usize> {
     text.windows(end.len()).position(|window| window == end)
 }
 
-/// The length of the string that the text begins with, its quotes included.
+/// The length of the string at the beginning of the text, including its quotes.
 fn string_length(text: &[u8]) -> usize {
     let mut escaped = true;
     let end = text.iter().position(|byte| {

@@ -1,4 +1,4 @@
-//! What holds for any body.
+//! Properties of any body.
 
 use proptest::prelude::*;
 
@@ -8,7 +8,7 @@ fn received_at() -> Timestamp {
     Timestamp::from_seconds(RECEIVED_AT)
 }
 
-/// Any JSON, with the members that matter among the others.
+/// Any JSON. Relevant members occur among others.
 fn json() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
         "data",
@@ -52,7 +52,7 @@ fn object() -> impl Strategy<Value = Value> {
     json().prop_filter("an object", Value::is_object)
 }
 
-/// What JSON and its lenient variant are made of, in any order.
+/// Fragments of strict and lenient JSON in any order.
 fn fragments() -> impl Strategy<Value = String> {
     let fragment = prop::sample::select(vec![
         "{",

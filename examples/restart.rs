@@ -19,8 +19,10 @@ use anyhow::{Context, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use stream_live_exporter::clock::{Stopwatch, now};
-use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
-use stream_live_exporter::journal::{DATABASE_FILE, Entry, Journal};
+use stream_live_exporter::event::{
+    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind, Timestamp,
+};
+use stream_live_exporter::journal::{DATABASE_FILE, Journal};
 
 const EVENTS: u64 = 1_000_000;
 const INPUTS: u64 = 10_000;
@@ -81,8 +83,8 @@ fn fill(folder: &Path) -> anyhow::Result<()> {
     let mut journal = Journal::open(folder)?;
     let began = now().minus(Duration::from_secs(EVENTS));
     for batch in 0..EVENTS / BATCH {
-        let mut entries: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(|number| entry(number, began)).collect();
-        journal.append(&mut entries, &[], None)?;
+        let mut records: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(|number| record(number, began)).collect();
+        journal.append(&mut records)?;
         journal.checkpoint_wal_if_large()?;
         progress.inc(BATCH);
     }
@@ -91,7 +93,7 @@ fn fill(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// One event a second: inputs take turns, come and go by turns, and every tenth event is an error.
-fn entry(number: u64, began: Timestamp) -> Entry {
+fn record(number: u64, began: Timestamp) -> Record {
     let (input, turn) = (number % INPUTS, number / INPUTS);
     let kind = match turn % 10 {
         9 => EventKind::Errored(Box::new(ErrorDetail {
@@ -108,7 +110,7 @@ fn entry(number: u64, began: Timestamp) -> Entry {
         InputId::from_bytes(u128::from(input).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes());
     let sent_at = Some(updated_at.plus(Duration::from_secs(1)));
     let event = Event { input_id, kind, updated_at, sent_at, received_at };
-    Entry { seq: 0, recorded_at: received_at, shown_until: updated_at, note: None, event }
+    Record { recorded_at: received_at, shown_until: updated_at, ..Record::new(RecordKind::Event(event, None)) }
 }
 
 fn measure(what: &str, mut round: impl FnMut() -> anyhow::Result<Start>) -> anyhow::Result<Vec<Duration>> {

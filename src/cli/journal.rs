@@ -1,5 +1,6 @@
-//! `journal`: what is in it, and whether it is whole.
+//! `journal`: export, verify and salvage.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,18 +12,17 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::config::{Settings, Sources};
-use crate::event::{EventKind, Timestamp};
-use crate::journal::{Entry, Journal, Salvaged};
-use crate::live::Rules;
+use crate::event::{Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
+use crate::journal::{Journal, Salvaged};
 use crate::recorder::restore;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
-    /// Print every event as a line of JSON, oldest first
+    /// Print every record as a line of JSON, oldest first
     Export,
-    /// Check that every event and the checkpoint can be read and fit together
+    /// Check that all records and the checkpoint can be read and fit together
     Verify,
-    /// Make a new journal of all that can be read of a damaged one, which stays as it is
+    /// Make a new journal of everything that can be read of a damaged one, which is left unchanged
     Salvage {
         /// The data folder of the new journal; it must not exist
         #[arg(value_name = "FOLDER")]
@@ -41,44 +41,68 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// An event as a line of JSON: times are RFC 3339, what is absent is null.
+/// A record as a line of JSON. Times are RFC 3339; absent values are null.
 #[derive(Serialize)]
 struct Line<'a> {
     seq: u64,
     recorded_at: String,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "record", rename_all = "lowercase")]
+enum Content<'a> {
+    Event(EventLine<'a>),
+    Forgotten { input_id: InputId },
+    Rules { reconnect_window_seconds: f64, max_inputs: usize, configured: &'a BTreeSet<InputId> },
+}
+
+#[derive(Serialize)]
+struct EventLine<'a> {
     received_at: String,
     sent_at: Option<String>,
     updated_at: String,
-    input_id: String,
+    input_id: InputId,
     event: &'static str,
-    note: Option<&'a str>,
+    note: Option<&'static str>,
     code: Option<&'a str>,
     message: Option<&'a str>,
     video_codec: Option<&'a str>,
     audio_codec: Option<&'a str>,
 }
 
-impl<'a> From<&'a Entry> for Line<'a> {
-    fn from(entry: &'a Entry) -> Self {
-        let event = &entry.event;
-        let detail = match &event.kind {
-            EventKind::Errored(detail) => Some(detail.as_ref()),
-            EventKind::Connected | EventKind::Disconnected => None,
+impl<'a> From<&'a Record> for Line<'a> {
+    fn from(record: &'a Record) -> Self {
+        let content = match &record.kind {
+            RecordKind::Event(event, note) => Content::Event(event_line(event, *note)),
+            RecordKind::Forgotten(input_id) => Content::Forgotten { input_id: *input_id },
+            RecordKind::Rules(rules) => Content::Rules {
+                reconnect_window_seconds: rules.reconnect_window.as_secs_f64(),
+                max_inputs: rules.max_inputs,
+                configured: &rules.configured,
+            },
         };
-        Self {
-            seq: entry.seq,
-            recorded_at: entry.recorded_at.to_string(),
-            received_at: event.received_at.to_string(),
-            sent_at: event.sent_at.map(|at| at.to_string()),
-            updated_at: event.updated_at.to_string(),
-            input_id: event.input_id.to_string(),
-            event: event.kind.name(),
-            note: entry.note.as_deref(),
-            code: detail.map(|detail| detail.code.as_str()).filter(|code| !code.is_empty()),
-            message: detail.and_then(|detail| detail.message.as_deref()),
-            video_codec: detail.and_then(|detail| detail.video_codec.as_deref()),
-            audio_codec: detail.and_then(|detail| detail.audio_codec.as_deref()),
-        }
+        Self { seq: record.position, recorded_at: record.recorded_at.to_string(), content }
+    }
+}
+
+fn event_line(event: &Event, note: Option<Note>) -> EventLine<'_> {
+    let detail = match &event.kind {
+        EventKind::Errored(detail) => Some(detail.as_ref()),
+        EventKind::Connected | EventKind::Disconnected => None,
+    };
+    EventLine {
+        received_at: event.received_at.to_string(),
+        sent_at: event.sent_at.map(|at| at.to_string()),
+        updated_at: event.updated_at.to_string(),
+        input_id: event.input_id,
+        event: event.kind.name(),
+        note: note.map(Note::name),
+        code: detail.map(|detail| detail.code.as_str()).filter(|code| !code.is_empty()),
+        message: detail.and_then(|detail| detail.message.as_deref()),
+        video_codec: detail.and_then(|detail| detail.video_codec.as_deref()),
+        audio_codec: detail.and_then(|detail| detail.audio_codec.as_deref()),
     }
 }
 
@@ -86,22 +110,22 @@ fn export(journal: &Journal) -> anyhow::Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
     let progress = progress(journal);
     let mut written: io::Result<()> = Ok(());
-    journal.replay(0, |entry| {
+    journal.replay(0, |record| {
         progress.inc(1);
         if written.is_ok() {
-            written = write_line(&mut output, &entry);
+            written = write_line(&mut output, &record);
         }
     })?;
     progress.finish_and_clear();
     match written.and_then(|()| output.flush()) {
-        // Whoever reads has seen enough.
+        // The reader has closed the pipe.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("standard output cannot be written"),
     }
 }
 
-fn write_line(output: &mut impl Write, entry: &Entry) -> io::Result<()> {
-    serde_json::to_writer(&mut *output, &Line::from(entry))?;
+fn write_line(output: &mut impl Write, record: &Record) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, &Line::from(record))?;
     output.write_all(b"\n")
 }
 
@@ -110,40 +134,39 @@ fn verify(journal: &Journal, settings: &Settings) -> anyhow::Result<()> {
     let mut problems = journal.integrity_problems()?;
     let progress = progress(journal);
     let mut before: Option<(u64, Timestamp)> = None;
-    journal.replay(0, |entry| {
+    journal.replay(0, |record| {
         progress.inc(1);
-        if let Some((seq, recorded_at)) = before {
-            if entry.seq != seq + 1 {
-                problems.push(format!("event {} follows event {seq}", entry.seq));
+        if let Some((position, recorded_at)) = before {
+            if record.position != position + 1 {
+                problems.push(format!("record {} follows record {position}", record.position));
             }
-            if entry.recorded_at < recorded_at {
-                problems.push(format!("event {} was recorded before event {seq}", entry.seq));
+            if record.recorded_at < recorded_at {
+                problems.push(format!("record {} was recorded before record {position}", record.position));
             }
         }
-        before = Some((entry.seq, entry.recorded_at));
+        before = Some((record.position, record.recorded_at));
     })?;
     progress.finish_and_clear();
-    let restored = restore(journal, rules(settings))?;
+    let restored = restore(journal, &settings.inputs.rules())?;
     if !problems.is_empty() {
         bail!("{path}: damaged\n{}\n{}", problems.join("\n"), super::SALVAGE);
     }
-    let (events, inputs, replayed) = (journal.events(), restored.fold.state().inputs().len(), restored.replayed);
-    let last = journal.last_seq();
+    let inputs = restored.fold.state().inputs().values().filter(|entry| entry.input.known_since.is_some()).count();
     super::print(&format!(
-        "{path}: whole; {events} events up to number {last}, {inputs} inputs, {replayed} events after the checkpoint\n"
+        "{path}: no damage found; {events} events, newest record {last}, {inputs} inputs, {replayed} events after the \
+         checkpoint\n",
+        events = journal.events(),
+        last = journal.last_position(),
+        replayed = restored.replayed,
     ))?;
     Ok(())
-}
-
-fn rules(settings: &Settings) -> Rules {
-    Rules { reconnect_window: settings.inputs.reconnect_window, max_inputs: settings.inputs.max }
 }
 
 fn salvage(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let (mut journal, salvaged) = Journal::salvage(&settings.storage.path, folder, clock::now())?;
     let Salvaged { events, lost, checkpoint } = salvaged;
-    // It may be readable and make no sense.
-    let checkpoint = checkpoint && restore(&journal, rules(settings)).is_ok();
+    // A readable checkpoint may still be inconsistent.
+    let checkpoint = checkpoint && restore(&journal, &settings.inputs.rules()).is_ok();
     if !checkpoint {
         journal.forget_checkpoint()?;
     }
@@ -151,17 +174,16 @@ fn salvage(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     journal.close()?;
     let count: u64 = lost.iter().map(|range| range.end() - range.start() + 1).sum();
     let ranges: Vec<_> = lost.iter().map(|range| format!("{} to {}", range.start(), range.end())).collect();
-    let lost =
-        if count == 0 { "no gap between them".to_owned() } else { format!("{count} lost: {}", ranges.join(", ")) };
+    let lost = if count == 0 { "no gaps".to_owned() } else { format!("{count} lost: {}", ranges.join(", ")) };
     let checkpoint = match checkpoint {
         true => "the checkpoint is kept",
-        false => "the checkpoint is lost, counters begin anew with the events that are kept",
+        false => "the checkpoint is lost, so counters restart from the kept events",
     };
     super::print(&format!("{path}: {events} events kept, {lost}; {checkpoint}\n"))?;
     Ok(())
 }
 
-/// On a terminal, how far it is; elsewhere nothing.
+/// Progress on a terminal; silent elsewhere.
 fn progress(journal: &Journal) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:30} {human_pos} of {human_len} events").expect("the template is valid");

@@ -10,7 +10,7 @@ use super::reader::{Effective, Reader};
 use super::secrets::SecretSource;
 use super::values::{self, ListenAddress, LogLevel};
 use super::{InvalidConfig, Sources, inputs, secrets};
-use crate::event::InputId;
+use crate::event::{InputId, Rules};
 use crate::schedule::Configured;
 use crate::telemetry::Format;
 
@@ -172,6 +172,12 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// The rules for the fold of inputs.
+    pub fn rules(&self) -> Rules {
+        let configured = self.configured.keys().copied().collect();
+        Rules { reconnect_window: self.reconnect_window, max_inputs: self.max, configured }
+    }
+
     fn read(reader: &mut Reader) -> Self {
         let inputs = Self {
             max: reader.on_reload("inputs.max", values::count),

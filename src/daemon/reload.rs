@@ -6,7 +6,6 @@ use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, Secrets, Settings, Sources};
 use crate::http::{RateLimiter, Reload, RequestPolicy, TrustedProxies, Webhook};
-use crate::live::Rules;
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
 use crate::telemetry::Level;
@@ -74,7 +73,7 @@ pub(super) fn policy(settings: &Settings, secrets: &Secrets) -> RequestPolicy {
 pub(super) fn limits(settings: &Settings, secrets: &Secrets) -> Limits {
     let inputs = &settings.inputs;
     Limits {
-        rules: Rules { reconnect_window: inputs.reconnect_window, max_inputs: inputs.max },
+        rules: inputs.rules(),
         retention: settings.storage.retention,
         forget_after: inputs.forget_after,
         configured: inputs.configured.clone(),

@@ -5,12 +5,14 @@
 
 mod error_code;
 mod input_id;
+mod record;
 mod timestamp;
 
 use serde::{Deserialize, Serialize};
 
 pub use error_code::{ErrorClass, ErrorCode};
 pub use input_id::{InputId, InvalidInputId};
+pub use record::{Note, Record, RecordKind, Rules};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// The content of an authenticated, well-formed delivery.

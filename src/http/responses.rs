@@ -27,6 +27,11 @@ pub(super) fn text(status: StatusCode, line: &str) -> HttpResponse {
     HttpResponse::build(status).content_type(TEXT).body(format!("{line}\n"))
 }
 
+/// 503: the journal is being read, so nothing is known yet.
+pub(super) fn restoring() -> HttpResponse {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the journal is being restored; try again later")
+}
+
 /// The response to a request whose body was not read.
 pub(super) fn unread(status: StatusCode, line: &str, payload: Payload) -> HttpResponse {
     HttpResponse::build(status).content_type(TEXT).body(CloseAfterReply::new(format!("{line}\n"), payload))

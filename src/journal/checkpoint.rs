@@ -1,44 +1,84 @@
-//! The fold of all events up to a position, as opaque rows.
+//! The checkpoint: the state that the records up to a position amount to.
+//!
+//! It is written in slices, each a transaction of its own. So rows of inputs may be ahead of the checkpoint's position;
+//! each says how far.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::error::failed;
+use super::rows::{read_rules, rules_data};
 use super::{Journal, JournalError};
-use crate::event::InputId;
+use crate::event::{InputId, Rules, Timestamp};
 
-/// What is kept of all inputs together.
+/// State of all inputs together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The number of the last event that is part of it.
+    /// Position up to which every part of the checkpoint has every record.
     pub position: u64,
+    /// The rules at this position.
+    pub rules: Rules,
+    /// Version of the form of `state`.
+    pub version: u32,
     /// The rest, opaque.
     pub state: String,
 }
 
-/// What is kept of one input.
+/// State of one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputRow {
     /// The input.
     pub input_id: InputId,
+    /// Position up to which the row has every record; 0 if that is not known, in rows from before schema version 3.
+    pub position: u64,
+    /// Version of the form of `state` and `seen`.
+    pub version: u32,
     /// Its state, opaque.
     pub state: String,
-    /// The identities that it remembers, opaque.
-    pub identities: Vec<u8>,
+    /// The events that it remembers, opaque.
+    pub seen: Vec<u8>,
+}
+
+/// A change of the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowChange {
+    /// The input has this state.
+    Save(InputRow),
+    /// The input was forgotten at this time.
+    Forgotten {
+        /// The input.
+        input_id: InputId,
+        /// Position up to which this row has every record.
+        position: u64,
+        /// When it was forgotten.
+        at: Timestamp,
+    },
+    /// There is nothing to remember of the input.
+    Delete(InputId),
 }
 
 impl Journal {
-    /// The checkpoint; `None` when there has been none yet.
+    /// The checkpoint; `None` if there has been none yet.
     ///
     /// # Errors
     ///
     /// It cannot be read.
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, JournalError> {
-        self.connection
-            .query_row("SELECT position, state FROM checkpoint", [], |row| {
-                Ok(Checkpoint { position: row.get(0)?, state: row.get(1)? })
-            })
-            .optional()
-            .map_err(failed(self.path(), "the checkpoint cannot be read"))
+        let sql = "SELECT position, version, state, (SELECT data FROM rules) FROM checkpoint";
+        let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<String>>(3)?));
+        let row = self.connection.query_row(sql, [], columns).optional();
+        let row = row.map_err(failed(self.path(), "the checkpoint cannot be read"))?;
+        let checkpoint = row.map(|(position, version, state, rules)| {
+            let rules =
+                read_rules(&rules.unwrap_or_default()).map_err(|problem| self.damaged("the checkpoint", problem))?;
+            Ok(Checkpoint { position, rules, version, state })
+        });
+        checkpoint.transpose()
+    }
+
+    /// Position of the checkpoint; 0 if there is none.
+    pub(super) fn checkpoint_position(&self) -> rusqlite::Result<u64> {
+        let position = self.connection.query_row("SELECT position FROM checkpoint", [], |row| row.get(0)).optional();
+        position.map(Option::unwrap_or_default)
     }
 
     /// Calls `visit` with every input of the checkpoint.
@@ -50,26 +90,44 @@ impl Journal {
         &self,
         mut visit: impl FnMut(InputRow) -> Result<(), &'static str>,
     ) -> Result<(), JournalError> {
+        self.input_rows("SELECT input_id, position, version, state, seen FROM inputs", |input_id, row| {
+            let (position, version) = (row.get(1)?, row.get(2)?);
+            Ok(visit(InputRow { input_id, position, version, state: row.get(3)?, seen: row.get(4)? }))
+        })
+    }
+
+    /// Calls `visit` with every forgotten input of the checkpoint: its position, and when it was forgotten.
+    ///
+    /// # Errors
+    ///
+    /// The first row that cannot be read.
+    pub fn forgotten_inputs(&self, mut visit: impl FnMut(InputId, u64, Timestamp)) -> Result<(), JournalError> {
+        self.input_rows("SELECT input_id, position, forgotten_at FROM forgotten", |input_id, row| {
+            visit(input_id, row.get(1)?, Timestamp::from_nanos(row.get(2)?));
+            Ok(Ok(()))
+        })
+    }
+
+    fn input_rows(
+        &self,
+        sql: &str,
+        mut visit: impl FnMut(InputId, &Row<'_>) -> rusqlite::Result<Result<(), &'static str>>,
+    ) -> Result<(), JournalError> {
         let failed = || failed(self.path(), "the checkpoint cannot be read");
-        let mut select = self.connection.prepare("SELECT input_id, state, identities FROM inputs").map_err(failed())?;
+        let mut select = self.connection.prepare(sql).map_err(failed())?;
         let mut rows = select.query([]).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
             let text: String = row.get(0).map_err(failed())?;
-            let (state, identities) = (row.get(1).map_err(failed())?, row.get(2).map_err(failed())?);
             let visited = match text.parse() {
-                Ok(input_id) => visit(InputRow { input_id, state, identities }),
+                Ok(input_id) => visit(input_id, row).map_err(failed())?,
                 Err(_) => Err("the input id is not 32 hexadecimal digits"),
             };
-            visited.map_err(|problem| JournalError::Damaged {
-                path: self.path().to_owned(),
-                row: format!("input {text}"),
-                problem,
-            })?;
+            visited.map_err(|problem| self.damaged(&format!("input {text}"), problem))?;
         }
         Ok(())
     }
 
-    /// Moves the checkpoint on: the inputs that changed since the last one, and those to forget.
+    /// Moves the checkpoint on, with these rows.
     ///
     /// # Errors
     ///
@@ -77,25 +135,48 @@ impl Journal {
     pub fn save_checkpoint(
         &mut self,
         checkpoint: &Checkpoint,
-        changed: impl Iterator<Item = InputRow>,
-        forgotten: &[InputId],
+        changes: impl Iterator<Item = RowChange>,
     ) -> Result<(), JournalError> {
         self.transaction("the checkpoint cannot be written", |transaction| {
             let mut delete = transaction.prepare_cached("DELETE FROM inputs WHERE input_id = ?1")?;
-            for input_id in forgotten {
-                delete.execute(params![input_id.to_string()])?;
-            }
-            // A row stays where it is: what is replaced instead moves to the end, and two more pages change.
+            let mut remember = transaction.prepare_cached("DELETE FROM forgotten WHERE input_id = ?1")?;
+            // An upsert leaves the row in its place. A replacement moves it to the end, which changes two more pages.
             let mut save = transaction.prepare_cached(
-                "INSERT INTO inputs (input_id, state, identities) VALUES (?1, ?2, ?3) ON CONFLICT (input_id) \
-                 DO UPDATE SET state = excluded.state, identities = excluded.identities",
+                "INSERT INTO inputs (input_id, position, version, state, seen) VALUES (?1, ?2, ?3, ?4, ?5) \
+                 ON CONFLICT (input_id) DO UPDATE SET position = excluded.position, version = excluded.version, \
+                 state = excluded.state, seen = excluded.seen",
             )?;
-            for row in changed {
-                save.execute(params![row.input_id.to_string(), row.state, row.identities])?;
+            let mut forget = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO forgotten (input_id, position, forgotten_at) VALUES (?1, ?2, ?3)",
+            )?;
+            for change in changes {
+                match change {
+                    RowChange::Save(InputRow { input_id, position, version, state, seen }) => {
+                        let input_id = input_id.to_string();
+                        remember.execute(params![input_id])?;
+                        save.execute(params![input_id, position, version, state, seen])?;
+                    }
+                    RowChange::Forgotten { input_id, position, at } => {
+                        delete.execute(params![input_id.to_string()])?;
+                        forget.execute(params![input_id.to_string(), position, at.as_nanos()])?;
+                    }
+                    RowChange::Delete(input_id) => {
+                        delete.execute(params![input_id.to_string()])?;
+                        remember.execute(params![input_id.to_string()])?;
+                    }
+                }
             }
-            let mut save = transaction
-                .prepare_cached("INSERT OR REPLACE INTO checkpoint (id, position, state) VALUES (1, ?1, ?2)")?;
-            save.execute(params![checkpoint.position, checkpoint.state]).map(drop)
+            let Checkpoint { position, rules, version, state } = checkpoint;
+            let mut save = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO checkpoint (id, position, version, state) VALUES (1, ?1, ?2, ?3)",
+            )?;
+            save.execute(params![position, version, state])?;
+            // Rules seldom change, and may name many inputs.
+            let mut save = transaction.prepare_cached(
+                "INSERT INTO rules (id, data) VALUES (1, ?1) \
+                 ON CONFLICT (id) DO UPDATE SET data = excluded.data WHERE data != excluded.data",
+            )?;
+            save.execute(params![rules_data(rules)]).map(drop)
         })
     }
 }

@@ -1,23 +1,18 @@
-//! Events as rows, and back.
+//! Records and unrecognized bodies as rows, and back.
+//!
+//! An event has a column for each of its parts. Other kinds have their parts as JSON with a version in `data`, so that a
+//! new kind, or more parts of one, need no migration.
 
-use rusqlite::{CachedStatement, Row, Transaction, params};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, Timestamp};
+use rusqlite::{CachedStatement, Connection, Row, params};
+use serde::{Deserialize, Serialize};
 
-/// A recorded event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its number, from 1 and without gaps.
-    pub seq: u64,
-    /// When it was made durable; never before the entry before it.
-    pub recorded_at: Timestamp,
-    /// No view later than this had been shown when it was folded.
-    pub shown_until: Timestamp,
-    /// What was remarkable about it when it was recorded.
-    pub note: Option<Box<str>>,
-    /// The event.
-    pub event: Event,
-}
+use crate::event::{
+    ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp,
+};
 
 /// An authenticated body that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,30 +25,63 @@ pub struct Unrecognized {
     pub body: Vec<u8>,
 }
 
-pub(super) const INSERT_EVENT: &str = "INSERT INTO events \
-    (seq, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, event, note, code, message, video_codec, audio_codec) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+/// Rules in `data`, version 1.
+#[derive(Serialize, Deserialize)]
+struct RulesData {
+    version: u32,
+    reconnect_window: Duration,
+    max_inputs: usize,
+    configured: BTreeSet<InputId>,
+}
 
-pub(super) const SELECT_EVENTS_AFTER: &str = "SELECT \
-    seq, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, event, note, code, message, video_codec, audio_codec \
-    FROM events WHERE seq > ?1 ORDER BY seq";
+const RULES_VERSION: u32 = 1;
 
-/// Inserts an event. What it does not have is not bound, and so null: that saves a tenth of what it costs.
-pub(super) fn insert_event(insert: &mut CachedStatement<'_>, entry: &Entry) -> rusqlite::Result<()> {
-    let Entry { seq, recorded_at, shown_until, note, event } = entry;
-    let digits = event.input_id.digits();
+pub(super) const INSERT_RECORD: &str = "INSERT INTO records \
+    (position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
+    video_codec, audio_codec, data) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+
+pub(super) const SELECT_RECORDS: &str = "SELECT \
+    position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
+    video_codec, audio_codec, data \
+    FROM records WHERE position > ?1 ORDER BY position";
+
+/// Inserts a record. Columns without a value are not bound, and so null: a tenth fewer instructions for an event.
+pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -> rusqlite::Result<()> {
     insert.clear_bindings();
-    insert.raw_bind_parameter(1, seq)?;
-    insert.raw_bind_parameter(2, recorded_at.as_nanos())?;
-    insert.raw_bind_parameter(3, shown_until.as_nanos())?;
+    insert.raw_bind_parameter(1, record.position)?;
+    insert.raw_bind_parameter(2, record.recorded_at.as_nanos())?;
+    insert.raw_bind_parameter(3, record.shown_until.as_nanos())?;
+    match &record.kind {
+        RecordKind::Event(event, note) => {
+            bind_event(insert, event)?;
+            if let Some(note) = note {
+                insert.raw_bind_parameter(9, note.name())?;
+            }
+        }
+        RecordKind::Forgotten(input_id) => {
+            bind_input_id(insert, *input_id)?;
+            insert.raw_bind_parameter(8, "forgotten")?;
+        }
+        RecordKind::Rules(rules) => {
+            insert.raw_bind_parameter(8, "rules")?;
+            insert.raw_bind_parameter(14, rules_data(rules))?;
+        }
+    }
+    insert.raw_execute().map(drop)
+}
+
+fn bind_input_id(insert: &mut CachedStatement<'_>, input_id: InputId) -> rusqlite::Result<()> {
+    let digits = input_id.digits();
+    insert.raw_bind_parameter(7, std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"))
+}
+
+fn bind_event(insert: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Result<()> {
     insert.raw_bind_parameter(4, event.received_at.as_nanos())?;
     insert.raw_bind_parameter(5, event.sent_at.map(Timestamp::as_nanos))?;
     insert.raw_bind_parameter(6, event.updated_at.as_nanos())?;
-    insert.raw_bind_parameter(7, std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"))?;
+    bind_input_id(insert, event.input_id)?;
     insert.raw_bind_parameter(8, event.kind.name())?;
-    if let Some(note) = note {
-        insert.raw_bind_parameter(9, note)?;
-    }
     if let EventKind::Errored(detail) = &event.kind {
         let ErrorDetail { code, message, video_codec, audio_codec } = detail.as_ref();
         insert.raw_bind_parameter(10, Some(code.as_str()).filter(|code| !code.is_empty()))?;
@@ -61,52 +89,88 @@ pub(super) fn insert_event(insert: &mut CachedStatement<'_>, entry: &Entry) -> r
         insert.raw_bind_parameter(12, video_codec)?;
         insert.raw_bind_parameter(13, audio_codec)?;
     }
-    insert.raw_execute().map(drop)
+    Ok(())
 }
 
-/// Reads a row of [`SELECT_EVENTS_AFTER`]; the error says what is wrong with it.
-pub(super) fn read_event(row: &Row<'_>) -> Result<Entry, &'static str> {
-    let time =
-        |column: usize| row.get::<_, i64>(column).map(Timestamp::from_nanos).map_err(|_| "a time is not a number");
-    let text = |column: usize| row.get::<_, Option<Box<str>>>(column).map_err(|_| "a text is not a text");
+/// Reads a row of [`SELECT_RECORDS`]; the error says what is wrong with it.
+pub(super) fn read_record(row: &Row<'_>) -> Result<Record, &'static str> {
+    let time = |column: usize| row.get(column).map(Timestamp::from_nanos).map_err(|_| "a time is not a number");
+    let kind = match row.get_ref(7).ok().and_then(|kind| kind.as_str().ok()) {
+        Some("forgotten") => RecordKind::Forgotten(read_input_id(row)?),
+        Some("rules") => {
+            let data: Box<str> = row.get(13).map_err(|_| "the rules are missing")?;
+            RecordKind::Rules(Arc::new(read_rules(&data)?))
+        }
+        Some(kind) => read_event(row, kind)?,
+        None => return Err(UNKNOWN_KIND),
+    };
+    let position = row.get(0).map_err(|_| "the position is not a number")?;
+    Ok(Record { position, recorded_at: time(1)?, shown_until: time(2)?, kind })
+}
+
+const UNKNOWN_KIND: &str = "its kind is unknown to this version";
+
+fn read_input_id(row: &Row<'_>) -> Result<InputId, &'static str> {
     let input_id = row.get_ref(6).ok().and_then(|id| id.as_str().ok()).and_then(|id| id.parse().ok());
-    let kind = match row.get_ref(7).ok().and_then(|event| event.as_str().ok()) {
-        Some("connected") => EventKind::Connected,
-        Some("disconnected") => EventKind::Disconnected,
-        Some("errored") => EventKind::Errored(Box::new(ErrorDetail {
+    input_id.ok_or("the input id is not 32 hexadecimal digits")
+}
+
+fn read_event(row: &Row<'_>, kind: &str) -> Result<RecordKind, &'static str> {
+    let time = |column: usize| match row.get::<_, Option<i64>>(column) {
+        Ok(nanos) => Ok(nanos.map(Timestamp::from_nanos)),
+        Err(_) => Err("a time is not a number"),
+    };
+    let text = |column: usize| row.get::<_, Option<Box<str>>>(column).map_err(|_| "a text is not a text");
+    let kind = match kind {
+        "connected" => EventKind::Connected,
+        "disconnected" => EventKind::Disconnected,
+        "errored" => EventKind::Errored(Box::new(ErrorDetail {
             code: ErrorCode::from(text(9)?),
             message: text(10)?,
             video_codec: text(11)?,
             audio_codec: text(12)?,
         })),
-        _ => return Err("the event is none that is known"),
+        _ => return Err(UNKNOWN_KIND),
     };
-    Ok(Entry {
-        seq: row.get(0).map_err(|_| "the number is not a number")?,
-        recorded_at: time(1)?,
-        shown_until: time(2)?,
-        note: text(8)?,
-        event: Event {
-            input_id: input_id.ok_or("the input id is not 32 hexadecimal digits")?,
-            kind,
-            updated_at: time(5)?,
-            sent_at: row.get::<_, Option<i64>>(4).map_err(|_| "a time is not a number")?.map(Timestamp::from_nanos),
-            received_at: time(3)?,
-        },
-    })
+    let event = Event {
+        input_id: read_input_id(row)?,
+        kind,
+        updated_at: time(5)?.ok_or("its event time is missing")?,
+        sent_at: time(4)?,
+        received_at: time(3)?.ok_or("its time of receipt is missing")?,
+    };
+    let note = text(8)?.map(|note| Note::from_name(&note).ok_or("its note is unknown to this version"));
+    Ok(RecordKind::Event(event, note.transpose()?))
+}
+
+/// The form of rules in a record and in the checkpoint.
+pub(super) fn rules_data(rules: &Rules) -> String {
+    let Rules { reconnect_window, max_inputs, configured } = rules.clone();
+    let data = RulesData { version: RULES_VERSION, reconnect_window, max_inputs, configured };
+    serde_json::to_string(&data).expect("plain data serializes")
+}
+
+/// Reads the form of [`rules_data`]; the error says what is wrong with it.
+pub(super) fn read_rules(data: &str) -> Result<Rules, &'static str> {
+    let RulesData { version, reconnect_window, max_inputs, configured } =
+        serde_json::from_str(data).map_err(|_| "the rules cannot be read")?;
+    if version > RULES_VERSION {
+        return Err("the rules are from a newer version");
+    }
+    Ok(Rules { reconnect_window, max_inputs, configured })
 }
 
 pub(super) fn insert_unrecognized(
-    transaction: &Transaction<'_>,
+    connection: &Connection,
     unrecognized: &[Unrecognized],
     kept: u64,
 ) -> rusqlite::Result<()> {
     let mut insert =
-        transaction.prepare_cached("INSERT INTO unrecognized (received_at, reason, body) VALUES (?1, ?2, ?3)")?;
+        connection.prepare_cached("INSERT INTO unrecognized (received_at, reason, body) VALUES (?1, ?2, ?3)")?;
     for delivery in unrecognized {
         insert.execute(params![delivery.received_at.as_nanos(), delivery.reason.label(), delivery.body])?;
     }
     let mut trim =
-        transaction.prepare_cached("DELETE FROM unrecognized WHERE seq <= (SELECT max(seq) FROM unrecognized) - ?1")?;
+        connection.prepare_cached("DELETE FROM unrecognized WHERE seq <= (SELECT max(seq) FROM unrecognized) - ?1")?;
     trim.execute(params![kept]).map(drop)
 }

@@ -7,11 +7,27 @@ use rusqlite::Connection;
 use super::JournalError;
 use super::error::failed;
 
-/// Marks the file as ours: `SLEx` as a number.
+/// Marks the file as a journal: `SLEx` as a number.
 const APPLICATION_ID: i64 = 0x534c_4578;
 
-/// Migration N leads from version N to version N + 1. What is listed here has been released: it is
-/// never changed, only added to.
+/// The rules in force at a checkpoint of version 2, which knew the reconnect window only.
+macro_rules! rules_of_version_2 {
+    () => {
+        "SELECT 1 AS id, json_object('version', 1, 'reconnect_window', state -> '$.reconnect_window', \
+            'max_inputs', 0, 'configured', json('[]')) AS data \
+        FROM main.checkpoint WHERE json_valid(state)"
+    };
+}
+
+/// The inputs that a checkpoint of version 2 names as forgotten.
+macro_rules! forgotten_of_version_2 {
+    () => {
+        "SELECT value ->> 0 AS input_id, value ->> 1 AS position, state ->> '$.recorded_until' AS forgotten_at \
+        FROM main.checkpoint, json_each(CASE WHEN json_valid(state) THEN state ELSE '{}' END, '$.forgotten')"
+    };
+}
+
+/// Migration N leads from version N to version N + 1. Released migrations are never changed, only added to.
 pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE events (
         seq         INTEGER PRIMARY KEY,
@@ -55,9 +71,63 @@ pub(super) const MIGRATIONS: &[&str] = &["
         SELECT 1, deliveries FROM
             (SELECT CASE WHEN json_valid(state) THEN json_extract(state, '$.deliveries') END AS deliveries FROM checkpoint)
         WHERE deliveries IS NOT NULL;
-"];
+", concat!("
+    CREATE TABLE records (
+        position    INTEGER PRIMARY KEY,
+        recorded_at INTEGER NOT NULL,
+        shown_until INTEGER NOT NULL,
+        received_at INTEGER,
+        sent_at     INTEGER,
+        updated_at  INTEGER,
+        input_id    TEXT,
+        kind        TEXT NOT NULL,
+        note        TEXT,
+        code        TEXT,
+        message     TEXT,
+        video_codec TEXT,
+        audio_codec TEXT,
+        data        TEXT
+    ) STRICT;
+    INSERT INTO records SELECT *, NULL FROM events;
+    DROP TABLE events;
+    CREATE INDEX other_records ON records (position) WHERE received_at IS NULL;
+    ALTER TABLE inputs RENAME COLUMN identities TO seen;
+    ALTER TABLE inputs ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE inputs ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE forgotten (
+        input_id     TEXT PRIMARY KEY,
+        position     INTEGER NOT NULL,
+        forgotten_at INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO forgotten ", forgotten_of_version_2!(), ";
+    ALTER TABLE checkpoint ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE rules (
+        id   INTEGER PRIMARY KEY CHECK (id = 1),
+        data TEXT NOT NULL
+    ) STRICT;
+    INSERT INTO rules ", rules_of_version_2!(), ";
+    ALTER TABLE deliveries RENAME TO last_seen;
+")];
 
-/// Brings the database to the current version, or only checks that it has it.
+/// Shows a database of version 2 to a reader as if it were migrated; of version 1 too, with the first of these.
+const VIEWS: [&str; 2] = ["
+    CREATE TEMP VIEW deliveries AS
+        SELECT 1 AS id, CASE WHEN json_valid(state) THEN json_extract(state, '$.deliveries') END AS state
+        FROM main.checkpoint WHERE json_valid(state) AND json_extract(state, '$.deliveries') IS NOT NULL;
+", concat!("
+    CREATE TEMP VIEW records AS
+        SELECT seq AS position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, event AS kind, note,
+            code, message, video_codec, audio_codec, NULL AS data
+        FROM main.events;
+    CREATE TEMP VIEW inputs AS
+        SELECT input_id, 0 AS position, 1 AS version, state, identities AS seen FROM main.inputs;
+    CREATE TEMP VIEW forgotten AS ", forgotten_of_version_2!(), ";
+    CREATE TEMP VIEW checkpoint AS SELECT id, position, 1 AS version, state FROM main.checkpoint;
+    CREATE TEMP VIEW rules AS ", rules_of_version_2!(), ";
+    CREATE TEMP VIEW last_seen AS SELECT id, state FROM deliveries;
+")];
+
+/// Migrates the database to the current version. For a reader, shows an older one as if it were migrated.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) -> Result<(), JournalError> {
     let failed = |action| failed(path, action);
     let pragma = |connection: &Connection, name: &str| {
@@ -67,7 +137,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) 
     let found = pragma(connection, "user_version")?;
     let foreign = match pragma(connection, "application_id")? {
         APPLICATION_ID => false,
-        // A first start that was killed leaves a database with nothing in it.
+        // A first start that was killed leaves an empty database.
         0 => found != 0 || !writable || holds_anything(connection).map_err(failed("cannot be read"))?,
         _ => true,
     };
@@ -77,7 +147,10 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) 
     if found > known {
         return Err(JournalError::Newer { path: path.to_owned(), found, known });
     }
-    if writable {
+    if !writable {
+        let views = VIEWS[VIEWS.len() - usize::try_from(known - found).unwrap_or_default()..].concat();
+        connection.execute_batch(&views).map_err(failed("cannot be read"))?;
+    } else {
         refuse_damage(connection, path)?;
         configure(connection).map_err(failed("cannot be prepared"))?;
         if found < known {
@@ -87,7 +160,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) 
     Ok(())
 }
 
-/// What a damaged database says of itself, as far as it does: `header` is its first page.
+/// Refuses a damaged database of a newer version, as far as its first page tells.
 pub(super) fn refuse_newer(path: &Path, header: &[u8]) -> Result<(), JournalError> {
     let field = |at: usize| header.get(at..at + 4).and_then(|field| field.try_into().ok()).map(i32::from_be_bytes);
     let (found, known) = (field(60).map_or(0, i64::from), MIGRATIONS.len() as i64);
@@ -97,7 +170,7 @@ pub(super) fn refuse_newer(path: &Path, header: &[u8]) -> Result<(), JournalErro
     Ok(())
 }
 
-/// Reads every page before the first is written: 0.2 seconds for 1,000,000 events.
+/// Reads every page before the first write: 0.2 seconds for 1,000,000 events.
 fn refuse_damage(connection: &Connection, path: &Path) -> Result<(), JournalError> {
     let problem: String =
         connection.query_one("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed(path, "cannot be read"))?;
@@ -111,9 +184,9 @@ fn holds_anything(connection: &Connection) -> rusqlite::Result<bool> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // The log is transferred when it suits us, and by no commit: that could not tell a failed sync.
+    // The recorder runs WAL checkpoints: one in a commit would not report a failed sync.
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-    // The write-ahead log may grow while something reads; afterwards it shrinks to this again.
+    // The WAL may grow while a reader is active. Afterwards it shrinks to this size.
     connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
 }
 

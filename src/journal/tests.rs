@@ -1,18 +1,41 @@
-//! What the journal refuses, names and keeps; whatever is done to it, see [`model`].
+//! What the journal keeps and refuses. [`model`] has any sequence of operations.
 
+mod migration;
 mod model;
 mod refusals;
 
 use std::time::Duration;
 
+use super::append::UNRECOGNIZED_KEPT;
+use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId};
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, RecordKind, Rules};
 
 pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
-pub(super) fn entry(second: u64) -> Entry {
+/// A record: of every five, one is of rules, and one forgets an input.
+pub(super) fn record(second: u64) -> Record {
+    let input_id = input_id(second);
+    let kind = match second % 5 {
+        3 => RecordKind::Forgotten(input_id),
+        4 => RecordKind::Rules(Arc::new(rules(second))),
+        _ => RecordKind::Event(event(second), second.is_multiple_of(3).then_some(Note::OutOfOrder)),
+    };
+    Record { position: 0, recorded_at: at(second), shown_until: at(second / 2), kind }
+}
+
+fn input_id(number: u64) -> InputId {
+    InputId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+pub(super) fn rules(second: u64) -> Rules {
+    let configured = [InputId::from_bytes([1; 16]), InputId::from_bytes([2; 16])].into();
+    Rules { reconnect_window: Duration::from_millis(second), max_inputs: 7, configured }
+}
+
+pub(super) fn event(second: u64) -> Event {
     let detail = ErrorDetail {
         code: ErrorCode::from("ERR_NEW"),
         message: Some("it's \"broken\"\n".into()),
@@ -24,24 +47,29 @@ pub(super) fn entry(second: u64) -> Entry {
         1 => EventKind::Disconnected,
         _ => EventKind::Errored(Box::new(detail)),
     };
-    let input_id = InputId::from_bytes([u8::try_from(second % 256).unwrap(); 16]);
+    let input_id = input_id(second);
     let sent_at = second.is_multiple_of(2).then_some(at(second + 1));
-    let event = Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2) };
-    let note = second.is_multiple_of(5).then(|| "out_of_order".into());
-    Entry { seq: 0, recorded_at: at(second), shown_until: at(second / 2), note, event }
+    Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2) }
 }
 
-pub(super) fn all(journal: &Journal) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    journal.replay(0, |entry| entries.push(entry)).unwrap();
-    entries
+pub(super) fn all(journal: &Journal) -> Vec<Record> {
+    let mut records = Vec::new();
+    journal.replay(0, |record| records.push(record)).unwrap();
+    records
+}
+
+/// Appends when deliveries were last seen.
+fn append_last_seen(journal: &mut Journal, last_seen: &str) {
+    let mut append = journal.begin().unwrap();
+    append.last_seen(last_seen).unwrap();
+    append.commit().unwrap();
 }
 
 #[test]
-fn one_process_at_a_time_owns_a_folder_and_anybody_may_read() {
+fn one_process_at_a_time_owns_a_folder_and_readers_need_no_lock() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[], None).unwrap();
+    journal.append(&mut [record(1)]).unwrap();
     assert!(matches!(Journal::open(folder.path()), Err(JournalError::InUse { .. })));
     assert_eq!(all(&Journal::open_to_read(folder.path()).unwrap()).len(), 1);
     drop(journal);
@@ -49,7 +77,7 @@ fn one_process_at_a_time_owns_a_folder_and_anybody_may_read() {
 }
 
 #[test]
-fn what_is_not_ours_or_from_the_future_is_refused_and_left_alone() {
+fn foreign_or_newer_database_is_refused_and_left_unchanged() {
     let check = |prepare: &str, expected: &str| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DATABASE_FILE);
@@ -62,7 +90,7 @@ fn what_is_not_ours_or_from_the_future_is_refused_and_left_alone() {
     };
     check(
         "PRAGMA user_version = 7",
-        "has schema version 7, but this version knows only 2; use a newer stream-live-exporter",
+        "has schema version 7, but this version knows only 3; use a newer stream-live-exporter",
     );
     check("PRAGMA application_id = 1", "is not a journal of stream-live-exporter");
     check("PRAGMA application_id = 0", "is not a journal of stream-live-exporter");
@@ -76,53 +104,68 @@ fn what_is_not_ours_or_from_the_future_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_damaged_row_is_named() {
+fn damaged_record_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1), entry(2)], &[], None).unwrap();
-    journal.connection.execute("UPDATE events SET event = 'exploded' WHERE seq = 2", []).unwrap();
-    let message = journal.replay(0, drop).unwrap_err().to_string();
-    assert_eq!(message, format!("{}: event 2 is damaged: the event is none that is known", journal.path().display()));
+    journal.append(&mut [1, 2, 3, 4].map(record)).unwrap();
+    for (position, damage) in [
+        (1, "kind = 'exploded'"),
+        (1, "note = 'odd'"),
+        (1, "updated_at = NULL"),
+        (2, "input_id = '2'"),
+        (3, "input_id = NULL"),
+        (4, "data = NULL"),
+        (4, "data = json_set(data, '$.version', 2)"),
+    ] {
+        journal.connection.execute_batch("SAVEPOINT whole").unwrap();
+        let sql = format!("UPDATE records SET {damage} WHERE position = {position}");
+        journal.connection.execute(&sql, []).unwrap();
+        let error = journal.replay(0, drop).unwrap_err();
+        assert!(error.to_string().contains(&format!("record {position}")), "{damage}: {error}");
+        assert_eq!(error.kind(), JournalErrorKind::Damaged);
+        journal.connection.execute_batch("ROLLBACK TO whole; RELEASE whole").unwrap();
+    }
+    assert_eq!(all(&journal).len(), 4);
 }
 
 #[test]
-fn what_sqlite_finds_damaged_is_told() {
+fn problems_that_sqlite_finds_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path()).unwrap();
     assert_eq!(journal.integrity_problems().unwrap(), Vec::<String>::new());
-    let second = "PRAGMA ignore_check_constraints = on; INSERT INTO checkpoint VALUES (2, 0, '{}'); \
+    let second = "PRAGMA ignore_check_constraints = on; INSERT INTO checkpoint VALUES (2, 0, '{}', 1); \
                   PRAGMA ignore_check_constraints = off";
     journal.connection.execute_batch(second).unwrap();
     assert_eq!(journal.integrity_problems().unwrap(), ["CHECK constraint failed in checkpoint"]);
 }
 
 #[test]
-fn the_size_is_that_of_the_database_and_its_log() {
+fn size_is_that_of_the_database_and_its_wal() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(size_bytes(folder.path()), 0);
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[], None).unwrap();
+    journal.append(&mut [record(1)]).unwrap();
     let sizes = ["journal.db", "journal.db-wal"].map(|file| fs::metadata(folder.path().join(file)).unwrap().len());
     assert!(sizes.iter().all(|size| *size > 1), "{sizes:?}");
     assert_eq!(size_bytes(folder.path()), sizes[0] + sizes[1]);
 }
 
 #[test]
-fn a_failed_append_leaves_no_trace() {
+fn failed_append_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.connection.pragma_update(None, "query_only", true).unwrap();
-    assert!(journal.append(&mut [entry(1)], &[], None).is_err());
+    assert!(journal.append(&mut [record(1)]).is_err());
     assert!(journal.probe().is_err());
     journal.connection.pragma_update(None, "query_only", false).unwrap();
     journal.probe().unwrap();
     assert_eq!((journal.events(), all(&journal)), (0, vec![]));
-    journal.append(&mut [entry(1)], &[], None).unwrap();
-    assert_eq!(all(&journal)[0].seq, 1);
+    journal.append(&mut [record(1)]).unwrap();
+    assert_eq!(all(&journal)[0].position, 1);
 }
 
 #[test]
-fn the_newest_unrecognized_bodies_are_kept() {
+fn newest_unrecognized_bodies_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let body = |number: u64| Unrecognized {
@@ -131,7 +174,9 @@ fn the_newest_unrecognized_bodies_are_kept() {
         body: number.to_string().into_bytes(),
     };
     for number in 0..UNRECOGNIZED_KEPT + 5 {
-        journal.append(&mut [], &[body(number)], None).unwrap();
+        let mut append = journal.begin().unwrap();
+        append.unrecognized(&[body(number)]).unwrap();
+        append.commit().unwrap();
     }
     let (count, oldest): (u64, Vec<u8>) = journal
         .connection
@@ -145,65 +190,81 @@ fn the_newest_unrecognized_bodies_are_kept() {
 }
 
 #[test]
-fn what_is_kept_of_deliveries_is_durable_with_their_batch() {
+fn last_seen_deliveries_are_durable_with_their_batch() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     assert_eq!(journal.last_seen().unwrap(), None);
-    for kept in ["a", "b"] {
-        journal.append(&mut [], &[], Some(kept)).unwrap();
+    for last_seen in ["a", "b"] {
+        append_last_seen(&mut journal, last_seen);
         let read = Journal::open_to_read(folder.path()).unwrap().last_seen().unwrap();
-        assert_eq!(read.as_deref(), Some(kept));
+        assert_eq!(read.as_deref(), Some(last_seen));
     }
-    journal.append(&mut [entry(1)], &[], None).unwrap();
+    journal.append(&mut [record(1)]).unwrap();
     assert_eq!(journal.last_seen().unwrap().as_deref(), Some("b"));
 }
 
 #[test]
-fn what_the_first_version_kept_of_deliveries_with_the_checkpoint_is_found_and_read() {
-    let state = r#"{"position":1,"deliveries":{"last":5,"by_secret":{"a":5}}}"#;
-    for (state, kept) in [(state, Some(r#"{"last":5,"by_secret":{"a":5}}"#)), ("{}", None), ("damaged", None)] {
-        let folder = tempfile::tempdir().unwrap();
-        let connection = &mut Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
-        schema::migrate(connection, 0, &schema::MIGRATIONS[..1]).unwrap();
-        connection.execute("INSERT INTO checkpoint VALUES (1, 1, ?1)", [state]).unwrap();
-        assert_eq!(Journal::open_to_read(folder.path()).unwrap().last_seen().unwrap(), None);
-        assert_eq!(Journal::open(folder.path()).unwrap().last_seen().unwrap().as_deref(), kept, "{state}");
-    }
-}
-
-#[test]
-fn an_input_row_is_replaced_and_forgotten() {
+fn batch_that_is_not_committed_leaves_no_trace() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    let row = |number: u8, state: &str| InputRow {
-        input_id: InputId::from_bytes([number; 16]),
-        state: state.into(),
-        identities: vec![number],
-    };
-    let checkpoint = |position| Checkpoint { position, state: "{}".into() };
-    journal.save_checkpoint(&checkpoint(1), [row(1, "a"), row(2, "b")].into_iter(), &[]).unwrap();
-    journal.save_checkpoint(&checkpoint(2), [row(1, "c")].into_iter(), &[row(2, "").input_id]).unwrap();
-    let mut rows = Vec::new();
-    let collected = journal.checkpointed_inputs(|row| {
-        rows.push(row);
-        Ok(())
-    });
-    collected.unwrap();
-    assert_eq!(rows, [row(1, "c")]);
-    assert_eq!(journal.checkpoint().unwrap(), Some(checkpoint(2)));
+    journal.append(&mut [record(1)]).unwrap();
+    let mut append = journal.begin().unwrap();
+    append.records([record(2), record(3)].iter_mut()).unwrap();
+    append.last_seen("a").unwrap();
+    drop(append);
+    assert_eq!((journal.last_position(), all(&journal).len(), journal.last_seen().unwrap()), (1, 1, None));
+    journal.append(&mut [record(2)]).unwrap();
+    assert_eq!(all(&journal)[1].position, 2);
+}
+
+/// An empty checkpoint at this position.
+fn checkpoint_at(position: u64) -> Checkpoint {
+    Checkpoint { position, rules: rules(position), version: 1, state: "{}".into() }
+}
+
+fn row(number: u8, state: &str) -> InputRow {
+    let (input_id, seen) = (InputId::from_bytes([number; 16]), vec![number]);
+    InputRow { input_id, position: 3, version: 1, state: state.into(), seen }
 }
 
 #[test]
-fn the_log_is_transferred_when_it_is_long_and_not_before() {
+fn row_of_an_input_is_replaced_forgotten_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let id = |number| row(number, "").input_id;
+    let forgotten = |number| RowChange::Forgotten { input_id: id(number), position: 4, at: at(9) };
+    let mut check = |changes: Vec<RowChange>, expected: Vec<InputRow>, expected_forgotten: Vec<u8>| {
+        let checkpoint = checkpoint_at(journal.checkpoint().unwrap().map_or(1, |checkpoint| checkpoint.position + 1));
+        journal.save_checkpoint(&checkpoint, changes.into_iter()).unwrap();
+        let (mut rows, mut ids) = (Vec::new(), Vec::new());
+        let collect = |row| {
+            rows.push(row);
+            Ok(())
+        };
+        journal.checkpointed_inputs(collect).unwrap();
+        journal.forgotten_inputs(|input_id, position, at| ids.push((input_id, position, at))).unwrap();
+        assert_eq!(rows, expected);
+        assert_eq!(ids, expected_forgotten.into_iter().map(|number| (id(number), 4, at(9))).collect::<Vec<_>>());
+        assert_eq!(journal.checkpoint().unwrap(), Some(checkpoint));
+    };
+    check([row(1, "a"), row(2, "b")].map(RowChange::Save).into(), vec![row(1, "a"), row(2, "b")], vec![]);
+    check(vec![RowChange::Save(row(1, "c")), forgotten(2)], vec![row(1, "c")], vec![2]);
+    check(vec![RowChange::Delete(id(1)), RowChange::Save(row(2, "d"))], vec![row(2, "d")], vec![]);
+    check(vec![forgotten(2), RowChange::Delete(id(9))], vec![], vec![2]);
+    check(vec![RowChange::Delete(id(2))], vec![], vec![]);
+}
+
+#[test]
+fn wal_is_checkpointed_when_it_is_large_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.recover_wal().unwrap();
-    // That what is written is durable is not looked at here.
+    // Durability does not matter here.
     journal.connection.pragma_update(None, "synchronous", "off").unwrap();
     let mut after_one_more_page = || {
         journal.connection.execute("UPDATE probe SET count = count + 1", []).unwrap();
-        let transferred = journal.checkpoint_wal_if_large().unwrap();
-        (transferred, journal.checkpoint_wal("noop").unwrap())
+        let done = journal.checkpoint_wal_if_large().unwrap();
+        (done, journal.checkpoint_wal("noop").unwrap())
     };
     for pages in 1..WAL_CHECKPOINT_PAGES {
         assert_eq!(after_one_more_page(), (false, pages));
@@ -215,7 +276,11 @@ fn the_log_is_transferred_when_it_is_long_and_not_before() {
     for pages in 2..WAL_CHECKPOINT_PAGES {
         assert_eq!(after_one_more_page(), (false, pages));
     }
-    assert_eq!(after_one_more_page(), (true, WAL_CHECKPOINT_PAGES - 1), "what the reader has seen goes");
+    assert_eq!(
+        after_one_more_page(),
+        (true, WAL_CHECKPOINT_PAGES - 1),
+        "pages that the reader has seen are transferred"
+    );
     for pages in WAL_CHECKPOINT_PAGES..WAL_CHECKPOINT_PAGES + 9 {
         assert_eq!(after_one_more_page(), (false, pages));
     }
@@ -224,20 +289,20 @@ fn the_log_is_transferred_when_it_is_long_and_not_before() {
 }
 
 #[test]
-fn what_is_closed_is_all_in_the_database() {
+fn closed_journal_is_completely_in_the_database() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1), entry(2)], &[], None).unwrap();
+    journal.append(&mut [record(1), record(2)]).unwrap();
     journal.close().unwrap();
     fs::copy(folder.path().join(DATABASE_FILE), other.path().join(DATABASE_FILE)).unwrap();
     assert_eq!(all(&Journal::open(other.path()).unwrap()).len(), 2);
 }
 
 #[test]
-fn an_opened_journal_is_as_it_was_left() {
+fn opening_a_journal_leaves_its_files_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[], None).unwrap();
+    journal.append(&mut [record(1)]).unwrap();
     drop(journal);
     let files = || ["journal.db", "journal.db-wal"].map(|file| fs::read(folder.path().join(file)).unwrap());
     let before = files();
@@ -247,14 +312,13 @@ fn an_opened_journal_is_as_it_was_left() {
 }
 
 #[test]
-fn a_forgotten_checkpoint_leaves_the_events() {
+fn deleted_checkpoint_leaves_the_records() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [entry(1)], &[], None).unwrap();
-    let row = InputRow { input_id: entry(1).event.input_id, state: "{}".into(), identities: vec![1] };
-    journal.save_checkpoint(&Checkpoint { position: 1, state: "{}".into() }, [row].into_iter(), &[]).unwrap();
+    journal.append(&mut [record(1)]).unwrap();
+    journal.save_checkpoint(&checkpoint_at(1), std::iter::once(RowChange::Save(row(1, "{}")))).unwrap();
     journal.forget_checkpoint().unwrap();
     assert_eq!(journal.checkpoint().unwrap(), None);
-    journal.checkpointed_inputs(|row| panic!("{row:?} was not forgotten")).unwrap();
+    journal.checkpointed_inputs(|row| panic!("{row:?} was not deleted")).unwrap();
     assert_eq!(all(&journal).len(), 1);
 }

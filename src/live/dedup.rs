@@ -1,32 +1,30 @@
-//! Has this fact been told before?
+//! Deduplication: has this event been seen before?
 //!
-//! Every input remembers the identities of its newest events. The newest connect, the newest disconnect and
-//! the newest error of each class its state tells itself ([`Input::tells`]); the others, which those have displaced, are
-//! remembered here, by event time. What is older than all of a full memory cannot be told from a repeat.
+//! Each input remembers the identities of its newest events, by event time. An event that is older
+//! than everything in a full memory cannot be told from a repeat and is refused as too old.
 
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use super::Input;
-use crate::event::{ErrorClass, Event, EventKind, Timestamp};
+use crate::event::{ErrorClass, ErrorCode, Event, EventKind};
 
-/// How many identities an input remembers, beside those that its state tells.
+/// Number of events that an input remembers.
 ///
-/// Cloudflare repeats a notification within minutes, if at all; an input that flaps every ten
-/// seconds makes so many events in more than five hours.
+/// Cloudflare repeats a notification within minutes, if at all. An input that flaps every ten seconds
+/// fills this memory in more than five hours.
 pub(super) const MAX_SEEN_EVENTS: usize = 4096;
 
-/// What makes an event the same event: its time, its kind and its error code. Never the envelope,
-/// because two policies send one fact in two envelopes. Ordered by time first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// What makes two events the same: event time, kind and error code. The envelope does not count,
+/// because two notification policies send one event in two envelopes. Ordered by time first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     updated_at: Nanos,
     what: u32,
 }
 
-/// Nanoseconds in two halves, the upper first: an identity then takes 12 bytes instead of 16, and there are many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Nanoseconds as two halves, the upper first: an identity takes 12 bytes instead of 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Nanos(i32, u32);
 
 impl From<i64> for Nanos {
@@ -45,32 +43,31 @@ impl From<Nanos> for i64 {
 
 impl Identity {
     pub(super) fn of(event: &Event) -> Self {
-        match &event.kind {
-            EventKind::Connected => Self::of_change(true, event.updated_at),
-            EventKind::Disconnected => Self::of_change(false, event.updated_at),
-            EventKind::Errored(detail) => Self::of_error(detail.code.class(), detail.code.as_str(), event.updated_at),
-        }
-    }
-
-    pub(super) fn of_change(connected: bool, updated_at: Timestamp) -> Self {
-        Self { updated_at: updated_at.as_nanos().into(), what: u32::from(!connected) }
-    }
-
-    pub(super) fn of_error(class: ErrorClass, code: &str, updated_at: Timestamp) -> Self {
-        let what = if class == ErrorClass::Other { hash(code) } else { DOCUMENTED[class.index()] };
-        Self { updated_at: updated_at.as_nanos().into(), what }
+        let what = match &event.kind {
+            EventKind::Connected => 0,
+            EventKind::Disconnected => 1,
+            EventKind::Errored(detail) => error_hash(&detail.code),
+        };
+        Self { updated_at: event.updated_at.as_nanos().into(), what }
     }
 }
 
-/// The hashes of the documented codes, by [`ErrorClass::index`]: kept, they save a fold a sixth of its instructions.
-static DOCUMENTED: LazyLock<[u32; 7]> = LazyLock::new(|| ErrorClass::LABELS.map(hash));
+/// The first four bytes of the code's SHA-256, never 0 or 1.
+fn error_hash(code: &ErrorCode) -> u32 {
+    /// Hashes of the documented codes, computed once: an event needs a sixth fewer instructions.
+    static DOCUMENTED: LazyLock<[u32; 7]> = LazyLock::new(|| ErrorClass::LABELS.map(hash));
+    match code {
+        ErrorCode::Documented(class) => DOCUMENTED[class.index()],
+        ErrorCode::Unknown(_) | ErrorCode::Missing => hash(code.as_str()),
+    }
+}
 
 fn hash(code: &str) -> u32 {
     let digest = Sha256::digest(code);
     u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]).max(2)
 }
 
-/// What the memory says of an event.
+/// Result of a lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lookup {
     New,
@@ -78,43 +75,65 @@ pub(super) enum Lookup {
     TooOld,
 }
 
-/// The identities of one input's newest events, ascending, without those that its state tells.
+/// The identities of one input's newest events, ascending.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SeenEvents(Vec<Identity>);
 
 impl SeenEvents {
+    /// No events.
+    pub(super) const EMPTY: &'static Self = &Self(Vec::new());
+
     const ENCODED_SIZE: usize = 12;
 
-    pub(super) fn lookup(&self, identity: &Identity) -> Lookup {
-        match self.search(identity) {
-            Ok(_) => Lookup::Seen,
-            Err(0) if self.0.len() >= MAX_SEEN_EVENTS => Lookup::TooOld,
-            Err(_) => Lookup::New,
+    /// Looks an event up in this memory as it will be when `added` has been added to it.
+    pub(super) fn lookup(&self, added: &Self, identity: &Identity) -> Lookup {
+        let surplus = (self.0.len() + added.0.len()).checked_sub(MAX_SEEN_EVENTS);
+        if surplus.is_some_and(|surplus| self.merged(added).nth(surplus).is_some_and(|oldest| identity < oldest)) {
+            Lookup::TooOld
+        } else if self.search(identity).is_ok() || added.search(identity).is_ok() {
+            Lookup::Seen
+        } else {
+            Lookup::New
         }
     }
 
+    /// Both memories in ascending order.
+    fn merged<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a Identity> {
+        let (mut these, mut others) = (self.0.iter().peekable(), other.0.iter().peekable());
+        std::iter::from_fn(move || match (these.peek(), others.peek()) {
+            (Some(this), Some(other)) if other < this => others.next(),
+            (Some(_), _) => these.next(),
+            (None, _) => others.next(),
+        })
+    }
+
+    /// Adds an event; a full memory drops the oldest one.
     pub(super) fn remember(&mut self, identity: Identity) {
-        match self.search(&identity) {
-            // It would be the first to go.
-            Err(0) if self.0.len() >= MAX_SEEN_EVENTS => {}
-            Err(position) if self.0.len() >= MAX_SEEN_EVENTS => {
-                // Before it comes: or the room would be doubled for one.
-                self.0.remove(0);
-                self.0.insert(position - 1, identity);
+        let Err(position) = self.search(&identity) else { return };
+        if self.0.len() < MAX_SEEN_EVENTS {
+            if self.0.len() == self.0.capacity() {
+                // By half: doubling would leave a third of this memory unused.
+                self.0.reserve_exact((self.0.len() / 2 + 4).min(MAX_SEEN_EVENTS - self.0.len()));
             }
-            Err(position) => {
-                if self.0.len() == self.0.capacity() {
-                    // Not doubled: that would leave a third of all this memory unused.
-                    self.0.reserve_exact((self.0.len() / 2 + 4).min(MAX_SEEN_EVENTS - self.0.len()));
-                }
-                self.0.insert(position, identity);
-            }
-            Ok(_) => {}
+            self.0.insert(position, identity);
+        } else if position > 0 {
+            self.0[..position].rotate_left(1);
+            self.0[position - 1] = identity;
         }
     }
 
-    /// Where the identity is, or belongs. Most are the newest: looking there first saves a replay a
-    /// sixth of its time.
+    /// Adds all of `added`.
+    pub(super) fn extend(&mut self, added: &Self) {
+        added.0.iter().for_each(|identity| self.remember(*identity));
+    }
+
+    /// Whether this event is remembered.
+    pub fn contains(&self, event: &Event) -> bool {
+        self.search(&Identity::of(event)).is_ok()
+    }
+
+    /// The position of an identity, or where to insert it. Most are the newest: looking there first
+    /// saves a sixth of a replay.
     fn search(&self, identity: &Identity) -> Result<usize, usize> {
         match self.0.last() {
             Some(newest) if newest >= identity => self.0.binary_search(identity),
@@ -122,34 +141,29 @@ impl SeenEvents {
         }
     }
 
-    /// The size of what [`SeenEvents::encode`] writes of these, in bytes.
+    /// Size of the encoded form, in bytes.
     pub fn encoded_size(&self) -> usize {
         self.0.len() * Self::ENCODED_SIZE
     }
 
-    /// As the checkpoint keeps them, with those that the input's state tells: per identity eight bytes of time and four
-    /// of the rest, little-endian.
-    pub fn encode(&self, input: &Input) -> Vec<u8> {
-        let mut identities: Vec<_> = self.0.iter().copied().chain(input.latest_events()).collect();
-        identities.sort_unstable();
-        let parts = identities
-            .iter()
-            .map(|identity| (i64::from(identity.updated_at).to_le_bytes(), identity.what.to_le_bytes()));
+    /// The form in the checkpoint: for each event eight bytes of time and four of the rest, little-endian.
+    pub fn encode(&self) -> Vec<u8> {
+        let parts =
+            self.0.iter().map(|identity| (i64::from(identity.updated_at).to_le_bytes(), identity.what.to_le_bytes()));
         parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
     }
 
-    /// Reads what [`SeenEvents::encode`] wrote; `None` when it is anything else.
-    pub fn decode(encoded: &[u8], input: &Input) -> Option<Self> {
+    /// Reads the form of [`SeenEvents::encode`]; `None` if it is not well-formed.
+    pub fn decode(encoded: &[u8]) -> Option<Self> {
         let (chunks, rest) = encoded.as_chunks::<{ Self::ENCODED_SIZE }>();
         let identity = |[time @ .., a, b, c, d]: &[u8; Self::ENCODED_SIZE]| Identity {
             updated_at: i64::from_le_bytes(*time).into(),
             what: u32::from_le_bytes([*a, *b, *c, *d]),
         };
-        let is_whole = rest.is_empty() && chunks.iter().map(identity).is_sorted();
-        let told: Vec<_> = input.latest_events().collect();
-        let mut others: Vec<_> = chunks.iter().map(identity).filter(|identity| !told.contains(identity)).collect();
-        others.shrink_to_fit();
-        is_whole.then_some(Self(others))
+        // Until schema version 2, a memory held a few more.
+        let newest = &chunks[chunks.len().saturating_sub(MAX_SEEN_EVENTS)..];
+        let is_well_formed = rest.is_empty() && chunks.iter().map(identity).is_sorted();
+        is_well_formed.then(|| Self(newest.iter().map(identity).collect()))
     }
 }
 
@@ -157,20 +171,44 @@ impl SeenEvents {
 mod tests {
     use super::*;
 
+    fn identity(nanos: usize) -> Identity {
+        Identity { updated_at: (nanos as i64).into(), what: 0 }
+    }
+
     #[test]
-    fn memory_grows_by_half_and_never_beyond_its_bound() {
-        let mut identities = SeenEvents::default();
+    fn memory_grows_by_half_up_to_its_bound() {
+        let mut seen = SeenEvents::default();
         let mut capacities = Vec::new();
-        for nanos in 0..MAX_SEEN_EVENTS as i64 + 9 {
-            identities.remember(Identity { updated_at: nanos.into(), what: 0 });
-            if capacities.last() != Some(&identities.0.capacity()) {
-                capacities.push(identities.0.capacity());
+        for nanos in 0..MAX_SEEN_EVENTS + 9 {
+            seen.remember(identity(nanos));
+            if capacities.last() != Some(&seen.0.capacity()) {
+                capacities.push(seen.0.capacity());
             }
         }
         assert_eq!(capacities[..5], [4, 10, 19, 32, 52]);
         assert_eq!(capacities.last(), Some(&MAX_SEEN_EVENTS));
-        let full = identities.clone();
-        identities.remember(Identity { updated_at: 0.into(), what: 0 });
-        assert_eq!(identities, full, "what is older than all would be the first to go");
+        let full = seen.clone();
+        seen.remember(identity(0));
+        assert_eq!(seen, full, "an event older than a full memory is not added");
+        seen.remember(Identity { what: 7, ..identity(12) });
+        assert_eq!((seen.0[0], seen.0.len()), (identity(10), MAX_SEEN_EVENTS));
+        assert!(seen.0.is_sorted());
+    }
+
+    #[test]
+    fn lookup_with_additions_equals_lookup_after_adding_them() {
+        for old in [0, 3, MAX_SEEN_EVENTS - 2, MAX_SEEN_EVENTS] {
+            let (mut seen, mut added) = (SeenEvents::default(), SeenEvents::default());
+            (0..old).for_each(|nanos| seen.remember(identity(2 * nanos)));
+            for nanos in [1, 5, 2 * old + 1, 2 * old + 4] {
+                added.remember(identity(nanos));
+                let mut both = seen.clone();
+                both.extend(&added);
+                for nanos in (0..12).chain(2 * old..2 * old + 9) {
+                    let found = seen.lookup(&added, &identity(nanos));
+                    assert_eq!(found, both.lookup(SeenEvents::EMPTY, &identity(nanos)), "{old} {nanos}");
+                }
+            }
+        }
     }
 }

@@ -1,48 +1,47 @@
 //! The errors of one live input.
 
-use super::dedup::Identity;
 use crate::event::{ErrorClass, ErrorCode, Timestamp};
 
-/// Errored events by class. Only what happened takes memory, because most inputs know one or two kinds of error.
+/// Errored events by class. Most inputs have errors of one or two classes, so only those take memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Errors {
     /// Ascending by [`ErrorClass::index`].
     counted: Box<[Counted]>,
-    /// The newest code that is counted as [`ErrorClass::Other`], verbatim; `None` when that had none.
+    /// The newest code that is counted as [`ErrorClass::Other`], verbatim; `None` if that event had none.
     last_other_code: Option<Box<str>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Counted {
     class: ErrorClass,
-    /// Up to 4,294,967,295: at one a second that takes 136 years, and larger counts would take half as much memory again.
+    /// Saturates: at one error a second, after 136 years. A `u64` would take half as much memory again.
     count: u32,
-    /// Event time of the newest one.
+    /// Event time of the newest error.
     last: Timestamp,
 }
 
 impl Errors {
-    /// How many there were, by [`ErrorClass::index`].
+    /// Number of errors, by [`ErrorClass::index`].
     pub fn counts(&self) -> [u64; 7] {
         self.by_class(|counted| counted.count.into())
     }
 
-    /// Event time of the newest one, by [`ErrorClass::index`].
+    /// Event time of the newest error, by [`ErrorClass::index`].
     pub fn last(&self) -> [Option<Timestamp>; 7] {
         self.by_class(|counted| Some(counted.last))
     }
 
-    /// How many there were of all classes.
+    /// Number of errors of all classes.
     pub fn total(&self) -> u64 {
         self.counted.iter().map(|counted| u64::from(counted.count)).sum()
     }
 
-    /// Event time of the newest one of all.
+    /// Event time of the newest error.
     pub fn newest_at(&self) -> Option<Timestamp> {
         self.counted.iter().map(|counted| counted.last).max()
     }
 
-    /// The newest one of all: its event time and its code as Cloudflare sent it.
+    /// The newest error: its event time, and its code as Cloudflare sent it.
     pub fn newest(&self) -> Option<(Timestamp, ErrorCode)> {
         let newest = self.counted.iter().max_by_key(|counted| (counted.last, counted.class.index()))?;
         Some((newest.last, self.last_code(newest.class).into()))
@@ -53,28 +52,13 @@ impl Errors {
         self.last_other_code.clone().into()
     }
 
-    /// Whether this is the newest of its class.
-    pub(super) fn is_latest(&self, code: &ErrorCode, updated_at: Timestamp) -> bool {
+    /// Counts an error.
+    pub(super) fn count(&mut self, code: &ErrorCode, updated_at: Timestamp) {
         let class = code.class();
-        let is_newest = |counted: &Counted| counted.class == class && counted.last == updated_at;
-        self.counted.iter().any(is_newest) && self.last_code(class) == code.as_str()
-    }
-
-    /// The newest of each class.
-    pub(super) fn latest_events(&self) -> impl Iterator<Item = Identity> {
-        let identity = |&Counted { class, last, .. }: &_| Identity::of_error(class, self.last_code(class), last);
-        self.counted.iter().map(identity)
-    }
-
-    /// Counts one. Returns that of its class which is not the newest any more: the one before, or this one.
-    pub(super) fn count(&mut self, code: &ErrorCode, updated_at: Timestamp) -> Option<Identity> {
-        let class = code.class();
-        let known = self.counted.binary_search_by_key(&class.index(), |counted| counted.class.index());
-        let last = known.ok().map(|position| (self.counted[position].last, self.last_code(class)));
-        let this = Some((updated_at, code.as_str()));
-        let is_newest = this >= last;
-        let displaced = last.min(this).map(|(at, code)| Identity::of_error(class, code, at));
-        match known {
+        let counted = self.counted.binary_search_by_key(&class.index(), |counted| counted.class.index());
+        let last = counted.ok().map(|position| (self.counted[position].last, self.last_code(class)));
+        let is_latest = Some((updated_at, code.as_str())) >= last;
+        match counted {
             Ok(position) => {
                 let counted = &mut self.counted[position];
                 counted.count = counted.count.saturating_add(1);
@@ -87,19 +71,18 @@ impl Errors {
                 self.counted = counted.into();
             }
         }
-        if class == ErrorClass::Other && is_newest {
+        if class == ErrorClass::Other && is_latest {
             self.last_other_code = code.clone().into();
         }
-        displaced
     }
 
-    /// The code of the newest one of a class that was counted, as Cloudflare sent it.
+    /// The code of the newest error of this class, as Cloudflare sent it.
     fn last_code(&self, class: ErrorClass) -> &str {
         let is_other = class == ErrorClass::Other;
         if is_other { self.last_other_code.as_deref().unwrap_or_default() } else { class.label() }
     }
 
-    /// What was counted before, each by [`ErrorClass::index`].
+    /// Restores counts, by [`ErrorClass::index`].
     pub(super) fn restored(counts: [u64; 7], last: [Option<Timestamp>; 7], last_other_code: ErrorCode) -> Self {
         let mut counted = Vec::with_capacity(last.iter().flatten().count());
         for (class, (count, last)) in ErrorClass::ALL.into_iter().zip(counts.into_iter().zip(last)) {

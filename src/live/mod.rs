@@ -1,38 +1,36 @@
-//! Stage 3: fold events into what is true now, per input.
+//! Stage 3: apply records to the state of all inputs.
 //!
-//! Pure: no clock, no I/O, no error. The same events in the same order give the same [`State`], which
-//! is why a restart changes nothing. The only other thing that matters is how late a view somebody
-//! may have seen when an event came (`shown_until`), because what was shown cannot be taken back; it
-//! is kept with every event.
+//! Pure: no clock, no I/O, no errors. The same records in the same order give the same [`State`], however they are split
+//! into batches, so a restart changes nothing.
 //!
-//! What depends on no order, and is equal for every shuffle and repetition of the same events:
-//! `connected`, all timestamps, events and errors. Sessions, reconnects, connected time and
-//! inconsistencies follow the order of arrival, because a counter cannot take anything back.
+//! `connected`, event timestamps, events and errors do not depend on the order of records. Sessions, reconnects, connected
+//! time and inconsistencies follow the order of arrival, because a counter cannot be taken back.
 //!
 //! ```text
-//!              ┌──────────────── Fold ────────────────┐
-//! Event ─────▶ │ SeenEvents: seen it before?          │ ─▶ Verdict
-//!              │ State: Inputs with theirs, Totals    │ ─▶ snapshot for readers (a pointer copy)
-//!              └──────────────────────────────────────┘
+//! records ──▶ apply(&Fold, ..) ──▶ verdicts, Changes ──▶ Fold::adopt ──▶ State ──▶ readers (a pointer copy)
 //! ```
 //!
-//! A batch is folded into a [`Draft`], which has copies of the inputs that it changes. When it has become durable the
-//! draft is adopted; when it has not, the draft is dropped and nothing ever happened.
+//! [`apply`] leaves the fold as it is and returns [`Changes`], which hold copies of the inputs that change. They are adopted
+//! once the records are durable, and dropped if that fails.
 
+mod apply;
+mod dedup;
 mod errors;
 mod fold;
+mod forgotten;
 mod histogram;
 mod input;
-mod dedup;
 mod state;
 mod view;
 
+pub use apply::{Verdict, apply};
 pub use dedup::SeenEvents;
 pub use errors::Errors;
-pub use fold::{Changes, Draft, Fold, Note, Search, SearchLimits, Verdict};
+pub use fold::{Changes, Fold};
+pub use forgotten::ForgottenInputs;
 pub use histogram::Histogram;
 pub use input::{Evidence, Input};
-pub use state::{InputEntry, LastSeen, Rules, State, Totals};
+pub use state::{InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
 pub use view::View;
 
 #[cfg(test)]

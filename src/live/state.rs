@@ -1,52 +1,44 @@
 //! The state of all inputs together: what readers see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
-use super::dedup::{Identity, Lookup};
 use super::input::Effect;
-use super::{Histogram, Input, SeenEvents};
-use crate::event::{Event, InputId, Timestamp};
+use super::{ForgottenInputs, Histogram, Input, SeenEvents};
+use crate::event::{Event, InputId, Rules, Timestamp};
 use crate::schedule::Configured;
 
 /// A consistent state of everything. Cloning shares all structure.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub(super) inputs: OrdMap<InputId, Arc<InputEntry>>,
-    pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
+    pub(super) forgotten: ForgottenInputs,
     pub(super) totals: Arc<Totals>,
-    pub(super) deliveries: Arc<LastSeen>,
-    /// The names of the secrets whose use is noted; without them, of all.
-    pub(super) secrets: Option<Arc<BTreeSet<String>>>,
-    pub(super) rules: Rules,
+    pub(super) rules: Arc<Rules>,
+    /// Names and expectations by configuration. Not part of the fold.
+    pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
+    /// Not part of the fold: deliveries without an event count, too.
+    pub(super) last_seen: Arc<LastSeen>,
 }
 
-/// What is known of one live input.
+/// One live input.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InputEntry {
     /// Its state.
     pub input: Input,
-    /// Which events that is made of beside those that it tells itself, as far as they are remembered.
-    pub identities: SeenEvents,
+    /// The newest events that the state is made of.
+    pub seen: SeenEvents,
 }
 
-/// What folding depends on beside the events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rules {
-    /// A connect within this time after a disconnect continues the session.
-    pub reconnect_window: Duration,
-    /// So many inputs are known at the most.
-    pub max_inputs: usize,
-}
-
-/// What is counted over all inputs.
+/// Counts over all inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Durations of finished sessions, those that are not banked yet left out.
+    /// Durations of finished sessions, without those that are not booked yet.
     pub(super) session_duration: Histogram,
     /// From a disconnect to the next connect, up to an hour.
     pub reconnect_delay: Histogram,
@@ -56,7 +48,7 @@ pub struct Totals {
     pub delivery_delay: Histogram,
     /// Notifications that were received before their `ts`.
     pub clock_skew: u64,
-    /// Events older than what was known.
+    /// Events older than the state of their input.
     pub out_of_order: u64,
     /// When counting began; `None` before the first event.
     pub counted_since: Option<Timestamp>,
@@ -73,11 +65,29 @@ pub struct LastSeen {
     pub by_secret: BTreeMap<String, Timestamp>,
 }
 
+/// Where a part of the search for silent inputs ends: at the first limit that is reached.
+#[derive(Debug, Clone, Copy)]
+pub struct SearchLimits {
+    /// Number of inputs to look at.
+    pub visited: usize,
+    /// Number of silent inputs to find.
+    pub found: usize,
+}
+
+/// A part of the search for silent inputs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SilentInputs {
+    /// The silent inputs.
+    pub found: Vec<InputId>,
+    /// The next part starts after this input; `None` when the search is complete.
+    pub resume_after: Option<InputId>,
+}
+
 const SESSION_BOUNDS: &[u32] = &[10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 604_800];
 const RECONNECT_BOUNDS: &[u32] = &[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const DELAY_BOUNDS: &[u32] = &[1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 900, 3600];
 
-/// A longer gap is no reconnect delay but a pause between broadcasts.
+/// A longer gap is a pause between broadcasts, not a reconnect delay.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
 impl State {
@@ -86,7 +96,12 @@ impl State {
         &self.inputs
     }
 
-    /// The configured name of an input; empty when it has none.
+    /// Inputs that were forgotten.
+    pub fn forgotten(&self) -> &ForgottenInputs {
+        &self.forgotten
+    }
+
+    /// The configured name of an input; empty if it has none.
     pub fn name(&self, input_id: &InputId) -> &str {
         self.configured.get(input_id).map_or("", |configured| &configured.name)
     }
@@ -96,43 +111,59 @@ impl State {
         self.configured.get(input_id).is_some_and(|configured| configured.expectation.at(at))
     }
 
-    /// The rules that events are folded by.
-    pub fn rules(&self) -> Rules {
-        self.rules
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
-    /// What is counted over all inputs.
+    /// Counts over all inputs.
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
 
     /// When deliveries were last seen.
     pub fn last_seen(&self) -> &LastSeen {
-        &self.deliveries
+        &self.last_seen
     }
 
-    /// Durations of all sessions that have finished by `as_of`.
+    /// Durations of all sessions that are finished at `as_of`.
     pub fn session_durations(&self, as_of: Timestamp) -> Histogram {
         let mut durations = self.totals.session_duration.clone();
-        for known in self.inputs.values() {
-            if let Some(duration) = known.input.finished_session(as_of, self.rules.reconnect_window) {
+        for entry in self.inputs.values() {
+            if let Some(duration) = entry.input.finished_session(as_of, self.rules.reconnect_window) {
                 durations.observe(duration);
             }
         }
         durations
     }
-}
 
-impl InputEntry {
-    /// Whether the event, of this identity, was folded before.
-    pub(super) fn lookup(&self, event: &Event, identity: &Identity) -> Lookup {
-        if self.input.is_latest(event) { Lookup::Seen } else { self.identities.lookup(identity) }
+    /// Searches for inputs that are not connected, not configured, and had no event since `horizon`: a part of all
+    /// inputs, after the given one.
+    pub fn silent_inputs(&self, horizon: Timestamp, after: Option<InputId>, limits: SearchLimits) -> SilentInputs {
+        let is_silent = |input: &Input| {
+            input.evidence().is_none_or(|evidence| !evidence.connected)
+                && input.newest_event().is_some_and(|newest| newest < horizon)
+        };
+        let mut search = SilentInputs { found: Vec::new(), resume_after: None };
+        let mut last = after;
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for (visited, (input_id, entry)) in self.inputs.range((start, Bound::Unbounded)).enumerate() {
+            if visited >= limits.visited || search.found.len() >= limits.found {
+                search.resume_after = last;
+                break;
+            }
+            if is_silent(&entry.input) && !self.rules.configured.contains(input_id) {
+                search.found.push(*input_id);
+            }
+            last = Some(*input_id);
+        }
+        search
     }
 }
 
 impl LastSeen {
-    /// Notes a delivery; without `secret` the one that it came with is none of those whose use is noted.
-    pub(super) fn record_delivery(&mut self, received_at: Timestamp, secret: Option<&str>, test: bool) {
+    /// Notes a delivery. Without `secret`, the one that it came with is no longer configured.
+    pub fn record(&mut self, received_at: Timestamp, secret: Option<&str>, test: bool) {
         let seen = Some(received_at);
         self.last = self.last.max(seen);
         if test {

@@ -1,20 +1,27 @@
 //! Scenarios in a small language, through one `check`.
 //!
-//! A scenario is a list of steps: `10s connected` happens at 10 s and arrives at once, `10s
-//! disconnected @25s` arrives late, `20s view` is a scrape.
+//! A scenario is a list of steps: `10s connected` happens at 10 s and arrives at once, `10s disconnected @25s` arrives
+//! late, `20s scrape` is a scrape.
 
-mod seen_events;
+mod batches;
 mod properties;
+mod seen_events;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+use crate::event::{
+    ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp,
+};
 use crate::schedule::{Configured, Expectation};
 
-const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 3 };
 const START: u64 = 1_795_000_000;
+
+fn rules() -> Rules {
+    Rules { reconnect_window: Duration::from_secs(60), max_inputs: 3, configured: BTreeSet::new() }
+}
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(START + seconds))
@@ -33,12 +40,12 @@ fn event(input: u8, name: &str, updated_at: Timestamp, received_at: Timestamp) -
     Event { input_id: input_id(input), kind, updated_at, sent_at: Some(updated_at), received_at }
 }
 
-fn configured(inputs: &[u8]) -> BTreeMap<InputId, Configured> {
-    let configured = Configured { name: "name".into(), expectation: Expectation::Always };
-    inputs.iter().map(|input| (input_id(*input), configured.clone())).collect()
+/// A record that is not in the journal yet.
+fn record(kind: RecordKind, shown_until: Timestamp) -> Record {
+    Record { position: 0, recorded_at: shown_until, shown_until, kind }
 }
 
-/// A fold, and the newest view that somebody has seen of it.
+/// A fold, and the time of the latest scrape.
 struct World {
     fold: Fold,
     shown_until: Timestamp,
@@ -46,19 +53,29 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self { fold: Fold::new(RULES), shown_until: at(0) }
+        Self { fold: Fold::new(rules()), shown_until: at(0) }
+    }
+
+    fn record(&mut self, kind: RecordKind) -> Verdict {
+        let (changes, verdicts) = apply(&self.fold, &[record(kind, self.shown_until)]);
+        self.fold.adopt(changes);
+        verdicts[0]
     }
 
     fn apply(&mut self, event: &Event) -> Verdict {
-        let mut draft = self.fold.draft(self.shown_until);
-        let verdict = draft.consider(event);
-        let changes = draft.finish();
-        self.fold.adopt(changes);
-        verdict
+        self.record(RecordKind::Event(event.clone(), None))
+    }
+
+    fn change_rules(&mut self, rules: Rules) {
+        self.record(RecordKind::Rules(Arc::new(rules)));
+    }
+
+    fn known(&self) -> Vec<InputId> {
+        self.fold.state().inputs().keys().copied().collect()
     }
 
     fn input(&self) -> Input {
-        self.fold.state().inputs().get(&input_id(1)).map(|known| known.input.clone()).unwrap_or_default()
+        self.fold.state().inputs().get(&input_id(1)).map(|entry| entry.input.clone()).unwrap_or_default()
     }
 }
 
@@ -71,7 +88,7 @@ fn play(scenario: &str) -> World {
     for step in scenario.split(';') {
         let words: Vec<&str> = step.split_whitespace().collect();
         match words[..] {
-            [time, "view"] => world.shown_until = at(seconds(time)),
+            [time, "scrape"] => world.shown_until = at(seconds(time)),
             [time, name] => drop(world.apply(&event(1, name, at(seconds(time)), at(seconds(time))))),
             [time, name, received] => {
                 let received = seconds(received.strip_prefix('@').expect("a receipt is written @20s"));
@@ -83,7 +100,7 @@ fn play(scenario: &str) -> World {
     world
 }
 
-/// Plays a scenario and compares what is true at 1000 s.
+/// Plays a scenario and compares the state at 1000 s.
 fn check(scenario: &str, expected: &str) {
     let world = play(scenario);
     let input = world.input();
@@ -109,7 +126,7 @@ fn check(scenario: &str, expected: &str) {
 }
 
 #[test]
-fn without_evidence_the_state_is_unknown() {
+fn state_is_unknown_without_connect_or_disconnect() {
     check(
         "0s ERR_UNHEALTHY",
         "unknown; sessions 0, reconnects 0, connected 0s; finished 0 in 0s; inconsistent [0, 0], late 0",
@@ -117,7 +134,7 @@ fn without_evidence_the_state_is_unknown() {
 }
 
 #[test]
-fn the_newest_evidence_is_believed() {
+fn state_follows_the_newest_event() {
     check(
         "0s connected",
         "connected since 0s; sessions 1, reconnects 0, connected 1000s; finished 0 in 0s; inconsistent [0, 0], late 0",
@@ -137,7 +154,7 @@ fn the_newest_evidence_is_believed() {
 }
 
 #[test]
-fn at_an_exact_tie_disconnected_wins_in_either_order() {
+fn disconnected_wins_at_an_exact_tie() {
     check(
         "5s connected; 5s disconnected",
         "disconnected since 5s; sessions 1, reconnects 0, connected 0s; finished 1 in 0s; inconsistent [0, 0], late 0",
@@ -149,7 +166,7 @@ fn at_an_exact_tie_disconnected_wins_in_either_order() {
 }
 
 #[test]
-fn a_reconnect_within_the_window_continues_the_session() {
+fn reconnect_within_the_window_continues_the_session() {
     check(
         "0s connected; 10s disconnected; 70s connected; 100s disconnected",
         "disconnected since 100s; sessions 1, reconnects 1, connected 40s; finished 1 in 100s; inconsistent [0, 0], late 0",
@@ -161,14 +178,14 @@ fn a_reconnect_within_the_window_continues_the_session() {
 }
 
 #[test]
-fn a_session_is_finished_when_no_reconnect_can_come_any_more() {
+fn session_is_finished_after_the_reconnect_window() {
     let world = play("0s connected; 10s disconnected");
     let finished = |second| world.fold.state().session_durations(at(second)).count();
     assert_eq!((finished(69), finished(70), finished(71)), (0, 0, 1));
 }
 
 #[test]
-fn a_repeated_state_is_a_measured_loss() {
+fn repeated_state_counts_as_inconsistent() {
     check(
         "0s connected; 500s connected",
         "connected since 0s; sessions 1, reconnects 0, connected 1000s; finished 0 in 0s; inconsistent [1, 0], late 0",
@@ -180,30 +197,30 @@ fn a_repeated_state_is_a_measured_loss() {
 }
 
 #[test]
-fn what_was_shown_is_not_taken_back() {
-    // Nobody looked in between: the late word is the truth.
+fn late_events_take_nothing_back_that_a_scrape_has_shown() {
+    // Without a scrape in between, the late disconnect counts as it happened.
     check(
         "0s connected; 100s disconnected @900s",
         "disconnected since 100s; sessions 1, reconnects 0, connected 100s; finished 1 in 100s; inconsistent [0, 0], late 0",
     );
-    // A view before a late pair has shown nothing of it.
+    // A scrape before a late pair has shown nothing of it.
     check(
-        "500s view; 0s connected @501s; 100s disconnected @502s",
+        "500s scrape; 0s connected @501s; 100s disconnected @502s",
         "disconnected since 100s; sessions 1, reconnects 0, connected 100s; finished 1 in 100s; inconsistent [0, 0], late 0",
     );
-    // A view at 800 s showed 800 s of connection.
+    // A scrape at 800 s showed 800 s of connection.
     check(
-        "0s connected; 800s view; 100s disconnected @900s",
+        "0s connected; 800s scrape; 100s disconnected @900s",
         "disconnected since 100s; sessions 1, reconnects 0, connected 800s; finished 1 in 100s; inconsistent [0, 0], late 0",
     );
-    // The next connection counts again once the truth has caught up.
+    // The next connection counts once it exceeds what was shown.
     check(
-        "0s connected; 800s view; 100s disconnected @801s; 810s connected; 990s view",
+        "0s connected; 800s scrape; 100s disconnected @801s; 810s connected; 990s scrape",
         "connected since 810s; sessions 2, reconnects 0, connected 800s; finished 1 in 100s; inconsistent [0, 0], late 0",
     );
-    // A view at 80 s had shown the session as finished: a reconnect that is told later begins another.
+    // A scrape at 80 s showed the session as finished: a late reconnect begins another.
     check(
-        "0s connected; 10s disconnected; 80s view; 65s connected @90s; 100s disconnected",
+        "0s connected; 10s disconnected; 80s scrape; 65s connected @90s; 100s disconnected",
         "disconnected since 100s; sessions 1, reconnects 1, connected 45s; finished 2 in 45s; inconsistent [0, 0], late 0",
     );
 }
@@ -217,7 +234,7 @@ fn errors_are_counted_by_class_and_the_newest_unknown_code_is_kept() {
 }
 
 #[test]
-fn delays_are_measured_and_a_pause_is_none() {
+fn delays_are_measured_and_pauses_are_not() {
     let world = play("0s connected; 10s disconnected; 3610s connected; 3700s disconnected; 7301s connected");
     let reconnects = &world.fold.state().totals().reconnect_delay;
     assert_eq!((reconnects.count(), reconnects.sum_micros()), (1, 3_600_000_000));
@@ -237,146 +254,159 @@ fn delays_are_measured_and_a_pause_is_none() {
 }
 
 #[test]
-fn a_repeat_is_known_within_a_batch_and_across_batches() {
+fn repeat_in_another_envelope_is_a_duplicate() {
     let mut world = World::new();
     let connected = event(1, "connected", at(5), at(6));
-    let mut draft = world.fold.draft(at(0));
-    assert_eq!(draft.consider(&connected), Verdict::Recorded(Note::Plain));
-    assert_eq!(draft.consider(&connected), Verdict::Duplicate);
-    let changes = draft.finish();
-    world.fold.adopt(changes);
+    assert_eq!(world.apply(&connected), Verdict::Recorded(None));
     let in_another_envelope = Event { sent_at: None, received_at: at(99), ..connected };
     assert_eq!(world.apply(&in_another_envelope), Verdict::Duplicate);
     assert_eq!(world.input().events(), [1, 0, 0]);
 }
 
 #[test]
-fn what_is_remarkable_is_noted() {
+fn late_and_repeated_states_are_noted() {
     let mut world = World::new();
     let happenings = [("connected", 5), ("connected", 9), ("disconnected", 3), ("ERR_UNHEALTHY", 1)];
     let verdicts = happenings.map(|(name, second)| world.apply(&event(1, name, at(second), at(10))));
-    let notes = [Note::Plain, Note::Inconsistent, Note::OutOfOrder, Note::Plain];
+    let notes = [None, Some(Note::Inconsistent), Some(Note::OutOfOrder), None];
     assert_eq!(verdicts, notes.map(Verdict::Recorded));
 }
 
 #[test]
-fn the_newest_delivery_of_each_kind_and_secret_is_seen() {
-    let mut fold = Fold::new(RULES);
+fn newest_delivery_of_each_kind_and_secret_is_noted() {
+    let mut seen = LastSeen::default();
     for (second, secret, test) in [(5, "old", true), (9, "new", false), (7, "new", false), (3, "old", true)] {
-        let mut draft = fold.draft(at(0));
-        draft.record_delivery(at(second), secret, test);
-        let changes = draft.finish();
-        fold.adopt(changes);
+        seen.record(at(second), Some(secret), test);
     }
-    let by_secret = [("new".to_owned(), at(9)), ("old".to_owned(), at(5))].into();
-    assert_eq!(*fold.state().last_seen(), LastSeen { last: Some(at(9)), last_test: Some(at(5)), by_secret });
-    fold.keep_secrets(["new".to_owned()].into());
-    let mut draft = fold.draft(at(0));
-    // It came before the old one was removed.
-    draft.record_delivery(at(11), "old", false);
-    let changes = draft.finish();
-    let by_secret = [("new".to_owned(), at(9))].into();
-    let seen = LastSeen { last: Some(at(11)), last_test: Some(at(5)), by_secret };
-    assert_eq!(*changes.last_seen(), seen);
-    fold.adopt(changes);
-    assert_eq!(*fold.state().last_seen(), seen);
-    let mut restored = Fold::new(RULES);
-    restored.restore_last_seen(seen.clone());
-    assert_eq!(*restored.state().last_seen(), seen);
+    let by_secret: std::collections::BTreeMap<_, _> = [("new".to_owned(), at(9)), ("old".to_owned(), at(5))].into();
+    assert_eq!(seen, LastSeen { last: Some(at(9)), last_test: Some(at(5)), by_secret: by_secret.clone() });
+    seen.record(at(11), None, false);
+    assert_eq!(seen, LastSeen { last: Some(at(11)), last_test: Some(at(5)), by_secret });
 }
 
 #[test]
-fn a_draft_that_is_dropped_never_happened() {
+fn changes_that_are_dropped_leave_no_trace() {
     let mut world = World::new();
     let connected = event(1, "connected", at(5), at(6));
-    assert_eq!(world.fold.draft(at(0)).consider(&connected), Verdict::Recorded(Note::Plain));
+    drop(apply(&world.fold, &[record(RecordKind::Event(connected.clone(), None), at(0))]));
     assert_eq!(world.input(), Input::default());
-    assert_eq!(world.apply(&connected), Verdict::Recorded(Note::Plain));
+    assert_eq!(world.apply(&connected), Verdict::Recorded(None));
 }
 
 #[test]
-fn what_is_replayed_twice_is_counted_once() {
-    let mut fold = Fold::new(RULES);
-    for _ in 0..2 {
-        fold.replay(&event(1, "connected", at(5), at(6)), at(0), true);
-    }
-    assert_eq!(fold.state().inputs()[&input_id(1)].input.events(), [1, 0, 0]);
-}
-
-#[test]
-fn inputs_beyond_the_limit_are_ignored() {
+fn inputs_above_the_limit_are_ignored() {
     let mut world = World::new();
     let verdicts: Vec<_> = (0..4).map(|input| world.apply(&event(input, "connected", at(1), at(1)))).collect();
-    let plain = Verdict::Recorded(Note::Plain);
-    assert_eq!(verdicts, [plain, plain, plain, Verdict::Ignored(crate::event::IgnoredReason::TooManyInputs)]);
+    let recorded = Verdict::Recorded(None);
+    assert_eq!(verdicts, [recorded, recorded, recorded, Verdict::Ignored(IgnoredReason::TooManyInputs)]);
 }
 
 #[test]
-fn a_configured_input_is_known_before_its_first_event_and_afterwards_only_with_one() {
-    let mut fold = Fold::new(RULES);
-    let known = |fold: &Fold| fold.state().inputs().keys().copied().collect::<Vec<_>>();
-    fold.configure(configured(&[1, 2]));
-    fold.replay(&event(2, "connected", at(1), at(1)), at(0), true);
-    assert_eq!(known(&fold), [input_id(1), input_id(2)]);
-    fold.configure(configured(&[3]));
-    assert_eq!(known(&fold), [input_id(2), input_id(3)]);
-    assert_eq!((fold.state().name(&input_id(3)), fold.state().name(&input_id(2))), ("name", ""));
-    assert_eq!((fold.state().expected(&input_id(3), at(0)), fold.state().expected(&input_id(2), at(0))), (true, false));
+fn configured_input_is_known_before_its_first_event_and_afterwards_only_with_one() {
+    let mut world = World::new();
+    let configured = |inputs: &[u8]| Rules { configured: inputs.iter().copied().map(input_id).collect(), ..rules() };
+    world.change_rules(configured(&[1, 2]));
+    world.apply(&event(2, "connected", at(1), at(1)));
+    assert_eq!(world.known(), [input_id(1), input_id(2)]);
+    world.change_rules(configured(&[3]));
+    assert_eq!(world.known(), [input_id(2), input_id(3)]);
+    let name = Configured { name: "name".into(), expectation: Expectation::Always };
+    world.fold.set_configured([(input_id(3), name)].into());
+    let state = world.fold.state();
+    assert_eq!((state.name(&input_id(3)), state.name(&input_id(2))), ("name", ""));
+    assert_eq!((state.expected(&input_id(3), at(0)), state.expected(&input_id(2), at(0))), (true, false));
 }
 
 #[test]
-fn only_disconnected_silent_inputs_that_are_not_configured_are_forgotten() {
-    let mut fold = Fold::new(RULES);
-    fold.configure(configured(&[3]));
+fn only_disconnected_silent_inputs_that_are_not_configured_are_found() {
+    let mut world = World::new();
+    world.change_rules(Rules { configured: [input_id(3)].into(), ..rules() });
     for (input, name) in [(1, "disconnected"), (2, "connected"), (3, "disconnected")] {
-        fold.replay(&event(input, name, at(10), at(10)), at(0), true);
+        world.apply(&event(input, name, at(10), at(10)));
     }
-    let everything = SearchLimits { looked_at: 9, forgotten: 9 };
-    assert_eq!(fold.forget_silent_since(at(10), at(500), None, everything).forgotten, []);
-    let nothing = SearchLimits { forgotten: 0, ..everything };
-    assert_eq!(fold.forget_silent_since(at(11), at(500), None, nothing).forgotten, []);
-    assert_eq!(fold.forget_silent_since(at(11), at(500), None, everything).forgotten, [input_id(1)]);
-    assert_eq!(fold.state().inputs().get(&input_id(1)), None);
+    let everything = SearchLimits { visited: 9, found: 9 };
+    let found = |horizon, limits| world.fold.state().silent_inputs(at(horizon), None, limits).found;
+    assert_eq!(found(10, everything), []);
+    assert_eq!(found(11, SearchLimits { found: 0, ..everything }), []);
+    assert_eq!(found(11, everything), [input_id(1)]);
 }
 
 #[test]
-fn a_search_in_parts_looks_at_every_input_once_and_forgets_no_more_at_once_than_it_may() {
-    for (looked_at, forgotten) in [(1, 9), (2, 9), (9, 1), (9, 3), (3, 2), (9, 9), (8, 9), (9, 8)] {
-        let mut fold = Fold::new(RULES);
-        for input in 1..=8 {
-            let name = if input % 2 == 0 { "connected" } else { "disconnected" };
-            fold.replay(&event(input, name, at(10), at(10)), at(0), true);
-        }
-        let (mut after, mut parts, mut gone) = (None, 0, Vec::new());
+fn search_in_parts_visits_every_input_once_and_finds_no_more_than_its_limit() {
+    let mut world = World::new();
+    world.change_rules(Rules { max_inputs: 9, ..rules() });
+    for input in 1..=8 {
+        let name = if input % 2 == 0 { "connected" } else { "disconnected" };
+        world.apply(&event(input, name, at(10), at(10)));
+    }
+    for (visited, found) in [(1, 9), (2, 9), (9, 1), (9, 3), (3, 2), (9, 9), (8, 9), (9, 8)] {
+        let (mut after, mut parts, mut all) = (None, 0, Vec::new());
         loop {
-            let limits = SearchLimits { looked_at, forgotten };
-            let search = fold.forget_silent_since(at(11), at(500), after, limits);
-            assert!(search.forgotten.len() <= forgotten);
-            gone.extend(search.forgotten);
+            let search = world.fold.state().silent_inputs(at(11), after, SearchLimits { visited, found });
+            assert!(search.found.len() <= found);
+            all.extend(search.found);
             parts += 1;
-            let Some(looked_until) = search.looked_until else { break };
-            assert!(after.is_none_or(|after| after < looked_until));
-            after = Some(looked_until);
+            let Some(resume_after) = search.resume_after else { break };
+            assert!(after.is_none_or(|after| after < resume_after));
+            after = Some(resume_after);
         }
-        assert_eq!(gone, [1, 3, 5, 7].map(input_id), "{looked_at} {forgotten}");
-        assert!(parts >= (8usize / looked_at).max(4 / forgotten), "{parts}");
+        assert_eq!(all, [1, 3, 5, 7].map(input_id), "{visited} {found}");
+        assert!(parts >= (8usize / visited).max(4 / found), "{parts}");
     }
 }
 
 #[test]
-fn other_rules_and_forgetting_take_no_finished_session_back() {
-    let mut world = play("0s connected; 10s disconnected");
-    let finished = |fold: &Fold| fold.state().session_durations(at(9999)).count();
-    assert_eq!(finished(&world.fold), 1);
-    let settled = world.fold.set_rules(Rules { reconnect_window: Duration::from_secs(3600), ..RULES }, at(100));
-    assert_eq!((settled, finished(&world.fold)), (vec![input_id(1)], 1));
-    let mut world = play("0s connected; 10s disconnected");
-    world.fold.forget_silent_since(at(99), at(100), None, SearchLimits { looked_at: 9, forgotten: 9 });
-    assert_eq!(finished(&world.fold), 1);
+fn other_rules_and_forgetting_keep_finished_sessions() {
+    let finished = |world: &World| world.fold.state().session_durations(at(9999)).count();
+    let mut world = play("0s connected; 10s disconnected; 100s scrape");
+    assert_eq!(finished(&world), 1);
+    world.change_rules(Rules { reconnect_window: Duration::from_secs(3600), ..rules() });
+    assert_eq!(finished(&world), 1);
+    let mut world = play("0s connected; 10s disconnected; 100s scrape");
+    world.record(RecordKind::Forgotten(input_id(1)));
+    assert_eq!((finished(&world), world.known()), (1, vec![]));
 }
 
 #[test]
-fn a_checkpoint_keeps_its_form() {
+fn event_that_is_not_newer_than_the_forgetting_is_too_old() {
+    let mut world = play("0s connected; 10s disconnected; 100s scrape");
+    world.record(RecordKind::Forgotten(input_id(1)));
+    for second in [10, 50, 100] {
+        let verdict = world.apply(&event(1, "disconnected", at(second), at(200)));
+        assert_eq!(verdict, Verdict::Ignored(IgnoredReason::TooOld), "{second}");
+    }
+    assert_eq!(world.apply(&event(1, "connected", at(101), at(200))), Verdict::Recorded(None));
+    assert!(world.fold.state().forgotten().is_empty());
+}
+
+#[test]
+fn surplus_of_forgotten_inputs_is_what_is_old_and_what_is_above_the_limit() {
+    let mut world = World::new();
+    for input in 1..=5 {
+        world.shown_until = at(100 + u64::from(input));
+        world.apply(&event(input, "disconnected", at(1), at(1)));
+        world.record(RecordKind::Forgotten(input_id(input)));
+    }
+    for (horizon, max, surplus) in [(0, 9, vec![]), (103, 9, vec![1, 2]), (0, 4, vec![1]), (103, 2, vec![1, 2, 3])] {
+        let found: Vec<_> = world.fold.state().forgotten().surplus(at(horizon), max).collect();
+        assert_eq!(found, surplus.into_iter().map(input_id).collect::<Vec<_>>(), "{horizon} {max}");
+    }
+    world.fold.drop_forgotten(&[input_id(1), input_id(4)]);
+    assert_eq!(world.fold.state().forgotten().get(&input_id(4)), None);
+    assert_eq!(world.fold.state().forgotten().len(), 3);
+}
+
+#[test]
+fn configured_input_that_is_forgotten_becomes_unknown() {
+    let mut world = World::new();
+    world.change_rules(Rules { configured: [input_id(1)].into(), ..rules() });
+    world.apply(&event(1, "connected", at(1), at(1)));
+    world.record(RecordKind::Forgotten(input_id(1)));
+    assert_eq!((world.known(), world.input()), (vec![input_id(1)], Input::default()));
+}
+
+#[test]
+fn input_keeps_its_form_in_the_checkpoint() {
     let kept = r#"{"known_since":1795197964000000000,"evidence":{"connected":false,"updated_at":1795197960000000000,"since":1795197960000000000,"unseen_until":0},"events":[1,1,2],"last_event":[1795197950000000000,1795197960000000000,1795197970000000000],"sessions":1,"reconnects":0,"inconsistent":[0,0],"session":{"started_at":1795197950000000000,"ended_at":1795197960000000000},"banked":{"secs":10,"nanos":0},"shown":{"secs":0,"nanos":0},"errors":[1,0,0,0,0,0,1],"last_error":[1795197970000000000,null,null,null,null,null,1795197965000000000],"last_other_code":"ERR_NEW"}"#;
     let again = |kept: &str| {
         let input: Input = serde_json::from_str(kept).unwrap();

@@ -12,8 +12,8 @@ use flate2::read::GzDecoder;
 
 use super::catalogue::{Family, Kind, families};
 use super::*;
-use crate::event::{Event, EventKind, IgnoredReason, InputId, Timestamp};
-use crate::live::{Fold, Rules, View};
+use crate::event::{Event, EventKind, IgnoredReason, InputId, Record, RecordKind, Rules, Timestamp};
+use crate::live::{Fold, View, apply};
 use crate::schedule::{Configured, Expectation};
 
 fn at(millis: u64) -> Timestamp {
@@ -21,10 +21,11 @@ fn at(millis: u64) -> Timestamp {
 }
 
 fn snapshot(inputs: u8) -> View {
-    let mut fold = Fold::new(Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 });
+    let configured = [InputId::from_bytes([1; 16])].into();
+    let mut fold = Fold::new(Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000, configured });
     let name = "Back\\slash \"stage\"\n".into();
     let configured = Configured { name, expectation: Expectation::Always };
-    fold.configure([(InputId::from_bytes([1; 16]), configured)].into());
+    fold.set_configured([(InputId::from_bytes([1; 16]), configured)].into());
     for input in 1..=inputs {
         let input_id = InputId::from_bytes([input; 16]);
         let event = Event {
@@ -34,7 +35,8 @@ fn snapshot(inputs: u8) -> View {
             sent_at: Some(at(3000)),
             received_at: at(4000),
         };
-        fold.replay(&event, at(0), true);
+        let (changes, _) = apply(&fold, &[Record::new(RecordKind::Event(event, None))]);
+        fold.adopt(changes);
     }
     let state = fold.state().clone();
     View { state, as_of: at(61_234), journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }

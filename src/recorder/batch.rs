@@ -1,198 +1,144 @@
-//! One batch: draft, append, publish, answer.
+//! A batch: what is made durable together.
 
-use std::sync::mpsc::TryRecvError;
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use super::handle::Answer;
+use super::{Delivery, Outcome, RecentDelivery};
+use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordKind, Timestamp};
+use crate::journal::Unrecognized;
+use crate::live::{LastSeen, Verdict};
 
-use super::restore::deliveries;
-use super::{Delivery, Message, Outcome, RecentDelivery, Recorder};
-use crate::clock::{self, Stopwatch};
-use crate::event::{EventKind, IgnoredReason, Notification, Timestamp};
-use crate::journal::{Entry, JournalError, Unrecognized};
-use crate::live::{Changes, Draft, Note, Verdict};
-
-/// So many deliveries share a sync at the most; the rest waits for the next one.
-const LARGEST_BATCH: usize = 1024;
-
-/// An event that is older than this when it arrives may contradict what was shown for long.
-const LATE: Duration = Duration::from_secs(60);
-
-type Answer = oneshot::Sender<Option<Outcome>>;
-
-/// LastSeen on their way to becoming durable, and who waits for that.
-struct Batch {
-    recorded_at: Timestamp,
-    shown_until: Timestamp,
-    deliveries: Vec<RecentDelivery>,
-    answers: Vec<Answer>,
-    entries: Vec<Entry>,
-    unrecognized: Vec<Unrecognized>,
+/// Deliveries, or other changes, on their way to the disk.
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    pub(super) unrecognized: Vec<Unrecognized>,
+    /// When deliveries were last seen, with these.
+    pub(super) last_seen: LastSeen,
+    deliveries: Vec<Pending>,
 }
 
-impl Recorder {
-    /// Takes all that waits, or as much as one batch may have; whether more may wait.
-    pub(super) fn take(&mut self) -> bool {
-        let mut deliveries = Vec::new();
-        let mut more_waits = true;
-        while more_waits && deliveries.len() < LARGEST_BATCH {
-            match self.queue.try_recv() {
-                Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
-                Ok(Message::Adopt(limits)) => {
-                    // What was queued before is folded before.
-                    self.record(std::mem::take(&mut deliveries));
-                    self.adopt(limits);
-                }
-                Ok(Message::Finish) => self.finished = true,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => more_waits = false,
-            }
-        }
-        self.record(deliveries);
-        more_waits
-    }
-
-    pub(super) fn record(&mut self, deliveries: Vec<(Delivery, Answer)>) {
-        // Whoever is dropped here is answered 503.
-        if deliveries.is_empty() || self.unsynced.is_some() {
-            return;
-        }
-        let now = clock::now();
-        let shown_until =
-            self.state_reader.published.begin_change(now, !deliveries.iter().any(|(delivery, _)| is_late(delivery)));
-        self.recorded_until = self.recorded_until.max(now);
-        let mut batch = Batch::new(self.recorded_until, shown_until, deliveries.len());
-        let mut draft = self.fold.draft(shown_until);
-        for (delivery, answer) in deliveries {
-            batch.add(&mut draft, delivery, answer);
-        }
-        let changes = draft.finish();
-        match self.append(&mut batch, &changes) {
-            Ok(()) => self.publish(batch, changes),
-            Err(error) => self.abandon(batch, error),
-        }
-    }
-
-    fn append(&mut self, batch: &mut Batch, changes: &Changes) -> Result<(), JournalError> {
-        let stopwatch = Stopwatch::start();
-        self.journal.append(&mut batch.entries, &batch.unrecognized, Some(&deliveries(changes)))?;
-        self.metrics.committed(batch.entries.len(), stopwatch.elapsed());
-        self.tried_to_write(Ok(()));
-        Ok(())
-    }
-
-    fn publish(&mut self, batch: Batch, changes: Changes) {
-        for entry in &batch.entries {
-            self.dirty_inputs.change(entry.event.input_id, entry.seq);
-        }
-        let Batch { deliveries, answers, .. } = batch;
-        let outcomes: Vec<_> = deliveries.iter().map(|delivered| delivered.outcome).collect();
-        deliveries.iter().for_each(log);
-        self.state_reader.published.adopt(&mut self.fold, changes, self.journal.events(), deliveries.into_iter());
-        for (outcome, answer) in outcomes.into_iter().zip(answers) {
-            self.metrics.notified(outcome.name(), ignored(outcome));
-            // The sender may be gone; its delivery stays recorded.
-            let _ = answer.send(Some(outcome));
-        }
-    }
-
-    fn abandon(&mut self, batch: Batch, error: JournalError) {
-        self.metrics.append_failures.inc();
-        self.tried_to_write(Err(error));
-        self.state_reader.published.abandon();
-        for answer in batch.answers {
-            let _ = answer.send(None);
-        }
-    }
+/// A delivery without its event, which is the next of the records.
+struct Pending {
+    received_at: Timestamp,
+    /// The outcome; `None` for an event.
+    outcome: Option<Outcome>,
+    answer: Answer,
 }
 
 impl Batch {
-    /// An empty one with room for so many deliveries.
-    fn new(recorded_at: Timestamp, shown_until: Timestamp, room: usize) -> Self {
-        Self {
-            recorded_at,
-            shown_until,
-            deliveries: Vec::with_capacity(room),
-            answers: Vec::with_capacity(room),
-            entries: Vec::with_capacity(room),
+    /// Changes that no delivery told.
+    pub(super) fn of(kinds: impl Iterator<Item = RecordKind>, last_seen: LastSeen) -> Self {
+        let records = kinds.map(Record::new).collect();
+        Self { records, unrecognized: Vec::new(), last_seen, deliveries: Vec::new() }
+    }
+
+    /// These deliveries. `secrets` are those whose use is noted.
+    pub(super) fn of_deliveries(
+        deliveries: Vec<(Delivery, Answer)>,
+        mut last_seen: LastSeen,
+        secrets: &BTreeSet<String>,
+    ) -> Self {
+        let count = deliveries.len();
+        let mut batch = Self {
+            records: Vec::with_capacity(count),
             unrecognized: Vec::new(),
+            last_seen: LastSeen::default(),
+            deliveries: Vec::with_capacity(count),
+        };
+        for (Delivery { received_at, secret, notification, body }, answer) in deliveries {
+            // A secret may have been removed while a delivery with it was in flight.
+            let secret = Some(secret.as_ref()).filter(|secret| secrets.contains(*secret));
+            last_seen.record(received_at, secret, notification == Notification::Test);
+            let outcome = match notification {
+                Notification::Test => Some(Outcome::Test),
+                Notification::Ignored(reason) => {
+                    batch.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
+                    Some(Outcome::Ignored(reason))
+                }
+                Notification::Event(event) => {
+                    batch.records.push(Record::new(RecordKind::Event(event, None)));
+                    None
+                }
+            };
+            batch.deliveries.push(Pending { received_at, outcome, answer });
+        }
+        batch.last_seen = last_seen;
+        batch
+    }
+
+    /// Sets the times of all records.
+    pub(super) fn set_times(&mut self, recorded_at: Timestamp, shown_until: Timestamp) {
+        for record in &mut self.records {
+            (record.recorded_at, record.shown_until) = (recorded_at, shown_until);
         }
     }
 
-    fn add(&mut self, draft: &mut Draft<'_>, delivery: Delivery, answer: Answer) {
-        let Delivery { received_at, secret, notification, body } = delivery;
-        draft.record_delivery(received_at, &secret, notification == Notification::Test);
-        let delivered = match notification {
-            Notification::Test => RecentDelivery { received_at, outcome: Outcome::Test, note: None, event: None },
-            Notification::Ignored(reason) => {
-                self.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
-                RecentDelivery { received_at, outcome: Outcome::Ignored(reason), note: None, event: None }
+    /// The records to append: those that are new, with their notes.
+    pub(super) fn new_records<'a>(&'a mut self, verdicts: &'a [Verdict]) -> impl Iterator<Item = &'a mut Record> {
+        self.records.iter_mut().zip(verdicts).filter_map(|(record, verdict)| {
+            let Verdict::Recorded(note) = verdict else { return None };
+            if let RecordKind::Event(_, event_note) = &mut record.kind {
+                *event_note = *note;
             }
-            Notification::Event(event) => {
-                let (outcome, note) = match draft.consider(&event) {
-                    Verdict::Recorded(note) => (Outcome::Recorded, name(note).map(Box::from)),
-                    Verdict::Duplicate => (Outcome::Duplicate, None),
-                    Verdict::Ignored(reason) => (Outcome::Ignored(reason), None),
-                };
-                if outcome == Outcome::Recorded {
-                    let Self { recorded_at, shown_until, .. } = *self;
-                    let (note, event) = (note.clone(), event.clone());
-                    self.entries.push(Entry { seq: 0, recorded_at, shown_until, note, event });
-                }
+            Some(record)
+        })
+    }
+
+    /// What became of every delivery, and whom to answer.
+    pub(super) fn outcomes(self, verdicts: &[Verdict]) -> (Vec<Arc<RecentDelivery>>, Vec<Answer>) {
+        let mut events = self.records.into_iter().zip(verdicts);
+        let recent = |received_at, outcome: Option<Outcome>| match outcome {
+            Some(outcome) => RecentDelivery { received_at, outcome, note: None, event: None },
+            None => {
+                let (record, verdict) = events.next().expect("every delivery of an event has a record");
+                let RecordKind::Event(event, _) = record.kind else { unreachable!("deliveries have events only") };
+                let (outcome, note) = outcome_of(*verdict);
                 RecentDelivery { received_at, outcome, note, event: Some(event) }
             }
         };
-        self.deliveries.push(delivered);
-        self.answers.push(answer);
+        let mut recent = recent;
+        let each = self.deliveries.into_iter();
+        each.map(|Pending { received_at, outcome, answer }| (Arc::new(recent(received_at, outcome)), answer)).unzip()
     }
-}
 
-/// Whether it matters to this delivery what was shown lately: a late disconnect should take as little
-/// as possible for shown, but for one that is on time that is a matter of seconds.
-fn is_late(delivery: &Delivery) -> bool {
-    match &delivery.notification {
-        Notification::Event(event) => event.received_at > event.updated_at.plus(LATE),
-        Notification::Test | Notification::Ignored(_) => false,
-    }
-}
-
-fn name(note: Note) -> Option<&'static str> {
-    match note {
-        Note::Plain => None,
-        Note::OutOfOrder => Some("out_of_order"),
-        Note::Inconsistent => Some("inconsistent"),
-    }
-}
-
-/// Says what a delivery was: loudly when an input changed, and when nobody could know of it.
-fn log(delivered: &RecentDelivery) {
-    let outcome = delivered.outcome.name();
-    let note = delivered.note.as_deref();
-    let reason = ignored(delivered.outcome).map(IgnoredReason::label);
-    match (&delivered.event, delivered.outcome) {
-        (Some(event), Outcome::Recorded) => {
-            let (input_id, updated_at) = (event.input_id, event.updated_at);
-            match &event.kind {
-                EventKind::Errored(detail) => {
-                    let code = detail.code.as_str();
-                    tracing::info!(%input_id, event = "errored", code, %updated_at, outcome, note, "input errored");
-                }
-                kind @ (EventKind::Connected | EventKind::Disconnected) => {
-                    tracing::info!(%input_id, event = kind.name(), %updated_at, outcome, note, "input changed");
-                }
-            }
+    /// Tells every sender that its delivery is not durable.
+    pub(super) fn refuse(self) {
+        for pending in self.deliveries {
+            // The sender may have disconnected.
+            let _ = pending.answer.send(None);
         }
-        (Some(event), _) => {
-            let (input_id, updated_at) = (event.input_id, event.updated_at);
-
-            tracing::debug!(%input_id, event = event.kind.name(), %updated_at, outcome, reason, "event not recorded");
-        }
-        (None, _) => tracing::debug!(outcome, reason, "notification without event"),
     }
 }
 
-fn ignored(outcome: Outcome) -> Option<IgnoredReason> {
-    match outcome {
-        Outcome::Ignored(reason) => Some(reason),
-        Outcome::Recorded | Outcome::Duplicate | Outcome::Test => None,
+fn outcome_of(verdict: Verdict) -> (Outcome, Option<Note>) {
+    match verdict {
+        Verdict::Recorded(note) => (Outcome::Recorded, note),
+        Verdict::Duplicate => (Outcome::Duplicate, None),
+        Verdict::Ignored(reason) => (Outcome::Ignored(reason), None),
+    }
+}
+
+/// Logs a delivery: at level info if an input changed, else at debug.
+pub(super) fn log(delivery: &RecentDelivery) {
+    let outcome = delivery.outcome.name();
+    let note = delivery.note.map(Note::name);
+    let reason = delivery.outcome.ignored().map(IgnoredReason::label);
+    let Some(event) = &delivery.event else {
+        tracing::debug!(outcome, reason, "notification without event");
+        return;
+    };
+    let (input_id, updated_at) = (event.input_id, event.updated_at);
+    match (&event.kind, delivery.outcome) {
+        (EventKind::Errored(detail), Outcome::Recorded) => {
+            let code = detail.code.as_str();
+            tracing::info!(%input_id, event = "errored", code, %updated_at, outcome, note, "input errored");
+        }
+        (kind, Outcome::Recorded) => {
+            tracing::info!(%input_id, event = kind.name(), %updated_at, outcome, note, "input changed");
+        }
+        (kind, _) => {
+            tracing::debug!(%input_id, event = kind.name(), %updated_at, outcome, reason, "event not recorded");
+        }
     }
 }

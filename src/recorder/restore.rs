@@ -1,135 +1,134 @@
-//! From a journal to the fold of all its events: the checkpoint, then what came after it.
+//! Restores the state of a journal: the checkpoint, then the records after it.
 
-use std::collections::HashMap;
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
-use crate::event::{InputId, Timestamp};
-use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Changes, Fold, InputEntry, Rules, SeenEvents, State, Totals};
-
+use super::checkpoint::RulesHistory;
+use super::checkpoint_codec::{CheckpointState, from_json, read_row};
 use super::dirty_inputs::DirtyInputs;
+use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
+use crate::journal::{Journal, JournalError};
+use crate::live::{Fold, LastSeen, apply};
 
-/// About how large the state of an input is in its row, with the identities that it tells, in bytes.
-const STATE_SIZE: usize = 600;
+/// Number of records to apply at once.
+const BATCH: usize = 1024;
 
-/// What the checkpoint keeps of all inputs together.
-#[derive(Serialize, Deserialize)]
-struct CheckpointState {
-    /// The rules of its time: what came after it was folded by the same ones.
-    reconnect_window: Duration,
-    /// When it was written.
-    recorded_until: Timestamp,
-    /// The newest event that the totals have; without it, the one at the checkpoint's position.
-    #[serde(default)]
-    counted_until: u64,
-    /// Inputs that were forgotten, each with the number of the last event that may have been its own by then.
-    #[serde(default)]
-    forgotten: Vec<(InputId, u64)>,
-    totals: Totals,
-}
-
-/// A fold that was read from a journal.
+/// A state that was restored from a journal.
 #[derive(Debug)]
 pub struct Restored {
     /// The fold.
     pub fold: Fold,
-    /// When the journal was last written, as far as it tells.
+    /// When deliveries were last seen.
+    pub last_seen: LastSeen,
+    /// Time of the newest record, or of the latest scrape that the checkpoint knows of.
     pub recorded_until: Timestamp,
-    /// How many events came after the checkpoint.
+    /// Number of records after the checkpoint.
     pub replayed: u64,
-    /// The inputs that they were about.
+    /// The inputs that they changed.
     pub(super) dirty_inputs: DirtyInputs,
+    /// The rules since the checkpoint.
+    pub(super) rules_history: RulesHistory,
+    /// Whether the journal has any rules.
+    pub(super) rules_recorded: bool,
 }
 
-/// Reads the journal's state. What came after the checkpoint is folded by the checkpoint's rules,
-/// without any by the given ones.
+/// Reads the state of a journal. `initial_rules` are in force before the first record, if there is no checkpoint.
 ///
 /// # Errors
 ///
 /// The first part of the journal that cannot be read, and what is wrong with it.
-pub fn restore(journal: &Journal, rules: Rules) -> Result<Restored, JournalError> {
+pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, JournalError> {
     let checkpoint = journal.checkpoint()?;
-    let position = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
-    let kept: Option<CheckpointState> =
-        checkpoint.map(|checkpoint| parsed(journal, "the checkpoint", &checkpoint.state)).transpose()?;
-    let mut fold = Fold::new(rules);
-    let (mut recorded_until, mut counted_until, mut forgotten) = (Timestamp::EPOCH, position, Vec::new());
-    if let Some(kept) = kept {
-        fold = Fold::new(Rules { reconnect_window: kept.reconnect_window, ..rules });
-        fold.restore_totals(kept.totals);
-        journal.checkpointed_inputs(|row| restore_input(&mut fold, &row))?;
-        recorded_until = kept.recorded_until;
-        counted_until = kept.counted_until.max(position);
-        forgotten = kept.forgotten;
+    let (position, rules) =
+        checkpoint.as_ref().map_or((0, initial_rules), |checkpoint| (checkpoint.position, &checkpoint.rules));
+    let mut fold = Fold::new(rules.clone());
+    let mut recorded_until = Timestamp::EPOCH;
+    let mut unknown_positions = HashSet::new();
+    if let Some(checkpoint) = &checkpoint {
+        let state = CheckpointState::decode(journal, checkpoint)?;
+        recorded_until = state.recorded_until;
+        let totals_position = state.totals_position(position);
+        fold.restore_totals(state.totals, totals_position);
+        journal.checkpointed_inputs(|row| {
+            fold.restore_input(row.input_id, read_row(&row)?);
+            match row.position {
+                0 => drop(unknown_positions.insert(row.input_id)),
+                ahead if ahead > position => fold.set_input_position(row.input_id, ahead),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        journal.forgotten_inputs(|input_id, ahead, at| {
+            fold.restore_forgotten(input_id, at);
+            if ahead > position {
+                fold.set_input_position(input_id, ahead);
+            }
+        })?;
     }
-    if let Some(deliveries) = journal.last_seen()? {
-        fold.restore_last_seen(parsed(journal, "the row of deliveries", &deliveries)?);
-    }
-    let gone: HashMap<InputId, u64> = forgotten.iter().copied().collect();
-    let (mut replayed, mut dirty_inputs) = (0, DirtyInputs::default());
-    dirty_inputs.restore_gone(forgotten);
-    journal.replay(position, |entry| {
-        recorded_until = recorded_until.max(entry.recorded_at);
-        let (input_id, seq) = (entry.event.input_id, entry.seq);
-        if gone.get(&input_id).is_some_and(|until| seq <= *until) {
-            return;
+    find_positions(journal, position, &unknown_positions, &mut fold)?;
+    let mut replay = Replay {
+        dirty_inputs: DirtyInputs::default(),
+        rules_history: RulesHistory::new(Arc::new(rules.clone())),
+        rules_recorded: checkpoint.is_some(),
+        fold,
+        replayed: 0,
+    };
+    let mut batch = Vec::with_capacity(BATCH);
+    journal.replay(position, |record| {
+        recorded_until = recorded_until.max(record.recorded_at);
+        batch.push(record);
+        if batch.len() == BATCH {
+            replay.apply(&mut batch);
         }
-        fold.replay(&entry.event, entry.shown_until, seq > counted_until);
-        replayed += 1;
-        dirty_inputs.change(input_id, seq);
     })?;
-    Ok(Restored { fold, recorded_until, replayed, dirty_inputs })
+    replay.apply(&mut batch);
+    let Replay { mut fold, replayed, dirty_inputs, rules_history, rules_recorded } = replay;
+    fold.end_replay();
+    let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
+    let last_seen = last_seen.transpose()?.unwrap_or_default();
+    Ok(Restored { fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded })
 }
 
-fn parsed<T: DeserializeOwned>(journal: &Journal, row: &str, state: &str) -> Result<T, JournalError> {
-    serde_json::from_str(state).map_err(|_| JournalError::Damaged {
-        path: journal.path().to_owned(),
-        row: row.to_owned(),
-        problem: "its state cannot be read",
+/// Until schema version 2, rows did not say up to which record they were written. Their events tell.
+fn find_positions(
+    journal: &Journal,
+    checkpoint: u64,
+    input_ids: &HashSet<InputId>,
+    fold: &mut Fold,
+) -> Result<(), JournalError> {
+    if input_ids.is_empty() {
+        return Ok(());
+    }
+    journal.replay(checkpoint, |record| {
+        let Some(event) = record.event().filter(|event| input_ids.contains(&event.input_id)) else { return };
+        let entry = fold.state().inputs().get(&event.input_id);
+        if entry.is_some_and(|entry| entry.seen.contains(event)) {
+            fold.set_input_position(event.input_id, record.position);
+        }
     })
 }
 
-fn restore_input(fold: &mut Fold, row: &InputRow) -> Result<(), &'static str> {
-    let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
-    let identities = SeenEvents::decode(&row.identities, &input).ok_or("its identities cannot be read")?;
-    fold.restore_input(row.input_id, input, identities);
-    Ok(())
+struct Replay {
+    fold: Fold,
+    replayed: u64,
+    dirty_inputs: DirtyInputs,
+    rules_history: RulesHistory,
+    rules_recorded: bool,
 }
 
-/// The checkpoint that [`restore`] reads.
-pub(super) fn checkpoint(
-    state: &State,
-    position: u64,
-    counted_until: u64,
-    recorded_until: Timestamp,
-    forgotten: Vec<(InputId, u64)>,
-) -> Checkpoint {
-    let kept = CheckpointState {
-        reconnect_window: state.rules().reconnect_window,
-        recorded_until,
-        counted_until,
-        forgotten,
-        totals: state.totals().clone(),
-    };
-    Checkpoint { position, state: serde_json::to_string(&kept).expect("plain data serializes") }
-}
-
-/// What the journal keeps of all deliveries together, for [`restore`].
-pub(super) fn deliveries(changes: &Changes) -> String {
-    serde_json::to_string(changes.last_seen()).expect("plain data serializes")
-}
-
-/// About how large an input's row is, in bytes.
-pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
-    STATE_SIZE + fold.state().inputs().get(input_id).map_or(0, |known| known.identities.encoded_size())
-}
-
-/// An input's row of the checkpoint; `None` when the fold does not know the input.
-pub(super) fn input_row(fold: &Fold, input_id: InputId) -> Option<InputRow> {
-    let InputEntry { input, identities } = fold.state().inputs().get(&input_id)?.as_ref();
-    let state = serde_json::to_string(input).expect("plain data serializes");
-    Some(InputRow { input_id, state, identities: identities.encode(input) })
+impl Replay {
+    /// Applies these records, and empties the batch.
+    fn apply(&mut self, batch: &mut Vec<Record>) {
+        let Some(first) = batch.first() else { return };
+        let (changes, _) = apply(&self.fold, batch);
+        self.dirty_inputs.mark(changes.input_ids(), first.position);
+        self.fold.adopt(changes);
+        for record in batch.drain(..) {
+            self.replayed += u64::from(record.event().is_some());
+            if let RecordKind::Rules(rules) = record.kind {
+                self.rules_history.push(record.position, rules);
+                self.rules_recorded = true;
+            }
+        }
+    }
 }

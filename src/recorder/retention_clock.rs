@@ -7,9 +7,11 @@
 
 use std::time::Duration;
 
-use super::housekeeping::CLOCK_TOLERANCE;
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
+
+/// A larger difference between clocks, or to the newest record, is a jump.
+pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// The time that the age of records and inputs is measured against.
 pub(super) struct RetentionClock {

@@ -4,20 +4,28 @@ mod housekeeping;
 
 use std::fs;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
 use proptest::prelude::*;
+use tokio::sync::oneshot;
 
-use super::published::Published;
+use super::run_loop::{Queue, Recorder};
+use super::state_reader::Published;
 use super::*;
+use crate::clock;
 use crate::event::{Event, EventKind};
-use crate::journal::DATABASE_FILE;
+use crate::journal::{DATABASE_FILE, Journal};
+use crate::live::{State, View};
+use crate::metrics::Exporter;
+
+fn rules() -> Rules {
+    Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100, configured: BTreeSet::new() }
+}
 
 fn limits() -> Limits {
-    let rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100 };
-    let day = Duration::from_secs(86_400);
     Limits {
-        rules,
-        retention: day,
+        rules: rules(),
+        retention: Duration::from_secs(86_400),
         forget_after: Duration::ZERO,
         configured: BTreeMap::new(),
         secrets: ["default".to_owned()].into(),
@@ -49,9 +57,16 @@ fn event(input: u8, kind: EventKind, seconds_ago: u64) -> Notification {
 }
 
 fn submit(running: &Running, notification: Notification) -> Option<Outcome> {
-    let answer = running.handle.submit(delivery(notification)).unwrap();
-    running.handle.wake();
-    answer.blocking_recv().unwrap()
+    running.handle.record(delivery(notification)).unwrap().blocking_recv().unwrap()
+}
+
+fn view(running: &Running) -> View {
+    running.handle.state_reader().view().unwrap()
+}
+
+fn scrape(running: &Running) -> View {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(running.handle.state_reader().scrape()).unwrap()
 }
 
 fn finish(running: Running) {
@@ -60,7 +75,7 @@ fn finish(running: Running) {
 }
 
 #[test]
-fn whoever_is_answered_finds_the_event_in_the_journal_and_in_the_view() {
+fn answered_event_is_in_the_journal_and_in_the_view() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
     let connected = event(1, EventKind::Connected, 0);
@@ -70,19 +85,19 @@ fn whoever_is_answered_finds_the_event_in_the_journal_and_in_the_view() {
     let ignored = IgnoredReason::NoData;
     assert_eq!(submit(&running, Notification::Ignored(ignored)), Some(Outcome::Ignored(ignored)));
     assert_eq!(Journal::open_to_read(folder.path()).unwrap().events(), 1);
-    let view = running.handle.state_reader().view();
+    let view = view(&running);
     assert_eq!((view.journal_events, view.state.inputs().len()), (1, 1));
     let deliveries = view.state.last_seen();
     assert!(deliveries.last_test.is_some() && deliveries.last >= deliveries.last_test);
     assert_eq!(deliveries.by_secret.keys().collect::<Vec<_>>(), ["default"]);
     let outcomes: Vec<_> =
-        running.handle.state_reader().recent_deliveries(3).iter().map(|newest| newest.outcome).collect();
+        running.handle.state_reader().recent_deliveries(3).unwrap().iter().map(|newest| newest.outcome).collect();
     assert_eq!(outcomes, [Outcome::Ignored(ignored), Outcome::Test, Outcome::Duplicate]);
     finish(running);
 }
 
 #[test]
-fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
+fn restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let crashed = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
@@ -90,58 +105,74 @@ fn a_restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
         submit(&running, event(input, EventKind::Connected, u64::from(input) * 50)).unwrap();
         submit(&running, event(input, EventKind::Disconnected, u64::from(input) * 10)).unwrap();
     }
-    // No event, and seen all the same.
+    // It has no event, but is noted.
     submit(&running, Notification::Test).unwrap();
-    let before = running.handle.state_reader().view();
-    // What a crash leaves: the files as they are now.
+    let before = view(&running);
+    // A crash leaves the files as they are now.
     for entry in fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         fs::copy(entry.path(), crashed.path().join(entry.file_name())).unwrap();
     }
     finish(running);
     for (folder, replayed) in [(folder.path(), 0), (crashed.path(), 18)] {
-        let restored = restore(&Journal::open_to_read(folder).unwrap(), limits().rules).unwrap();
+        let restored = restore(&Journal::open_to_read(folder).unwrap(), &rules()).unwrap();
         assert_eq!(restored.replayed, replayed);
         let running = recorder(folder);
-        let view = running.handle.state_reader().view();
+        let view = view(&running);
         assert_eq!(view.state.inputs(), before.state.inputs());
         assert_eq!(view.state.totals(), before.state.totals());
         assert_eq!(view.state.last_seen(), before.state.last_seen());
         assert_eq!((view.restored_inputs, view.journal_events), (9, 18));
-        assert_eq!(running.handle.state_reader().recent_deliveries(100).len(), 18);
+        assert_eq!(running.handle.state_reader().recent_deliveries(100).unwrap().len(), 18);
         finish(running);
     }
 }
 
 #[test]
-fn a_backlog_counts_as_it_was_unless_somebody_has_seen_more_of_it_meanwhile() {
-    let connected_seconds = |looked: bool| {
+fn backlog_counts_as_it_happened_unless_a_scrape_has_shown_more() {
+    let connected_seconds = |scraped: bool| {
         let folder = tempfile::tempdir().unwrap();
         let running = recorder(folder.path());
         submit(&running, event(1, EventKind::Connected, 5000)).unwrap();
-        if looked {
-            running.handle.state_reader().view();
+        view(&running);
+        if scraped {
+            scrape(&running);
         }
         submit(&running, event(1, EventKind::Disconnected, 4000)).unwrap();
-        let view = running.handle.state_reader().view();
+        let view = scrape(&running);
         finish(running);
-        view.state.inputs().values().map(|known| known.input.connected_time(view.as_of).as_secs()).sum::<u64>()
+        view.state.inputs().values().map(|entry| entry.input.connected_time(view.as_of).as_secs()).sum::<u64>()
     };
-    assert!((1000..1060).contains(&connected_seconds(false)));
+    assert!((1000..1060).contains(&connected_seconds(false)), "views for people do not count");
     assert!((5000..5060).contains(&connected_seconds(true)));
 }
 
 #[test]
-fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
+fn events_of_one_batch_count_as_they_happened() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
-    // Somebody else holds the database: the recorder waits for it with the first batch in hand.
+    let both = [(EventKind::Connected, 50), (EventKind::Disconnected, 45)];
+    let answers = both.map(|(kind, ago)| running.handle.queue(delivery(event(1, kind, ago))).unwrap());
+    running.handle.wake();
+    for answer in answers {
+        assert_eq!(answer.blocking_recv().unwrap(), Some(Outcome::Recorded));
+    }
+    let view = scrape(&running);
+    finish(running);
+    let seconds = |entry: &Arc<crate::live::InputEntry>| entry.input.connected_time(view.as_of).as_secs_f64();
+    assert_eq!(view.state.inputs().values().map(seconds).sum::<f64>().round(), 5.0);
+}
+
+#[test]
+fn full_queue_refuses_and_loses_nothing_that_it_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = recorder(folder.path());
+    // The recorder waits for the lock with the first batch.
     let blocker = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut answers = Vec::new();
     let refused =
-        (0..1000u64).find_map(|second| match running.handle.submit(delivery(event(1, EventKind::Connected, second))) {
+        (0..1000u64).find_map(|second| match running.handle.record(delivery(event(1, EventKind::Connected, second))) {
             Ok(answer) => {
-                running.handle.wake();
                 answers.push(answer);
                 None
             }
@@ -155,42 +186,75 @@ fn a_full_queue_refuses_and_loses_nothing_that_it_took() {
 }
 
 #[test]
-fn what_is_submitted_before_it_is_woken_is_recorded_together() {
+fn deliveries_that_are_queued_before_a_wake_up_share_a_batch() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
     let events = (0..60).map(|input| delivery(event(input, EventKind::Connected, 0)));
-    let answers: Vec<_> = events.map(|event| running.handle.submit(event).unwrap()).collect();
+    let answers: Vec<_> = events.map(|event| running.handle.queue(event).unwrap()).collect();
     running.handle.wake();
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap() == Some(Outcome::Recorded)));
     finish(running);
-    let entries = Journal::open_to_read(folder.path()).unwrap().newest(60).unwrap();
-    assert!(entries.iter().all(|entry| entry.recorded_at == entries[0].recorded_at), "one batch has one time");
+    let entries = Journal::open_to_read(folder.path()).unwrap().newest_events(60).unwrap();
+    assert!(entries.iter().all(|entry| entry.recorded_at == entries[0].recorded_at), "a batch has one time");
+}
+
+#[test]
+fn there_is_no_view_before_the_state_is_restored() {
+    let published = Published::default();
+    assert!(published.scrape(clock::now(), 0).is_none());
+    published.restored(3, std::iter::empty(), clock::now());
+    assert!(published.scrape(clock::now(), 0).is_none());
+    published.change(clock::now(), 7, &[], State::default);
+    let view = published.scrape(clock::now(), 5).unwrap();
+    assert_eq!((view.restored_inputs, view.journal_events, view.journal_size_bytes), (3, 7, 5));
+}
+
+#[test]
+fn rules_that_cannot_be_made_durable_are_not_in_force_until_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = housekeeping::idle_recorder(folder.path(), limits());
+    let blocker = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let other = Rules { max_inputs: 7, ..rules() };
+    recorder.adopt(Limits { rules: other.clone(), ..limits() });
+    assert_eq!((recorder.fold.state().rules(), recorder.rules_pending), (&rules(), true));
+    blocker.execute_batch("ROLLBACK").unwrap();
+    recorder.change_rules();
+    assert_eq!((recorder.fold.state().rules(), recorder.rules_pending), (&other, false));
+    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
+    assert_eq!(restored.fold.state().rules(), &other);
 }
 
 proptest! {
     #[test]
-    fn time_in_views_never_goes_back_and_stands_still_while_a_change_is_under_way(
-        steps in proptest::collection::vec((0u8..4, 0i64..1000, any::<bool>()), 1..100)
+    fn scrapes_always_advance_and_stand_still_while_a_change_is_in_progress(
+        steps in proptest::collection::vec((0u8..6, 0i64..1000), 1..100)
     ) {
         let published = Published::default();
-        let (mut frozen_at, mut latest) = (None, Timestamp::EPOCH);
-        for (step, nanos, advance) in steps {
+        published.change(Timestamp::EPOCH, 0, &[], State::default);
+        let (mut changing_at, mut latest) = (None, Timestamp::EPOCH);
+        for (step, nanos) in steps {
             let now = Timestamp::from_nanos(nanos);
             match step {
-                0 if frozen_at.is_none() => {
-                    let shown_until = published.begin_change(now, advance);
+                0 => {
+                    let shown_until = published.begin_change();
                     prop_assert!(shown_until >= latest);
-                    prop_assert!(!advance || shown_until >= now);
-                    frozen_at = Some(shown_until);
+                    changing_at.get_or_insert(shown_until);
                 }
                 1 => {
-                    published.abandon();
-                    frozen_at = None;
+                    let waiting = published.lock().request_scrape();
+                    prop_assert_eq!(waiting, changing_at.is_some());
+                }
+                2 => {
+                    published.end_change(now);
+                    changing_at = None;
                 }
                 _ => {
-                    let as_of = published.view(now, 0).as_of;
-                    prop_assert!(as_of >= latest);
-                    prop_assert_eq!(as_of, frozen_at.unwrap_or(latest.max(now).max(as_of)));
+                    let as_of = published.scrape(now, 0).unwrap().as_of;
+                    match changing_at {
+                        Some(shown_until) => prop_assert_eq!(as_of, shown_until),
+                        None => prop_assert!(as_of > latest && as_of >= now),
+                    }
                     latest = as_of;
                 }
             }

@@ -170,6 +170,8 @@ fn export_has_every_event_with_all_of_its_fields() {
     assert_eq!(run(folder.path(), &["journal", "export"]), exported);
     assert_eq!((exported.code, exported.stderr.as_str()), (Some(0), ""));
     let mut lines: Vec<Value> = exported.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rules = lines.remove(0);
+    assert_eq!([&rules["seq"], &rules["record"], &rules["configured"]], [&json!(1), &json!("rules"), &json!([])]);
     for line in &mut lines {
         let [recorded, received] = ["recorded_at", "received_at"].map(|key| line[key].take());
         assert!(
@@ -179,7 +181,7 @@ fn export_has_every_event_with_all_of_its_fields() {
     }
     let line = |seq: u32, event: &str, updated_at: &str, sent_at: &str, note: Value, code: Value, message: Value| {
         json!({
-            "seq": seq, "recorded_at": null, "received_at": null, "sent_at": sent_at, "updated_at": updated_at,
+            "seq": seq, "record": "event", "recorded_at": null, "received_at": null, "sent_at": sent_at, "updated_at": updated_at,
             "input_id": MAIN, "event": event, "note": note, "code": code, "message": message,
             "video_codec": null, "audio_codec": null,
         })
@@ -190,10 +192,10 @@ fn export_has_every_event_with_all_of_its_fields() {
     assert_eq!(
         lines,
         [
-            line(1, "errored", "2026-11-20T18:07:00Z", "2026-11-20T18:07:03Z", none(), code, message),
-            line(2, "connected", "2026-11-20T16:00:00.5Z", sent, none(), none(), none()),
-            line(3, "errored", "2026-11-20T18:08:00Z", "2026-11-20T18:08:03Z", none(), none(), none()),
-            line(4, "connected", "2026-11-20T16:00:00Z", sent, "out_of_order".into(), none(), none()),
+            line(2, "errored", "2026-11-20T18:07:00Z", "2026-11-20T18:07:03Z", none(), code, message),
+            line(3, "connected", "2026-11-20T16:00:00.5Z", sent, none(), none(), none()),
+            line(4, "errored", "2026-11-20T18:08:00Z", "2026-11-20T18:08:03Z", none(), none(), none()),
+            line(5, "connected", "2026-11-20T16:00:00Z", sent, "out_of_order".into(), none(), none()),
         ]
     );
 }
@@ -211,13 +213,13 @@ fn journal_verify_succeeds_unless_the_journal_is_missing_or_damaged() {
     assert_eq!((verified.code, verified.stderr.as_str()), (Some(0), ""));
     assert!(verified.stdout.contains("3 events") && verified.stdout.contains("1 inputs"), "{}", verified.stdout);
     let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
-    database.execute("DELETE FROM events WHERE seq = 2", []).unwrap();
+    database.execute("DELETE FROM records WHERE position = 3", []).unwrap();
     let salvage: &[&str] = &["", "journal salvage FOLDER", "docs/journal.md"];
     let damaged = run(folder.path(), &["journal", "verify"]);
-    assert_failed(&damaged, &[&["data/journal.db: "], &["", "event 3", "event 1"], salvage]);
-    database.execute("UPDATE events SET event = 'exploded' WHERE seq = 1", []).unwrap();
+    assert_failed(&damaged, &[&["data/journal.db: "], &["", "record 4", "record 2"], salvage]);
+    database.execute("UPDATE records SET kind = 'exploded' WHERE position = 2", []).unwrap();
     let damaged = run(folder.path(), &["journal", "verify"]);
-    assert_failed(&damaged, &[&["data/journal.db: ", "event 1"], salvage]);
+    assert_failed(&damaged, &[&["data/journal.db: ", "record 2"], salvage]);
 }
 
 /// Runs a scenario against the daemon and compares the simulator's truth file with the metrics.

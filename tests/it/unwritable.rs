@@ -30,7 +30,7 @@ fn locked_journal_answers_503_and_not_ready_until_it_is_writable() {
 
     blocker.busy_timeout(Duration::from_secs(1)).unwrap();
     blocker.execute_batch("ROLLBACK").unwrap();
-    daemon.wait_for("the journal can be written again");
+    daemon.wait_for("journal is writable again");
     assert_eq!(daemon.get("/-/ready").status, 200);
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
 }
@@ -71,7 +71,7 @@ fn full_queue_answers_503_and_keeps_every_queued_notification() {
     let failed = count(&|answer| answer.ends_with("{\"error\":\"could not be recorded, try again\"}"));
     assert_eq!((recorded + refused + failed, recorded + failed > 0), (40, true), "{answers:?}");
     if failed > 0 {
-        daemon.wait_for("the journal can be written again");
+        daemon.wait_for("journal is writable again");
     }
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
     assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some((recorded + 1) as f64));

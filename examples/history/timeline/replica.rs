@@ -3,23 +3,24 @@
 //! It handles deliveries in the same order as the daemon, without sockets and files.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept;
-use stream_live_exporter::event::{InputId, Notification, Timestamp};
+use stream_live_exporter::event::{InputId, Note, Notification, Record, RecordKind, Rules, Timestamp};
 use stream_live_exporter::http::Rejection;
-use stream_live_exporter::live::{Draft, Fold, Note, Rules, Verdict, View};
+use stream_live_exporter::live::{Fold, LastSeen, Verdict, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::recorder::Outcome;
+use stream_live_exporter::schedule::Configured;
 use stream_live_exporter::simulate::{InputTruth, Meaning};
 
 use super::actions::{ActionKind, Delivery};
 use super::process::Process;
 
-const RULES: Rules = Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 };
-/// As in the recorder: an event that arrives with a longer delay is folded against the last view.
-const LATE: Duration = Duration::from_secs(60);
+const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
+const MAX_INPUTS: usize = 10_000;
 /// Size of an empty journal, and of an event, in bytes.
 const JOURNAL_SIZE: (u64, u64) = (57_344, 410);
 
@@ -31,8 +32,9 @@ pub struct Replica {
     /// The expected result of the fold.
     model: BTreeMap<InputId, InputTruth>,
     journal_events: u64,
-    /// The time of the newest view.
-    latest: Timestamp,
+    last_seen: LastSeen,
+    /// Time of the latest scrape.
+    shown_until: Timestamp,
     rng: fastrand::Rng,
     running: Option<Running>,
 }
@@ -49,10 +51,11 @@ impl Replica {
     pub fn new(instance: &'static str, seed: u64) -> Self {
         Self {
             instance,
-            fold: Fold::new(RULES),
+            fold: Fold::default(),
             model: BTreeMap::new(),
             journal_events: 0,
-            latest: Timestamp::EPOCH,
+            last_seen: LastSeen::default(),
+            shown_until: Timestamp::EPOCH,
             rng: fastrand::Rng::with_seed(seed),
             running: None,
         }
@@ -63,17 +66,16 @@ impl Replica {
         match action {
             ActionKind::Start(configuration) => {
                 // Configured inputs without events are not in the journal.
-                let journaled = self.fold.state().inputs().values().filter(|known| known.input.known_since.is_some());
+                let journaled = self.fold.state().inputs().values().filter(|entry| entry.input.known_since.is_some());
                 let restored_inputs = journaled.count();
                 let metrics = Exporter::new(at, false);
                 metrics.reloaded(at, true);
-                self.fold.configure(configuration.inputs());
+                self.configure(at, configuration.inputs());
                 self.running = Some(Running { metrics, process: Process::new(at), restored_inputs });
             }
             ActionKind::Stop => self.running = None,
             ActionKind::Reload(configuration) => {
-                self.latest = self.latest.max(at);
-                self.fold.configure(configuration.inputs());
+                self.configure(at, configuration.inputs());
                 self.running()?.metrics.reloaded(at, true);
             }
             ActionKind::FailReload => self.running()?.metrics.reloaded(at, false),
@@ -92,13 +94,46 @@ impl Replica {
         self.running.as_ref().context("the replica is not running")
     }
 
+    fn configure(&mut self, at: Timestamp, configured: BTreeMap<InputId, Configured>) {
+        let rules = Rules {
+            reconnect_window: RECONNECT_WINDOW,
+            max_inputs: MAX_INPUTS,
+            configured: configured.keys().copied().collect(),
+        };
+        self.record(at, RecordKind::Rules(Arc::new(rules)));
+        self.fold.set_configured(configured);
+    }
+
+    /// Applies a record.
+    fn record(&mut self, at: Timestamp, kind: RecordKind) -> Verdict {
+        let record = Record { recorded_at: at, shown_until: self.shown_until, ..Record::new(kind) };
+        let (changes, verdicts) = apply(&self.fold, &[record]);
+        self.fold.adopt(changes);
+        verdicts[0]
+    }
+
+    /// Applies a notification. Fails if the fold and the model disagree about an event.
+    fn outcome(&mut self, at: Timestamp, notification: Notification, delivery: &Delivery) -> anyhow::Result<Outcome> {
+        Ok(match notification {
+            Notification::Test => Outcome::Test,
+            Notification::Ignored(reason) => Outcome::Ignored(reason),
+            Notification::Event(event) => match self.record(at, RecordKind::Event(event, None)) {
+                Verdict::Recorded(note) => {
+                    let fact = delivery.event.context("an unexpected event was recorded")?.fact;
+                    let meaning = self.model.entry(fact.input_id).or_default().learn(&fact);
+                    ensure!(note == expected_note(meaning), "{note:?} does not match {meaning:?}: {fact:?}");
+                    Outcome::Recorded
+                }
+                Verdict::Duplicate => Outcome::Duplicate,
+                Verdict::Ignored(reason) => Outcome::Ignored(reason),
+            },
+        })
+    }
+
     fn receive(&mut self, at: Timestamp, delivery: &Delivery) -> anyhow::Result<()> {
         let reading = accept::read(&delivery.body, at)?;
         let commit = self.duration(0.0006, 0.006);
         let answered = commit + self.duration(0.0001, 0.0008);
-        if !is_late(&reading.notification) {
-            self.latest = self.latest.max(at);
-        }
         let metrics = &self.running.as_ref().context("the replica is not running")?.metrics;
         metrics.request_duration.observe(answered.as_secs_f64());
         if reading.lenient {
@@ -109,18 +144,16 @@ impl Replica {
             metrics.rejected.with_label_values(&[Rejection::Journal.reason()]).inc();
             return Ok(());
         }
-        let mut draft = self.fold.draft(self.latest);
-        draft.record_delivery(at, delivery.secret, reading.notification == Notification::Test);
-        let outcome = judge(&mut draft, &mut self.model, &reading.notification, delivery)?;
+        self.last_seen.record(at, Some(delivery.secret), reading.notification == Notification::Test);
+        self.fold.set_last_seen(self.last_seen.clone());
+        let outcome = self.outcome(at, reading.notification, delivery)?;
         ensure!(outcome == delivery.outcome, "{outcome:?} instead of {:?} at {at}", delivery.outcome);
         let events = usize::from(outcome == Outcome::Recorded);
-        let ignored = if let Outcome::Ignored(reason) = outcome { Some(reason) } else { None };
-        if events > 0 || ignored.is_some() {
+        let metrics = &self.running.as_ref().context("the replica is not running")?.metrics;
+        if events > 0 || outcome.ignored().is_some() {
             metrics.committed(events, commit);
         }
-        metrics.notified(outcome.name(), ignored);
-        let changes = draft.finish();
-        self.fold.adopt(changes);
+        metrics.notified(outcome.name(), outcome.ignored());
         self.journal_events += events as u64;
         Ok(())
     }
@@ -133,10 +166,10 @@ impl Replica {
     /// The response to a scrape; `None` while the process is stopped.
     pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
         let running = self.running.as_mut()?;
-        self.latest = self.latest.max(at);
+        self.shown_until = self.shown_until.max(at);
         let snapshot = View {
             state: self.fold.state().clone(),
-            as_of: self.latest,
+            as_of: self.shown_until,
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             restored_inputs: running.restored_inputs,
@@ -147,40 +180,10 @@ impl Replica {
     }
 }
 
-fn is_late(notification: &Notification) -> bool {
-    match notification {
-        Notification::Event(event) => event.received_at > event.updated_at.plus(LATE),
-        Notification::Test | Notification::Ignored(_) => false,
-    }
-}
-
-/// Folds a notification. Fails if the fold and the model disagree about an event.
-fn judge(
-    draft: &mut Draft<'_>,
-    model: &mut BTreeMap<InputId, InputTruth>,
-    notification: &Notification,
-    delivery: &Delivery,
-) -> anyhow::Result<Outcome> {
-    Ok(match notification {
-        Notification::Test => Outcome::Test,
-        Notification::Ignored(reason) => Outcome::Ignored(*reason),
-        Notification::Event(event) => match draft.consider(event) {
-            Verdict::Recorded(note) => {
-                let fact = delivery.event.context("an unexpected event was recorded")?.fact;
-                let meaning = model.entry(fact.input_id).or_default().learn(&fact);
-                ensure!(note == expected_note(meaning), "{note:?} does not match {meaning:?}: {event:?}");
-                Outcome::Recorded
-            }
-            Verdict::Duplicate => Outcome::Duplicate,
-            Verdict::Ignored(reason) => Outcome::Ignored(reason),
-        },
-    })
-}
-
-fn expected_note(meaning: Meaning) -> Note {
+fn expected_note(meaning: Meaning) -> Option<Note> {
     match meaning {
-        Meaning::SessionStart | Meaning::Reconnect | Meaning::Disconnect | Meaning::Error => Note::Plain,
-        Meaning::Repeat => Note::Inconsistent,
-        Meaning::OutOfOrder => Note::OutOfOrder,
+        Meaning::SessionStart | Meaning::Reconnect | Meaning::Disconnect | Meaning::Error => None,
+        Meaning::Repeat => Some(Note::Inconsistent),
+        Meaning::OutOfOrder => Some(Note::OutOfOrder),
     }
 }

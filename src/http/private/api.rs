@@ -7,9 +7,10 @@ use actix_web::web::{Data, Query};
 use serde::{Deserialize, Serialize};
 
 use super::Private;
-use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Timestamp};
+use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Note, Timestamp};
+use crate::http::responses::restoring;
 use crate::live::{Input, State, View};
-use crate::recorder::{Outcome, RecentDelivery};
+use crate::recorder::RecentDelivery;
 
 #[derive(Serialize)]
 struct Inputs<'a> {
@@ -41,7 +42,7 @@ struct LastError {
 
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
-    let View { state, as_of, .. } = private.state_reader.view();
+    let Some(View { state, as_of, .. }) = private.state_reader.view() else { return restoring() };
     let inputs = state.inputs().iter().map(|(id, entry)| input_status(*id, &entry.input, &state, as_of)).collect();
     HttpResponse::Ok().json(Inputs { as_of: as_of.to_string(), inputs })
 }
@@ -91,7 +92,7 @@ struct DeliveryStatus {
     received_at: String,
     outcome: &'static str,
     /// Why it was ignored, or a remark such as that the event was late.
-    reason: Option<String>,
+    reason: Option<&'static str>,
     #[serde(flatten)]
     event: Option<EventStatus>,
 }
@@ -108,32 +109,28 @@ struct EventStatus {
 
 /// `GET /api/v1/events`: the most recent deliveries, newest first.
 pub(super) async fn events(private: Data<Private>, Query(Limit { limit }): Query<Limit>) -> HttpResponse {
-    let deliveries = private.state_reader.recent_deliveries(limit);
-    let events: Vec<_> = deliveries.into_iter().map(delivery_status).collect();
+    let Some(deliveries) = private.state_reader.recent_deliveries(limit) else { return restoring() };
+    let events: Vec<_> = deliveries.iter().map(|delivery| delivery_status(delivery)).collect();
     HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
 }
 
-fn delivery_status(delivery: RecentDelivery) -> DeliveryStatus {
-    let ignored = match delivery.outcome {
-        Outcome::Ignored(reason) => Some(IgnoredReason::label(reason).to_owned()),
-        Outcome::Recorded | Outcome::Duplicate | Outcome::Test => None,
-    };
+fn delivery_status(delivery: &RecentDelivery) -> DeliveryStatus {
     DeliveryStatus {
         received_at: delivery.received_at.to_string(),
         outcome: delivery.outcome.name(),
-        reason: ignored.or(delivery.note.map(String::from)),
-        event: delivery.event.map(event_status),
+        reason: delivery.outcome.ignored().map(IgnoredReason::label).or(delivery.note.map(Note::name)),
+        event: delivery.event.as_ref().map(event_status),
     }
 }
 
-fn event_status(event: Event) -> EventStatus {
+fn event_status(event: &Event) -> EventStatus {
     EventStatus {
         input_id: event.input_id,
         event: event.kind.name(),
         updated_at: event.updated_at.to_string(),
         sent_at: event.sent_at.map(|at| at.to_string()),
-        error: match event.kind {
-            EventKind::Errored(detail) => Some(*detail),
+        error: match &event.kind {
+            EventKind::Errored(detail) => Some(detail.as_ref().clone()),
             EventKind::Connected | EventKind::Disconnected => None,
         },
     }

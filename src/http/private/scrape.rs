@@ -8,6 +8,7 @@ use actix_web::web::{Bytes, Data, Header};
 use futures_util::stream::{self, Stream};
 
 use super::Private;
+use crate::http::responses::restoring;
 use crate::metrics::{Exposition, Format};
 
 /// Streams all metrics in the scraper's preferred format.
@@ -17,7 +18,8 @@ pub(super) async fn metrics(
     encodings: Option<Header<AcceptEncoding>>,
 ) -> HttpResponse {
     let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));
-    let exposition = Exposition::new(private.state_reader.view(), &private.metrics, format);
+    let Some(view) = private.state_reader.scrape().await else { return restoring() };
+    let exposition = Exposition::new(view, &private.metrics, format);
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, format.content_type()));
     if private.compression && encodings.is_some_and(|Header(encodings)| prefers_gzip(&encodings)) {

@@ -25,7 +25,7 @@ impl CoalescingRecorder {
 
     /// Queues a delivery and waits until it is durable.
     pub(super) async fn record(&self, delivery: Delivery) -> Result<Outcome, Rejection> {
-        let recorded = self.0.submit(delivery).map_err(|_| Rejection::Overloaded)?;
+        let recorded = self.0.queue(delivery).map_err(|_| Rejection::Overloaded)?;
         if !WAKE_SCHEDULED.replace(true) {
             let recorder = self.0.clone();
             actix_web::rt::spawn(async move {

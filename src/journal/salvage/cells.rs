@@ -1,40 +1,44 @@
-//! Events on a page, whatever the rest of the database looks like.
+//! Records on a page, whatever the rest of the database looks like.
 //!
-//! A row is taken for an event only when all of its thirteen columns are what the table `events`
-//! allows: no row of another table is, and hardly any garbage.
+//! A row is taken for a record only if all of its columns are what the table `records` allows: no row of another table
+//! is, and hardly any garbage. Until schema version 2 the table was `events`, which lacked the last column.
 
-use super::super::rows::Entry;
+use std::sync::Arc;
+
+use super::super::rows::read_rules;
 use super::pages::{PAGE_SIZE, word};
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
 
 /// The type of a page that holds rows of a table.
 const TABLE_LEAF: u8 = 0x0d;
-const COLUMNS: usize = 13;
-/// The most of a row that stays on its page.
+const COLUMNS: usize = 14;
+/// Number of columns until schema version 2.
+const COLUMNS_BEFORE_3: usize = 13;
+/// Largest part of a row that stays on its page.
 const LARGEST_LOCAL: usize = PAGE_SIZE - 35;
 const SMALLEST_LOCAL: usize = (PAGE_SIZE - 12) * 32 / 255 - 23;
-/// The body of a notification is far smaller than that.
+/// A record is far smaller.
 const LARGEST_ROW: usize = 16 << 20;
 
-/// Every event on a page. `page` leads to the pages on which a long row goes on.
-pub(super) fn events<'a>(bytes: &[u8], page: impl Fn(u32) -> Option<&'a [u8]>) -> Vec<Entry> {
+/// Every record on a page. `page` gives the overflow pages of long rows.
+pub(super) fn records<'a>(bytes: &[u8], page: impl Fn(u32) -> Option<&'a [u8]>) -> Vec<Record> {
     if bytes.first() != Some(&TABLE_LEAF) {
         return Vec::new();
     }
     let count = usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
     let pointers = bytes[8..].chunks_exact(2).take(count);
     let cells = pointers.filter_map(|pointer| bytes.get(usize::from(u16::from_be_bytes([pointer[0], pointer[1]]))..));
-    cells.filter_map(|cell| event(cell, &page)).collect()
+    cells.filter_map(|cell| record(cell, &page)).collect()
 }
 
-fn event<'a>(cell: &[u8], page: &impl Fn(u32) -> Option<&'a [u8]>) -> Option<Entry> {
+fn record<'a>(cell: &[u8], page: &impl Fn(u32) -> Option<&'a [u8]>) -> Option<Record> {
     let (length, rest) = varint(cell)?;
-    let (seq, rest) = varint(rest)?;
+    let (position, rest) = varint(rest)?;
     let row = row(usize::try_from(length).ok().filter(|length| *length <= LARGEST_ROW)?, rest, page)?;
-    entry(u64::try_from(seq).ok().filter(|seq| *seq > 0)?, columns(&row)?)
+    parse(u64::try_from(position).ok().filter(|position| *position > 0)?, columns(&row)?)
 }
 
-/// A row's bytes: those on the page, and those on the pages that follow from it.
+/// A row's bytes: those on the page, and those on its overflow pages.
 fn row<'a>(length: usize, rest: &[u8], page: &impl Fn(u32) -> Option<&'a [u8]>) -> Option<Vec<u8>> {
     let spilled = SMALLEST_LOCAL + (length.saturating_sub(SMALLEST_LOCAL)) % (PAGE_SIZE - 4);
     let local = match length {
@@ -59,15 +63,18 @@ enum Column<'a> {
     Text(&'a str),
 }
 
-/// The columns of a row that has as many as an event, and no other types.
+/// The columns of a row with as many as a record, and no other types.
 fn columns(row: &[u8]) -> Option<[Column<'_>; COLUMNS]> {
-    // The header of so few columns is far shorter than 128 bytes: its size is one.
+    // With so few columns, the header is shorter than 128 bytes, so its size is one byte.
     let (header_size, mut types) = row.split_first()?;
     let header_size = usize::from(*header_size);
     let mut left_of_header = header_size.checked_sub(1)?;
     let mut values = row.get(header_size..)?;
     let mut columns = [Column::Null; COLUMNS];
-    for column in &mut columns {
+    for (index, column) in columns.iter_mut().enumerate() {
+        if index == COLUMNS_BEFORE_3 && left_of_header == 0 {
+            break;
+        }
         let (kind, rest) = varint(types)?;
         left_of_header = left_of_header.checked_sub(types.len() - rest.len())?;
         types = rest;
@@ -91,18 +98,31 @@ fn columns(row: &[u8]) -> Option<[Column<'_>; COLUMNS]> {
     (left_of_header == 0 && values.is_empty()).then_some(columns)
 }
 
-fn entry(seq: u64, columns: [Column<'_>; COLUMNS]) -> Option<Entry> {
+fn parse(position: u64, columns: [Column<'_>; COLUMNS]) -> Option<Record> {
     let time = |column: usize| match columns[column] {
         Column::Integer(nanos) if nanos >= 0 => Some(Timestamp::from_nanos(nanos)),
         Column::Integer(_) | Column::Null | Column::Text(_) => None,
     };
+    let (Column::Null, Column::Text(kind)) = (columns[0], columns[7]) else { return None };
+    let kind = match (kind, columns[6], columns[13]) {
+        ("rules", Column::Null, Column::Text(data)) => RecordKind::Rules(Arc::new(read_rules(data).ok()?)),
+        ("forgotten", Column::Text(input_id), Column::Null) => RecordKind::Forgotten(input_id.parse().ok()?),
+        (kind, Column::Text(input_id), Column::Null) => parse_event(kind, input_id.parse().ok()?, &columns, time)?,
+        _ => return None,
+    };
+    Some(Record { position, recorded_at: time(1)?, shown_until: time(2)?, kind })
+}
+
+fn parse_event(
+    kind: &str,
+    input_id: InputId,
+    columns: &[Column<'_>; COLUMNS],
+    time: impl Fn(usize) -> Option<Timestamp>,
+) -> Option<RecordKind> {
     let text = |column: usize| match columns[column] {
         Column::Null => Some(None),
         Column::Text(text) => Some(Some(Box::<str>::from(text))),
         Column::Integer(_) => None,
-    };
-    let (Column::Null, Column::Text(input_id), Column::Text(kind)) = (columns[0], columns[6], columns[7]) else {
-        return None;
     };
     let detail = ErrorDetail {
         code: ErrorCode::from(text(9)?),
@@ -117,12 +137,15 @@ fn entry(seq: u64, columns: [Column<'_>; COLUMNS]) -> Option<Entry> {
         _ => return None,
     };
     let sent_at = if matches!(columns[4], Column::Null) { None } else { Some(time(4)?) };
-    let (input_id, updated_at, received_at) = (input_id.parse::<InputId>().ok()?, time(5)?, time(3)?);
-    let event = Event { input_id, kind, updated_at, sent_at, received_at };
-    Some(Entry { seq, recorded_at: time(1)?, shown_until: time(2)?, note: text(8)?, event })
+    let event = Event { input_id, kind, updated_at: time(5)?, sent_at, received_at: time(3)? };
+    let note = text(8)?.map(|note| Note::from_name(&note));
+    if note == Some(None) {
+        return None;
+    }
+    Some(RecordKind::Event(event, note.flatten()))
 }
 
-/// A number of up to nine bytes, and what follows it.
+/// A variable-length integer of up to nine bytes, and the bytes after it.
 fn varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
     let mut value: u64 = 0;
     for index in 0..8 {
@@ -136,7 +159,7 @@ fn varint(bytes: &[u8]) -> Option<(i64, &[u8])> {
     Some((value.cast_signed(), &bytes[9..]))
 }
 
-/// Up to eight bytes, the first of which has the sign.
+/// A big-endian signed integer of up to eight bytes.
 fn integer(bytes: &[u8]) -> i64 {
     let sign = if bytes.first().is_some_and(|byte| *byte >= 0x80) { -1 } else { 0 };
     bytes.iter().fold(sign, |value, byte| value << 8 | i64::from(*byte))

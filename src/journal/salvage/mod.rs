@@ -1,11 +1,10 @@
-//! What can still be read of a damaged journal, as a new one.
+//! Makes a new journal of what can be read of a damaged one.
 //!
-//! SQLite reaches a row from the root of its table: one damaged page hides all that are below it. So
-//! the pages are read one by one, and each that holds events gives them, wherever it belongs. The
-//! checkpoint is kept as a whole or not at all, and read by SQLite from a copy. The damaged files are
-//! read and nothing else.
+//! SQLite reaches a row from the root of its table, so one damaged page hides all pages below it. Salvage therefore reads
+//! every page by itself, and takes the records of each page that has some. The checkpoint is kept completely or not at
+//! all, and SQLite reads it from a copy. The damaged files are only read.
 //!
-//! Events that were deleted after their retention may be found again; the daemon deletes them again.
+//! Records that were deleted after their retention may be found again; the daemon deletes them again.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -13,43 +12,42 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::lock::Lock;
-use super::{Checkpoint, DATABASE_FILE, Entry, InputRow, Journal, JournalError, schema, wal_file};
-use crate::event::{EventKind, Timestamp};
+use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, RowChange, schema, wal_file};
+use crate::event::{EventKind, Record, Timestamp};
 
 mod cells;
 mod pages;
 
 use pages::Pages;
 
-/// So many events are written at once.
+/// Number of records per transaction.
 const BATCH: usize = 10_000;
 
-/// What was found.
+/// What was salvaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Salvaged {
-    /// So many events are in the new journal.
+    /// Number of events in the new journal.
     pub events: u64,
-    /// The numbers of events that are known to have been there, and could not be read.
+    /// Positions of records that are known to have existed and could not be read.
     pub lost: Vec<RangeInclusive<u64>>,
     /// Whether the checkpoint is in the new journal.
     pub checkpoint: bool,
 }
 
 impl Journal {
-    /// Makes a new journal in the folder `to`, which must not exist, of all that can be read in the
-    /// folder `from`. Times in it that are later than `now` are taken for damaged.
+    /// Makes a new journal in the folder `to`, which must not exist, of everything that can be read in the folder `from`.
+    /// Times later than `now` are taken for damaged.
     ///
     /// # Errors
     ///
-    /// [`JournalError::InUse`] when a daemon runs on the folder; [`JournalError::Newer`] when a newer
-    /// version wrote it; otherwise what cannot be read or written.
+    /// [`JournalError::InUse`] if a daemon runs on the folder; [`JournalError::Newer`] if a newer version wrote it;
+    /// otherwise what cannot be read or written.
     pub fn salvage(from: &Path, to: &Path, now: Timestamp) -> Result<(Self, Salvaged), JournalError> {
-        // On a disk that is read-only by now there is no lock to be had, and no daemon either.
+        // On a read-only disk there is no lock, and no running daemon either.
         let _lock = match Lock::take(from) {
             Ok(None) => return Err(JournalError::InUse { path: from.to_owned() }),
             Ok(lock) => lock,
@@ -65,20 +63,22 @@ impl Journal {
             read_if_there(&wal_file(&source)).map_err(in_folder(&source))?,
         );
         schema::refuse_newer(&source, pages.current(1).unwrap_or_default())?;
-        let entries = entries(&pages);
+        let records = records(&pages);
         fs::DirBuilder::new().mode(0o700).create(to).map_err(in_folder(to))?;
         let checkpoint = checkpoint(&source, to).map_err(in_folder(to))?;
-        write(to, entries, checkpoint, now)
+        write(to, records, checkpoint, now)
     }
 
-    /// Forgets the checkpoint, and what was kept of all deliveries: the state is what the kept events amount to.
+    /// Deletes the checkpoint, and when deliveries were last seen. The state is then that of the kept records.
     ///
     /// # Errors
     ///
     /// The checkpoint is as it was.
     pub fn forget_checkpoint(&mut self) -> Result<(), JournalError> {
         self.transaction("the checkpoint cannot be written", |transaction| {
-            transaction.execute_batch("DELETE FROM checkpoint; DELETE FROM inputs; DELETE FROM deliveries")
+            transaction.execute_batch(
+                "DELETE FROM checkpoint; DELETE FROM rules; DELETE FROM inputs; DELETE FROM forgotten; DELETE FROM last_seen",
+            )
         })
     }
 }
@@ -90,126 +90,151 @@ fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Every event on a readable page, by its number.
-fn entries(pages: &Pages) -> Vec<Entry> {
-    let mut found: BTreeMap<u64, Vec<Entry>> = BTreeMap::new();
+/// Every record on a readable page, by position.
+fn records(pages: &Pages) -> Vec<Record> {
+    let mut found: BTreeMap<u64, Vec<Record>> = BTreeMap::new();
     for page in (1..=pages.count()).filter_map(|number| pages.current(number)) {
-        for entry in cells::events(page, |number| pages.current(number)) {
-            let same_number = found.entry(entry.seq).or_default();
-            // A page that is no longer used may have the same row; a damaged number may be another's.
-            if !same_number.contains(&entry) {
-                same_number.push(entry);
+        for record in cells::records(page, |number| pages.current(number)) {
+            let same_position = found.entry(record.position).or_default();
+            // An unused page may have the same row; a damaged position may be that of another.
+            if !same_position.contains(&record) {
+                same_position.push(record);
             }
         }
     }
-    // What was never committed was sent, and may have been sent again.
-    let mut known: HashSet<_> = found.values().flatten().map(identity).collect();
-    for page in pages.loose() {
-        for entry in cells::events(page, |number| pages.loose_or_current(number)) {
-            if known.insert(identity(&entry)) {
-                found.entry(entry.seq).or_default().push(entry);
+    // An event that was never committed may have been sent and recorded again.
+    let mut known: HashSet<_> = found.values().flatten().filter_map(identity).collect();
+    for page in pages.uncommitted() {
+        for record in cells::records(page, |number| pages.uncommitted_or_current(number)) {
+            if identity(&record).is_some_and(|identity| known.insert(identity)) {
+                found.entry(record.position).or_default().push(record);
             }
         }
     }
     found.into_values().flatten().collect()
 }
 
-/// What makes an event the same event.
-fn identity(entry: &Entry) -> (crate::event::InputId, &'static str, Timestamp, String) {
-    let event = &entry.event;
+/// What makes an event the same event. Other records have no such identity.
+fn identity(record: &Record) -> Option<(crate::event::InputId, &'static str, Timestamp, String)> {
+    let event = record.event()?;
     let code = match &event.kind {
         EventKind::Errored(detail) => detail.code.as_str().to_owned(),
         EventKind::Connected | EventKind::Disconnected => String::new(),
     };
-    (event.input_id, event.kind.name(), event.updated_at, code)
+    Some((event.input_id, event.kind.name(), event.updated_at, code))
 }
 
-/// A checkpoint with all of its inputs, and what was kept of all deliveries.
+/// A complete checkpoint, and when deliveries were last seen.
 #[derive(Debug)]
 struct SalvagedCheckpoint {
     checkpoint: Checkpoint,
-    inputs: Vec<InputRow>,
-    deliveries: Option<String>,
+    rows: Vec<RowChange>,
+    last_seen: Option<String>,
 }
 
-/// The checkpoint, when all of it can be read.
+/// The checkpoint, if all of it can be read.
 fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<SalvagedCheckpoint>> {
-    let copy = to.join("damaged").join(DATABASE_FILE);
     let folder = to.join("damaged");
+    let copy = folder.join(DATABASE_FILE);
     fs::create_dir(&folder)?;
     fs::copy(source, &copy)?;
     if wal_file(source).exists() {
         fs::copy(wal_file(source), wal_file(&copy))?;
     }
-    let read = || {
-        let connection = Connection::open(&copy).ok()?;
-        for table in ["checkpoint", "inputs"] {
-            let pragma = format!("PRAGMA integrity_check({table})");
-            let verdict: String = connection.query_one(&pragma, [], |row| row.get(0)).ok()?;
-            (verdict == "ok").then_some(())?;
-        }
-        let journal =
-            Journal { connection, path: copy.clone(), first: 0, next: 0, wal_pages: Arc::default(), _lock: None };
-        let mut inputs = Vec::new();
-        let checkpoint = journal.checkpoint().ok()??;
-        journal
-            .checkpointed_inputs(|row| {
-                inputs.push(row);
-                Ok(())
-            })
-            .ok()?;
-        Some(SalvagedCheckpoint { checkpoint, inputs, deliveries: journal.last_seen().ok()? })
-    };
-    let checkpoint = read();
+    let checkpoint = read_checkpoint(&copy);
     fs::remove_dir_all(folder)?;
     Ok(checkpoint)
 }
 
-/// Numbers the events anew and without gaps, so that those that were part of the checkpoint still are.
+fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
+    let mut connection = Connection::open(copy).ok()?;
+    for table in ["checkpoint", "inputs", "forgotten", "rules"] {
+        // Until schema version 2 there were no more than the first two.
+        if connection.table_exists(None, table).ok()? {
+            let pragma = format!("PRAGMA integrity_check({table})");
+            let verdict: String = connection.query_one(&pragma, [], |row| row.get(0)).ok()?;
+            (verdict == "ok").then_some(())?;
+        }
+    }
+    schema::prepare(&mut connection, copy, false).ok()?;
+    let journal = Journal::unbounded(connection, copy.to_owned());
+    let checkpoint = journal.checkpoint().ok()??;
+    let mut rows = Vec::new();
+    let save = |row| {
+        rows.push(RowChange::Save(row));
+        Ok(())
+    };
+    journal.checkpointed_inputs(save).ok()?;
+    let forget = |input_id, position, at| rows.push(RowChange::Forgotten { input_id, position, at });
+    journal.forgotten_inputs(forget).ok()?;
+    Some(SalvagedCheckpoint { checkpoint, rows, last_seen: journal.last_seen().ok()? })
+}
+
+/// Gives the records new positions without gaps. Those that were part of the checkpoint still are.
 fn write(
     to: &Path,
-    mut entries: Vec<Entry>,
+    mut records: Vec<Record>,
     kept: Option<SalvagedCheckpoint>,
     now: Timestamp,
 ) -> Result<(Journal, Salvaged), JournalError> {
     let position = kept.as_ref().map_or(0, |kept| kept.checkpoint.position);
-    let before = entries.partition_point(|entry| entry.seq <= position) as u64;
-    let lost = lost(&entries, position);
-    let events = entries.len() as u64;
+    let before = records.partition_point(|record| record.position <= position) as u64;
+    let lost = lost(&records, position);
     let mut recorded_at = Timestamp::EPOCH;
-    for entry in &mut entries {
-        recorded_at = recorded_at.max(entry.recorded_at.min(now));
-        entry.recorded_at = recorded_at;
-        entry.shown_until = entry.shown_until.min(now);
+    for record in &mut records {
+        recorded_at = recorded_at.max(record.recorded_at.min(now));
+        record.recorded_at = recorded_at;
+        record.shown_until = record.shown_until.min(now);
     }
     let mut journal = Journal::open(to)?;
     journal.next = position.saturating_sub(before) + 1;
     journal.first = journal.next;
-    for batch in entries.chunks_mut(BATCH) {
-        journal.append(batch, &[], None)?;
+    let moved = moved(&records, journal.next);
+    for batch in records.chunks_mut(BATCH) {
+        journal.append(batch)?;
         journal.checkpoint_wal_if_large()?;
     }
-    let salvaged = Salvaged { events, lost, checkpoint: kept.is_some() };
-    if let Some(SalvagedCheckpoint { checkpoint, inputs, deliveries }) = kept {
-        journal.save_checkpoint(&checkpoint, inputs.into_iter(), &[])?;
-        journal.append(&mut [], &[], deliveries.as_deref())?;
+    let salvaged = Salvaged { events: journal.events(), lost, checkpoint: kept.is_some() };
+    if let Some(SalvagedCheckpoint { checkpoint, rows, last_seen }) = kept {
+        journal.save_checkpoint(&checkpoint, rows.into_iter().map(|row| at_new_position(row, position, &moved)))?;
+        if let Some(last_seen) = last_seen {
+            let mut append = journal.begin()?;
+            append.last_seen(&last_seen)?;
+            append.commit()?;
+        }
     }
     journal.recover_wal()?;
     Ok((journal, salvaged))
 }
 
-/// The gaps between the events' numbers, and up to the last that the checkpoint knows.
-fn lost(entries: &[Entry], position: u64) -> Vec<RangeInclusive<u64>> {
-    let mut next = entries.first().map_or(position + 1, |entry| entry.seq);
-    let mut lost = Vec::new();
-    for seq in entries.iter().map(|entry| entry.seq) {
-        if seq > next {
-            lost.push(next..=seq - 1);
-        }
-        next = seq + 1;
+/// The old position of each record, ascending, with the new one.
+fn moved(records: &[Record], next: u64) -> Vec<(u64, u64)> {
+    records.iter().map(|record| record.position).zip(next..).collect()
+}
+
+/// A row is ahead of the checkpoint up to a record: that record has another position now.
+fn at_new_position(mut row: RowChange, checkpoint: u64, moved: &[(u64, u64)]) -> RowChange {
+    if let RowChange::Save(InputRow { position, .. }) | RowChange::Forgotten { position, .. } = &mut row
+        && *position > checkpoint
+    {
+        let kept = moved.partition_point(|(old, _)| old <= position);
+        *position = kept.checked_sub(1).map_or(checkpoint, |last| moved[last].1).max(checkpoint);
     }
-    if next <= position {
-        lost.push(next..=position);
+    row
+}
+
+/// The gaps between the positions, and up to that of the checkpoint.
+fn lost(records: &[Record], checkpoint: u64) -> Vec<RangeInclusive<u64>> {
+    let mut next = records.first().map_or(checkpoint + 1, |record| record.position);
+    let mut lost = Vec::new();
+    for position in records.iter().map(|record| record.position) {
+        if position > next {
+            lost.push(next..=position - 1);
+        }
+        next = position + 1;
+    }
+    if next <= checkpoint {
+        lost.push(next..=checkpoint);
     }
     lost
 }

@@ -1,105 +1,108 @@
-//! Damage at random against what was written.
+//! Salvage of randomly damaged journals.
 
 mod format;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::tests::{all, at, entry};
+use super::super::tests::{all, at, record, rules};
 use super::pages::PAGE_SIZE;
 use super::*;
-use crate::event::InputId;
+use crate::event::{InputId, RecordKind};
 
 const NOW: u64 = 1_000_000;
 
-/// A folder with a journal of so many events, some of them long, and a checkpoint in the midst of
-/// them; with a write-ahead log or without.
-fn journal(events: u64, log: bool) -> (tempfile::TempDir, Vec<Entry>) {
+/// A folder with a journal of this many records, some of them long, and a checkpoint in the middle; with or without WAL.
+fn journal(count: u64, wal: bool) -> (tempfile::TempDir, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let mut written = Vec::new();
-    let mut half = (events / 2).max(1);
-    while (written.len() as u64) < events {
+    let mut half = (count / 2).max(1);
+    while (written.len() as u64) < count {
         let first = written.len() as u64 + 1;
-        let mut batch: Vec<_> = (first..=events.min(first + 24)).map(long).collect();
-        journal.append(&mut batch, &[], None).unwrap();
+        let mut batch: Vec<_> = (first..=count.min(first + 24)).map(long).collect();
+        journal.append(&mut batch).unwrap();
         written.append(&mut batch);
         let position = written.len() as u64;
         if position >= half {
             half = u64::MAX;
-            let row = |number: u8| InputRow {
-                input_id: InputId::from_bytes([number; 16]),
-                state: "s".repeat(200),
-                identities: vec![number; 9000],
+            let row = |number: u8| {
+                let (state, seen) = ("s".repeat(200), vec![number; 9000]);
+                let input_id = InputId::from_bytes([number; 16]);
+                RowChange::Save(InputRow { input_id, position, version: 1, state, seen })
             };
-            let checkpoint = Checkpoint { position, state: "{}".into() };
-            journal.save_checkpoint(&checkpoint, (0..20).map(row), &[]).unwrap();
-            journal.append(&mut [], &[], Some("deliveries")).unwrap();
-            if log {
+            let checkpoint = Checkpoint { position, rules: rules(1), version: 1, state: "{}".into() };
+            journal.save_checkpoint(&checkpoint, (0..20).map(row)).unwrap();
+            let mut append = journal.begin().unwrap();
+            append.last_seen("last seen").unwrap();
+            append.commit().unwrap();
+            if wal {
                 journal.recover_wal().unwrap();
-                leave(&journal);
-                // Something is in the log in any case.
+                keep_wal(&journal);
+                // At least this is in the WAL.
                 journal.probe().unwrap();
             }
         }
     }
-    if !log {
+    if !wal {
         journal.recover_wal().unwrap();
     }
     drop(journal);
-    assert_eq!(wal_file(&folder.path().join(DATABASE_FILE)).exists(), log);
+    assert_eq!(wal_file(&folder.path().join(DATABASE_FILE)).exists(), wal);
     (folder, written)
 }
 
-/// An event whose row may go on on other pages.
-fn long(number: u64) -> Entry {
-    let mut entry = entry(number);
-    if let EventKind::Errored(detail) = &mut entry.event.kind {
+/// A record whose row may have overflow pages.
+fn long(number: u64) -> Record {
+    let mut record = record(number);
+    if let RecordKind::Event(event, _) = &mut record.kind
+        && let EventKind::Errored(detail) = &mut event.kind
+    {
         detail.message = Some("long ".repeat(usize::try_from(number % 50).unwrap() * 50).into());
     }
-    entry
+    record
 }
 
-fn leave(journal: &Journal) {
-    super::super::keep_wal_on_close(&journal.connection, true).unwrap();
+fn keep_wal(journal: &Journal) {
+    super::super::wal::keep_wal_on_close(&journal.connection, true).unwrap();
 }
 
-fn salvaged(from: &Path) -> (Vec<Entry>, Salvaged) {
+fn salvaged(from: &Path) -> (Vec<Record>, Salvaged) {
     let elsewhere = tempfile::tempdir().unwrap();
     let to = elsewhere.path().join("new");
     let (journal, salvaged) = Journal::salvage(from, &to, at(NOW)).unwrap();
     assert_eq!(journal.integrity_problems().unwrap(), [""; 0]);
-    assert_eq!((salvaged.events, journal.events()), (journal.events(), all(&journal).len() as u64));
+    let events = all(&journal).iter().filter(|record| record.event().is_some()).count() as u64;
+    assert_eq!((salvaged.events, journal.events()), (events, events));
     drop(journal);
     let mut left: Vec<_> = fs::read_dir(&to).unwrap().map(|file| file.unwrap().file_name()).collect();
     left.sort_unstable();
     assert_eq!(left, ["journal.db", "journal.lock"]);
     let journal = Journal::open(&to).unwrap();
     assert_eq!(journal.last_seen().unwrap().is_some(), salvaged.checkpoint);
-    let entries = all(&journal);
-    for pair in entries.windows(2) {
-        assert!(pair[1].seq == pair[0].seq + 1 && pair[1].recorded_at >= pair[0].recorded_at);
+    let records = all(&journal);
+    for pair in records.windows(2) {
+        assert!(pair[1].position == pair[0].position + 1 && pair[1].recorded_at >= pair[0].recorded_at);
     }
-    (entries, salvaged)
+    (records, salvaged)
 }
 
-/// What damage elsewhere may not change about an entry.
-fn told(entry: &Entry) -> String {
-    format!("{:?} {:?}", entry.note, entry.event)
+/// The part of a record that damage elsewhere cannot change.
+fn content(record: &Record) -> String {
+    format!("{:?}", record.kind)
 }
 
 #[test]
-fn a_whole_journal_stays_the_same() {
-    for log in [false, true] {
-        let (folder, written) = journal(300, log);
+fn undamaged_journal_stays_the_same() {
+    for wal in [false, true] {
+        let (folder, written) = journal(300, wal);
         let (entries, salvaged) = salvaged(folder.path());
         assert_eq!(entries, written);
-        assert_eq!(salvaged, Salvaged { events: 300, lost: vec![], checkpoint: true });
+        assert_eq!(salvaged, Salvaged { events: 180, lost: vec![], checkpoint: true });
     }
 }
 
-/// Does damage to a file: zeros, noise, or an early end. Returns the file with every page taken away
-/// that was touched, so that what is left can be told.
+/// Damages a file: zeros, noise, or an early end. Returns the file with every damaged page zeroed.
 fn damage(bytes: &mut Vec<u8>, chance: &mut fastrand::Rng) -> Vec<u8> {
     let mut without = bytes.clone();
     for _ in 0..chance.usize(1..4) {
@@ -118,7 +121,7 @@ fn damage(bytes: &mut Vec<u8>, chance: &mut fastrand::Rng) -> Vec<u8> {
 }
 
 #[test]
-fn every_event_on_a_page_that_is_not_damaged_is_kept_and_nothing_is_twice() {
+fn every_record_on_an_undamaged_page_is_kept_once() {
     const ROUNDS: u64 = 40;
     let mut chance = fastrand::Rng::with_seed(2026);
     let mut lossy = 0;
@@ -128,23 +131,23 @@ fn every_event_on_a_page_that_is_not_damaged_is_kept_and_nothing_is_twice() {
         let files = || (fs::read(&database).unwrap(), read_if_there(&wal_file(&database)).unwrap());
         let (mut damaged, mut log) = files();
         let readable = if round % 4 == 3 {
-            // The log may tell nothing any more; what the database has must be kept.
+            // The WAL may be unreadable; what the database has must be kept.
             damage(&mut log, &mut chance);
             fs::write(wal_file(&database), &log).unwrap();
-            entries(&Pages::new(damaged, Vec::new()))
+            records(&Pages::new(damaged, Vec::new()))
         } else {
             let without = damage(&mut damaged, &mut chance);
             fs::write(&database, &damaged).unwrap();
-            entries(&Pages::new(without, log))
+            records(&Pages::new(without, log))
         };
         let before = files();
         let (entries, salvaged) = salvaged(folder.path());
         assert!(files() == before, "round {round}: the damaged files were changed");
-        let kept: BTreeSet<String> = entries.iter().map(told).collect();
-        assert_eq!(kept.len(), entries.len(), "round {round}: nothing is there twice");
-        // Of a long event, a page may be damaged that is not where it begins.
-        let readable: BTreeSet<String> = readable.iter().map(told).collect();
-        let whole: BTreeSet<String> = written.iter().map(told).filter(|event| readable.contains(event)).collect();
+        let kept: BTreeSet<String> = entries.iter().map(content).collect();
+        assert_eq!(kept.len(), entries.len(), "round {round}: a record is there twice");
+        // A long record may have a damaged overflow page.
+        let readable: BTreeSet<String> = readable.iter().map(content).collect();
+        let whole: BTreeSet<String> = written.iter().map(content).filter(|record| readable.contains(record)).collect();
         assert_eq!(whole.difference(&kept).count(), 0, "round {round}: readable and lost");
         lossy += u64::from(!salvaged.lost.is_empty() || entries.len() < written.len());
     }
@@ -152,7 +155,7 @@ fn every_event_on_a_page_that_is_not_damaged_is_kept_and_nothing_is_twice() {
 }
 
 #[test]
-fn a_page_that_leads_to_others_may_be_lost_and_they_are_not() {
+fn pages_below_a_damaged_page_are_kept() {
     let (folder, written) = journal(300, false);
     let database = folder.path().join(DATABASE_FILE);
     let mut bytes = fs::read(&database).unwrap();
@@ -169,14 +172,14 @@ fn a_page_that_leads_to_others_may_be_lost_and_they_are_not() {
 }
 
 #[test]
-fn a_damaged_page_in_the_midst_is_found_before_the_first_write() {
+fn damaged_page_is_found_before_the_first_write() {
     let (folder, written) = journal(300, false);
     let database = folder.path().join(DATABASE_FILE);
     let mut bytes = fs::read(&database).unwrap();
     let pages = Pages::new(bytes.clone(), Vec::new());
-    let holds = |page: &u32| cells::events(pages.current(*page).unwrap(), |number| pages.current(number)).len();
-    let of_events: Vec<u32> = (1..=pages.count()).filter(|page| holds(page) > 0).collect();
-    let damaged = of_events[of_events.len() / 2];
+    let holds = |page: &u32| cells::records(pages.current(*page).unwrap(), |number| pages.current(number)).len();
+    let of_records: Vec<u32> = (1..=pages.count()).filter(|page| holds(page) > 0).collect();
+    let damaged = of_records[of_records.len() / 2];
     bytes[(damaged as usize - 1) * PAGE_SIZE..][..PAGE_SIZE].fill(0);
     fs::write(&database, &bytes).unwrap();
     assert_eq!(Journal::open(folder.path()).unwrap_err().kind(), super::super::JournalErrorKind::Damaged);
@@ -187,19 +190,19 @@ fn a_damaged_page_in_the_midst_is_found_before_the_first_write() {
 }
 
 #[test]
-fn what_a_newer_version_wrote_is_refused_and_nothing_is_made() {
+fn newer_journal_is_refused_and_nothing_is_created() {
     let (folder, _) = journal(3, false);
     let path = folder.path().join(DATABASE_FILE);
     let mut newer = fs::read(&path).unwrap();
     schema::refuse_newer(&path, &newer).unwrap();
     let version = 60..64;
-    newer[version].copy_from_slice(&3i32.to_be_bytes());
+    newer[version].copy_from_slice(&4i32.to_be_bytes());
     fs::write(&path, &newer).unwrap();
     let to = folder.path().join("new");
     let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
-    assert!(matches!(refused, JournalError::Newer { found: 3, known: 2, .. }), "{refused}");
+    assert!(matches!(refused, JournalError::Newer { found: 4, known: 3, .. }), "{refused}");
     assert!(!to.exists());
-    // What says so must be ours, and whole: damage may say anything.
+    // A damaged header may claim any version.
     let damages: [fn(&mut Vec<u8>); 4] =
         [|header| header[0] ^= 1, |header| header[71] ^= 1, |header| header.truncate(71), Vec::clear];
     for damage in damages {
@@ -210,10 +213,10 @@ fn what_a_newer_version_wrote_is_refused_and_nothing_is_made() {
 }
 
 #[test]
-fn a_log_that_cannot_be_read_is_told_and_nothing_is_made() {
+fn unreadable_wal_is_reported_and_nothing_is_created() {
     let (folder, _) = journal(3, false);
-    let log = wal_file(&folder.path().join(DATABASE_FILE));
-    fs::create_dir(&log).unwrap();
+    let wal = wal_file(&folder.path().join(DATABASE_FILE));
+    fs::create_dir(&wal).unwrap();
     let to = folder.path().join("new");
     let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
     assert!(matches!(refused, JournalError::Folder { .. }), "{refused}");
@@ -221,26 +224,35 @@ fn a_log_that_cannot_be_read_is_told_and_nothing_is_made() {
 }
 
 #[test]
-fn lost_numbers_are_named_and_those_of_the_checkpoint_stay_in_it() {
+fn lost_positions_are_named_and_the_checkpoint_keeps_its_records() {
     let folder = tempfile::tempdir().unwrap();
-    let mut entries: Vec<_> = [3, 4, 7, 8, 12].map(|number| Entry { seq: number, ..entry(number) }).into();
+    let mut records: Vec<_> = [3, 4, 7, 8, 12].map(|number| Record { position: number, ..record(number) }).into();
     let checkpoint = |position| {
-        Some(SalvagedCheckpoint {
-            checkpoint: Checkpoint { position, state: "{}".into() },
-            inputs: vec![],
-            deliveries: None,
-        })
+        let checkpoint = Checkpoint { position, rules: rules(1), version: 1, state: "{}".into() };
+        let ahead = |number: u8, position| {
+            let (input_id, state, seen) = (InputId::from_bytes([number; 16]), String::new(), vec![]);
+            RowChange::Save(InputRow { input_id, position, version: 1, state, seen })
+        };
+        let rows = [(1, 0), (2, 7), (3, 8), (4, 11), (5, 12), (6, 99)].map(|(number, at)| ahead(number, at));
+        Some(SalvagedCheckpoint { checkpoint, rows: rows.into(), last_seen: None })
     };
-    let (journal, salvaged) = write(&folder.path().join("a"), entries.clone(), checkpoint(7), at(NOW)).unwrap();
+    let (journal, salvaged) = write(&folder.path().join("a"), records.clone(), checkpoint(7), at(NOW)).unwrap();
     assert_eq!(salvaged.lost, [5..=6, 9..=11]);
-    assert_eq!(all(&journal).iter().map(|entry| entry.seq).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
-    // A damaged time is no reason to lose an event, nor to age the others.
-    entries[1].recorded_at = Timestamp::EPOCH.plus(Duration::from_secs(NOW * NOW));
-    entries[2].recorded_at = Timestamp::EPOCH;
-    let (journal, salvaged) = write(&folder.path().join("b"), entries, checkpoint(20), at(NOW)).unwrap();
+    assert_eq!(all(&journal).iter().map(|record| record.position).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
+    let mut positions = Vec::new();
+    let collect = |row: InputRow| {
+        positions.push(row.position);
+        Ok(())
+    };
+    journal.checkpointed_inputs(collect).unwrap();
+    assert_eq!(positions, [0, 7, 8, 8, 9, 9], "rows that are ahead follow their records");
+    // A record with a damaged time is kept, and does not make others older.
+    records[1].recorded_at = Timestamp::EPOCH.plus(Duration::from_secs(NOW * NOW));
+    records[2].recorded_at = Timestamp::EPOCH;
+    let (journal, salvaged) = write(&folder.path().join("b"), records, checkpoint(20), at(NOW)).unwrap();
     assert_eq!(salvaged.lost, [5..=6, 9..=11, 13..=20]);
-    assert_eq!((journal.events(), journal.last_seq()), (5, 20));
-    // Where no event is left, all of them may have been deleted after their retention.
+    assert_eq!((all(&journal).len(), journal.last_position()), (5, 20));
+    // Without any record, all of them may have been deleted after their retention.
     let (journal, salvaged) = write(&folder.path().join("c"), vec![], checkpoint(20), at(NOW)).unwrap();
-    assert_eq!((salvaged.lost, journal.last_seq()), (vec![], 20));
+    assert_eq!((salvaged.lost, journal.last_position()), (vec![], 20));
 }

@@ -1,5 +1,4 @@
-//! The journal against a model: whatever is done to it, and whenever the power fails, it holds what
-//! it was given.
+//! The journal against a model: after any sequence of operations and power failures, it holds what it was given.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +6,24 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What can happen to a journal.
+/// Operations and failures.
 #[derive(Debug, Clone)]
 enum Operation {
-    /// So many events are recorded together.
+    /// Appends this many records in one batch.
     Append(u64),
-    /// They are not, because the disk refuses them.
+    /// Fails to append this many, because the disk refuses them.
     Refuse(u64),
-    /// What the inputs amount to is kept, as rows of these inputs, and these are forgotten.
-    Checkpoint { changed: Vec<u8>, forgotten: Vec<u8> },
-    /// What was recorded before this second is deleted.
+    /// Saves a checkpoint with rows of these inputs, and deletes rows of those.
+    Checkpoint { changed: Vec<u8>, deleted: Vec<u8> },
+    /// Deletes records from before this second.
     Expire(u64),
-    /// SQLite moves its write-ahead log into the database.
-    WriteBack,
-    /// A clean end, and a new beginning.
+    /// SQLite transfers its WAL to the database.
+    CheckpointWal,
+    /// Closes and opens the journal.
     Reopen,
     /// The power fails.
     Crash,
-    /// The power fails while so many events are written, after a part of them.
+    /// The power fails while this many records are written, after a part of the bytes.
     CrashInAppend { count: u64, part: prop::sample::Index },
 }
 
@@ -33,9 +32,9 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         4 => (0u64..6).prop_map(Operation::Append),
         1 => (1u64..4).prop_map(Operation::Refuse),
-        2 => (inputs(), inputs()).prop_map(|(changed, forgotten)| Operation::Checkpoint { changed, forgotten }),
+        2 => (inputs(), inputs()).prop_map(|(changed, deleted)| Operation::Checkpoint { changed, deleted }),
         2 => (0u64..40).prop_map(Operation::Expire),
-        1 => Just(Operation::WriteBack),
+        1 => Just(Operation::CheckpointWal),
         1 => Just(Operation::Reopen),
         1 => Just(Operation::Crash),
         2 => (1u64..6, any::<prop::sample::Index>())
@@ -43,11 +42,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// What the journal should hold.
+/// Expected content of the journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
-    entries: Vec<Entry>,
-    last_seq: u64,
+    records: Vec<Record>,
+    last_position: u64,
     checkpoint: Option<Checkpoint>,
     inputs: BTreeMap<InputId, InputRow>,
 }
@@ -60,32 +59,39 @@ impl Model {
             Ok(())
         });
         visited.unwrap();
-        Self { entries: all(journal), last_seq: journal.last_seq(), checkpoint: journal.checkpoint().unwrap(), inputs }
+        Self {
+            records: all(journal),
+            last_position: journal.last_position(),
+            checkpoint: journal.checkpoint().unwrap(),
+            inputs,
+        }
     }
 
     fn append(&mut self, count: u64) {
-        let seqs = self.last_seq + 1..=self.last_seq + count;
-        self.entries.extend(seqs.map(|seq| Entry { seq, ..entry(seq) }));
-        self.last_seq += count;
+        let positions = self.last_position + 1..=self.last_position + count;
+        self.records.extend(positions.map(|position| Record { position, ..record(position) }));
+        self.last_position += count;
     }
 
     fn expire(&mut self, horizon: Timestamp, limit: u64) -> u64 {
         let position = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position);
-        let first = self.entries.first().map_or(0, |entry| entry.seq);
-        let before = self.entries.len();
-        self.entries.retain(|entry| entry.seq > position || entry.seq >= first + limit || entry.recorded_at >= horizon);
-        (before - self.entries.len()) as u64
+        let first = self.records.first().map_or(0, |record| record.position);
+        let before = self.records.len();
+        self.records.retain(|record| {
+            record.position > position || record.position >= first + limit || record.recorded_at >= horizon
+        });
+        (before - self.records.len()) as u64
     }
 }
 
-/// A journal in its folder, and what it should hold.
+/// A journal in its folder, and its expected content.
 struct World {
     folder: tempfile::TempDir,
     journal: Option<Journal>,
     model: Model,
 }
 
-/// The database and its write-ahead log, as they lie on the disk.
+/// The files of the database and its WAL.
 type Files = [Vec<u8>; 2];
 
 impl World {
@@ -100,16 +106,16 @@ impl World {
     }
 
     fn append(&mut self, count: u64) -> Result<(), JournalError> {
-        let next = self.model.last_seq + 1;
-        self.journal().append(&mut (next..next + count).map(entry).collect::<Vec<_>>(), &[], None)
+        let next = self.model.last_position + 1;
+        self.journal().append(&mut (next..next + count).map(record).collect::<Vec<_>>())
     }
 
     fn files(&self) -> Files {
         ["", "-wal"].map(|suffix| fs::read(self.folder.path().join(format!("{DATABASE_FILE}{suffix}"))).unwrap())
     }
 
-    /// A new beginning from these files: the last process had no time to tidy up.
-    fn begin_from(&mut self, [database, log]: &Files) {
+    /// Opens a journal from these files, which a crash left.
+    fn open_from(&mut self, [database, log]: &Files) {
         drop(self.journal.take());
         self.folder = tempfile::tempdir().unwrap();
         fs::write(self.folder.path().join(DATABASE_FILE), database).unwrap();
@@ -128,12 +134,12 @@ impl World {
                 self.append(*count).unwrap_err();
                 self.journal().connection.pragma_update(None, "query_only", false).unwrap();
             }
-            Operation::Checkpoint { changed, forgotten } => self.checkpoint(changed, forgotten),
+            Operation::Checkpoint { changed, deleted } => self.checkpoint(changed, deleted),
             Operation::Expire(horizon) => {
                 let expired = self.journal().expire(at(*horizon), 10).unwrap();
                 assert_eq!(expired, self.model.expire(at(*horizon), 10));
             }
-            Operation::WriteBack => {
+            Operation::CheckpointWal => {
                 self.journal().connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
             }
             Operation::Reopen => {
@@ -142,37 +148,40 @@ impl World {
             }
             Operation::Crash => {
                 let files = self.files();
-                self.begin_from(&files);
+                self.open_from(&files);
             }
             Operation::CrashInAppend { count, part } => self.crash_in_append(*count, *part),
         }
     }
 
-    fn checkpoint(&mut self, changed: &[u8], forgotten: &[u8]) {
-        let position = self.model.last_seq;
-        let checkpoint = Checkpoint { position, state: format!("{{\"{position}\": \"it's\"}}") };
+    fn checkpoint(&mut self, changed: &[u8], deleted: &[u8]) {
+        let position = self.model.last_position;
+        let state = format!("{{\"{position}\": \"it's\"}}");
+        let checkpoint = Checkpoint { position, rules: rules(position / 3), version: 1, state };
         let rows = changed.iter().map(|number| {
             let input_id = InputId::from_bytes([*number; 16]);
-            InputRow { input_id, state: position.to_string(), identities: position.to_le_bytes().to_vec() }
+            let (state, seen) = (position.to_string(), position.to_le_bytes().to_vec());
+            InputRow { input_id, position, version: 1, state, seen }
         });
-        let forgotten: Vec<InputId> = forgotten.iter().map(|number| InputId::from_bytes([*number; 16])).collect();
-        self.journal().save_checkpoint(&checkpoint, rows.clone(), &forgotten).unwrap();
+        let deleted: Vec<InputId> = deleted.iter().map(|number| InputId::from_bytes([*number; 16])).collect();
+        let deletions = deleted.iter().copied().map(RowChange::Delete);
+        self.journal().save_checkpoint(&checkpoint, deletions.chain(rows.clone().map(RowChange::Save))).unwrap();
         self.model.checkpoint = Some(checkpoint);
-        self.model.inputs.retain(|input_id, _| !forgotten.contains(input_id));
+        self.model.inputs.retain(|input_id, _| !deleted.contains(input_id));
         self.model.inputs.extend(rows.map(|row| (row.input_id, row)));
     }
 
-    /// A part of what the append writes has reached the disk: then all of it happened, or nothing.
+    /// Only a part of what an append writes reaches the disk. Then all of the batch is there, or nothing.
     fn crash_in_append(&mut self, count: u64, part: prop::sample::Index) {
         let [database, old_log] = self.files();
         self.append(count).unwrap();
         let [written_database, log] = self.files();
-        assert_eq!(database, written_database, "an append goes into the log");
+        assert_eq!(database, written_database, "an append is written to the WAL");
         let length = part.index(log.len() + 1);
-        // Where the log begins anew, older frames lie behind what is written.
+        // In a restarted WAL, older frames follow the new ones.
         let torn = [&log[..length], old_log.get(length..).unwrap_or_default()].concat();
-        self.begin_from(&[database, torn]);
-        if self.journal().last_seq() != self.model.last_seq || length == log.len() {
+        self.open_from(&[database, torn]);
+        if self.journal().last_position() != self.model.last_position || length == log.len() {
             self.model.append(count);
         }
     }
@@ -181,16 +190,17 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn it_holds_what_the_model_holds(operations in proptest::collection::vec(operation(), 1..30)) {
+    fn journal_holds_what_the_model_holds(operations in proptest::collection::vec(operation(), 1..30)) {
         let mut world = World::new();
         for operation in operations {
             world.perform(&operation);
             let World { journal, model, .. } = &world;
             let journal = journal.as_ref().unwrap();
             prop_assert_eq!(&Model::of(journal), model, "after {:?}", operation);
-            prop_assert_eq!(journal.events(), model.entries.len() as u64);
-            let newest = model.entries.len().saturating_sub(3);
-            prop_assert_eq!(&journal.newest(3).unwrap(), &model.entries[newest..]);
+            let events = || model.records.iter().filter(|record| record.event().is_some());
+            prop_assert_eq!(journal.events(), events().count() as u64);
+            let newest: Vec<_> = events().rev().take(3).cloned().collect();
+            prop_assert_eq!(journal.newest_events(3).unwrap(), newest);
         }
         prop_assert_eq!(world.journal().integrity_problems().unwrap(), Vec::<String>::new());
     }

@@ -1,5 +1,4 @@
-//! An input as the checkpoint keeps it: with what follows from something else, as it was written from the first version
-//! on.
+//! The form of an input in the checkpoint, version 1: with derived values, as in the first release.
 
 use std::time::Duration;
 
@@ -48,7 +47,7 @@ impl From<Input> for Row {
             reconnects: input.reconnects,
             inconsistent: input.inconsistent,
             session: input.session.map(|started_at| Session { started_at, ended_at }),
-            banked: Duration::from_nanos(input.banked),
+            banked: Duration::from_nanos(input.closed),
             shown: Duration::from_nanos(input.shown),
         }
     }
@@ -62,13 +61,15 @@ impl From<Row> for Input {
             known_since: row.known_since,
             changes: [connected, disconnected],
             last_change: [last_connected, last_disconnected],
-            held: row.evidence.map(|Evidence { since, unseen_until, .. }| ConnectionState { since, unseen_until }),
+            connection: row
+                .evidence
+                .map(|Evidence { since, unseen_until, .. }| ConnectionState { since, unseen_until }),
             errors: Errors::restored(row.errors, row.last_error, row.last_other_code),
             sessions: row.sessions,
             reconnects: row.reconnects,
             inconsistent: row.inconsistent,
             session: row.session.map(|session| session.started_at),
-            banked: nanos(row.banked),
+            closed: nanos(row.banked),
             shown: nanos(row.shown),
         }
     }

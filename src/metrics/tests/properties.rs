@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::encode::{Encoder, Value};
 use super::*;
-use crate::live::Histogram;
+use crate::live::{Histogram, LastSeen};
 
 /// Texts, with characters that must be escaped.
 fn text() -> impl Strategy<Value = String> {
@@ -84,17 +84,18 @@ proptest! {
         millis in any::<u32>(),
     ) {
         let mut snapshot = snapshot(2);
-        let mut fold = Fold::new(snapshot.state.rules());
         let id = InputId::from_bytes([7; 16]);
-        fold.configure([(id, Configured { name: name.as_str().into(), expectation: Expectation::Never })].into());
+        let mut fold = Fold::new(Rules { configured: [id].into(), ..snapshot.state.rules().clone() });
+        fold.set_configured([(id, Configured { name: name.as_str().into(), expectation: Expectation::Never })].into());
         let detail = crate::event::ErrorDetail { code: error.as_str().into(), ..Default::default() };
         let kind = EventKind::Errored(Box::new(detail));
         let time = at(millis.into());
-        fold.replay(&Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time }, at(0), true);
-        let mut draft = fold.draft(at(0));
-        draft.record_delivery(time, &secret, true);
-        let changes = draft.finish();
+        let event = Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time };
+        let (changes, _) = apply(&fold, &[Record::new(RecordKind::Event(event, None))]);
         fold.adopt(changes);
+        let mut last_seen = LastSeen::default();
+        last_seen.record(time, Some(&secret), true);
+        fold.set_last_seen(last_seen);
         snapshot.state = fold.state().clone();
         let exporter = Exporter::new(at(500), created_samples);
         exporter.watch_certificate(&listener, || at(0));

@@ -88,7 +88,7 @@ fn clock_jumps_lose_no_event_and_decrease_no_counter() {
     // A restart uses the clock as it is: the counter falls once, like a counter reset.
     assert!(daemon.stop().success());
     daemon = start(&library, folder.path());
-    daemon.wait_for("the clock has gone back since the journal was written");
+    daemon.wait_for("system clock is behind the newest record of the journal");
     shown = daemon.metric(&series).unwrap();
     assert!(shown < 100.0 + MAX_TEST_DURATION, "{shown}");
     post(&daemon, "errored", 30);

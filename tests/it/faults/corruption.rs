@@ -81,9 +81,9 @@ fn damaged_journal_is_refused_with_advice_and_not_changed() {
 #[test]
 fn invalid_content_in_valid_pages_is_refused_and_not_changed() {
     for (damage, part, kept) in [
-        ("UPDATE events SET event = 'exploded' WHERE seq = 30", "event 30 ", 30),
+        ("UPDATE records SET kind = 'exploded' WHERE position = 30", "record 30 ", 30),
         ("UPDATE checkpoint SET state = '{}'", "checkpoint", 31),
-        ("UPDATE deliveries SET state = ''", "deliveries", 31),
+        ("UPDATE last_seen SET state = ''", "deliveries", 31),
         ("UPDATE inputs SET state = '{}'", INPUT, 31),
     ] {
         let folder = recorded(31);

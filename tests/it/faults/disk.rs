@@ -73,11 +73,11 @@ fn full_disk_answers_503_shows_only_durable_events_and_recovers() {
         assert_eq!(counted_events(&daemon).iter().sum::<f64>(), accepted as f64);
     }
     assert_eq!(daemon.get("/-/healthy").status, 200);
-    daemon.wait_for("the journal cannot be written; notifications are refused until it can");
+    daemon.wait_for("journal cannot be written; notifications are refused until it can");
 
     drop(file);
     fs::remove_file(&filler).unwrap();
-    daemon.wait_for("the journal can be written again");
+    daemon.wait_for("journal is writable again");
     assert_eq!(daemon.get("/-/ready").body, "ready\n");
     assert_eq!(daemon.post_with(SECRET, &event(accepted + 1)).body, r#"{"outcome":"recorded"}"#);
     // The tmpfs disappears with the daemon, so the test checks a copy: the files that a crash would leave.
@@ -100,7 +100,7 @@ fn read_only_file_system_answers_503_and_recovers_when_writable() {
     check_not_ready(&daemon, "read-only");
     assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(1.0));
     drop(fault);
-    daemon.wait_for("the journal can be written again");
+    daemon.wait_for("journal is writable again");
     assert_eq!(daemon.get("/-/ready").status, 200);
     assert_eq!(daemon.post(&event(2)).body, r#"{"outcome":"recorded"}"#);
     assert!(daemon.stop().success());
@@ -134,7 +134,7 @@ fn single_failed_write_rejects_one_notification() {
         let daemon = Daemon::start(folder.path());
         let fault = Fault::of_thread(&strace, recorder(&daemon), &[&format!("pwrite64:error={error}:when=2")]);
         assert_eq!(daemon.post(&event(1)).status, 503, "{error}");
-        daemon.wait_for("the journal can be written again");
+        daemon.wait_for("journal is writable again");
         assert_eq!(daemon.post(&event(1)).body, r#"{"outcome":"recorded"}"#, "{error}");
         drop(fault);
         assert!(daemon.stop().success());

@@ -35,7 +35,7 @@ fn failed_sync_answers_503_and_exits_74_and_a_restart_is_complete() {
             }
         }
         if refused {
-            daemon.wait_for("the disk failed to sync; stopping, a new start finds what was synced");
+            daemon.wait_for("sync failed; stopping, the next start recovers what was synced");
         } else {
             daemon.signal("TERM");
         }

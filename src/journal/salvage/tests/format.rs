@@ -1,13 +1,13 @@
-//! Pages and rows against what SQLite makes of the same files.
+//! Pages and rows, compared with what SQLite reads from the same files.
 
 use super::*;
 
 const FRAME_SIZE: usize = 24 + PAGE_SIZE;
 
-/// What happens to a write-ahead log.
+/// A change of a WAL.
 type Change = fn(&mut Vec<u8>);
 
-/// Makes the log one of a machine with this byte order, with all of its checksums.
+/// Converts the WAL to this byte order, and updates its checksums.
 fn sum_up(log: &mut [u8], big_endian: bool) {
     log[3] = log[3] & !1 | u8::from(big_endian);
     let mut sum = (0, 0);
@@ -29,12 +29,12 @@ fn sum_up(log: &mut [u8], big_endian: bool) {
     }
 }
 
-/// The frames of a log, from the end: 0 is the last.
+/// A frame of the WAL, counted from the end: 0 is the last.
 fn frame(log: &mut [u8], from_the_end: usize) -> &mut [u8] {
     log.rchunks_exact_mut(FRAME_SIZE).nth(from_the_end).unwrap()
 }
 
-/// The database after SQLite has transferred the log to it.
+/// The database after SQLite has transferred the WAL to it.
 fn transferred(database: &[u8], log: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(DATABASE_FILE);
@@ -46,7 +46,7 @@ fn transferred(database: &[u8], log: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_log_is_read_as_sqlite_reads_it_and_what_it_would_not_see_is_kept_apart() {
+fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_apart() {
     let (folder, _) = journal(120, true);
     let mut journal = Journal::open(folder.path()).unwrap();
     // At the end, each frame is a transaction.
@@ -81,13 +81,13 @@ fn a_log_is_read_as_sqlite_reads_it_and_what_it_would_not_see_is_kept_apart() {
                 assert!(pages.current(number) == Some(page), "{name}: page {number}");
             }
             let unseen = frames.min(unseen);
-            assert_eq!(pages.loose().count(), unseen, "{name}");
+            assert_eq!(pages.uncommitted().count(), unseen, "{name}");
             // Whoever comes from a page that SQLite would not see finds the newest of them.
             for number in 1..=pages.count() {
                 let mut newest_first = (0..unseen).map(|index| frame(&mut log, index).to_vec());
                 let loose = newest_first.find(|frame| frame[..4] == number.to_be_bytes());
                 let expected = loose.as_deref().map(|frame| &frame[24..]).or(pages.current(number));
-                assert!(pages.loose_or_current(number) == expected, "{name}: page {number}");
+                assert!(pages.uncommitted_or_current(number) == expected, "{name}: page {number}");
             }
         }
     }
@@ -98,84 +98,88 @@ fn an_event_that_was_never_committed_is_found_with_all_of_its_pages() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let mut written = [long(1), long(47)];
-    written.chunks_mut(1).for_each(|batch| journal.append(batch, &[], None).unwrap());
+    written.chunks_mut(1).for_each(|batch| journal.append(batch).unwrap());
     drop(journal);
     let path = folder.path().join(DATABASE_FILE);
     let (database, mut log) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
     frame(&mut log, 0)[4..8].fill(0);
     sum_up(&mut log, false);
     let pages = Pages::new(database, log);
-    assert!(pages.loose().count() > 3);
-    assert_eq!(entries(&pages), written);
+    assert!(pages.uncommitted().count() > 3);
+    assert_eq!(records(&pages), written);
 }
 
 #[test]
-fn a_log_without_a_header_is_none() {
+fn wal_without_a_complete_header_is_empty() {
     for log in [vec![], vec![0x37; 31], vec![0x37; 32 + FRAME_SIZE - 1]] {
         let pages = Pages::new(vec![7; PAGE_SIZE], log);
-        assert_eq!((pages.count(), pages.loose().count(), pages.current(0)), (1, 0, None));
+        assert_eq!((pages.count(), pages.uncommitted().count(), pages.current(0)), (1, 0, None));
         assert!(pages.current(1) == Some(&[7; PAGE_SIZE]) && pages.current(2).is_none());
     }
 }
 
-/// The events that are found in a journal after these statements, besides one that is whole.
-fn found_after(statements: &str) -> Vec<Entry> {
+/// The records that are found in a journal after these statements, besides an unchanged one.
+fn found_after(statements: &str) -> Vec<Record> {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    journal.append(&mut [long(7)], &[], None).unwrap();
+    journal.append(&mut [long(7)]).unwrap();
     journal.connection.execute_batch(statements).unwrap();
     journal.recover_wal().unwrap();
     drop(journal);
-    let mut found = entries(&Pages::new(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), Vec::new()));
-    let whole = found.iter().position(|entry| (entry.seq, told(entry)) == (1, told(&long(7)))).unwrap();
+    let mut found = records(&Pages::new(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), Vec::new()));
+    let whole = found.iter().position(|record| (record.position, content(record)) == (1, content(&long(7)))).unwrap();
     found.remove(whole);
     found
 }
 
 #[test]
-fn what_no_version_has_written_is_no_event() {
+fn row_that_no_version_has_written_is_no_record() {
     let add = |wider: &str, change: &str| {
         found_after(&format!(
-            "{wider}; CREATE TEMP TABLE more AS SELECT * FROM events; UPDATE more SET seq = 2; UPDATE more SET {change}; \
-             INSERT INTO events SELECT * FROM more"
+            "{wider}; CREATE TEMP TABLE more AS SELECT * FROM records; UPDATE more SET position = 2; UPDATE more SET {change}; \
+             INSERT INTO records SELECT * FROM more"
         ))
     };
     let largest = "recorded_at = 9223372036854775807, shown_until = 140737488355328, updated_at = 2147483648";
-    for (change, number) in [(largest, 2), ("seq = 9223372036854775807", i64::MAX.cast_unsigned())] {
+    for (change, number) in [(largest, 2), ("position = 9223372036854775807", i64::MAX.cast_unsigned())] {
         let found = add("", change);
-        assert_eq!(found.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [number], "{change}");
+        assert_eq!(found.iter().map(|record| record.position).collect::<Vec<_>>(), [number], "{change}");
     }
     for change in [
-        "seq = 0",
-        "seq = -1",
+        "position = 0",
+        "position = -1",
         "recorded_at = -1",
         "shown_until = -5000000000",
         "received_at = -300",
         "sent_at = -1",
         "updated_at = -9223372036854775808",
-        "event = 'exploded'",
+        "kind = 'exploded'",
         "input_id = 'none'",
+        "note = 'odd'",
+        "data = '{}'",
+        "kind = 'rules', input_id = NULL, data = '{}'",
+        "kind = 'rules', input_id = NULL",
     ] {
         assert_eq!(add("", change), [], "{change}");
     }
-    assert_eq!(add("ALTER TABLE events ADD COLUMN one_more TEXT", "one_more = NULL"), []);
+    assert_eq!(add("ALTER TABLE records ADD COLUMN one_more TEXT", "one_more = NULL"), []);
 }
 
-/// The numbers of the events on a page that holds this row alone.
-fn numbers(seq: &[u8], types: &[u8], values: &[u8]) -> Vec<u64> {
+/// The positions of the records on a page with this row alone.
+fn positions(seq: &[u8], types: &[u8], values: &[u8]) -> Vec<u64> {
     let size = |bytes: usize| u8::try_from(bytes).unwrap();
     let header = [size(1 + types.len())];
     let cell = [&[size(1 + types.len() + values.len())], seq, &header, types, values].concat();
     let mut page = [&[0x0d, 0, 0, 0, 1, 0, 0, 0, 0, 10], cell.as_slice()].concat();
     page.resize(PAGE_SIZE, 0);
-    cells::events(&page, |_| None).iter().map(|entry| entry.seq).collect()
+    cells::records(&page, |_| None).iter().map(|record| record.position).collect()
 }
 
 #[test]
-fn a_row_is_an_event_only_to_its_last_byte() {
+fn row_is_a_record_only_if_every_byte_fits() {
     const TYPES: [u8; 13] = [0, 1, 1, 1, 0, 1, 13 + 2 * 32, 13 + 2 * 9, 0, 0, 0, 0, 0];
     let values = [b"\x01\x02\x03\x04".as_slice(), b"2c28dd2cc444cb77578c4840b51e43a8", b"connected"].concat();
-    // Numbers as they may be written, also at more length than they need.
+    // Variable-length integers, also longer than necessary.
     for (seq, number) in [
         (b"\x01".as_slice(), 1),
         (b"\x7f", 127),
@@ -185,20 +189,21 @@ fn a_row_is_an_event_only_to_its_last_byte() {
         (b"\x81\x80\x80\x80\x80\x80\x80\x80\x05", (1 << 57) + 5),
         (b"\xbf\xff\xff\xff\xff\xff\xff\xff\xff", i64::MAX.cast_unsigned()),
     ] {
-        assert_eq!(numbers(seq, &TYPES, &values), [number], "{seq:?}");
+        assert_eq!(positions(seq, &TYPES, &values), [number], "{seq:?}");
     }
-    assert_eq!(numbers(&[0xff; 9], &TYPES, &values), [0; 0], "a negative number");
+    assert_eq!(positions(&[0xff; 9], &TYPES, &values), [0; 0], "a negative number");
     let with_last = |types: &[u8]| [&TYPES[..12], types].concat();
-    assert_eq!(numbers(&[1], &with_last(&[13]), &values), [1], "an empty text");
-    // Bytes that are no text, a number with a point, and what no row has.
+    assert_eq!(positions(&[1], &with_last(&[13]), &values), [1], "an empty text");
+    // Blobs, floating-point numbers, and reserved types.
     for last in [12, 14, 7, 10, 11] {
         for more in [0, 1, 8] {
             let values = [values.as_slice(), &[b'x'; 8][..more]].concat();
-            assert_eq!(numbers(&[1], &with_last(&[last]), &values), [0; 0], "{last} with {more}");
+            assert_eq!(positions(&[1], &with_last(&[last]), &values), [0; 0], "{last} with {more}");
         }
     }
-    assert_eq!(numbers(&[1], &TYPES, &[values.as_slice(), &[0]].concat()), [0; 0], "a byte too many");
-    assert_eq!(numbers(&[1], &TYPES, &values[..values.len() - 1]), [0; 0], "a byte too few");
-    assert_eq!(numbers(&[1], &with_last(&[0, 0]), &values), [0; 0], "a column too many");
-    assert_eq!(numbers(&[1], &with_last(&[]), &values), [0; 0], "a column too few");
+    assert_eq!(positions(&[1], &TYPES, &[values.as_slice(), &[0]].concat()), [0; 0], "a byte too many");
+    assert_eq!(positions(&[1], &TYPES, &values[..values.len() - 1]), [0; 0], "a byte too few");
+    assert_eq!(positions(&[1], &with_last(&[0, 0]), &values), [1], "the last column, which is newer");
+    assert_eq!(positions(&[1], &with_last(&[0, 0, 0]), &values), [0; 0], "a column too many");
+    assert_eq!(positions(&[1], &with_last(&[]), &values), [0; 0], "a column too few");
 }

@@ -1,0 +1,89 @@
+//! Records: everything that changes the state, in the order of the journal.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Event, InputId, Timestamp};
+
+/// An entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Position in the journal, from 1 and without gaps; 0 until the record is appended.
+    pub position: u64,
+    /// When it was made durable; never before the preceding record.
+    pub recorded_at: Timestamp,
+    /// Time of the latest scrape before it was recorded. What that scrape showed cannot be taken back.
+    pub shown_until: Timestamp,
+    /// What changed.
+    pub kind: RecordKind,
+}
+
+/// The kinds of records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A fact that Cloudflare stated, and what was remarkable about it when it was recorded.
+    Event(Event, Option<Note>),
+    /// An input was silent for `inputs.forget_after` and is forgotten.
+    Forgotten(InputId),
+    /// Rules that are in force for all later records.
+    Rules(Arc<Rules>),
+}
+
+/// What is remarkable about an event: the member `note` of an exported event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// It is older than the current state: it is counted and does not change the state.
+    OutOfOrder,
+    /// It repeats the current state: a notification in between was lost.
+    Inconsistent,
+}
+
+/// What the state depends on besides events.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// A connect within this time after a disconnect continues the session.
+    pub reconnect_window: Duration,
+    /// Maximum number of inputs.
+    pub max_inputs: usize,
+    /// Configured inputs. They are known before their first event and are never removed.
+    pub configured: BTreeSet<InputId>,
+}
+
+impl Record {
+    /// A record without position and times.
+    pub fn new(kind: RecordKind) -> Self {
+        Self { position: 0, recorded_at: Timestamp::EPOCH, shown_until: Timestamp::EPOCH, kind }
+    }
+
+    /// Whether it is in the journal.
+    pub fn is_appended(&self) -> bool {
+        self.position > 0
+    }
+
+    /// The event, if it is one.
+    pub fn event(&self) -> Option<&Event> {
+        match &self.kind {
+            RecordKind::Event(event, _) => Some(event),
+            RecordKind::Forgotten(_) | RecordKind::Rules(_) => None,
+        }
+    }
+}
+
+impl Note {
+    /// Every note.
+    pub const ALL: [Self; 2] = [Self::OutOfOrder, Self::Inconsistent];
+
+    /// Its name in the journal, the API and the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutOfOrder => "out_of_order",
+            Self::Inconsistent => "inconsistent",
+        }
+    }
+
+    /// The note of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|note| note.name() == name)
+    }
+}

@@ -1,0 +1,104 @@
+//! A batch on its way to the disk.
+
+use rusqlite::params;
+
+use super::rows::{INSERT_RECORD, Unrecognized, insert_record, insert_unrecognized};
+use super::{Journal, JournalError};
+use crate::event::Record;
+
+/// Number of bodies that were not understood to keep.
+pub(super) const UNRECOGNIZED_KEPT: u64 = 1000;
+
+const ACTION: &str = "cannot be appended to";
+
+/// A write transaction. Dropped without [`Append::commit`], it leaves no trace.
+#[derive(Debug)]
+#[must_use = "nothing is recorded before the commit"]
+pub struct Append<'a> {
+    journal: &'a mut Journal,
+    next: u64,
+    other_records: u64,
+}
+
+impl Journal {
+    /// Begins a batch: takes SQLite's write lock.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be written, or another program holds the lock.
+    pub fn begin(&mut self) -> Result<Append<'_>, JournalError> {
+        let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.raw_execute());
+        begun.map_err(|source| self.not_written(ACTION, source))?;
+        let Self { next, other_records, .. } = *self;
+        Ok(Append { journal: self, next, other_records })
+    }
+}
+
+impl Append<'_> {
+    /// Appends records, which get their positions.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    pub fn records<'r>(&mut self, records: impl Iterator<Item = &'r mut Record>) -> Result<(), JournalError> {
+        let insert = |next: &mut u64, other_records: &mut u64| {
+            let mut insert = self.journal.connection.prepare_cached(INSERT_RECORD)?;
+            for record in records {
+                record.position = *next;
+                *next += 1;
+                *other_records += u64::from(record.event().is_none());
+                insert_record(&mut insert, record)?;
+            }
+            Ok(())
+        };
+        insert(&mut self.next, &mut self.other_records).map_err(|source| self.journal.not_written(ACTION, source))
+    }
+
+    /// Keeps bodies that were not understood; above a fixed number, the oldest are deleted.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    pub fn unrecognized(&mut self, unrecognized: &[Unrecognized]) -> Result<(), JournalError> {
+        if unrecognized.is_empty() {
+            return Ok(());
+        }
+        insert_unrecognized(&self.journal.connection, unrecognized, UNRECOGNIZED_KEPT)
+            .map_err(|source| self.journal.not_written(ACTION, source))
+    }
+
+    /// Replaces when deliveries were last seen, [`Journal::last_seen`].
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    pub fn last_seen(&mut self, last_seen: &str) -> Result<(), JournalError> {
+        let save = || {
+            let sql = "INSERT OR REPLACE INTO last_seen (id, state) VALUES (1, ?1)";
+            self.journal.connection.prepare_cached(sql)?.execute(params![last_seen]).map(drop)
+        };
+        save().map_err(|source| self.journal.not_written(ACTION, source))
+    }
+
+    /// Makes the batch durable.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was recorded; the journal is as it was.
+    pub fn commit(self) -> Result<(), JournalError> {
+        let committed = self.journal.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
+        committed.map_err(|source| self.journal.not_written(ACTION, source))?;
+        self.journal.next = self.next;
+        self.journal.other_records = self.other_records;
+        Ok(())
+    }
+}
+
+impl Drop for Append<'_> {
+    fn drop(&mut self) {
+        if !self.journal.connection.is_autocommit() {
+            // SQLite rolls back by itself after some errors, and then refuses this.
+            let _ = self.journal.connection.execute_batch("ROLLBACK");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The write-ahead log: when it is transferred to the database.
+
+use std::ffi::c_int;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
+
+use super::error::failed;
+use super::{DATABASE_FILE, Journal, JournalError};
+
+/// A WAL with this many pages that the database does not have is transferred.
+pub(super) const WAL_CHECKPOINT_PAGES: i64 = 500;
+
+impl Journal {
+    /// Recovers the WAL that an earlier process left behind: transfers it to the database and syncs it. After a failed
+    /// sync, what can be read may never have reached the disk. Only a migration may write to the database before.
+    ///
+    /// # Errors
+    ///
+    /// The database is unchanged.
+    pub fn recover_wal(&mut self) -> Result<(), JournalError> {
+        self.checkpoint_wal("truncate")?;
+        keep_wal_on_close(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
+    }
+
+    /// Transfers a large WAL to the database. Returns whether it was large and is no longer. While a reader is active,
+    /// what came after its start stays in the WAL.
+    ///
+    /// # Errors
+    ///
+    /// The WAL is unchanged.
+    pub fn checkpoint_wal_if_large(&mut self) -> Result<bool, JournalError> {
+        // Asking SQLite how much is transferred already costs a twentieth of a batch.
+        let may_be_large = self.wal_pages.load(Ordering::Relaxed) >= WAL_CHECKPOINT_PAGES;
+        Ok(may_be_large
+            && self.checkpoint_wal("noop")? >= WAL_CHECKPOINT_PAGES
+            && self.checkpoint_wal("passive")? < WAL_CHECKPOINT_PAGES)
+    }
+
+    /// Transfers the whole WAL to the database and closes the journal.
+    ///
+    /// # Errors
+    ///
+    /// The WAL is unchanged.
+    pub fn close(mut self) -> Result<(), JournalError> {
+        self.checkpoint_wal("passive").map(drop)
+    }
+
+    /// Runs a WAL checkpoint in this mode. Returns the number of pages that only the WAL has afterwards.
+    pub(super) fn checkpoint_wal(&mut self, mode: &str) -> Result<i64, JournalError> {
+        let pragma = format!("PRAGMA wal_checkpoint({mode})");
+        let left = |row: &rusqlite::Row<'_>| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?);
+        self.connection.query_one(&pragma, [], left).map_err(|source| self.not_written("cannot be written", source))
+    }
+}
+
+/// Counts the pages of the WAL from now on.
+pub(super) fn count_wal_pages(connection: &mut Connection) -> rusqlite::Result<Arc<AtomicI64>> {
+    let pages = Arc::new(AtomicI64::new(0));
+    let counted = pages.clone();
+    let count = move |_: &mut Wal, pages: c_int| {
+        counted.store(pages.into(), Ordering::Relaxed);
+        Ok(())
+    };
+    connection.wal_hook(Some(count))?;
+    Ok(pages)
+}
+
+/// Sets whether the WAL stays beside the database when the connection is closed.
+pub(super) fn keep_wal_on_close(connection: &Connection, keep: bool) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
+}
+
+/// The file of the database's WAL.
+pub(super) fn wal_file(path: &Path) -> PathBuf {
+    path.with_file_name(format!("{DATABASE_FILE}-wal"))
+}

@@ -1,0 +1,139 @@
+//! Batches and restarts make no difference, also at the limits.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Records of few inputs, so that they meet: events, forgettings, and rules with other limits and windows.
+fn kind() -> impl Strategy<Value = RecordKind> {
+    let names = prop::sample::select(vec!["connected", "disconnected", "ERR_UNHEALTHY", "ERR_NEW"]);
+    let event = (1u8..5, names, 0u64..40)
+        .prop_map(|(input, name, step)| RecordKind::Event(event(input, name, at(step * 15), at(900)), None));
+    let rules = (prop::sample::select(vec![60u64, 600]), 1usize..5, prop::collection::btree_set(1u8..5, 0..2));
+    let rules = rules.prop_map(|(window, max_inputs, configured)| {
+        let configured = configured.into_iter().map(input_id).collect();
+        let reconnect_window = Duration::from_secs(window);
+        RecordKind::Rules(Arc::new(Rules { reconnect_window, max_inputs, configured }))
+    });
+    prop_oneof![12 => event, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
+}
+
+/// Records with the scrapes in between.
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    prop::collection::vec((kind(), any::<bool>()), 1..60).prop_map(|steps| {
+        let mut shown_until = at(0);
+        let steps = (600..).step_by(7).zip(steps);
+        let record = |(second, (kind, scrape)): (u64, _)| {
+            if scrape {
+                shown_until = at(second);
+            }
+            Record { position: 0, recorded_at: at(second), shown_until, kind }
+        };
+        steps.map(record).collect()
+    })
+}
+
+/// A fold of which input 1 has a full memory.
+fn full_memory() -> Fold {
+    let mut fold = Fold::new(rules());
+    let events = (0..dedup::MAX_SEEN_EVENTS as u64).map(|nanos| {
+        let at = at(200).plus(Duration::from_nanos(nanos));
+        record(RecordKind::Event(event(1, "ERR_UNHEALTHY", at, at), None), at)
+    });
+    let (changes, _) = apply(&fold, &events.collect::<Vec<_>>());
+    fold.adopt(changes);
+    fold
+}
+
+fn adopt_in_batches<'a>(fold: &mut Fold, batches: impl Iterator<Item = &'a [Record]>) -> Vec<Verdict> {
+    let mut all = Vec::new();
+    for batch in batches {
+        let (changes, verdicts) = apply(fold, batch);
+        fold.adopt(changes);
+        all.extend(verdicts);
+    }
+    all
+}
+
+fn assert_same(one: &Fold, other: &Fold) {
+    let (one, other) = (one.state(), other.state());
+    assert_eq!(one.inputs(), other.inputs());
+    assert_eq!(one.totals(), other.totals());
+    assert_eq!(one.forgotten(), other.forgotten());
+    assert_eq!(one.rules(), other.rules());
+}
+
+/// The fold as a restart finds it. Rows are of the given moments, the checkpoint is of the earliest of them.
+fn restored(folds: &[(u64, Fold)], appended: &[Record], row_moment: impl Fn(&InputId) -> usize) -> Fold {
+    let (position, first) = &folds[0];
+    let (last, newest) = folds.last().unwrap();
+    let mut fold = Fold::new(first.state().rules().clone());
+    fold.restore_totals(newest.state().totals().clone(), *last);
+    for input_id in (1..5).map(input_id) {
+        let (position, moment) = &folds[row_moment(&input_id)];
+        let entry = moment.state().inputs().get(&input_id);
+        if let Some(entry) = entry.filter(|entry| entry.input.known_since.is_some()) {
+            let input = serde_json::from_str(&serde_json::to_string(&entry.input).unwrap()).unwrap();
+            fold.restore_input(input_id, InputEntry { input, seen: SeenEvents::decode(&entry.seen.encode()).unwrap() });
+            fold.set_input_position(input_id, *position);
+        } else if let Some(at) = moment.state().forgotten().get(&input_id) {
+            fold.restore_forgotten(input_id, at);
+            fold.set_input_position(input_id, *position);
+        }
+    }
+    let replayed: Vec<_> = appended.iter().filter(|record| record.position > *position).cloned().collect();
+    adopt_in_batches(&mut fold, replayed.chunks(7));
+    fold.end_replay();
+    fold
+}
+
+proptest! {
+    #[test]
+    fn any_split_into_batches_gives_the_same_state_and_verdicts(
+        records in records(),
+        splits in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
+        full in any::<bool>(),
+    ) {
+        let start = || if full { full_memory() } else { Fold::new(rules()) };
+        let (mut alone, mut together) = (start(), start());
+        let verdicts_alone = adopt_in_batches(&mut alone, records.chunks(1));
+        let mut splits: Vec<_> = splits.iter().map(|split| split.index(records.len() + 1)).collect();
+        splits.extend([0, records.len()]);
+        splits.sort_unstable();
+        let batches = splits.windows(2).map(|range| &records[range[0]..range[1]]);
+        let verdicts = adopt_in_batches(&mut together, batches);
+        prop_assert_eq!(verdicts, verdicts_alone);
+        assert_same(&together, &alone);
+    }
+
+    #[test]
+    fn restart_from_rows_of_different_moments_changes_nothing(
+        records in records(),
+        moments in prop::collection::vec(any::<prop::sample::Index>(), 3),
+        rows in prop::collection::vec(0usize..3, 5),
+    ) {
+        let mut moments: Vec<_> = moments.iter().map(|moment| moment.index(records.len() + 1)).collect();
+        moments.sort_unstable();
+        let (mut fold, mut appended, mut folds) = (Fold::new(rules()), Vec::new(), Vec::new());
+        let mut save = |fold: &Fold, appended: &[Record], count| {
+            for _ in moments.iter().filter(|moment| **moment == count) {
+                let mut copy = Fold::new(rules());
+                let (changes, _) = apply(&copy, appended);
+                copy.adopt(changes);
+                assert_same(&copy, fold);
+                folds.push((appended.len() as u64, copy));
+            }
+        };
+        save(&fold, &appended, 0);
+        for (count, record) in (1..).zip(records) {
+            let verdicts = adopt_in_batches(&mut fold, std::iter::once(std::slice::from_ref(&record)));
+            if matches!(verdicts[..], [Verdict::Recorded(_)]) {
+                let position = appended.len() as u64 + 1;
+                appended.push(Record { position, ..record });
+            }
+            save(&fold, &appended, count);
+        }
+        let restarted = restored(&folds, &appended, |input_id| rows[usize::from(input_id.digits()[1] - b'0')]);
+        assert_same(&restarted, &fold);
+    }
+}

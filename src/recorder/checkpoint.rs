@@ -1,0 +1,68 @@
+//! Writes the checkpoint.
+
+use std::sync::Arc;
+
+use super::checkpoint_codec::{CheckpointState, row, row_size};
+use super::dirty_inputs::Slice;
+use super::run_loop::Recorder;
+use crate::event::Rules;
+use crate::journal::{Checkpoint, JournalError};
+
+/// Largest slice of a checkpoint, in bytes: a notification waits no longer than it takes to write.
+const SLICE_BYTES: usize = 64 << 10;
+
+/// Rules by the position from which they are in force: those of the checkpoint, and all later ones.
+#[derive(Debug)]
+pub(super) struct RulesHistory(Vec<(u64, Arc<Rules>)>);
+
+impl RulesHistory {
+    /// These are in force at the checkpoint.
+    pub(super) fn new(rules: Arc<Rules>) -> Self {
+        Self(vec![(0, rules)])
+    }
+
+    /// Notes the record of later rules.
+    pub(super) fn push(&mut self, position: u64, rules: Arc<Rules>) {
+        self.0.push((position, rules));
+    }
+
+    /// The rules in force at this position.
+    fn at(&self, position: u64) -> &Rules {
+        let later = self.0.partition_point(|(from, _)| *from <= position);
+        &self.0[later.saturating_sub(1)].1
+    }
+
+    /// Drops what is older than the rules at this position.
+    fn drop_before(&mut self, position: u64) {
+        let later = self.0.partition_point(|(from, _)| *from <= position);
+        self.0.drain(..later.saturating_sub(1));
+    }
+}
+
+impl Recorder {
+    /// Writes the next slice of the checkpoint in progress.
+    pub(super) fn save_next_slice(&mut self) {
+        let slice = self.dirty_inputs.next_slice(SLICE_BYTES, |input_id| row_size(&self.fold, input_id));
+        let saved = self.save(slice);
+        self.note_written(saved);
+    }
+
+    /// Brings the checkpoint up to date, in one transaction.
+    pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
+        self.timers.restart_checkpoint();
+        if self.dirty_inputs.is_empty() { Ok(()) } else { self.save(Slice::Everything) }
+    }
+
+    pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
+        let recorded_until = self.recorded_until.max(self.state_reader.published.shown_until());
+        let (fold, last_position) = (&self.fold, self.journal.last_position());
+        let position = self.dirty_inputs.position_after(slice, last_position);
+        let (version, state) = CheckpointState::new(fold, last_position, recorded_until).encode();
+        let checkpoint = Checkpoint { position, rules: self.rules_history.at(position).clone(), version, state };
+        let rows = self.dirty_inputs.inputs(slice).map(|input_id| row(fold, input_id, last_position));
+        self.journal.save_checkpoint(&checkpoint, rows)?;
+        self.dirty_inputs.saved(slice);
+        self.rules_history.drop_before(position);
+        Ok(())
+    }
+}

@@ -1,0 +1,295 @@
+//! The recorder's loop, and the order of every batch.
+//!
+//! | step | what happens |
+//! |---|---|
+//! | begin | the journal's write lock is taken, and scrapes stop to advance the shown time |
+//! | apply | new records are judged against the state, and their changes computed |
+//! | append, commit | new records become durable |
+//! | publish | changes become visible |
+//! | answer | senders get their outcome |
+//! | log | what changed |
+//!
+//! With the local journal, no other process appends, so between `begin` and `apply` there is nothing to catch up with.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+
+use super::batch::{Batch, log};
+use super::checkpoint::RulesHistory;
+use super::dirty_inputs::DirtyInputs;
+use super::handle::{Answer, Message};
+use super::housekeeping::Timers;
+use super::restore::{Restored, restore};
+use super::retention_clock::{CLOCK_TOLERANCE, RetentionClock};
+use super::state_reader::MAX_RECENT_DELIVERIES;
+use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
+use crate::clock::{self, Stopwatch};
+use crate::event::{InputId, Record, RecordKind, Timestamp};
+use crate::journal::{Journal, JournalError, JournalErrorKind};
+use crate::live::{Changes, Fold, LastSeen, Verdict, apply};
+use crate::metrics::Exporter;
+
+/// Maximum number of deliveries in a batch.
+const MAX_BATCH: usize = 1024;
+
+/// How messages reach the recorder.
+pub(super) struct Queue {
+    pub(super) queue_rx: Receiver<Message>,
+    pub(super) wake_rx: Receiver<()>,
+}
+
+pub(super) struct Recorder {
+    pub(super) journal: Journal,
+    pub(super) fold: Fold,
+    pub(super) last_seen: LastSeen,
+    pub(super) limits: Limits,
+    /// The limits' rules are not durable yet.
+    pub(super) rules_pending: bool,
+    pub(super) queue: Queue,
+    pub(super) state_reader: StateReader,
+    pub(super) metrics: Arc<Exporter>,
+    /// Inputs whose rows of the checkpoint are out of date.
+    pub(super) dirty_inputs: DirtyInputs,
+    pub(super) rules_history: RulesHistory,
+    pub(super) timers: Timers,
+    /// Where the search for silent inputs resumes, if one is in progress.
+    pub(super) search_after: Option<InputId>,
+    pub(super) retention_clock: RetentionClock,
+    /// `recorded_at` of the newest record.
+    pub(super) recorded_until: Timestamp,
+    finished: bool,
+    /// A sync failed: nothing may be written any more.
+    pub(super) sync_error: Option<JournalError>,
+}
+
+impl Recorder {
+    /// Restores the state of a journal, and begins to own it.
+    pub(super) fn restored(
+        mut journal: Journal,
+        limits: Limits,
+        queue: Queue,
+        state_reader: StateReader,
+        metrics: Arc<Exporter>,
+    ) -> Result<Self, JournalError> {
+        let stopwatch = Stopwatch::start();
+        let Restored { fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded } =
+            restore(&journal, &limits.rules)?;
+        let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
+        let (events, inputs) = (journal.events(), fold.state().inputs().values());
+        let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
+        // The journal can be read completely, so it may be written from here on.
+        journal.recover_wal()?;
+        let seconds = stopwatch.elapsed().as_secs_f64();
+        tracing::info!(events, inputs, replayed, seconds, "journal restored");
+        let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
+        state_reader.published.restored(inputs, recent, plausible(recorded_until));
+        let mut recorder = Self {
+            journal,
+            fold,
+            last_seen,
+            limits: limits.clone(),
+            rules_pending: !rules_recorded,
+            queue,
+            state_reader,
+            metrics,
+            dirty_inputs,
+            rules_history,
+            timers: Timers::default(),
+            search_after: None,
+            retention_clock: RetentionClock::new(clock::now()),
+            recorded_until,
+            finished: false,
+            sync_error: None,
+        };
+        recorder.adopt(limits);
+        recorder.state_reader.readiness.set_restored();
+        Ok(recorder)
+    }
+
+    /// Runs until [`super::Handle::finish`], or until a sync fails.
+    pub(super) fn run(mut self) -> Result<(), JournalError> {
+        let mut more_waiting = false;
+        while !self.finished && self.sync_error.is_none() {
+            let pause = if more_waiting { Duration::ZERO } else { self.until_next_task() };
+            let woken = self.queue.wake_rx.recv_timeout(pause);
+            more_waiting = self.record_waiting();
+            self.run_due_task();
+            if woken == Err(RecvTimeoutError::Disconnected) && !more_waiting {
+                break;
+            }
+        }
+        match self.sync_error.take() {
+            Some(error) => Err(error),
+            None => self.save_checkpoint().and_then(|()| self.journal.close()),
+        }
+    }
+
+    /// Records what is in the queue, up to one batch. Returns whether more may be waiting.
+    fn record_waiting(&mut self) -> bool {
+        let mut deliveries = Vec::new();
+        let mut more_waiting = true;
+        while more_waiting && deliveries.len() < MAX_BATCH {
+            match self.queue.queue_rx.try_recv() {
+                Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
+                Ok(Message::Adopt(limits)) => {
+                    // What was queued before is recorded before.
+                    self.record_deliveries(std::mem::take(&mut deliveries));
+                    self.adopt(limits);
+                }
+                Ok(Message::Finish) => self.finished = true,
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => more_waiting = false,
+            }
+        }
+        self.record_deliveries(deliveries);
+        more_waiting
+    }
+
+    pub(super) fn record_deliveries(&mut self, deliveries: Vec<(Delivery, Answer)>) {
+        if !deliveries.is_empty() {
+            self.record(Batch::of_deliveries(deliveries, self.last_seen.clone(), &self.limits.secrets));
+        }
+    }
+
+    /// Records changes that no delivery told. Returns whether they are durable.
+    pub(super) fn record_changes(&mut self, kinds: impl Iterator<Item = RecordKind>) -> bool {
+        self.record(Batch::of(kinds, self.last_seen.clone()))
+    }
+
+    /// Records a batch. Returns whether it is durable.
+    fn record(&mut self, mut batch: Batch) -> bool {
+        if self.sync_error.is_some() {
+            batch.refuse();
+            return false;
+        }
+        match self.write(&mut batch) {
+            Ok((changes, verdicts)) => {
+                self.note_written(Ok(()));
+                self.note_dirty(&batch.records, &changes);
+                self.last_seen = std::mem::take(&mut batch.last_seen);
+                let (deliveries, answers) = batch.outcomes(&verdicts);
+                self.publish(changes, &deliveries);
+                for (delivery, answer) in deliveries.iter().zip(answers) {
+                    self.metrics.notified(delivery.outcome.name(), delivery.outcome.ignored());
+                    // The sender may have disconnected; its delivery stays recorded.
+                    let _ = answer.send(Some(delivery.outcome));
+                }
+                deliveries.iter().for_each(|delivery| log(delivery));
+                true
+            }
+            Err(error) => {
+                self.metrics.append_failures.inc();
+                self.note_written(Err(error));
+                self.state_reader.published.end_change(clock::now());
+                batch.refuse();
+                false
+            }
+        }
+    }
+
+    /// Makes a batch durable. Nothing changes if that fails.
+    fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
+        let stopwatch = Stopwatch::start();
+        let mut append = self.journal.begin()?;
+        let shown_until = self.state_reader.published.begin_change();
+        self.recorded_until = self.recorded_until.max(clock::now());
+        batch.set_times(self.recorded_until, shown_until);
+
+        let (changes, verdicts) = apply(&self.fold, &batch.records);
+
+        append.records(batch.new_records(&verdicts))?;
+        append.unrecognized(&batch.unrecognized)?;
+        append.last_seen(&serde_json::to_string(&batch.last_seen).expect("plain data serializes"))?;
+        append.commit()?;
+        let events = batch.records.iter().filter(|record| record.is_appended() && record.event().is_some()).count();
+        self.metrics.committed(events, stopwatch.elapsed());
+        Ok((changes, verdicts))
+    }
+
+    /// Notes what the checkpoint lacks.
+    fn note_dirty(&mut self, records: &[Record], changes: &Changes) {
+        let mut appended = records.iter().filter(|record| record.is_appended());
+        let Some(first) = appended.next() else { return };
+        self.dirty_inputs.mark(changes.input_ids(), first.position);
+        for record in records.iter().filter(|record| record.is_appended()) {
+            match &record.kind {
+                RecordKind::Rules(rules) => self.rules_history.push(record.position, rules.clone()),
+                RecordKind::Forgotten(input_id) => tracing::info!(%input_id, "input forgotten"),
+                RecordKind::Event(..) => {}
+            }
+        }
+    }
+
+    fn publish(&mut self, changes: Changes, deliveries: &[Arc<RecentDelivery>]) {
+        let Self { fold, last_seen, journal, .. } = self;
+        self.state_reader.published.change(clock::now(), journal.events(), deliveries, || {
+            fold.adopt(changes);
+            if fold.state().last_seen() != last_seen {
+                fold.set_last_seen(last_seen.clone());
+            }
+            fold.state().clone()
+        });
+    }
+
+    /// Takes over new limits.
+    pub(super) fn adopt(&mut self, limits: Limits) {
+        self.fold.set_configured(limits.configured.clone());
+        self.last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
+        self.fold.set_last_seen(self.last_seen.clone());
+        self.limits = limits;
+        self.change_rules();
+        self.publish_state();
+    }
+
+    /// Makes the configured rules durable, if they differ from those in force.
+    pub(super) fn change_rules(&mut self) {
+        let rules = &self.limits.rules;
+        if self.rules_pending || rules != self.fold.state().rules() {
+            let record = RecordKind::Rules(Arc::new(rules.clone()));
+            self.rules_pending = !self.record_changes(std::iter::once(record));
+        }
+    }
+
+    /// Publishes a state that did not change by records.
+    pub(super) fn publish_state(&mut self) {
+        let state = self.fold.state().clone();
+        self.state_reader.published.change(clock::now(), self.journal.events(), &[], || state);
+    }
+
+    /// Notes whether the journal can be written, and logs when that changes.
+    pub(super) fn note_written(&mut self, written: Result<(), JournalError>) {
+        let readiness = self.state_reader.readiness.clone();
+        let failing_before = readiness.journal_failing();
+        readiness.set_journal_error(written.as_ref().err().map(JournalError::kind));
+        match written {
+            Ok(()) if failing_before => tracing::warn!("journal is writable again"),
+            Ok(()) => {}
+            Err(error) if error.kind() == JournalErrorKind::SyncFailed => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::error!(%error, cause, "sync failed; stopping, the next start recovers what was synced");
+                self.sync_error = Some(error);
+            }
+            Err(_) if failing_before => {}
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::error!(%error, cause, "journal cannot be written; notifications are refused until it can");
+            }
+        }
+    }
+}
+
+/// The time from which scrapes go on: not before what an earlier run may have shown, unless its clock was far ahead.
+fn plausible(recorded_until: Timestamp) -> Timestamp {
+    let now = clock::now();
+    if recorded_until > now.plus(CLOCK_TOLERANCE) {
+        tracing::warn!(%recorded_until, %now, "system clock is behind the newest record of the journal");
+        return now;
+    }
+    recorded_until.max(now)
+}
+
+fn recent_delivery(record: Record) -> Option<RecentDelivery> {
+    let RecordKind::Event(event, note) = record.kind else { return None };
+    Some(RecentDelivery { received_at: event.received_at, outcome: Outcome::Recorded, note, event: Some(event) })
+}

@@ -67,6 +67,11 @@ impl Batch {
         batch
     }
 
+    /// Whether these are deliveries; all of their records are events.
+    pub(super) fn has_deliveries(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+
     /// Sets the times of all records.
     pub(super) fn set_times(&mut self, recorded_at: Timestamp, shown_until: Timestamp) {
         for record in &mut self.records {

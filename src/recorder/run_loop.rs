@@ -202,8 +202,10 @@ impl Recorder {
         append.unrecognized(&batch.unrecognized)?;
         append.last_seen(&serde_json::to_string(&batch.last_seen).expect("plain data serializes"))?;
         append.commit()?;
-        let events = batch.records.iter().filter(|record| record.is_appended() && record.event().is_some()).count();
-        self.metrics.committed(events, stopwatch.elapsed());
+        if batch.has_deliveries() {
+            let events = batch.records.iter().filter(|record| record.is_appended()).count();
+            self.metrics.committed(events, stopwatch.elapsed());
+        }
         Ok((changes, verdicts))
     }
 

@@ -1,5 +1,4 @@
-//! A real Prometheus scrapes the real binary while its simulator posts; what Prometheus says then is
-//! the simulator's own truth.
+//! A real Prometheus scrapes the real binary while its simulator posts. Prometheus must have the simulator's truth.
 
 use std::fs;
 use std::net::TcpListener;
@@ -20,7 +19,7 @@ use crate::web_config::{TLS, user};
 const JOB: &str = "stream-live-exporter";
 const PREFIX: &str = "cloudflare_stream_live_input_";
 
-/// A Prometheus of its own, scraping every second what [`Prometheus::scrape`] says. Killed when dropped.
+/// A Prometheus that scrapes the daemon of [`Prometheus::scrape`] every second. Killed when dropped.
 struct Prometheus {
     child: Child,
     url: String,
@@ -28,23 +27,22 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it on a port that is free, and waits until it is ready.
+    /// Starts it on a free port and waits until it is ready.
     fn start(program: &Path) -> Self {
         Self::start_with(program, "")
     }
 
-    /// The same with more of the scrape configuration.
+    /// The same, with additional lines of the scrape configuration.
     fn start_with(program: &Path, scrape: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
-        // The targets come from a file: a daemon that was started again has another port and is yet
-        // the same instance.
+        // File-based targets, because a restarted daemon has another port and must be the same instance.
         let config = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n- job_name: {JOB}\n  file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]\n{scrape}"
         );
         fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
         fs::write(folder.path().join("targets.json"), "[]").expect("the folder can be written");
-        // Between letting a port go and Prometheus taking it, somebody else may have.
+        // Another process may take the port before Prometheus binds it: then try another one.
         let started = (0..10).find_map(|_| Self::start_on(program, folder.path(), free_port()));
         let (child, url) = started.expect("prometheus starts; its messages are above");
         Self { child, url, folder }
@@ -64,12 +62,12 @@ impl Prometheus {
             ended = child.try_wait().expect("prometheus can be waited for").is_some();
             ended || agent().get(format!("{url}/-/ready")).call().is_ok_and(|answer| answer.status() == 200)
         });
-        // Who answers may be the one who was faster.
+        // The answer may come from another process that took the port.
         ended |= child.try_wait().expect("prometheus can be waited for").is_some();
         (!ended).then_some((child, url))
     }
 
-    /// From now on it scrapes this daemon.
+    /// Scrapes this daemon from now on.
     fn scrape(&self, daemon: &Daemon) {
         let address = daemon.private_address();
         let targets = serde_json::json!([{"targets": [address], "labels": {"instance": "under test"}}]);
@@ -78,14 +76,14 @@ impl Prometheus {
         fs::rename(new, file).expect("the folder can be written");
     }
 
-    /// The value of the one series that the expression gives; `None` when it gives none.
+    /// The value of an expression with one series; `None` if it has none.
     fn value(&self, expression: &str) -> Option<f64> {
         let series = self.query(expression);
         assert!(series.len() < 2, "{expression} gives more than one series: {series:?}");
         Some(number(&series.first()?["value"][1]))
     }
 
-    /// All series that the expression gives now.
+    /// All series of an expression now.
     fn query(&self, expression: &str) -> Vec<Value> {
         let request = agent().get(format!("{}/api/v1/query", self.url)).query("query", expression);
         let mut answer = request.call().expect("prometheus answers");
@@ -95,7 +93,7 @@ impl Prometheus {
         body["data"]["result"].as_array().expect("the result is a vector").clone()
     }
 
-    /// Waits until a scrape that began after this moment is in.
+    /// Waits until Prometheus has a scrape that began after this time.
     fn wait_for_scrape_after(&self, moment: Timestamp) {
         let up = format!("up{{job=\"{JOB}\"}}");
         let scraped = || self.value(&format!("timestamp({up}) and {up} == 1"));
@@ -122,7 +120,7 @@ fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).proxy(None).build().into()
 }
 
-/// Prometheus writes numbers as texts.
+/// Prometheus' JSON has numbers as strings.
 fn number(value: &Value) -> f64 {
     value.as_str().expect("a value is a text").parse().expect("a value is a number")
 }
@@ -131,7 +129,7 @@ fn seconds(time: Timestamp) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
-/// Posts with the binary's own simulator; the truth that it tells afterwards.
+/// Posts with the binary's simulator, and returns the truth that it writes.
 fn simulate(daemon: &Daemon, folder: &Path, scenario: &str, seed: u32) -> Value {
     let truth = folder.join("truth.json");
     let output = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"))
@@ -142,27 +140,27 @@ fn simulate(daemon: &Daemon, folder: &Path, scenario: &str, seed: u32) -> Value 
         .output()
         .expect("the simulator runs");
     assert!(output.status.success(), "{scenario}: {}", String::from_utf8_lossy(&output.stdout));
-    let truth: Value =
-        serde_json::from_str(&fs::read_to_string(truth).expect("the truth was told")).expect("the truth is JSON");
+    let truth: Value = serde_json::from_str(&fs::read_to_string(truth).expect("the truth file can be read"))
+        .expect("the truth is JSON");
     assert_eq!(truth["uncertain"], 0, "{scenario}: every notification was answered");
     assert!(truth["posted"].as_u64() > Some(50), "{scenario}: {truth}");
     truth
 }
 
-/// Every series that Prometheus should have of these inputs, each with its value.
+/// The series that Prometheus should have of these inputs, with their values.
 fn expected_series(truths: &[Value]) -> Vec<(String, f64)> {
     let mut expected = Vec::new();
     let inputs = truths.iter().flat_map(|truth| truth["inputs"].as_object().expect("inputs by id"));
     for (id, truth) in inputs {
-        let mut tell = |metric: &str, label: Option<(&str, &str)>, value: f64| {
+        let mut expect = |metric: &str, label: Option<(&str, &str)>, value: f64| {
             let label = label.map(|(name, value)| format!(",{name}=\"{value}\"")).unwrap_or_default();
             expected.push((format!("{PREFIX}{metric}{{job=\"{JOB}\",input_id=\"{id}\"{label}}}"), value));
         };
         if let Some(connected) = truth["connected"].as_f64() {
-            tell("connected", None, connected);
+            expect("connected", None, connected);
         }
         if let Some(since) = truth["state_timestamp_ms"].as_f64() {
-            tell("state_timestamp_seconds", None, since / 1000.0);
+            expect("state_timestamp_seconds", None, since / 1000.0);
         }
         for (key, metric, label, unit) in [
             ("events", "events_total", "event", 1.0),
@@ -170,14 +168,14 @@ fn expected_series(truths: &[Value]) -> Vec<(String, f64)> {
             ("last_event_ms", "last_event_timestamp_seconds", "event", 1000.0),
         ] {
             for (name, value) in truth[key].as_object().expect("values by name") {
-                tell(metric, Some((label, name)), value.as_f64().expect("a number") / unit);
+                expect(metric, Some((label, name)), value.as_f64().expect("a number") / unit);
             }
         }
     }
     expected
 }
 
-/// Compares all that Prometheus has of the families that the truth knows with the truth.
+/// Compares Prometheus' series of the families in the truth with the truth.
 fn check(prometheus: &Prometheus, truths: &[Value]) {
     let expected = expected_series(truths);
     assert!(expected.len() > 100, "{expected:?}");
@@ -186,11 +184,11 @@ fn check(prometheus: &Prometheus, truths: &[Value]) {
     }
     let families = "connected|state_timestamp_seconds|events_total|errors_total|last_event_timestamp_seconds";
     let all = format!("count({{__name__=~\"{PREFIX}({families})\"}})");
-    assert_eq!(prometheus.value(&all), Some(expected.len() as f64), "Prometheus has series that are not true");
+    assert_eq!(prometheus.value(&all), Some(expected.len() as f64), "Prometheus has additional series");
 }
 
 #[test]
-fn what_prometheus_says_is_what_was_simulated() {
+fn prometheus_has_the_simulated_values_across_a_restart() {
     let Some(program) = tool("PROMETHEUS", Path::new("prometheus")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let prometheus = Prometheus::start(&program);
@@ -219,12 +217,12 @@ fn what_prometheus_says_is_what_was_simulated() {
     truths.push(simulate(&daemon, folder.path(), "flapping", 6));
     prometheus.wait_for_scrape_after(now());
     check(&prometheus, &truths);
-    // A machine that has much else to do may let scrapes fail while the simulator posts: here is a second one of all.
+    // On a loaded machine scrapes may fail while the simulator posts: wait for a second scrape of all inputs.
     prometheus.wait_for_scrape_after(now());
     check_counters_never_fell(&prometheus, began);
 }
 
-/// No counter that survives restarts fell since then, although the daemon was killed in between.
+/// No counter that survives restarts has fallen since then, although the daemon was killed in between.
 fn check_counters_never_fell(prometheus: &Prometheus, began: Timestamp) {
     let range = now().since(began).expect("time goes on").as_secs() + 5;
     const OUT_OF_ORDER: &str = "stream_live_exporter_events_out_of_order_total";
@@ -235,20 +233,20 @@ fn check_counters_never_fell(prometheus: &Prometheus, began: Timestamp) {
         let suffixes: &[&str] = if family.kind == Kind::Histogram { &["_bucket", "_sum", "_count"] } else { &[""] };
         for name in suffixes.iter().map(|suffix| format!("{}{suffix}", family.name)) {
             let resets = prometheus.query(&format!("resets({name}[{range}s])"));
-            assert!(!resets.is_empty(), "{name} was scraped");
+            assert!(!resets.is_empty(), "{name} was not scraped");
             let fallen: Vec<_> = resets.iter().filter(|series| number(&series["value"][1]) > 0.0).collect();
             assert!(fallen.is_empty(), "{name} fell: {fallen:?}");
         }
     }
-    // The exporter's own counters do begin anew: the restart is within what was looked at.
+    // The exporter's own counters start again at 0, which shows that the restart is within the range.
     let own = format!("resets(stream_live_exporter_notifications_total{{outcome=\"recorded\"}}[{range}s])");
-    assert_eq!(prometheus.value(&own), Some(1.0), "the restart is seen");
+    assert_eq!(prometheus.value(&own), Some(1.0), "the restart is within the range");
     let scrapes = prometheus.value(&format!("min(count_over_time({PREFIX}connected_seconds_total[{range}s]))"));
-    assert!(scrapes > Some(1.0), "every input was scraped more than once: {scrapes:?}");
+    assert!(scrapes > Some(1.0), "an input was scraped only once: {scrapes:?}");
 }
 
 #[test]
-fn prometheus_gets_in_with_a_password_and_a_client_certificate() {
+fn prometheus_authenticates_with_a_password_and_a_client_certificate() {
     let Some(program) = tool("PROMETHEUS", Path::new("prometheus")) else { return };
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
@@ -276,7 +274,7 @@ fn prometheus_gets_in_with_a_password_and_a_client_certificate() {
         prometheus.value("stream_live_exporter_tls_certificate_expiry_timestamp_seconds"),
         Some(2_208_988_800.0)
     );
-    let stranger = Prometheus::start_with(&program, &scrape("another"));
-    stranger.scrape(&daemon);
-    eventually("it is refused", || stranger.value(&format!("up{{job=\"{JOB}\"}}")) == Some(0.0));
+    let unauthorized = Prometheus::start_with(&program, &scrape("another"));
+    unauthorized.scrape(&daemon);
+    eventually("the scrape is refused", || unauthorized.value(&format!("up{{job=\"{JOB}\"}}")) == Some(0.0));
 }

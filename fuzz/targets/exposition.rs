@@ -101,8 +101,8 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     exporter.watch_certificate(world.listener, move || expiry);
     let (journal_events, journal_size_bytes, restored_inputs) = world.numbers;
     let as_of = Timestamp::from_nanos(world.as_of);
-    let snapshot = View { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
-    let exposition = Exposition::new(snapshot, &exporter, format);
+    let view = View { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
+    let exposition = Exposition::new(view, &exporter, format);
     let mut text = String::new();
     if world.compressed {
         let compressed: Vec<u8> = exposition.compressed().flatten().collect();

@@ -20,7 +20,7 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_millis(1_795_000_000_000 + millis))
 }
 
-fn snapshot(inputs: u8) -> View {
+fn view(inputs: u8) -> View {
     let configured = [InputId::from_bytes([1; 16])].into();
     let mut fold = Fold::new(Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000, configured });
     let name = "Back\\slash \"stage\"\n".into();
@@ -42,10 +42,10 @@ fn snapshot(inputs: u8) -> View {
     View { state, as_of: at(61_234), journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }
 }
 
-fn exposition(snapshot: View, format: Format, created_samples: bool) -> String {
+fn exposition(view: View, format: Format, created_samples: bool) -> String {
     let exporter = Exporter::new(at(500), created_samples);
     exporter.watch_certificate("webhook", || at(0));
-    let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();
+    let chunks: Vec<_> = Exposition::new(view, &exporter, format).collect();
     String::from_utf8(chunks.concat()).unwrap()
 }
 
@@ -57,7 +57,7 @@ fn input_lines(text: &str, families: &[&str]) -> String {
 
 #[test]
 fn text_format_matches_the_golden_samples() {
-    let text = exposition(snapshot(1), Format::Text, false);
+    let text = exposition(view(1), Format::Text, false);
     let golden = r#"# TYPE cloudflare_stream_live_input_connected gauge
 cloudflare_stream_live_input_connected{input_id="01010101010101010101010101010101"} 1
 # TYPE cloudflare_stream_live_input_connected_seconds_total counter
@@ -78,7 +78,7 @@ cloudflare_stream_live_notification_source_delay_seconds_bucket{le=\"2\"} 1";
 
 #[test]
 fn openmetrics_names_counters_without_total_and_ends_with_eof() {
-    let text = exposition(snapshot(1), Format::OpenMetrics, false);
+    let text = exposition(view(1), Format::OpenMetrics, false);
     let golden = r#"# TYPE cloudflare_stream_live_input_sessions counter
 cloudflare_stream_live_input_sessions_total{input_id="01010101010101010101010101010101"} 1"#;
     assert_eq!(input_lines(&text, &["input_sessions"]), golden);
@@ -89,7 +89,7 @@ cloudflare_stream_live_input_sessions_total{input_id="01010101010101010101010101
 
 #[test]
 fn created_samples_follow_counters_and_histograms() {
-    let text = exposition(snapshot(1), Format::OpenMetrics, true);
+    let text = exposition(view(1), Format::OpenMetrics, true);
     let id = "01010101010101010101010101010101";
     for line in [
         format!("cloudflare_stream_live_input_sessions_created{{input_id=\"{id}\"}} 1795000004.000"),
@@ -98,7 +98,7 @@ fn created_samples_follow_counters_and_histograms() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
-    assert!(!exposition(snapshot(1), Format::Text, true).contains("_created"));
+    assert!(!exposition(view(1), Format::Text, true).contains("_created"));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn batch_without_events_counts_as_commit_but_has_no_size() {
     let exporter = Exporter::new(at(500), false);
     exporter.committed(0, Duration::from_millis(3));
     exporter.committed(2, Duration::from_millis(3));
-    let chunks: Vec<_> = Exposition::new(snapshot(1), &exporter, Format::Text).collect();
+    let chunks: Vec<_> = Exposition::new(view(1), &exporter, Format::Text).collect();
     let text = String::from_utf8(chunks.concat()).unwrap();
     for line in ["appends_total 2", "commit_duration_seconds_count 2", "batch_size_sum 2", "batch_size_count 1"] {
         assert!(text.contains(&format!("\nstream_live_exporter_journal_{line}\n")), "{line}\n{text}");
@@ -115,7 +115,7 @@ fn batch_without_events_counts_as_commit_but_has_no_size() {
 
 #[test]
 fn exposed_families_equal_the_catalogue() {
-    let text = exposition(snapshot(2), Format::Text, false);
+    let text = exposition(view(2), Format::Text, false);
     let exposed: Vec<(&str, &str)> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let listed: Vec<&Family> = families().collect();
@@ -141,7 +141,7 @@ fn decompressed_exposition_equals_the_uncompressed_one() {
     for format in [Format::Text, Format::OpenMetrics] {
         // Up to one input is a single chunk, 255 inputs are many.
         for inputs in [0, 1, 255] {
-            let exposition = || Exposition::new(snapshot(inputs), &exporter, format);
+            let exposition = || Exposition::new(view(inputs), &exporter, format);
             let plain = exposition().collect::<Vec<_>>().concat();
             let compressed = exposition().compressed().collect::<Vec<_>>().concat();
             let mut text = String::new();
@@ -158,8 +158,8 @@ fn decompressed_exposition_equals_the_uncompressed_one() {
 #[test]
 fn chunks_end_with_a_line_and_repeat_none() {
     let exporter = Exporter::new(at(500), false);
-    let snapshot = snapshot(255);
-    let chunks: Vec<_> = Exposition::new(snapshot.clone(), &exporter, Format::Text).collect();
+    let view = view(255);
+    let chunks: Vec<_> = Exposition::new(view.clone(), &exporter, Format::Text).collect();
     assert!(chunks.len() > 2 && chunks.iter().all(|chunk| chunk.ends_with(b"\n")), "{}", chunks.len());
     let text = String::from_utf8(chunks.concat()).unwrap();
     let lines: BTreeSet<_> = text.lines().collect();

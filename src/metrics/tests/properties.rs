@@ -83,9 +83,9 @@ proptest! {
         error in text(),
         millis in any::<u32>(),
     ) {
-        let mut snapshot = snapshot(2);
+        let mut view = view(2);
         let id = InputId::from_bytes([7; 16]);
-        let mut fold = Fold::new(Rules { configured: [id].into(), ..snapshot.state.rules().clone() });
+        let mut fold = Fold::new(Rules { configured: [id].into(), ..view.state.rules().clone() });
         fold.set_configured([(id, Configured { name: name.as_str().into(), expectation: Expectation::Never })].into());
         let detail = crate::event::ErrorDetail { code: error.as_str().into(), ..Default::default() };
         let kind = EventKind::Errored(Box::new(detail));
@@ -96,10 +96,10 @@ proptest! {
         let mut last_seen = LastSeen::default();
         last_seen.record(time, Some(&secret), true);
         fold.set_last_seen(last_seen);
-        snapshot.state = fold.state().clone();
+        view.state = fold.state().clone();
         let exporter = Exporter::new(at(500), created_samples);
         exporter.watch_certificate(&listener, || at(0));
-        let chunks: Vec<_> = Exposition::new(snapshot, &exporter, format).collect();
+        let chunks: Vec<_> = Exposition::new(view, &exporter, format).collect();
         let text = String::from_utf8(chunks.concat()).unwrap();
         let families = parser::parse(&text, format == Format::OpenMetrics).map_err(TestCaseError::fail)?;
         for (family, label, value) in [

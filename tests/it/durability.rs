@@ -261,25 +261,25 @@ fn second_daemon_on_the_same_data_folder_is_refused() {
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"duplicate"}"#);
 }
 
-/// The metrics that a restart must keep: constant lines, and the connected seconds of inputs that are connected.
-fn lasting_metrics(daemon: &Daemon) -> (Vec<String>, BTreeMap<String, f64>) {
+/// The samples that a restart must keep: constant ones, and the connected seconds of inputs that are connected.
+fn lasting_metrics(daemon: &Daemon) -> (BTreeMap<String, f64>, BTreeMap<String, f64>) {
     const CONNECTED_SECONDS: &str = "cloudflare_stream_live_input_connected_seconds_total";
-    const DELIVERIES: [&str; 3] = ["last_notification", "last_test", "secret_last_used"];
-    let of_deliveries = DELIVERIES.map(|what| format!("stream_live_exporter_{what}_timestamp_seconds"));
-    let lasting = |line: &&str| {
-        line.contains("cloudflare_stream_live_") || of_deliveries.iter().any(|family| line.contains(family))
+    const LASTING: [&str; 4] = [
+        "cloudflare_stream_live_",
+        "stream_live_exporter_last_notification",
+        "stream_live_exporter_last_test",
+        "stream_live_exporter_secret_last_used",
+    ];
+    let metrics = daemon.metrics();
+    let is_running = |series: &str| {
+        let connected = series
+            .strip_prefix(CONNECTED_SECONDS)
+            .map(|labels| format!("cloudflare_stream_live_input_connected{labels}"));
+        connected.is_some_and(|connected| metrics.get(&connected) == Some(&1.0))
     };
-    let (mut constant, mut running) = (Vec::new(), BTreeMap::new());
-    let text = daemon.get("/metrics").body;
-    for line in text.lines().filter(lasting) {
-        let labels = line.strip_prefix(CONNECTED_SECONDS).and_then(|rest| rest.rsplit_once(' '));
-        match labels {
-            Some((labels, value)) if text.contains(&format!("cloudflare_stream_live_input_connected{labels} 1\n")) => {
-                running.insert(labels.to_owned(), value.parse().expect("a number"));
-            }
-            _ => constant.push(line.to_owned()),
-        }
-    }
+    let lasting =
+        metrics.clone().into_iter().filter(|(series, _)| LASTING.iter().any(|start| series.starts_with(start)));
+    let (running, constant) = lasting.partition(|(series, _)| is_running(series));
     (constant, running)
 }
 

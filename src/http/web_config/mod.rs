@@ -12,6 +12,8 @@
 
 mod section;
 mod file;
+mod file_cache;
+mod exposure;
 mod tls;
 mod handshake;
 mod users;
@@ -29,7 +31,9 @@ pub(super) use guard::guard;
 
 use super::RateLimiter;
 use crate::event::Timestamp;
+use exposure::warn_of_exposure;
 use file::Settings;
+use file_cache::FileCache;
 use tls::{LoadedTls, Pems, StaticTls};
 use users::Passwords;
 
@@ -158,73 +162,5 @@ impl WebConfig {
 
     fn invalid(&self, message: String) -> InvalidWebConfig {
         InvalidWebConfig { path: self.path.clone(), message }
-    }
-}
-
-fn warn_of_exposure(reachable: &[SocketAddr], settings: Option<&Settings>) {
-    let Some(exposure) = exposure(settings) else { return };
-    for address in reachable {
-        tracing::warn!(%address, exposure, "private listener is not on loopback");
-    }
-}
-
-/// Describes the missing protection of a listener that other machines can reach.
-fn exposure(settings: Option<&Settings>) -> Option<&'static str> {
-    let tls = settings.and_then(|settings| settings.tls.as_ref());
-    let has_users = settings.is_some_and(|settings| !settings.users.is_empty());
-    let verifies_clients = tls.is_some_and(|tls| tls.client_auth.verifies());
-    match (tls.is_some(), has_users) {
-        _ if verifies_clients => None,
-        (true, true) => None,
-        (false, true) => Some("passwords are sent in clear text; add tls_server_config to web.config_file"),
-        (_, false) => Some(
-            "anyone who can connect can read all data and reload the configuration; \
-             require users or client certificates in web.config_file, or listen on loopback",
-        ),
-    }
-}
-
-/// A value made from file contents. It is made again, and a line is logged, when they change.
-///
-/// File contents are compared, not modification times, because two changes may have the same time.
-#[derive(Debug)]
-struct FileCache<I, T> {
-    /// The consequence if the files are invalid, for the log.
-    consequence: &'static str,
-    made: Mutex<Option<Made<I, T>>>,
-}
-
-#[derive(Debug)]
-struct Made<I, T> {
-    from: Result<I, String>,
-    result: Result<Arc<T>, String>,
-}
-
-impl<I: PartialEq, T> FileCache<I, T> {
-    fn new(consequence: &'static str) -> Self {
-        Self { consequence, made: Mutex::new(None) }
-    }
-
-    fn current(
-        &self,
-        path: &Path,
-        read: Result<I, String>,
-        make: impl FnOnce(&I) -> Result<T, String>,
-    ) -> Result<Arc<T>, String> {
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made.as_ref().filter(|made| made.from == read) {
-            return made.result.clone();
-        }
-        let result = read.as_ref().map_err(Clone::clone).and_then(|input| make(input).map(Arc::new));
-        if made.is_some() {
-            match &result {
-                Ok(_) => tracing::info!(file = %path.display(), "web configuration changed"),
-                Err(problem) => tracing::error!(
-                    file = %path.display(), problem, consequence = self.consequence, "web configuration cannot be used"
-                ),
-            }
-        }
-        *made = Some(Made { from: read, result: result.clone() });
-        result
     }
 }

@@ -20,8 +20,8 @@ use thiserror::Error;
 
 pub use layers::{Flag, Sources, environment_name};
 pub use reader::{Effective, Problem};
-pub use secrets::{Secret, SecretSource, Secrets};
-pub use settings::{Inputs, Log, Settings, Storage, Web, Webhook};
+pub use secrets::{Secret, SecretSource, WebhookSecrets};
+pub use settings::{InputSettings, LogSettings, Settings, StorageSettings, WebSettings, WebhookSettings};
 pub use values::{ListenAddress, LogLevel, parse_duration};
 
 /// The defaults, which also document every key.

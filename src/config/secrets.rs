@@ -45,14 +45,14 @@ pub enum SecretSource {
 
 /// All valid secrets, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secrets {
+pub struct WebhookSecrets {
     /// The secrets by name.
     pub named: BTreeMap<String, Secret>,
     /// The file of the generated secret, if none is configured.
     pub own_file: Option<PathBuf>,
 }
 
-impl Secrets {
+impl WebhookSecrets {
     /// Reads the configured secrets. If there are none, reads the generated one from the data folder,
     /// and generates it first if necessary: 256 bits, readable only by its owner.
     ///

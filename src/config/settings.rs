@@ -18,15 +18,15 @@ use crate::telemetry::Format;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The public listener.
-    pub webhook: Webhook,
+    pub webhook: WebhookSettings,
     /// The private listener.
-    pub web: Web,
+    pub web: WebSettings,
     /// The journal.
-    pub storage: Storage,
+    pub storage: StorageSettings,
     /// The live inputs.
-    pub inputs: Inputs,
+    pub inputs: InputSettings,
     /// Logging.
-    pub log: Log,
+    pub log: LogSettings,
     /// Every key with its value and origin, secrets masked.
     pub effective: Vec<Effective>,
 }
@@ -39,9 +39,9 @@ impl Settings {
     /// All problems: unreadable files, unknown keys, invalid values.
     pub fn load(sources: &Sources) -> Result<Self, InvalidConfig> {
         let mut reader = Reader::new(sources)?;
-        let (webhook, web) = (Webhook::read(&mut reader), Web::read(&mut reader));
-        let (storage, inputs) = (Storage::read(&mut reader), Inputs::read(&mut reader));
-        let log = Log::read(&mut reader);
+        let (webhook, web) = (WebhookSettings::read(&mut reader), WebSettings::read(&mut reader));
+        let (storage, inputs) = (StorageSettings::read(&mut reader), InputSettings::read(&mut reader));
+        let log = LogSettings::read(&mut reader);
         Ok(Self { webhook, web, storage, inputs, log, effective: reader.finish()? })
     }
 
@@ -55,7 +55,7 @@ impl Settings {
 
 /// The public listener, which receives notifications.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
+pub struct WebhookSettings {
     /// Address to listen on.
     pub listen_address: ListenAddress,
     /// Path of the webhook's URL.
@@ -82,7 +82,7 @@ pub struct Webhook {
     pub secrets: BTreeMap<String, SecretSource>,
 }
 
-impl Webhook {
+impl WebhookSettings {
     fn read(reader: &mut Reader) -> Self {
         Self {
             listen_address: reader.on_restart("webhook.listen_address", values::listen_address),
@@ -115,7 +115,7 @@ impl Webhook {
 
 /// The private listener, which serves metrics, status and API.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Web {
+pub struct WebSettings {
     /// Address to listen on.
     pub listen_address: ListenAddress,
     /// Path of the metrics.
@@ -128,7 +128,7 @@ pub struct Web {
     pub config_file: Option<PathBuf>,
 }
 
-impl Web {
+impl WebSettings {
     fn read(reader: &mut Reader) -> Self {
         Self {
             listen_address: reader.on_restart("web.listen_address", values::listen_address),
@@ -142,14 +142,14 @@ impl Web {
 
 /// The journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Storage {
+pub struct StorageSettings {
     /// Data folder.
     pub path: PathBuf,
     /// How long events are kept.
     pub retention: Duration,
 }
 
-impl Storage {
+impl StorageSettings {
     fn read(reader: &mut Reader) -> Self {
         Self {
             path: reader.on_restart("storage.path", values::path),
@@ -160,7 +160,7 @@ impl Storage {
 
 /// The live inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inputs {
+pub struct InputSettings {
     /// Maximum number of inputs.
     pub max: usize,
     /// A connect within this time after a disconnect is a reconnect.
@@ -171,7 +171,7 @@ pub struct Inputs {
     pub configured: BTreeMap<InputId, Configured>,
 }
 
-impl Inputs {
+impl InputSettings {
     /// The rules for the fold of inputs.
     pub fn rules(&self) -> Rules {
         let configured = self.configured.keys().copied().collect();
@@ -195,14 +195,14 @@ impl Inputs {
 
 /// Logging.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
+pub struct LogSettings {
     /// Lowest severity that is logged.
     pub level: LogLevel,
     /// Format of log lines.
     pub format: Format,
 }
 
-impl Log {
+impl LogSettings {
     fn read(reader: &mut Reader) -> Self {
         Self {
             level: reader.on_reload("log.level", values::log_level),

@@ -4,6 +4,7 @@
 
 mod properties;
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -33,8 +34,8 @@ fn load(file: &str, text: &str, variables: &[(&str, &str)], flags: &[(&str, &str
     loaded.map_err(|invalid| invalid.to_string().replace(&format!("{}/", folder.path().display()), ""))
 }
 
-fn load_secrets(settings: &Settings) -> Result<Secrets, InvalidConfig> {
-    Secrets::load(&settings.webhook.secrets, &settings.storage.path)
+fn load_secrets(settings: &Settings) -> Result<WebhookSecrets, InvalidConfig> {
+    WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path)
 }
 
 /// Whether the problems are these, line by line and no others.
@@ -350,4 +351,28 @@ fn every_key_has_a_default_and_can_be_set_by_a_variable() {
         let found = loaded.effective.into_iter().find(|effective| effective.key == key).unwrap();
         assert_eq!((found.value, found.origin), (value, name));
     }
+}
+
+#[test]
+fn default_file_marks_the_keys_that_a_reload_applies() {
+    let effective = Settings::load(&Sources::default()).unwrap().effective;
+    let (mut table, mut comment) = ("", String::new());
+    let mut marked = Vec::new();
+    for line in DEFAULT.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment.push_str(text);
+        } else if let Some(name) = line.strip_prefix('[') {
+            table = name.trim_end_matches(']');
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            marked.extend(comment.contains("(reload)").then(|| format!("{table}.{key}")));
+        }
+        if !line.starts_with('#') {
+            comment.clear();
+        }
+    }
+    let reloadable = effective.into_iter().filter(|effective| effective.reloadable).map(|effective| effective.key);
+    assert_eq!(
+        marked.iter().filter(|key| *key != "inputs.list").cloned().collect::<BTreeSet<_>>(),
+        reloadable.collect()
+    );
 }

@@ -30,7 +30,7 @@ use actix_web::rt;
 use anyhow::{Context, anyhow, bail};
 
 use crate::clock;
-use crate::config::{ListenAddress, Secrets, Settings, Sources};
+use crate::config::{ListenAddress, Settings, Sources, WebSettings, WebhookSecrets, WebhookSettings};
 use crate::http::{self, Certificate, ConnectionLimits, Private, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::Exporter;
@@ -46,8 +46,9 @@ pub const VERSION: &str =
 /// The assembled application. Its sockets are bound, and the recorder is restoring the state.
 pub struct Daemon {
     endpoints: Endpoints,
-    public: PublicServer,
-    private: PrivateServer,
+    /// The servers start when they are first polled.
+    public: Server,
+    private: Server,
     recorder: Running,
     reloader: Arc<Reloader>,
 }
@@ -64,19 +65,6 @@ pub struct Endpoints {
     pub secret: String,
 }
 
-struct PublicServer {
-    sockets: Vec<TcpListener>,
-    limits: ConnectionLimits,
-    certificate: Option<Arc<Certificate>>,
-    webhook: Arc<Webhook>,
-}
-
-struct PrivateServer {
-    sockets: Vec<TcpListener>,
-    web_config: Option<Arc<WebConfig>>,
-    state: Private,
-}
-
 impl Daemon {
     /// Binds the sockets, opens the journal and starts the recorder. `sources` are read again on
     /// reload.
@@ -89,51 +77,50 @@ impl Daemon {
         let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
         let private = listen("web.listen_address", &settings.web.listen_address)?;
         let journal = Journal::open(&settings.storage.path)?;
-        let secrets = Secrets::load(&settings.webhook.secrets, &settings.storage.path)?;
+        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path)?;
         let certificate = load_certificate(&settings)?;
         let web_config = load_web_config(&settings)?;
         WebConfig::watch_exposure(web_config.as_deref(), &private)?;
+        let metrics = exporter(&settings, certificate.clone(), web_config.clone());
+        let (limits, queue_size) = (limits(&settings, &secrets), settings.webhook.queue_size);
+        let recorder = recorder::start(journal, limits, queue_size, metrics.clone())
+            .context("the recorder's thread cannot be started")?;
         let private_tls = web_config.as_ref().is_some_and(|web_config| web_config.has_tls());
         let endpoints = Endpoints::new(&settings, &secrets, &public, (&private, private_tls))?;
+        tracing::info!(
+            version = VERSION,
+            webhook = %endpoints.webhook,
+            metrics = %endpoints.metrics,
+            secret = %endpoints.secret,
+            "listening"
+        );
 
-        let metrics = exporter(&settings, certificate.clone(), web_config.clone());
-        let queue_size = settings.webhook.queue_size;
-        let recorder = recorder::start(journal, limits(&settings, &secrets), queue_size, metrics.clone())
-            .context("the recorder's thread cannot be started")?;
-        let webhook = Arc::new(Webhook::new(
-            settings.webhook.path.clone(),
-            policy(&settings, &secrets),
-            recorder.handle.clone(),
-            metrics.clone(),
-        ));
-        let Endpoints { webhook: url, metrics: metrics_url, secret, .. } = &endpoints;
-        tracing::info!(version = VERSION, webhook = %url, metrics = %metrics_url, %secret, "listening");
-
+        let WebhookSettings { path, max_connections, max_connections_per_peer, idle_timeout, .. } =
+            settings.webhook.clone();
+        let policy = policy(&settings, &secrets);
+        let webhook = Arc::new(Webhook::new(path, policy, recorder.handle.clone(), metrics.clone()));
+        let limits = ConnectionLimits { total: max_connections, per_peer: max_connections_per_peer, idle_timeout };
+        let public = http::serve_public(public, limits, certificate, webhook.clone());
+        let WebSettings { telemetry_path, compression, .. } = settings.web.clone();
         let reloader = Arc::new(Reloader {
             sources,
             log_level,
-            webhook: webhook.clone(),
+            webhook,
             recorder: recorder.handle.clone(),
             metrics: metrics.clone(),
             started_with: settings,
             reloading: Default::default(),
         });
-        let settings = &reloader.started_with;
-        let limits = ConnectionLimits {
-            total: settings.webhook.max_connections,
-            per_peer: settings.webhook.max_connections_per_peer,
-            idle_timeout: settings.webhook.idle_timeout,
-        };
-        let state = Private {
-            telemetry_path: settings.web.telemetry_path.clone(),
-            compression: settings.web.compression,
-            state_reader: recorder.handle.state_reader().clone(),
-            metrics,
-            reload: Reloader::callback(&reloader),
-        };
-        let public = PublicServer { sockets: public, limits, certificate, webhook };
-        let private = PrivateServer { sockets: private, web_config, state };
-        Ok(Self { endpoints, public, private, recorder, reloader })
+        let (state_reader, reload) = (recorder.handle.state_reader().clone(), Reloader::callback(&reloader));
+        let served = Private { telemetry_path, compression, state_reader, metrics, reload };
+        let private = http::serve_private(private, idle_timeout, web_config, served);
+        Ok(Self {
+            endpoints,
+            public: public.context("the webhook cannot be served")?,
+            private: private.context("the private listener cannot be served")?,
+            recorder,
+            reloader,
+        })
     }
 
     /// Where the daemon can be reached.
@@ -145,7 +132,7 @@ impl Daemon {
     ///
     /// # Errors
     ///
-    /// A server cannot be started, the recorder failed, or a second signal arrived.
+    /// The recorder failed, or a second signal arrived.
     pub fn run(self) -> anyhow::Result<()> {
         rt::System::new().block_on(self.serve())
     }
@@ -153,17 +140,13 @@ impl Daemon {
     async fn serve(self) -> anyhow::Result<()> {
         let Self { public, private, mut recorder, reloader, .. } = self;
         let mut signals = Signals::new(reloader).context("signals cannot be received")?;
-        let private = private.start(public.limits.idle_timeout)?;
-        let mut public_handle = None;
-        tokio::select! {
-            restored = recorder.restored => {
-                if restored.is_ok() {
-                    public_handle = Some(public.start()?);
-                }
-            }
-            () = signals.stop_requested() => {}
-        }
-        if public_handle.is_some() {
+        let private = spawn(private);
+        let restored = tokio::select! {
+            restored = recorder.restored => restored.is_ok(),
+            () = signals.stop_requested() => false,
+        };
+        let public = restored.then(|| spawn(public));
+        if public.is_some() {
             tracing::info!("ready");
             tokio::select! {
                 () = signals.stop_requested() => {}
@@ -172,7 +155,7 @@ impl Daemon {
         }
         recorder.handle.state_reader().readiness().begin_draining();
         let stopped = async {
-            if let Some(public) = public_handle {
+            if let Some(public) = public {
                 tracing::info!("shutting down: finishing in-flight requests");
                 public.stop(true).await;
             }
@@ -197,20 +180,6 @@ impl Daemon {
     }
 }
 
-impl PublicServer {
-    fn start(self) -> anyhow::Result<ServerHandle> {
-        let server = http::serve_public(self.sockets, self.limits, self.certificate, self.webhook);
-        Ok(spawn(server.context("the webhook cannot be served")?))
-    }
-}
-
-impl PrivateServer {
-    fn start(self, idle_timeout: std::time::Duration) -> anyhow::Result<ServerHandle> {
-        let server = http::serve_private(self.sockets, idle_timeout, self.web_config, self.state);
-        Ok(spawn(server.context("the private listener cannot be served")?))
-    }
-}
-
 /// Runs a server as a task; the handle stops it.
 fn spawn(server: Server) -> ServerHandle {
     let handle = server.handle();
@@ -221,7 +190,7 @@ fn spawn(server: Server) -> ServerHandle {
 impl Endpoints {
     fn new(
         settings: &Settings,
-        secrets: &Secrets,
+        secrets: &WebhookSecrets,
         public: &[TcpListener],
         (private, private_tls): (&[TcpListener], bool),
     ) -> anyhow::Result<Self> {

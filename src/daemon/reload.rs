@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::accept;
 use crate::clock;
-use crate::config::{InvalidConfig, Secrets, Settings, Sources};
+use crate::config::{InvalidConfig, Settings, Sources, WebhookSecrets};
 use crate::http::{RateLimiter, Reload, RequestPolicy, TrustedProxies, Webhook};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
@@ -50,15 +50,15 @@ impl Reloader {
         Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string()))
     }
 
-    fn load(&self) -> Result<(Settings, Secrets), InvalidConfig> {
+    fn load(&self) -> Result<(Settings, WebhookSecrets), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
-        let secrets = Secrets::load(&settings.webhook.secrets, &self.started_with.storage.path)?;
+        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &self.started_with.storage.path)?;
         Ok((settings, secrets))
     }
 }
 
 /// The webhook's policy as configured.
-pub(super) fn policy(settings: &Settings, secrets: &Secrets) -> RequestPolicy {
+pub(super) fn policy(settings: &Settings, secrets: &WebhookSecrets) -> RequestPolicy {
     let named = secrets.named.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
     RequestPolicy {
         secrets: accept::Secrets::new(named),
@@ -70,7 +70,7 @@ pub(super) fn policy(settings: &Settings, secrets: &Secrets) -> RequestPolicy {
 }
 
 /// The recorder's limits as configured.
-pub(super) fn limits(settings: &Settings, secrets: &Secrets) -> Limits {
+pub(super) fn limits(settings: &Settings, secrets: &WebhookSecrets) -> Limits {
     let inputs = &settings.inputs;
     Limits {
         rules: inputs.rules(),

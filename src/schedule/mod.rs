@@ -24,8 +24,8 @@ use crate::event::Timestamp;
 pub use configured::{Configured, Expectation};
 pub use window::{Days, InvalidWindow, Window};
 
-/// How far ahead the first search for changes looks, and each further one.
-const STRIDES: [Duration; 2] = [Duration::from_secs(15 * 86_400), Duration::from_secs(400 * 86_400)];
+/// How far ahead each search for changes looks: more than a year, in which weekly windows repeat.
+const STRIDE: Duration = Duration::from_secs(400 * 86_400);
 
 /// The windows in which an input is expected to be live.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,25 +60,19 @@ impl Schedule {
 
     /// The next changes after this time, at most `count`, however far ahead.
     pub fn changes(&self, after: Timestamp, count: usize) -> Vec<Change> {
-        let [first, stride] = STRIDES;
-        let mut changes: Vec<Change> = self.changes_until(after, after.plus(first)).take(count).collect();
-        let mut seen = after.plus(first);
+        let mut changes = Vec::new();
+        let mut searched = after;
         while changes.len() < count {
-            let until = seen.plus(stride);
-            let before = changes.len();
-            changes.extend(self.changes_until(seen, until).take(count - before));
-            seen = until;
-            if changes.len() > before {
-                continue;
+            let until = searched.plus(STRIDE);
+            let found: Vec<Change> = self.changes_until(searched, until).take(count - changes.len()).collect();
+            searched = until;
+            if found.is_empty() {
+                // Only the start or end of a dated window can cause the next change.
+                let edges = self.windows.iter().filter_map(Window::dated_edges).flatten();
+                let Some(edge) = edges.filter(|edge| *edge > searched).min() else { break };
+                searched = edge.minus(Duration::from_nanos(1));
             }
-            // Weekly windows repeat within a year. Without a change in that time, only the start or end of a dated
-            // window can cause the next one.
-            let Some(edge) =
-                self.windows.iter().filter_map(Window::dated_edges).flatten().filter(|edge| *edge > seen).min()
-            else {
-                break;
-            };
-            seen = edge.minus(Duration::from_nanos(1));
+            changes.extend(found);
         }
         changes
     }

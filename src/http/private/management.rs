@@ -26,7 +26,7 @@ pub(super) async fn reload(request: HttpRequest, private: Data<Private>) -> Http
     match reloaded {
         Ok(()) => text(StatusCode::OK, "reloaded"),
         Err(problems) => {
-            let message = format!("configuration not reloaded; the previous one stays in force\n{problems}");
+            let message = format!("reload failed: the previous configuration stays in force\n{problems}");
             text(StatusCode::INTERNAL_SERVER_ERROR, &message)
         }
     }

@@ -61,7 +61,7 @@ fn slow_clients_are_disconnected() {
     thread::scope(|scope| {
         for (address, (bytes, answers, what)) in everywhere.chain([(private, &unfinished)]) {
             scope.spawn(move || {
-                assert_eq!(idle_until_disconnected(address, bytes, *answers, IDLE_TIMEOUT), b"", "{address}: {what}")
+                assert_eq!(idle_until_disconnected(address, bytes, *answers, IDLE_TIMEOUT), b"", "{address}: {what}");
             });
         }
     });

@@ -10,8 +10,10 @@ use std::time::Duration;
 use arbitrary::Arbitrary;
 use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
-use stream_live_exporter::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Timestamp};
-use stream_live_exporter::live::{Fold, Rules, View};
+use stream_live_exporter::event::{
+    ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind, Rules, Timestamp,
+};
+use stream_live_exporter::live::{Fold, LastSeen, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::schedule::{Configured, Expectation};
 
@@ -68,8 +70,6 @@ impl Change<'_> {
 }
 
 fuzz_target!(|world: World<'_>| {
-    let rules = Rules { reconnect_window: world.reconnect_window, max_inputs: 100 };
-    let mut fold = Fold::new(rules);
     let configured: BTreeMap<InputId, Configured> = world
         .names
         .iter()
@@ -78,19 +78,21 @@ fuzz_target!(|world: World<'_>| {
             (InputId::from_bytes([*input; 16]), Configured { name: (*name).into(), expectation })
         })
         .collect();
-    fold.configure(configured.clone());
+    let configured_ids = configured.keys().copied().collect();
+    let rules = Rules { reconnect_window: world.reconnect_window, max_inputs: 100, configured: configured_ids };
+    let mut fold = Fold::new(rules);
+    fold.set_configured(configured.clone());
     for change in &world.events {
-        let mut draft = fold.draft(Timestamp::from_nanos(change.shown_until));
-        draft.consider(&change.event());
-        let changes = draft.finish();
+        let shown_until = Timestamp::from_nanos(change.shown_until);
+        let record = Record { shown_until, ..Record::new(RecordKind::Event(change.event(), None)) };
+        let (changes, _) = apply(&fold, &[record]);
         fold.adopt(changes);
     }
-    let mut draft = fold.draft(Timestamp::EPOCH);
+    let mut last_seen = LastSeen::default();
     for (secret, seen_at) in &world.secrets {
-        draft.record_delivery(Timestamp::from_nanos(*seen_at), secret, false);
+        last_seen.record(Timestamp::from_nanos(*seen_at), Some(secret), false);
     }
-    let changes = draft.finish();
-    fold.adopt(changes);
+    fold.set_last_seen(last_seen);
     let format = if world.numbers.0.is_multiple_of(2) { Format::Text } else { Format::OpenMetrics };
     check(&world, &fold, &configured, format);
 });

@@ -2,7 +2,7 @@
 //! with the truth.
 
 #[path = "../../examples/history/timeline/mod.rs"]
-mod timeline;
+pub mod timeline;
 mod claims;
 mod dashboard;
 mod grafana;
@@ -71,7 +71,7 @@ fn serve() -> Option<Served> {
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
     let end = Timestamp::from_seconds(END);
     let history = History::generate(&tools, folder.path(), &rules, end, STEP).expect("the history is generated");
-    let prometheus = Prometheus::start(&tools.prometheus, folder.path(), None, STEP).expect("Prometheus serves it");
+    let prometheus = Prometheus::serve(&tools.prometheus, folder.path(), None, STEP).expect("Prometheus serves it");
     Some(Served { history, prometheus, _folder: folder })
 }
 

@@ -1,9 +1,8 @@
 //! A real Prometheus scrapes the real binary while its simulator posts. Prometheus must have the simulator's truth.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use stream_live_exporter::clock::now;
@@ -12,7 +11,8 @@ use stream_live_exporter::metrics::catalogue::{Kind, families};
 use tempfile::TempDir;
 
 use crate::authority::Authority;
-use crate::daemon::{Daemon, PATIENCE, eventually};
+use crate::daemon::{Daemon, eventually};
+use crate::history::timeline::prometheus::Prometheus as Server;
 use crate::tools::tool;
 use crate::web_config::{TLS, user};
 
@@ -21,8 +21,7 @@ const PREFIX: &str = "cloudflare_stream_live_input_";
 
 /// A Prometheus that scrapes the daemon of [`Prometheus::scrape`] every second. Killed when dropped.
 struct Prometheus {
-    child: Child,
-    url: String,
+    server: Server,
     folder: TempDir,
 }
 
@@ -40,31 +39,9 @@ impl Prometheus {
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n- job_name: {JOB}\n  file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]\n{scrape}"
         );
-        fs::write(folder.path().join("prometheus.yml"), config).expect("the folder can be written");
         fs::write(folder.path().join("targets.json"), "[]").expect("the folder can be written");
-        // Another process may take the port before Prometheus binds it: then try another one.
-        let started = (0..10).find_map(|_| Self::start_on(program, folder.path(), free_port()));
-        let (child, url) = started.expect("prometheus starts; its messages are above");
-        Self { child, url, folder }
-    }
-
-    fn start_on(program: &Path, folder: &Path, port: u16) -> Option<(Child, String)> {
-        let mut child = Command::new(program)
-            .current_dir(folder)
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("prometheus runs");
-        let url = format!("http://127.0.0.1:{port}");
-        let mut ended = false;
-        eventually("prometheus is ready", || {
-            ended = child.try_wait().expect("prometheus can be waited for").is_some();
-            ended || agent().get(format!("{url}/-/ready")).call().is_ok_and(|answer| answer.status() == 200)
-        });
-        // The answer may come from another process that took the port.
-        ended |= child.try_wait().expect("prometheus can be waited for").is_some();
-        (!ended).then_some((child, url))
+        let server = Server::start(program, folder.path(), &config, &[]).expect("Prometheus starts");
+        Self { server, folder }
     }
 
     /// Scrapes this daemon from now on.
@@ -85,12 +62,9 @@ impl Prometheus {
 
     /// All series of an expression now.
     fn query(&self, expression: &str) -> Vec<Value> {
-        let request = agent().get(format!("{}/api/v1/query", self.url)).query("query", expression);
-        let mut answer = request.call().expect("prometheus answers");
-        let body = answer.body_mut().read_to_string().expect("the answer is text");
-        let body: Value = serde_json::from_str(&body).expect("the answer is JSON");
-        assert_eq!(body["status"], "success", "{expression}: {body}");
-        body["data"]["result"].as_array().expect("the result is a vector").clone()
+        let data = self.server.get("query", &[("query", expression)]);
+        let data = data.unwrap_or_else(|error| panic!("{expression}: {error:#}"));
+        data["result"].as_array().expect("the result is a vector").clone()
     }
 
     /// Waits until Prometheus has a scrape that began after this time.
@@ -101,23 +75,6 @@ impl Prometheus {
         let moment = seconds(moment) + 0.01;
         eventually("prometheus has scraped", || scraped().is_some_and(|scraped| scraped > moment));
     }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("the socket is bound").port()
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).proxy(None).build().into()
 }
 
 /// Prometheus' JSON has numbers as strings.

@@ -1,4 +1,4 @@
-//! A Prometheus that serves the database and evaluates queries.
+//! A running Prometheus.
 
 use std::fs;
 use std::net::TcpListener;
@@ -14,38 +14,43 @@ use stream_live_exporter::clock::Stopwatch;
 /// Timeout of start and requests.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A running Prometheus that scrapes nothing. Killed when dropped.
+/// A running Prometheus. Killed when dropped.
 pub struct Prometheus {
     child: Child,
-    /// The base URL.
-    pub url: String,
+    url: String,
 }
 
 impl Prometheus {
-    /// Serves the database in `folder` with these rules, and waits until it is ready.
+    /// Serves a generated database in `folder` with these rules.
     ///
     /// Queries look back for less than `step`, because the file format of the samples has no staleness markers.
-    pub fn start(program: &Path, folder: &Path, rules: Option<&Path>, step: Duration) -> anyhow::Result<Self> {
+    pub fn serve(program: &Path, folder: &Path, rules: Option<&Path>, step: Duration) -> anyhow::Result<Self> {
         let rules = rules.map(|rules| format!("rule_files: [{:?}]\n", rules.join("*.yml"))).unwrap_or_default();
         let lookback = step.saturating_sub(Duration::from_millis(1)).as_millis();
         let step = step.as_secs();
         let global = format!("global: {{scrape_interval: {step}s, evaluation_interval: {step}s}}\n");
-        fs::write(folder.join("prometheus.yml"), global + &rules)?;
+        let lookback = format!("--query.lookback-delta={lookback}ms");
+        Self::start(program, folder, &(global + &rules), &["--storage.tsdb.retention.time=10y", &lookback])
+    }
+
+    /// Starts Prometheus with this configuration file and these arguments on a free port, and waits until it is ready.
+    pub fn start(program: &Path, folder: &Path, configuration: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        fs::write(folder.join("prometheus.yml"), configuration)?;
         // Another process may take the port before Prometheus binds it.
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            if let Some(running) = Self::start_on(program, folder, port, lookback)? {
+            if let Some(running) = Self::start_on(program, folder, port, arguments)? {
                 return Ok(running);
             }
         }
         bail!("{} does not start: see its messages above", program.display())
     }
 
-    fn start_on(program: &Path, folder: &Path, port: u16, lookback: u128) -> anyhow::Result<Option<Self>> {
+    fn start_on(program: &Path, folder: &Path, port: u16, arguments: &[&str]) -> anyhow::Result<Option<Self>> {
         let child = Command::new(program)
             .current_dir(folder)
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
-            .args(["--storage.tsdb.retention.time=10y".to_owned(), format!("--query.lookback-delta={lookback}ms")])
+            .args(arguments)
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .stdout(Stdio::null())
             .spawn()

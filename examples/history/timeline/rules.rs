@@ -21,11 +21,8 @@ use super::{Tools, alerts};
 /// The times of the scrapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Grid {
-    /// The first scrape.
     pub begin: Timestamp,
-    /// The last scrape.
     pub end: Timestamp,
-    /// The interval.
     pub step: Duration,
 }
 
@@ -41,7 +38,6 @@ struct Group {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
-    /// Name of the record or alert.
     pub name: String,
     query: String,
     #[serde(default)]
@@ -59,7 +55,6 @@ pub struct Rule {
     pub interval: Duration,
 }
 
-/// The values of a series by time.
 pub type Values = BTreeMap<Timestamp, f64>;
 
 /// Adds the series of the rules in the folder `rules` to the database.
@@ -67,7 +62,7 @@ pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyho
     let (records, alerts): (Vec<_>, Vec<_>) =
         list(tools, rules, grid)?.into_iter().partition(|rule| rule.kind == "recording");
     for layer in layers(records).into_iter().chain(layers(alerts)) {
-        let prometheus = Prometheus::start(&tools.prometheus, folder, None, grid.step)?;
+        let prometheus = Prometheus::serve(&tools.prometheus, folder, None, grid.step)?;
         let mut samples = Samples::create(folder)?;
         for rule in &layer {
             rule.add(&prometheus, grid, &mut samples).with_context(|| rule.name.clone())?;
@@ -81,7 +76,7 @@ pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyho
 /// The rules as Prometheus reads them. It has an empty database, because it also evaluates them now.
 fn list(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>> {
     let folder = tempfile::tempdir()?;
-    let prometheus = Prometheus::start(&tools.prometheus, folder.path(), Some(rules), grid.step)?;
+    let prometheus = Prometheus::serve(&tools.prometheus, folder.path(), Some(rules), grid.step)?;
     let groups = prometheus.get("rules", &[])?["groups"].take();
     let groups: Vec<Group> = serde_json::from_value(groups).context("unexpected response of the rules API")?;
     let of_group = |group: Group| {
@@ -141,7 +136,6 @@ impl Rule {
         answer["result"].as_array().context("expected a matrix")?.iter().map(read).collect()
     }
 
-    /// The times at which the rule is evaluated.
     pub fn evaluations(&self, grid: Grid) -> impl Iterator<Item = Timestamp> {
         Grid { step: self.interval, ..grid }.times()
     }
@@ -156,7 +150,6 @@ fn read(series: &Value) -> anyhow::Result<(BTreeMap<String, String>, Values)> {
 }
 
 impl Grid {
-    /// All times, in order.
     pub fn times(self) -> impl Iterator<Item = Timestamp> {
         successors(Some(self.begin), move |at| Some(at.plus(self.step))).take_while(move |at| *at <= self.end)
     }
@@ -168,7 +161,6 @@ impl Grid {
     }
 }
 
-/// Labels as pairs.
 pub fn pairs(labels: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
     labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }

@@ -352,15 +352,11 @@ pub fn ran(command: &mut Command) -> Ran {
     Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
-/// A notification as Cloudflare would send it.
+/// The fixture `connected` with other values.
 pub fn notification(input_id: &str, event: &str, updated_at: &str) -> String {
-    let data = serde_json::json!({
-        "notification_name": "Stream Live Input",
-        "input_id": input_id,
-        "event_type": format!("live_input.{event}"),
-        "updated_at": updated_at,
-    });
-    serde_json::json!({"name": "Test", "text": "", "data": data, "ts": 1_795_197_605}).to_string()
+    let body = fixture("connected").replace("2c28dd2cc444cb77578c4840b51e43a8", input_id);
+    body.replace("live_input.connected", &format!("live_input.{event}"))
+        .replace("2026-11-20T18:00:02.104233871Z", updated_at)
 }
 
 /// A fixture's body.

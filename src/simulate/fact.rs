@@ -43,7 +43,7 @@ impl FactKind {
     }
 
     /// The details of an error, if the notification contains any.
-    pub fn error_details(self) -> Option<&'static ErrorDetails> {
+    pub(super) fn error_details(self) -> Option<&'static ErrorDetails> {
         match self {
             Self::Errored(error) => error.details.as_ref(),
             Self::Connected | Self::Disconnected => None,
@@ -68,27 +68,21 @@ pub struct SimulatedError {
     /// The expected value of the label `code`.
     pub label: &'static str,
     /// Absent in the older form of the notification.
-    pub details: Option<ErrorDetails>,
+    pub(super) details: Option<ErrorDetails>,
 }
 
 /// `live_input_errored` of a notification.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct ErrorDetails {
-    /// Code and message.
-    pub error: ErrorMessage,
-    /// The video codec that the encoder sends; may be empty.
-    pub video_codec: &'static str,
-    /// The audio codec that the encoder sends; may be empty.
-    pub audio_codec: &'static str,
+pub(super) struct ErrorDetails {
+    pub(super) error: ErrorMessage,
+    pub(super) video_codec: &'static str,
+    pub(super) audio_codec: &'static str,
 }
 
-/// `error` of [`ErrorDetails`].
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct ErrorMessage {
-    /// The code.
-    pub code: &'static str,
-    /// The text for people.
-    pub message: &'static str,
+pub(super) struct ErrorMessage {
+    pub(super) code: &'static str,
+    pub(super) message: &'static str,
 }
 
 /// The six documented codes, an undocumented one, and an error without details.

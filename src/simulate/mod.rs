@@ -8,6 +8,6 @@ mod fact;
 mod notification;
 mod truth;
 
-pub use fact::{ERRORS, ErrorDetails, ErrorMessage, Fact, FactKind, SimulatedError};
+pub use fact::{ERRORS, Fact, FactKind, SimulatedError};
 pub use notification::{Notification, POLICIES, Policy};
 pub use truth::{Counts, InputTruth, Meaning};

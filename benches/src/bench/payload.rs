@@ -1,19 +1,17 @@
 //! HTTP requests with notifications, each a new event.
 //!
-//! A template is a documented notification. Input id and times are overwritten in place, so that a request costs one
+//! A template is a generated notification. Input id and times are overwritten in place, so that a request costs one
 //! copy. Events of an input are one second apart.
 
 use std::time::Duration;
 
 use stream_live_exporter::clock::now;
 use stream_live_exporter::event::{ErrorClass, Timestamp};
+use stream_live_exporter::simulate::{ERRORS, Fact, FactKind, Notification, POLICIES};
 
-const CONNECTED: &str = include_str!("../../../tests/fixtures/notifications/connected.json");
-const DISCONNECTED: &str = include_str!("../../../tests/fixtures/notifications/disconnected.json");
-const ERRORED: &str = include_str!("../../../tests/fixtures/notifications/errored-unhealthy.json");
-const ERRORED_CODE: &str = "ERR_UNHEALTHY";
-const WITHOUT_CODE: &str = include_str!("../../../tests/fixtures/notifications/errored-without-details.json");
 const SAMPLE_ID: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+/// 2026-11-20T18:00:05Z, the time in the templates.
+const SAMPLE_SECONDS: i64 = 1_795_197_605;
 /// Maximum number of events of one input in a run, one per second.
 const MAX_EVENTS: usize = 7200;
 const SEED: u64 = 0x5eed;
@@ -75,27 +73,26 @@ struct Template {
 
 impl Payload {
     pub fn new(dialect: Dialect, inputs: usize, secret: &str) -> Self {
-        let templates = [(CONNECTED, 1), (DISCONNECTED, 0)].map(|(fixture, connected)| match dialect {
-            Dialect::Webhook => webhook(fixture, secret),
-            Dialect::Pushgateway => pushgateway(connected),
+        let templates = [FactKind::Connected, FactKind::Disconnected].map(|kind| match dialect {
+            Dialect::Webhook => webhook(kind, secret),
+            Dialect::Pushgateway => pushgateway(kind),
         });
         Self::of(templates.into(), inputs, Order::Random(fastrand::Rng::with_seed(SEED)))
     }
 
     /// Events of the inputs in round-robin order.
     pub fn round_robin(cycle: Cycle, inputs: usize, secret: &str) -> Self {
-        let mut bodies = vec![CONNECTED.to_owned()];
-        match cycle {
-            Cycle::NoErrors => {}
-            Cycle::OneError => bodies.push(ERRORED.to_owned()),
+        let errors: Vec<_> = match cycle {
+            Cycle::NoErrors => vec![],
+            Cycle::OneError => vec![FactKind::error("ERR_UNHEALTHY")],
+            // One error per class.
             Cycle::EveryKind => {
-                let documented = ErrorClass::ALL.into_iter().filter(|class| *class != ErrorClass::Other);
-                bodies.extend(documented.map(|class| ERRORED.replace(ERRORED_CODE, class.label())));
-                bodies.push(WITHOUT_CODE.to_owned());
+                let documented = ERRORS.iter().filter(|error| error.label != "other");
+                documented.chain(ERRORS.last()).map(FactKind::Errored).collect()
             }
-        }
-        bodies.push(DISCONNECTED.to_owned());
-        let templates = bodies.iter().map(|body| webhook(body, secret)).collect();
+        };
+        let kinds = [vec![FactKind::Connected], errors, vec![FactKind::Disconnected]].concat();
+        let templates = kinds.into_iter().map(|kind| webhook(kind, secret)).collect();
         Self::of(templates, inputs, Order::RoundRobin(0))
     }
 
@@ -103,11 +100,7 @@ impl Payload {
         // Prepared events are older than posted ones.
         let spans = if matches!(order, Order::Random(_)) { 1 } else { 2 };
         let began = now().minus(Duration::from_secs(spans * MAX_EVENTS as u64));
-        let times = (0..MAX_EVENTS as u64).map(|second| {
-            let time = began.plus(Duration::from_secs(second));
-            let text: String = time.to_string().chars().take("2026-11-20T18:00:02".len()).collect();
-            (text, (time.as_millis() / 1000).to_string())
-        });
+        let times = (0..MAX_EVENTS as u64).map(|second| time_texts(began.plus(Duration::from_secs(second))));
         Self { templates, times: times.collect(), counts: vec![0; inputs], order }
     }
 
@@ -143,30 +136,31 @@ fn digits(number: u64) -> String {
     format!("{:032x}", u128::from_be_bytes(input_id(number)))
 }
 
-/// The fixture on one line, as Cloudflare sends it.
-fn webhook(fixture: &str, secret: &str) -> Template {
-    let body: String = fixture.lines().map(str::trim).collect();
+fn webhook(kind: FactKind, secret: &str) -> Template {
+    let sent_at = Timestamp::from_seconds(SAMPLE_SECONDS);
+    let fact = Fact { input_id: SAMPLE_ID.parse().expect("it is an input id"), kind, updated_at: sent_at };
+    let body = Notification { fact, policy: &POLICIES[0], correlation_id: 1, sent_at }.body();
+    let body = String::from_utf8(body).expect("JSON is UTF-8");
     let head = format!(
         "POST /webhook HTTP/1.1\r\nhost: 127.0.0.1\r\nuser-agent: Go-http-client/1.1\r\ncontent-length: {}\r\n\
          content-type: application/json\r\ncf-webhook-auth: {secret}\r\n\r\n",
         body.len()
     );
-    let text = |name: &str| {
-        let rest = body.split_once(&format!("\"{name}\": ")).expect("the fixture has this field").1;
-        rest.trim_start_matches('"').chars().take_while(|c| !matches!(c, '"' | ',' | '.' | 'Z')).collect::<String>()
-    };
-    Template::new(head + &body, &text("input_id"), &text("updated_at"), &text("ts"))
+    Template::new(head + &body)
 }
 
-fn pushgateway(connected: u8) -> Template {
-    const EPOCH: &str = "1795197605";
+fn pushgateway(kind: FactKind) -> Template {
+    let connected = u8::from(kind == FactKind::Connected);
+    let epoch = SAMPLE_SECONDS.to_string();
     let name = "cloudflare_stream_live_input";
     // A push replaces all series of a family.
     let mut body = format!(
         "# TYPE {name}_connected gauge\n{name}_connected {connected}\n# TYPE {name}_state_timestamp_seconds gauge\n\
-         {name}_state_timestamp_seconds {EPOCH}.104\n"
+         {name}_state_timestamp_seconds {epoch}.104\n"
     );
-    for (family, kind, value) in [("events_total", "counter", "7"), ("last_event_timestamp_seconds", "gauge", EPOCH)] {
+    for (family, kind, value) in
+        [("events_total", "counter", "7"), ("last_event_timestamp_seconds", "gauge", epoch.as_str())]
+    {
         body += &format!("# TYPE {name}_{family} {kind}\n");
         for event in ["connected", "disconnected", "errored"] {
             body += &format!("{name}_{family}{{event=\"{event}\"}} {value}\n");
@@ -181,13 +175,20 @@ fn pushgateway(connected: u8) -> Template {
         "POST /metrics/job/stream/input_id/{SAMPLE_ID} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {}\r\n\r\n",
         body.len()
     );
-    Template::new(head + &body, SAMPLE_ID, "no such text", EPOCH)
+    Template::new(head + &body)
+}
+
+/// A time to the second in RFC 3339, and in seconds since the epoch.
+fn time_texts(time: Timestamp) -> (String, String) {
+    let text = time.to_string().chars().take("2026-11-20T18:00:05".len()).collect();
+    (text, (time.as_millis() / 1000).to_string())
 }
 
 impl Template {
-    fn new(text: String, id: &str, time: &str, epoch: &str) -> Self {
+    fn new(text: String) -> Self {
         let places = |sample: &str| text.match_indices(sample).map(|(place, _)| place).collect();
-        Self { ids: places(id), times: places(time), epochs: places(epoch), bytes: text.into() }
+        let (time, epoch) = time_texts(Timestamp::from_seconds(SAMPLE_SECONDS));
+        Self { ids: places(SAMPLE_ID), times: places(&time), epochs: places(&epoch), bytes: text.into() }
     }
 }
 

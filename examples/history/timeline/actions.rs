@@ -8,34 +8,25 @@ use stream_live_exporter::simulate::{Fact, FactKind, Notification, POLICIES};
 
 use super::inputs::{Configuration, Input};
 
-/// The length of a timeline.
 pub const LENGTH: Duration = Duration::from_secs(6 * 3600);
-/// The number of replicas.
 pub const REPLICAS: usize = 2;
 
 /// An action that affects one replica.
 #[derive(Debug, Clone)]
 pub struct Action {
-    /// When it occurs.
     pub at: Timestamp,
     /// Index of the replica.
     pub replica: usize,
-    /// What occurs.
     pub kind: ActionKind,
 }
 
-/// The kinds of actions.
 #[derive(Debug, Clone)]
 pub enum ActionKind {
-    /// A notification is delivered.
     Deliver(Delivery),
     /// A request is rejected for this reason.
     Reject(&'static str),
-    /// A configuration is loaded.
     Reload(Configuration),
-    /// Loading a configuration fails.
     FailReload,
-    /// The process stops.
     Stop,
     /// The process starts with this configuration.
     Start(Configuration),
@@ -44,26 +35,21 @@ pub enum ActionKind {
 /// A delivery and its expected result.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// The body of the request.
     pub body: Vec<u8>,
     /// The name of the secret in the request.
     pub secret: &'static str,
-    /// The expected outcome.
     pub outcome: Outcome,
     /// The event, if it is to be recorded.
     pub event: Option<SentEvent>,
     /// The body is not strict JSON.
     pub malformed: bool,
-    /// The journal cannot be written.
     pub journal_fails: bool,
 }
 
 /// An event and the `ts` of its notification.
 #[derive(Debug, Clone, Copy)]
 pub struct SentEvent {
-    /// The event.
     pub fact: Fact,
-    /// When Cloudflare sent it.
     pub sent_at: Timestamp,
 }
 
@@ -76,7 +62,6 @@ pub struct Transit {
     pub delivery_delay: f64,
     /// It is not delivered to the second replica.
     pub lost_to_second: bool,
-    /// It is delivered twice.
     pub twice: bool,
     /// The body is not strict JSON.
     pub malformed: bool,
@@ -89,7 +74,6 @@ pub struct Transit {
 pub struct Timeline {
     /// The beginning. Some actions are earlier.
     pub begin: Timestamp,
-    /// The actions.
     pub actions: Vec<Action>,
     rng: fastrand::Rng,
     secret: &'static str,
@@ -101,7 +85,6 @@ impl Timeline {
         Self { begin, actions: Vec::new(), rng: fastrand::Rng::with_seed(5), secret: "primary" }
     }
 
-    /// The end.
     pub fn end(&self) -> Timestamp {
         self.begin.plus(LENGTH)
     }
@@ -183,7 +166,6 @@ impl Timeline {
         }
     }
 
-    /// Adds an action of a replica.
     pub fn add(&mut self, at: Timestamp, replica: usize, kind: ActionKind) {
         self.actions.push(Action { at, replica, kind });
     }
@@ -193,7 +175,6 @@ impl Timeline {
         self.secret = "next";
     }
 
-    /// Sorts the actions by time.
     pub fn finish(mut self) -> Self {
         self.actions.sort_by_key(|action| (action.at, action.replica));
         self

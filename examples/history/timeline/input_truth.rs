@@ -19,7 +19,6 @@ const LONGEST_RECONNECT: Duration = Duration::from_secs(3600);
 /// What is true of one live input in a range.
 #[derive(Debug, Default, Serialize)]
 pub struct RangeTruth {
-    /// The configured name.
     pub name: &'static str,
     /// State and newest events at the end of the range; counts of events and errors in the range.
     #[serde(flatten)]
@@ -30,7 +29,6 @@ pub struct RangeTruth {
     pub reconnects: u64,
     /// Events by kind that repeat the state, because a notification was lost.
     pub inconsistent: Counts,
-    /// Time connected.
     pub connected_seconds: f64,
     /// Time in which the input was expected and its state was known.
     pub expected_seconds: f64,
@@ -67,16 +65,12 @@ pub struct InputEvents {
 
 /// An event that the first replica recorded.
 pub struct ReceivedEvent {
-    /// When it was received.
     pub at: Timestamp,
-    /// The event.
     pub event: SentEvent,
-    /// What it changed.
     pub meaning: Meaning,
 }
 
 impl InputEvents {
-    /// The events of this input.
     pub fn of(timeline: &Timeline, input: Input) -> Self {
         let mut model = InputTruth::default();
         let recorded = timeline.actions.iter().filter(|action| action.replica == 0).filter_map(|action| {

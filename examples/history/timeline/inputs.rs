@@ -33,14 +33,12 @@ pub enum Input {
 /// The part of the configuration that changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Configuration {
-    /// The chapel is expected.
     pub service: bool,
     /// The training room is configured and expected.
     pub training: bool,
 }
 
 impl Input {
-    /// All inputs.
     pub const ALL: [Self; 10] = [
         Self::MainStage,
         Self::Chapel,
@@ -74,7 +72,6 @@ impl Input {
         self.name_and_id().0
     }
 
-    /// The identifier.
     pub fn id(self) -> InputId {
         self.name_and_id().1.parse().expect("ids are 32 hexadecimal digits")
     }
@@ -92,7 +89,6 @@ impl Input {
 }
 
 impl Configuration {
-    /// The configured inputs.
     pub fn inputs(self) -> BTreeMap<InputId, Configured> {
         let configured = Input::ALL.into_iter().filter_map(|input| {
             let expectation = if input.expected(self)? { Expectation::Always } else { Expectation::Never };

@@ -37,21 +37,16 @@ use truth::Truth;
 
 /// The job name that the rules require.
 const JOB: &str = "stream-live-exporter";
-/// The replicas.
 const INSTANCES: [&str; actions::REPLICAS] = ["exporter-1:10419", "exporter-2:10419"];
 /// Scrapes begin this long before the timeline.
 const LEAD_IN: Duration = Duration::from_secs(15 * 60);
 
-/// The external programs.
 #[derive(Debug, Clone)]
 pub struct Tools {
-    /// `promtool`.
     pub promtool: PathBuf,
-    /// `prometheus`.
     pub prometheus: PathBuf,
 }
 
-/// A generated history.
 pub struct History {
     timeline: Timeline,
     step: Duration,
@@ -82,7 +77,6 @@ impl History {
         Ok(history)
     }
 
-    /// The end.
     pub fn end(&self) -> Timestamp {
         self.timeline.end()
     }

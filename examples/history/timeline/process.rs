@@ -3,13 +3,11 @@
 
 use stream_live_exporter::event::Timestamp;
 
-/// A process.
 pub struct Process {
     started_at: Timestamp,
 }
 
 impl Process {
-    /// A process that started at this time.
     pub fn new(started_at: Timestamp) -> Self {
         Self { started_at }
     }

@@ -39,7 +39,6 @@ pub struct Replica {
     running: Option<Running>,
 }
 
-/// The state of the process.
 struct Running {
     metrics: Exporter,
     process: Process,
@@ -61,7 +60,6 @@ impl Replica {
         }
     }
 
-    /// Applies an action.
     pub fn apply(&mut self, at: Timestamp, action: &ActionKind) -> anyhow::Result<()> {
         match action {
             ActionKind::Start(configuration) => {

@@ -16,7 +16,6 @@ pub struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    /// An empty file.
     pub fn create(folder: &'a Path) -> anyhow::Result<Self> {
         let file = folder.join("samples.om");
         let output = File::create(&file).with_context(|| format!("cannot create {}", file.display()))?;
@@ -36,7 +35,6 @@ impl<'a> Samples<'a> {
         Ok(())
     }
 
-    /// Adds a sample.
     pub fn add(&mut self, name: &str, labels: &[(&str, &str)], at: Timestamp, value: f64) -> io::Result<()> {
         self.write(&format!("{name}{{{}}}", format(labels)), &value.to_string(), at)
     }

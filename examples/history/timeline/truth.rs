@@ -54,20 +54,15 @@ pub struct Late {
     pub on_the_way: u64,
 }
 
-/// What is true of a replica.
 #[derive(Debug, Default, Serialize)]
 pub struct ReplicaTruth {
-    /// Deliveries by outcome.
     pub notifications: Counts,
-    /// Ignored deliveries by reason.
     pub ignored: Counts,
-    /// Rejected requests by reason.
     pub rejected: Counts,
     /// Deliveries that were not strict JSON.
     pub lenient: u64,
     /// Batches that could not be written.
     pub append_failures: u64,
-    /// Starts in the range.
     pub starts: u64,
     /// The last start, in seconds since the epoch.
     pub last_start: f64,
@@ -87,14 +82,10 @@ pub struct ReplicaTruth {
     pub secrets: BTreeMap<&'static str, f64>,
 }
 
-/// An alert.
 #[derive(Debug, Serialize)]
 pub struct Firing {
-    /// Its name.
     pub alertname: &'static str,
-    /// Its severity.
     pub severity: &'static str,
-    /// The live input.
     pub input_id: InputId,
 }
 

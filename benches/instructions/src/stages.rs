@@ -7,10 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::{self, Secrets};
 use stream_live_exporter::event::{
-    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Timestamp,
+    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Record, RecordKind, Rules, Timestamp,
 };
-use stream_live_exporter::journal::{Entry, Journal};
-use stream_live_exporter::live::{Fold, Rules, Verdict, View};
+use stream_live_exporter::journal::Journal;
+use stream_live_exporter::live::{Fold, LastSeen, Verdict, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::schedule::{Configured, Expectation};
 
@@ -19,14 +19,14 @@ pub const SECRET: &str = "0f5a7e5be0d34c7a9b1c6b9e7d0a4f21";
 pub const NOW: i64 = 1_795_300_000;
 const INPUTS: usize = 1000;
 const BATCH: usize = 64;
-/// The row about deliveries that every batch writes.
-const DELIVERIES: &str =
+/// When deliveries were last seen: every batch writes it.
+const LAST_SEEN: &str =
     r#"{"last":1795300000000000000,"last_test":1795300000000000000,"by_secret":{"default":1795300000000000000}}"#;
 /// Maximum number of repetitions.
 const EVENTS: usize = 16_384;
 
 pub fn rules() -> Rules {
-    Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000 }
+    Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000, ..Rules::default() }
 }
 
 pub fn exporter() -> Exporter {
@@ -48,14 +48,11 @@ pub fn accept(body: &[u8], times: usize) -> anyhow::Result<usize> {
 
 /// Folds events of a thousand inputs in batches.
 pub fn fold(times: usize) -> usize {
-    let events: Vec<Event> = (0..EVENTS).map(event).collect();
+    let records: Vec<Record> = (0..EVENTS).map(|number| record(event(number))).collect();
     let mut fold = Fold::new(rules());
-    for batch in events[..times].chunks(BATCH) {
-        let mut draft = fold.draft(Timestamp::EPOCH);
-        for event in batch {
-            assert!(matches!(draft.consider(event), Verdict::Recorded(_)), "every event is new");
-        }
-        let changes = draft.finish();
+    for batch in records[..times].chunks(BATCH) {
+        let (changes, verdicts) = apply(&fold, batch);
+        assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Recorded(_))), "every event is new");
         fold.adopt(changes);
     }
     times
@@ -67,10 +64,13 @@ pub fn append(times: usize) -> anyhow::Result<usize> {
     let mut journal = Journal::open(folder.path())?;
     journal.recover_wal()?;
     let at = Timestamp::from_seconds(NOW);
-    let entry = |number| Entry { seq: 0, recorded_at: at, shown_until: at, note: None, event: event(number) };
-    let mut batch: Vec<Entry> = (0..BATCH).map(entry).collect();
+    let new = |number| Record { recorded_at: at, shown_until: at, ..record(event(number)) };
+    let mut batch: Vec<Record> = (0..BATCH).map(new).collect();
     for _ in 0..times {
-        journal.append(&mut batch, &[], Some(DELIVERIES))?;
+        let mut append = journal.begin()?;
+        append.records(batch.iter_mut())?;
+        append.last_seen(LAST_SEEN)?;
+        append.commit()?;
     }
     Ok(times * BATCH)
 }
@@ -89,29 +89,28 @@ pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times:
 
 /// A thousand inputs with every family and label value.
 fn snapshot() -> View {
-    let mut fold = Fold::new(rules());
+    let mut fold = Fold::new(Rules { configured: (0..INPUTS).map(input_id).collect(), ..rules() });
     let configured = |number| {
         (input_id(number), Configured { name: format!("Stage {number}").into(), expectation: Expectation::Always })
     };
-    fold.configure((0..INPUTS).map(configured).collect::<BTreeMap<_, _>>());
-    let mut draft = fold.draft(Timestamp::EPOCH);
+    fold.set_configured((0..INPUTS).map(configured).collect::<BTreeMap<_, _>>());
+    let mut records = Vec::new();
     let codes = ErrorClass::ALL.map(|class| errored(class.label()));
     let kinds = [EventKind::Connected, EventKind::Disconnected].into_iter().cycle().take(13).chain(codes);
     for (step, kind) in kinds.enumerate() {
         for number in 0..INPUTS {
             let seconds = (step * 500 + number) as u64;
-            draft.consider(&input_event(
-                number,
-                kind.clone(),
-                Timestamp::from_seconds(NOW).plus(Duration::from_secs(seconds)),
-            ));
+            let updated_at = Timestamp::from_seconds(NOW).plus(Duration::from_secs(seconds));
+            records.push(record(input_event(number, kind.clone(), updated_at)));
         }
     }
-    for (secret, test) in [("old", true), ("new", false)] {
-        draft.record_delivery(Timestamp::from_seconds(NOW), secret, test);
-    }
-    let changes = draft.finish();
+    let (changes, _) = apply(&fold, &records);
     fold.adopt(changes);
+    let mut last_seen = LastSeen::default();
+    for (secret, test) in [("old", true), ("new", false)] {
+        last_seen.record(Timestamp::from_seconds(NOW), Some(secret), test);
+    }
+    fold.set_last_seen(last_seen);
     View {
         state: fold.state().clone(),
         as_of: Timestamp::from_seconds(NOW + 100_000),
@@ -119,6 +118,10 @@ fn snapshot() -> View {
         journal_size_bytes: 4_000_000,
         restored_inputs: INPUTS,
     }
+}
+
+fn record(event: Event) -> Record {
+    Record::new(RecordKind::Event(event, None))
 }
 
 /// One event per second, inputs in turn: connected and disconnected alternate, every tenth event is an error.

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId};
-use stream_live_exporter::journal::{DATABASE_FILE, Entry, Journal};
+use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind};
+use stream_live_exporter::journal::{DATABASE_FILE, Journal};
 
 use crate::interrupt;
 use crate::payload::{Cycle, history_began, input_id};
@@ -29,16 +29,17 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
     let began = history_began(events);
     for first in (0..events).step_by(usize::try_from(BATCH)?) {
         interrupt::check()?;
-        let entry = |number: u64| {
+        let record = |number: u64| {
             let updated_at = began.plus(Duration::from_millis(10 * number));
             let turn = number / inputs;
             let kind = kind(turn % Cycle::EveryKind.events());
             let input_id = InputId::from_bytes(input_id(number % inputs));
             let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at };
-            Entry { seq: 0, recorded_at: updated_at, shown_until: updated_at, note: None, event }
+            let record = Record::new(RecordKind::Event(event, None));
+            Record { recorded_at: updated_at, shown_until: updated_at, ..record }
         };
-        let mut entries: Vec<_> = (first..(first + BATCH).min(events)).map(entry).collect();
-        journal.append(&mut entries, &[], None)?;
+        let mut records: Vec<_> = (first..(first + BATCH).min(events)).map(record).collect();
+        journal.append(&mut records)?;
         journal.checkpoint_wal_if_large()?;
     }
     journal.close()?;

@@ -27,6 +27,7 @@ mod prometheus;
 mod alertmanager;
 mod history;
 mod journal;
+mod migration;
 mod unwritable;
 mod faults;
 mod structure;

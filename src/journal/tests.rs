@@ -1,6 +1,5 @@
 //! What the journal keeps and refuses. [`model`] has any sequence of operations.
 
-mod migration;
 mod model;
 mod refusals;
 

@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::error::failed;
 use super::rows::{read_rules, rules_data};
 use super::{Journal, JournalError};
-use crate::event::{InputId, Rules, Timestamp};
+use crate::event::{InputId, Rules};
 
 /// State of all inputs together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +23,9 @@ pub struct Checkpoint {
     pub state: String,
 }
 
-/// State of one input.
+/// What is kept of one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputRow {
-    /// The input.
-    pub input_id: InputId,
     /// Position up to which the row has every record; 0 if that is not known, in rows from before schema version 3.
     pub position: u64,
     /// Version of the form of `state` and `seen`.
@@ -36,24 +34,6 @@ pub struct InputRow {
     pub state: String,
     /// The events that it remembers, opaque.
     pub seen: Vec<u8>,
-}
-
-/// A change of the rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RowChange {
-    /// The input has this state.
-    Save(InputRow),
-    /// The input was forgotten at this time.
-    Forgotten {
-        /// The input.
-        input_id: InputId,
-        /// Position up to which this row has every record.
-        position: u64,
-        /// When it was forgotten.
-        at: Timestamp,
-    },
-    /// There is nothing to remember of the input.
-    Delete(InputId),
 }
 
 impl Journal {
@@ -81,53 +61,33 @@ impl Journal {
         position.map(Option::unwrap_or_default)
     }
 
-    /// Calls `visit` with every input of the checkpoint.
+    /// Calls `visit` with every row of an input.
     ///
     /// # Errors
     ///
     /// The first row that cannot be read, or that `visit` refuses with what is wrong with it.
-    pub fn checkpointed_inputs(
+    pub fn input_rows(
         &self,
-        mut visit: impl FnMut(InputRow) -> Result<(), &'static str>,
-    ) -> Result<(), JournalError> {
-        self.input_rows("SELECT input_id, position, version, state, seen FROM inputs", |input_id, row| {
-            let (position, version) = (row.get(1)?, row.get(2)?);
-            Ok(visit(InputRow { input_id, position, version, state: row.get(3)?, seen: row.get(4)? }))
-        })
-    }
-
-    /// Calls `visit` with every forgotten input of the checkpoint: its position, and when it was forgotten.
-    ///
-    /// # Errors
-    ///
-    /// The first row that cannot be read.
-    pub fn forgotten_inputs(&self, mut visit: impl FnMut(InputId, u64, Timestamp)) -> Result<(), JournalError> {
-        self.input_rows("SELECT input_id, position, forgotten_at FROM forgotten", |input_id, row| {
-            visit(input_id, row.get(1)?, Timestamp::from_nanos(row.get(2)?));
-            Ok(Ok(()))
-        })
-    }
-
-    fn input_rows(
-        &self,
-        sql: &str,
-        mut visit: impl FnMut(InputId, &Row<'_>) -> rusqlite::Result<Result<(), &'static str>>,
+        mut visit: impl FnMut(InputId, InputRow) -> Result<(), &'static str>,
     ) -> Result<(), JournalError> {
         let failed = || failed(self.path(), "the checkpoint cannot be read");
+        let sql = "SELECT input_id, position, version, state, seen FROM inputs";
+        let columns = |row: &Row<'_>| {
+            Ok(InputRow { position: row.get(1)?, version: row.get(2)?, state: row.get(3)?, seen: row.get(4)? })
+        };
         let mut select = self.connection.prepare(sql).map_err(failed())?;
         let mut rows = select.query([]).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
             let text: String = row.get(0).map_err(failed())?;
-            let visited = match text.parse() {
-                Ok(input_id) => visit(input_id, row).map_err(failed())?,
-                Err(_) => Err("the input id is not 32 hexadecimal digits"),
-            };
+            let input_id = text.parse().map_err(|_| "the input id is not 32 hexadecimal digits");
+            let columns = columns(row).map_err(failed())?;
+            let visited = input_id.and_then(|input_id| visit(input_id, columns));
             visited.map_err(|problem| self.damaged(&format!("input {text}"), problem))?;
         }
         Ok(())
     }
 
-    /// Moves the checkpoint on, with these rows.
+    /// Moves the checkpoint on, with these rows; without a row, that of the input is deleted.
     ///
     /// # Errors
     ///
@@ -135,36 +95,24 @@ impl Journal {
     pub fn save_checkpoint(
         &mut self,
         checkpoint: &Checkpoint,
-        changes: impl Iterator<Item = RowChange>,
+        rows: impl Iterator<Item = (InputId, Option<InputRow>)>,
     ) -> Result<(), JournalError> {
         self.transaction("the checkpoint cannot be written", |transaction| {
             let mut delete = transaction.prepare_cached("DELETE FROM inputs WHERE input_id = ?1")?;
-            let mut remember = transaction.prepare_cached("DELETE FROM forgotten WHERE input_id = ?1")?;
             // An upsert leaves the row in its place. A replacement moves it to the end, which changes two more pages.
             let mut save = transaction.prepare_cached(
                 "INSERT INTO inputs (input_id, position, version, state, seen) VALUES (?1, ?2, ?3, ?4, ?5) \
                  ON CONFLICT (input_id) DO UPDATE SET position = excluded.position, version = excluded.version, \
                  state = excluded.state, seen = excluded.seen",
             )?;
-            let mut forget = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO forgotten (input_id, position, forgotten_at) VALUES (?1, ?2, ?3)",
-            )?;
-            for change in changes {
-                match change {
-                    RowChange::Save(InputRow { input_id, position, version, state, seen }) => {
-                        let input_id = input_id.to_string();
-                        remember.execute(params![input_id])?;
-                        save.execute(params![input_id, position, version, state, seen])?;
+            for (input_id, row) in rows {
+                let input_id = input_id.to_string();
+                match row {
+                    Some(InputRow { position, version, state, seen }) => {
+                        save.execute(params![input_id, position, version, state, seen])?
                     }
-                    RowChange::Forgotten { input_id, position, at } => {
-                        delete.execute(params![input_id.to_string()])?;
-                        forget.execute(params![input_id.to_string(), position, at.as_nanos()])?;
-                    }
-                    RowChange::Delete(input_id) => {
-                        delete.execute(params![input_id.to_string()])?;
-                        remember.execute(params![input_id.to_string()])?;
-                    }
-                }
+                    None => delete.execute(params![input_id])?,
+                };
             }
             let Checkpoint { position, rules, version, state } = checkpoint;
             let mut save = transaction.prepare_cached(

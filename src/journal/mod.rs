@@ -11,7 +11,7 @@
 //! | table | holds |
 //! |---|---|
 //! | `records` | the journal: every record, without gaps in the positions; the oldest are deleted after the retention |
-//! | `inputs`, `forgotten` | state per input, each row with the position up to which it has the records |
+//! | `inputs` | state per input, each row with the position up to which it has the records |
 //! | `checkpoint`, `rules` | state of all inputs together and the rules, as of the checkpoint's position |
 //! | `last_seen` | when deliveries were last seen, with or without an event |
 //! | `unrecognized` | the newest authenticated bodies that were not understood |
@@ -38,7 +38,7 @@ use std::sync::atomic::AtomicI64;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
 
 pub use append::Append;
-pub use checkpoint::{Checkpoint, InputRow, RowChange};
+pub use checkpoint::{Checkpoint, InputRow};
 pub use error::{JournalError, JournalErrorKind};
 pub use rows::Unrecognized;
 pub use salvage::Salvaged;
@@ -176,10 +176,9 @@ impl Journal {
         let mut select = self.connection.prepare(sql).map_err(failed())?;
         let mut rows = select.query(parameters).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
-            visit(rows::read_record(row).map_err(|problem| {
-                let position = row.get::<_, i64>(0).unwrap_or_default();
-                self.damaged(&format!("record {position}"), problem)
-            })?);
+            let position = row.get(0).map_err(failed())?;
+            let record = rows::read_record(position, row);
+            visit(record.map_err(|problem| self.damaged(&format!("record {position}"), problem))?);
         }
         Ok(())
     }

@@ -92,55 +92,69 @@ fn bind_event(insert: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Resu
     Ok(())
 }
 
-/// Reads a row of [`SELECT_RECORDS`]; the error says what is wrong with it.
-pub(super) fn read_record(row: &Row<'_>) -> Result<Record, &'static str> {
-    let time = |column: usize| row.get(column).map(Timestamp::from_nanos).map_err(|_| "a time is not a number");
-    let kind = match row.get_ref(7).ok().and_then(|kind| kind.as_str().ok()) {
-        Some("forgotten") => RecordKind::Forgotten(read_input_id(row)?),
-        Some("rules") => {
-            let data: Box<str> = row.get(13).map_err(|_| "the rules are missing")?;
-            RecordKind::Rules(Arc::new(read_rules(&data)?))
+/// The columns of a record, wherever they come from.
+pub(super) trait Columns {
+    /// The integer in a column, if any.
+    fn integer(&self, column: usize) -> Result<Option<i64>, &'static str>;
+    /// The text in a column, if any.
+    fn text(&self, column: usize) -> Result<Option<&str>, &'static str>;
+
+    fn time(&self, column: usize) -> Result<Option<Timestamp>, &'static str> {
+        match self.integer(column)? {
+            Some(..0) => Err("a time is before 1970"),
+            nanos => Ok(nanos.map(Timestamp::from_nanos)),
         }
-        Some(kind) => read_event(row, kind)?,
-        None => return Err(UNKNOWN_KIND),
-    };
-    let position = row.get(0).map_err(|_| "the position is not a number")?;
-    Ok(Record { position, recorded_at: time(1)?, shown_until: time(2)?, kind })
+    }
+
+    fn required_time(&self, column: usize) -> Result<Timestamp, &'static str> {
+        self.time(column)?.ok_or("a time is missing")
+    }
+
+    fn boxed(&self, column: usize) -> Result<Option<Box<str>>, &'static str> {
+        Ok(self.text(column)?.map(Box::from))
+    }
 }
 
-const UNKNOWN_KIND: &str = "its kind is unknown to this version";
+impl Columns for Row<'_> {
+    fn integer(&self, column: usize) -> Result<Option<i64>, &'static str> {
+        self.get(column).map_err(|_| "a number is not a number")
+    }
 
-fn read_input_id(row: &Row<'_>) -> Result<InputId, &'static str> {
-    let input_id = row.get_ref(6).ok().and_then(|id| id.as_str().ok()).and_then(|id| id.parse().ok());
-    input_id.ok_or("the input id is not 32 hexadecimal digits")
+    fn text(&self, column: usize) -> Result<Option<&str>, &'static str> {
+        let text = self.get_ref(column).ok().and_then(|value| value.as_str_or_null().ok());
+        text.ok_or("a text is not a text")
+    }
 }
 
-fn read_event(row: &Row<'_>, kind: &str) -> Result<RecordKind, &'static str> {
-    let time = |column: usize| match row.get::<_, Option<i64>>(column) {
-        Ok(nanos) => Ok(nanos.map(Timestamp::from_nanos)),
-        Err(_) => Err("a time is not a number"),
+/// Reads the record at this position; the error says what is wrong with it.
+pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Record, &'static str> {
+    let input_id = || {
+        let input_id = columns.text(6)?.and_then(|id| id.parse().ok());
+        input_id.ok_or("the input id is not 32 hexadecimal digits")
     };
-    let text = |column: usize| row.get::<_, Option<Box<str>>>(column).map_err(|_| "a text is not a text");
-    let kind = match kind {
-        "connected" => EventKind::Connected,
-        "disconnected" => EventKind::Disconnected,
-        "errored" => EventKind::Errored(Box::new(ErrorDetail {
-            code: ErrorCode::from(text(9)?),
-            message: text(10)?,
-            video_codec: text(11)?,
-            audio_codec: text(12)?,
-        })),
-        _ => return Err(UNKNOWN_KIND),
+    let kind = match columns.text(7)?.unwrap_or_default() {
+        "forgotten" => RecordKind::Forgotten(input_id()?),
+        "rules" => RecordKind::Rules(Arc::new(read_rules(columns.text(13)?.unwrap_or_default())?)),
+        kind => {
+            let kind = match kind {
+                "connected" => EventKind::Connected,
+                "disconnected" => EventKind::Disconnected,
+                "errored" => EventKind::Errored(Box::new(ErrorDetail {
+                    code: ErrorCode::from(columns.boxed(9)?),
+                    message: columns.boxed(10)?,
+                    video_codec: columns.boxed(11)?,
+                    audio_codec: columns.boxed(12)?,
+                })),
+                _ => return Err("its kind is unknown to this version"),
+            };
+            let (received_at, sent_at) = (columns.required_time(3)?, columns.time(4)?);
+            let event =
+                Event { input_id: input_id()?, kind, updated_at: columns.required_time(5)?, sent_at, received_at };
+            let note = columns.text(8)?.map(|note| Note::from_name(note).ok_or("its note is unknown to this version"));
+            RecordKind::Event(event, note.transpose()?)
+        }
     };
-    let event = Event {
-        input_id: read_input_id(row)?,
-        kind,
-        updated_at: time(5)?.ok_or("its event time is missing")?,
-        sent_at: time(4)?,
-        received_at: time(3)?.ok_or("its time of receipt is missing")?,
-    };
-    let note = text(8)?.map(|note| Note::from_name(&note).ok_or("its note is unknown to this version"));
-    Ok(RecordKind::Event(event, note.transpose()?))
+    Ok(Record { position, recorded_at: columns.required_time(1)?, shown_until: columns.required_time(2)?, kind })
 }
 
 /// The form of rules in a record and in the checkpoint.

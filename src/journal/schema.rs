@@ -19,10 +19,11 @@ macro_rules! rules_of_version_2 {
     };
 }
 
-/// The inputs that a checkpoint of version 2 names as forgotten.
+/// Rows of inputs that a checkpoint of version 2 names as forgotten.
 macro_rules! forgotten_of_version_2 {
     () => {
-        "SELECT value ->> 0 AS input_id, value ->> 1 AS position, state ->> '$.recorded_until' AS forgotten_at \
+        "SELECT value ->> 0 AS input_id, value ->> 1 AS position, 1 AS version, \
+            json_object('forgotten_at', state -> '$.recorded_until') AS state, x'' AS seen \
         FROM main.checkpoint, json_each(CASE WHEN json_valid(state) THEN state ELSE '{}' END, '$.forgotten')"
     };
 }
@@ -94,12 +95,7 @@ pub(super) const MIGRATIONS: &[&str] = &["
     ALTER TABLE inputs RENAME COLUMN identities TO seen;
     ALTER TABLE inputs ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE inputs ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
-    CREATE TABLE forgotten (
-        input_id     TEXT PRIMARY KEY,
-        position     INTEGER NOT NULL,
-        forgotten_at INTEGER NOT NULL
-    ) STRICT;
-    INSERT INTO forgotten ", forgotten_of_version_2!(), ";
+    INSERT INTO inputs (input_id, position, version, state, seen) ", forgotten_of_version_2!(), ";
     ALTER TABLE checkpoint ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
     CREATE TABLE rules (
         id   INTEGER PRIMARY KEY CHECK (id = 1),
@@ -120,8 +116,8 @@ const VIEWS: [&str; 2] = ["
             code, message, video_codec, audio_codec, NULL AS data
         FROM main.events;
     CREATE TEMP VIEW inputs AS
-        SELECT input_id, 0 AS position, 1 AS version, state, identities AS seen FROM main.inputs;
-    CREATE TEMP VIEW forgotten AS ", forgotten_of_version_2!(), ";
+        SELECT input_id, 0 AS position, 1 AS version, state, identities AS seen FROM main.inputs
+        UNION ALL ", forgotten_of_version_2!(), ";
     CREATE TEMP VIEW checkpoint AS SELECT id, position, 1 AS version, state FROM main.checkpoint;
     CREATE TEMP VIEW rules AS ", rules_of_version_2!(), ";
     CREATE TEMP VIEW last_seen AS SELECT id, state FROM deliveries;

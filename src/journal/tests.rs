@@ -114,6 +114,7 @@ fn damaged_record_is_named() {
         (2, "input_id = '2'"),
         (3, "input_id = NULL"),
         (4, "data = NULL"),
+        (2, "recorded_at = -1"),
         (4, "data = json_set(data, '$.version', 2)"),
     ] {
         journal.connection.execute_batch("SAVEPOINT whole").unwrap();
@@ -221,36 +222,32 @@ fn checkpoint_at(position: u64) -> Checkpoint {
     Checkpoint { position, rules: rules(position), version: 1, state: "{}".into() }
 }
 
-fn row(number: u8, state: &str) -> InputRow {
-    let (input_id, seen) = (InputId::from_bytes([number; 16]), vec![number]);
-    InputRow { input_id, position: 3, version: 1, state: state.into(), seen }
+fn row(number: u8, state: &str) -> (InputId, InputRow) {
+    let row = InputRow { position: 3, version: 1, state: state.into(), seen: vec![number] };
+    (InputId::from_bytes([number; 16]), row)
 }
 
 #[test]
-fn row_of_an_input_is_replaced_forgotten_and_deleted() {
+fn row_of_an_input_is_replaced_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
-    let id = |number| row(number, "").input_id;
-    let forgotten = |number| RowChange::Forgotten { input_id: id(number), position: 4, at: at(9) };
-    let mut check = |changes: Vec<RowChange>, expected: Vec<InputRow>, expected_forgotten: Vec<u8>| {
-        let checkpoint = checkpoint_at(journal.checkpoint().unwrap().map_or(1, |checkpoint| checkpoint.position + 1));
-        journal.save_checkpoint(&checkpoint, changes.into_iter()).unwrap();
-        let (mut rows, mut ids) = (Vec::new(), Vec::new());
-        let collect = |row| {
-            rows.push(row);
+    let save = |number, state: &str| (row(number, state).0, Some(row(number, state).1));
+    let delete = |number| (row(number, "").0, None);
+    for (position, (changes, expected)) in (1..).zip([
+        (vec![save(1, "a"), save(2, "b")], vec![row(1, "a"), row(2, "b")]),
+        (vec![save(1, "c"), delete(2)], vec![row(1, "c")]),
+        (vec![delete(1), delete(9), save(3, "d")], vec![row(3, "d")]),
+    ]) {
+        journal.save_checkpoint(&checkpoint_at(position), changes.into_iter()).unwrap();
+        let mut rows = Vec::new();
+        let collect = |input_id, row| {
+            rows.push((input_id, row));
             Ok(())
         };
-        journal.checkpointed_inputs(collect).unwrap();
-        journal.forgotten_inputs(|input_id, position, at| ids.push((input_id, position, at))).unwrap();
+        journal.input_rows(collect).unwrap();
         assert_eq!(rows, expected);
-        assert_eq!(ids, expected_forgotten.into_iter().map(|number| (id(number), 4, at(9))).collect::<Vec<_>>());
-        assert_eq!(journal.checkpoint().unwrap(), Some(checkpoint));
-    };
-    check([row(1, "a"), row(2, "b")].map(RowChange::Save).into(), vec![row(1, "a"), row(2, "b")], vec![]);
-    check(vec![RowChange::Save(row(1, "c")), forgotten(2)], vec![row(1, "c")], vec![2]);
-    check(vec![RowChange::Delete(id(1)), RowChange::Save(row(2, "d"))], vec![row(2, "d")], vec![]);
-    check(vec![forgotten(2), RowChange::Delete(id(9))], vec![], vec![2]);
-    check(vec![RowChange::Delete(id(2))], vec![], vec![]);
+        assert_eq!(journal.checkpoint().unwrap(), Some(checkpoint_at(position)));
+    }
 }
 
 #[test]
@@ -315,9 +312,9 @@ fn deleted_checkpoint_leaves_the_records() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
-    journal.save_checkpoint(&checkpoint_at(1), std::iter::once(RowChange::Save(row(1, "{}")))).unwrap();
+    journal.save_checkpoint(&checkpoint_at(1), std::iter::once((row(1, "").0, Some(row(1, "{}").1)))).unwrap();
     journal.forget_checkpoint().unwrap();
     assert_eq!(journal.checkpoint().unwrap(), None);
-    journal.checkpointed_inputs(|row| panic!("{row:?} was not deleted")).unwrap();
+    journal.input_rows(|input_id, _| panic!("{input_id} was not deleted")).unwrap();
     assert_eq!(all(&journal).len(), 1);
 }

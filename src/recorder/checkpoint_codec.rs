@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
-use crate::journal::{Checkpoint, InputRow, Journal, JournalError, RowChange};
+use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
 use crate::live::{Fold, InputEntry, SeenEvents, Totals};
 
 /// Version of the form of the checkpoint's state, and of inputs.
@@ -55,28 +55,39 @@ pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
     STATE_SIZE + fold.state().inputs().get(input_id).map_or(0, |entry| entry.seen.encoded_size())
 }
 
-/// The row of an input, of a fold that has every record up to this position.
-pub(super) fn row(fold: &Fold, input_id: InputId, position: u64) -> RowChange {
-    let state = fold.state();
-    let entry = state.inputs().get(&input_id).filter(|entry| entry.input.known_since.is_some());
-    match (entry, state.forgotten().get(&input_id)) {
-        (Some(entry), _) => {
-            let (state, seen) = (to_json(&entry.input), entry.seen.encode());
-            RowChange::Save(InputRow { input_id, position, version: VERSION, state, seen })
-        }
-        (None, Some(at)) => RowChange::Forgotten { input_id, position, at },
-        (None, None) => RowChange::Delete(input_id),
-    }
+/// State of an input that was forgotten. Its row has no events, unlike that of an input.
+#[derive(Serialize, Deserialize)]
+struct ForgottenInput {
+    forgotten_at: Timestamp,
 }
 
-/// Reads the row of an input; the error says what is wrong with it.
-pub(super) fn read_row(row: &InputRow) -> Result<InputEntry, &'static str> {
+/// The row of an input, of a fold that has every record up to this position; `None` if there is nothing to remember.
+pub(super) fn row(fold: &Fold, input_id: InputId, position: u64) -> (InputId, Option<InputRow>) {
+    let state = fold.state();
+    let entry = state.inputs().get(&input_id).filter(|entry| entry.input.known_since.is_some());
+    let parts = match (entry, state.forgotten().get(&input_id)) {
+        (Some(entry), _) => Some((to_json(&entry.input), entry.seen.encode())),
+        (None, Some(forgotten_at)) => Some((to_json(&ForgottenInput { forgotten_at }), Vec::new())),
+        (None, None) => None,
+    };
+    (input_id, parts.map(|(state, seen)| InputRow { position, version: VERSION, state, seen }))
+}
+
+/// Restores an input, or that it was forgotten, from its row; the error says what is wrong with it.
+pub(super) fn restore_row(fold: &mut Fold, input_id: InputId, row: &InputRow) -> Result<(), &'static str> {
+    const UNREADABLE: &str = "its state cannot be read";
     if row.version > VERSION {
         return Err(NEWER);
     }
-    let input = serde_json::from_str(&row.state).map_err(|_| "its state cannot be read")?;
-    let seen = SeenEvents::decode(&row.seen).ok_or("the events that it remembers cannot be read")?;
-    Ok(InputEntry { input, seen })
+    if row.seen.is_empty() {
+        let forgotten: ForgottenInput = serde_json::from_str(&row.state).map_err(|_| UNREADABLE)?;
+        fold.restore_forgotten(input_id, forgotten.forgotten_at);
+    } else {
+        let input = serde_json::from_str(&row.state).map_err(|_| UNREADABLE)?;
+        let seen = SeenEvents::decode(&row.seen).ok_or("the events that it remembers cannot be read")?;
+        fold.restore_input(input_id, InputEntry { input, seen });
+    }
+    Ok(())
 }
 
 fn to_json(value: &impl Serialize) -> String {

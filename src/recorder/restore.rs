@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::checkpoint::RulesHistory;
-use super::checkpoint_codec::{CheckpointState, from_json, read_row};
+use super::checkpoint_codec::{CheckpointState, from_json, restore_row};
 use super::dirty_inputs::DirtyInputs;
 use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
 use crate::journal::{Journal, JournalError};
@@ -49,20 +49,14 @@ pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, Jou
         recorded_until = state.recorded_until;
         let totals_position = state.totals_position(position);
         fold.restore_totals(state.totals, totals_position);
-        journal.checkpointed_inputs(|row| {
-            fold.restore_input(row.input_id, read_row(&row)?);
+        journal.input_rows(|input_id, row| {
+            restore_row(&mut fold, input_id, &row)?;
             match row.position {
-                0 => drop(unknown_positions.insert(row.input_id)),
-                ahead if ahead > position => fold.set_input_position(row.input_id, ahead),
+                0 => drop(unknown_positions.insert(input_id)),
+                ahead if ahead > position => fold.set_input_position(input_id, ahead),
                 _ => {}
             }
             Ok(())
-        })?;
-        journal.forgotten_inputs(|input_id, ahead, at| {
-            fold.restore_forgotten(input_id, at);
-            if ahead > position {
-                fold.set_input_position(input_id, ahead);
-            }
         })?;
     }
     find_positions(journal, position, &unknown_positions, &mut fold)?;

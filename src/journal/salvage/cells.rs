@@ -3,11 +3,9 @@
 //! A row is taken for a record only if all of its columns are what the table `records` allows: no row of another table
 //! is, and hardly any garbage. Until schema version 2 the table was `events`, which lacked the last column.
 
-use std::sync::Arc;
-
-use super::super::rows::read_rules;
+use super::super::rows::{self, read_record};
 use super::pages::{PAGE_SIZE, word};
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
+use crate::event::Record;
 
 /// The type of a page that holds rows of a table.
 const TABLE_LEAF: u8 = 0x0d;
@@ -35,7 +33,8 @@ fn record<'a>(cell: &[u8], page: &impl Fn(u32) -> Option<&'a [u8]>) -> Option<Re
     let (length, rest) = varint(cell)?;
     let (position, rest) = varint(rest)?;
     let row = row(usize::try_from(length).ok().filter(|length| *length <= LARGEST_ROW)?, rest, page)?;
-    parse(u64::try_from(position).ok().filter(|position| *position > 0)?, columns(&row)?)
+    let columns = columns(&row).filter(|columns| matches!(columns.0[0], Column::Null))?;
+    read_record(u64::try_from(position).ok().filter(|position| *position > 0)?, &columns).ok()
 }
 
 /// A row's bytes: those on the page, and those on its overflow pages.
@@ -63,8 +62,29 @@ enum Column<'a> {
     Text(&'a str),
 }
 
+/// The columns of a row, the first of which SQLite leaves to the row's number.
+struct Columns<'a>([Column<'a>; COLUMNS]);
+
+impl rows::Columns for Columns<'_> {
+    fn integer(&self, column: usize) -> Result<Option<i64>, &'static str> {
+        match self.0[column] {
+            Column::Null => Ok(None),
+            Column::Integer(integer) => Ok(Some(integer)),
+            Column::Text(_) => Err("a number is a text"),
+        }
+    }
+
+    fn text(&self, column: usize) -> Result<Option<&str>, &'static str> {
+        match self.0[column] {
+            Column::Null => Ok(None),
+            Column::Text(text) => Ok(Some(text)),
+            Column::Integer(_) => Err("a text is a number"),
+        }
+    }
+}
+
 /// The columns of a row with as many as a record, and no other types.
-fn columns(row: &[u8]) -> Option<[Column<'_>; COLUMNS]> {
+fn columns(row: &[u8]) -> Option<Columns<'_>> {
     // With so few columns, the header is shorter than 128 bytes, so its size is one byte.
     let (header_size, mut types) = row.split_first()?;
     let header_size = usize::from(*header_size);
@@ -95,54 +115,7 @@ fn columns(row: &[u8]) -> Option<[Column<'_>; COLUMNS]> {
             _ => Column::Text(std::str::from_utf8(value).ok()?),
         };
     }
-    (left_of_header == 0 && values.is_empty()).then_some(columns)
-}
-
-fn parse(position: u64, columns: [Column<'_>; COLUMNS]) -> Option<Record> {
-    let time = |column: usize| match columns[column] {
-        Column::Integer(nanos) if nanos >= 0 => Some(Timestamp::from_nanos(nanos)),
-        Column::Integer(_) | Column::Null | Column::Text(_) => None,
-    };
-    let (Column::Null, Column::Text(kind)) = (columns[0], columns[7]) else { return None };
-    let kind = match (kind, columns[6], columns[13]) {
-        ("rules", Column::Null, Column::Text(data)) => RecordKind::Rules(Arc::new(read_rules(data).ok()?)),
-        ("forgotten", Column::Text(input_id), Column::Null) => RecordKind::Forgotten(input_id.parse().ok()?),
-        (kind, Column::Text(input_id), Column::Null) => parse_event(kind, input_id.parse().ok()?, &columns, time)?,
-        _ => return None,
-    };
-    Some(Record { position, recorded_at: time(1)?, shown_until: time(2)?, kind })
-}
-
-fn parse_event(
-    kind: &str,
-    input_id: InputId,
-    columns: &[Column<'_>; COLUMNS],
-    time: impl Fn(usize) -> Option<Timestamp>,
-) -> Option<RecordKind> {
-    let text = |column: usize| match columns[column] {
-        Column::Null => Some(None),
-        Column::Text(text) => Some(Some(Box::<str>::from(text))),
-        Column::Integer(_) => None,
-    };
-    let detail = ErrorDetail {
-        code: ErrorCode::from(text(9)?),
-        message: text(10)?,
-        video_codec: text(11)?,
-        audio_codec: text(12)?,
-    };
-    let kind = match kind {
-        "connected" => EventKind::Connected,
-        "disconnected" => EventKind::Disconnected,
-        "errored" => EventKind::Errored(Box::new(detail)),
-        _ => return None,
-    };
-    let sent_at = if matches!(columns[4], Column::Null) { None } else { Some(time(4)?) };
-    let event = Event { input_id, kind, updated_at: time(5)?, sent_at, received_at: time(3)? };
-    let note = text(8)?.map(|note| Note::from_name(&note));
-    if note == Some(None) {
-        return None;
-    }
-    Some(RecordKind::Event(event, note.flatten()))
+    (left_of_header == 0 && values.is_empty()).then_some(Columns(columns))
 }
 
 /// A variable-length integer of up to nine bytes, and the bytes after it.

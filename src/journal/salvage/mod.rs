@@ -16,8 +16,8 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::lock::Lock;
-use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, RowChange, schema, wal_file};
-use crate::event::{EventKind, Record, Timestamp};
+use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, schema, wal_file};
+use crate::event::{EventKind, InputId, Record, Timestamp};
 
 mod cells;
 mod pages;
@@ -76,9 +76,8 @@ impl Journal {
     /// The checkpoint is as it was.
     pub fn forget_checkpoint(&mut self) -> Result<(), JournalError> {
         self.transaction("the checkpoint cannot be written", |transaction| {
-            transaction.execute_batch(
-                "DELETE FROM checkpoint; DELETE FROM rules; DELETE FROM inputs; DELETE FROM forgotten; DELETE FROM last_seen",
-            )
+            transaction
+                .execute_batch("DELETE FROM checkpoint; DELETE FROM rules; DELETE FROM inputs; DELETE FROM last_seen")
         })
     }
 }
@@ -115,7 +114,7 @@ fn records(pages: &Pages) -> Vec<Record> {
 }
 
 /// What makes an event the same event. Other records have no such identity.
-fn identity(record: &Record) -> Option<(crate::event::InputId, &'static str, Timestamp, String)> {
+fn identity(record: &Record) -> Option<(InputId, &'static str, Timestamp, String)> {
     let event = record.event()?;
     let code = match &event.kind {
         EventKind::Errored(detail) => detail.code.as_str().to_owned(),
@@ -128,7 +127,7 @@ fn identity(record: &Record) -> Option<(crate::event::InputId, &'static str, Tim
 #[derive(Debug)]
 struct SalvagedCheckpoint {
     checkpoint: Checkpoint,
-    rows: Vec<RowChange>,
+    rows: Vec<(InputId, InputRow)>,
     last_seen: Option<String>,
 }
 
@@ -148,7 +147,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<SalvagedCheckpoint>
 
 fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
     let mut connection = Connection::open(copy).ok()?;
-    for table in ["checkpoint", "inputs", "forgotten", "rules"] {
+    for table in ["checkpoint", "inputs", "rules"] {
         // Until schema version 2 there were no more than the first two.
         if connection.table_exists(None, table).ok()? {
             let pragma = format!("PRAGMA integrity_check({table})");
@@ -160,13 +159,11 @@ fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
     let journal = Journal::unbounded(connection, copy.to_owned());
     let checkpoint = journal.checkpoint().ok()??;
     let mut rows = Vec::new();
-    let save = |row| {
-        rows.push(RowChange::Save(row));
+    let collect = |input_id, row| {
+        rows.push((input_id, row));
         Ok(())
     };
-    journal.checkpointed_inputs(save).ok()?;
-    let forget = |input_id, position, at| rows.push(RowChange::Forgotten { input_id, position, at });
-    journal.forgotten_inputs(forget).ok()?;
+    journal.input_rows(collect).ok()?;
     Some(SalvagedCheckpoint { checkpoint, rows, last_seen: journal.last_seen().ok()? })
 }
 
@@ -196,7 +193,8 @@ fn write(
     }
     let salvaged = Salvaged { events: journal.events(), lost, checkpoint: kept.is_some() };
     if let Some(SalvagedCheckpoint { checkpoint, rows, last_seen }) = kept {
-        journal.save_checkpoint(&checkpoint, rows.into_iter().map(|row| at_new_position(row, position, &moved)))?;
+        let rows = rows.into_iter().map(|(input_id, row)| (input_id, Some(at_new_position(row, position, &moved))));
+        journal.save_checkpoint(&checkpoint, rows)?;
         if let Some(last_seen) = last_seen {
             let mut append = journal.begin()?;
             append.last_seen(&last_seen)?;
@@ -213,14 +211,13 @@ fn moved(records: &[Record], next: u64) -> Vec<(u64, u64)> {
 }
 
 /// A row is ahead of the checkpoint up to a record: that record has another position now.
-fn at_new_position(mut row: RowChange, checkpoint: u64, moved: &[(u64, u64)]) -> RowChange {
-    if let RowChange::Save(InputRow { position, .. }) | RowChange::Forgotten { position, .. } = &mut row
-        && *position > checkpoint
-    {
-        let kept = moved.partition_point(|(old, _)| old <= position);
-        *position = kept.checked_sub(1).map_or(checkpoint, |last| moved[last].1).max(checkpoint);
+fn at_new_position(row: InputRow, checkpoint: u64, moved: &[(u64, u64)]) -> InputRow {
+    if row.position <= checkpoint {
+        return row;
     }
-    row
+    let kept = moved.partition_point(|(old, _)| *old <= row.position);
+    let position = kept.checked_sub(1).map_or(checkpoint, |last| moved[last].1).max(checkpoint);
+    InputRow { position, ..row }
 }
 
 /// The gaps between the positions, and up to that of the checkpoint.

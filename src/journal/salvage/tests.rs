@@ -29,7 +29,7 @@ fn journal(count: u64, wal: bool) -> (tempfile::TempDir, Vec<Record>) {
             let row = |number: u8| {
                 let (state, seen) = ("s".repeat(200), vec![number; 9000]);
                 let input_id = InputId::from_bytes([number; 16]);
-                RowChange::Save(InputRow { input_id, position, version: 1, state, seen })
+                (input_id, Some(InputRow { position, version: 1, state, seen }))
             };
             let checkpoint = Checkpoint { position, rules: rules(1), version: 1, state: "{}".into() };
             journal.save_checkpoint(&checkpoint, (0..20).map(row)).unwrap();
@@ -231,7 +231,7 @@ fn lost_positions_are_named_and_the_checkpoint_keeps_its_records() {
         let checkpoint = Checkpoint { position, rules: rules(1), version: 1, state: "{}".into() };
         let ahead = |number: u8, position| {
             let (input_id, state, seen) = (InputId::from_bytes([number; 16]), String::new(), vec![]);
-            RowChange::Save(InputRow { input_id, position, version: 1, state, seen })
+            (input_id, InputRow { position, version: 1, state, seen })
         };
         let rows = [(1, 0), (2, 7), (3, 8), (4, 11), (5, 12), (6, 99)].map(|(number, at)| ahead(number, at));
         Some(SalvagedCheckpoint { checkpoint, rows: rows.into(), last_seen: None })
@@ -240,11 +240,11 @@ fn lost_positions_are_named_and_the_checkpoint_keeps_its_records() {
     assert_eq!(salvaged.lost, [5..=6, 9..=11]);
     assert_eq!(all(&journal).iter().map(|record| record.position).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
     let mut positions = Vec::new();
-    let collect = |row: InputRow| {
+    let collect = |_, row: InputRow| {
         positions.push(row.position);
         Ok(())
     };
-    journal.checkpointed_inputs(collect).unwrap();
+    journal.input_rows(collect).unwrap();
     assert_eq!(positions, [0, 7, 8, 8, 9, 9], "rows that are ahead follow their records");
     // A record with a damaged time is kept, and does not make others older.
     records[1].recorded_at = Timestamp::EPOCH.plus(Duration::from_secs(NOW * NOW));

@@ -54,8 +54,8 @@ struct Model {
 impl Model {
     fn of(journal: &Journal) -> Self {
         let mut inputs = BTreeMap::new();
-        let visited = journal.checkpointed_inputs(|row| {
-            inputs.insert(row.input_id, row);
+        let visited = journal.input_rows(|input_id, row| {
+            inputs.insert(input_id, row);
             Ok(())
         });
         visited.unwrap();
@@ -161,14 +161,16 @@ impl World {
         let rows = changed.iter().map(|number| {
             let input_id = InputId::from_bytes([*number; 16]);
             let (state, seen) = (position.to_string(), position.to_le_bytes().to_vec());
-            InputRow { input_id, position, version: 1, state, seen }
+            (input_id, InputRow { position, version: 1, state, seen })
         });
         let deleted: Vec<InputId> = deleted.iter().map(|number| InputId::from_bytes([*number; 16])).collect();
-        let deletions = deleted.iter().copied().map(RowChange::Delete);
-        self.journal().save_checkpoint(&checkpoint, deletions.chain(rows.clone().map(RowChange::Save))).unwrap();
+        let deletions = deleted.iter().map(|input_id| (*input_id, None));
+        self.journal()
+            .save_checkpoint(&checkpoint, deletions.chain(rows.clone().map(|(input_id, row)| (input_id, Some(row)))))
+            .unwrap();
         self.model.checkpoint = Some(checkpoint);
         self.model.inputs.retain(|input_id, _| !deleted.contains(input_id));
-        self.model.inputs.extend(rows.map(|row| (row.input_id, row)));
+        self.model.inputs.extend(rows);
     }
 
     /// Only a part of what an append writes reaches the disk. Then all of the batch is there, or nothing.

@@ -156,7 +156,6 @@ fn row_that_no_version_has_written_is_no_record() {
         "kind = 'exploded'",
         "input_id = 'none'",
         "note = 'odd'",
-        "data = '{}'",
         "kind = 'rules', input_id = NULL, data = '{}'",
         "kind = 'rules', input_id = NULL",
     ] {

@@ -98,7 +98,7 @@ fn event_line(event: &Event, note: Option<Note>) -> EventLine<'_> {
         updated_at: event.updated_at.to_string(),
         input_id: event.input_id,
         event: event.kind.name(),
-        note: note.map(Note::name),
+        note: note.map(Note::label),
         code: detail.map(|detail| detail.code.as_str()).filter(|code| !code.is_empty()),
         message: detail.and_then(|detail| detail.message.as_deref()),
         video_codec: detail.and_then(|detail| detail.video_codec.as_deref()),

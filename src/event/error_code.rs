@@ -15,56 +15,30 @@ pub enum ErrorCode {
     Missing,
 }
 
-/// The values of the label `code`, a closed set.
-///
-/// Source: <https://developers.cloudflare.com/stream/stream-live/webhooks/>. Cloudflare adds codes
-/// there; those that are not listed here are [`ErrorClass::Other`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// The keyframe interval is outside 2 to 10 seconds.
-    GopOutOfRange,
-    /// The video is not H.264.
-    UnsupportedVideoCodec,
-    /// The audio is not AAC.
-    UnsupportedAudioCodec,
-    /// The account's storage is used up.
-    StorageQuotaExhausted,
-    /// The account has no Stream subscription.
-    MissingSubscription,
-    /// The broadcast cannot be processed, usually because of the encoder's settings.
-    Unhealthy,
-    /// A code that is missing or not listed above.
-    Other,
+labelled! {
+    /// The values of the label `code`, a closed set: Cloudflare's codes, and `other`.
+    ///
+    /// Source: <https://developers.cloudflare.com/stream/stream-live/webhooks/>. Cloudflare adds codes
+    /// there; those that are not listed here are [`ErrorClass::Other`].
+    ErrorClass {
+        /// The keyframe interval is outside 2 to 10 seconds.
+        GopOutOfRange = "ERR_GOP_OUT_OF_RANGE",
+        /// The video is not H.264.
+        UnsupportedVideoCodec = "ERR_UNSUPPORTED_VIDEO_CODEC",
+        /// The audio is not AAC.
+        UnsupportedAudioCodec = "ERR_UNSUPPORTED_AUDIO_CODEC",
+        /// The account's storage is used up.
+        StorageQuotaExhausted = "ERR_STORAGE_QUOTA_EXHAUSTED",
+        /// The account has no Stream subscription.
+        MissingSubscription = "ERR_MISSING_SUBSCRIPTION",
+        /// The broadcast cannot be processed, usually because of the encoder's settings.
+        Unhealthy = "ERR_UNHEALTHY",
+        /// A code that is missing or not listed above.
+        Other = "other",
+    }
 }
 
 impl ErrorClass {
-    /// All classes, in the order of [`ErrorClass::index`].
-    pub const ALL: [Self; 7] = [
-        Self::GopOutOfRange,
-        Self::UnsupportedVideoCodec,
-        Self::UnsupportedAudioCodec,
-        Self::StorageQuotaExhausted,
-        Self::MissingSubscription,
-        Self::Unhealthy,
-        Self::Other,
-    ];
-
-    /// The values of the label `code`, by [`ErrorClass::index`]: Cloudflare's codes, and `other`.
-    pub const LABELS: [&'static str; 7] = [
-        "ERR_GOP_OUT_OF_RANGE",
-        "ERR_UNSUPPORTED_VIDEO_CODEC",
-        "ERR_UNSUPPORTED_AUDIO_CODEC",
-        "ERR_STORAGE_QUOTA_EXHAUSTED",
-        "ERR_MISSING_SUBSCRIPTION",
-        "ERR_UNHEALTHY",
-        "other",
-    ];
-
-    /// The value of the label `code`.
-    pub fn label(self) -> &'static str {
-        Self::LABELS[self.index()]
-    }
-
     /// The position of this class in arrays that hold one value per class.
     pub fn index(self) -> usize {
         self as usize
@@ -132,13 +106,6 @@ mod tests {
         ] {
             assert_eq!(ErrorCode::from(code).class(), class, "{code:?}");
             assert_eq!(ErrorCode::from(code).as_str(), code);
-        }
-    }
-
-    #[test]
-    fn index_of_each_class_is_its_position_in_all() {
-        for (index, class) in ErrorClass::ALL.into_iter().enumerate() {
-            assert_eq!(class.index(), index);
         }
     }
 }

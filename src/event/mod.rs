@@ -3,6 +3,27 @@
 //! [`crate::accept`] parses notifications into these types, so that later stages need no checks. This
 //! module does no I/O, reads no clock and imports no other module of the crate.
 
+/// Defines an enum with a label for each variant.
+macro_rules! labelled {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $label:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $name { $($(#[$doc])* $variant,)* }
+
+        impl $name {
+            /// All variants.
+            pub const ALL: [Self; Self::LABELS.len()] = [$(Self::$variant),*];
+            /// All labels, in the order of the variants.
+            pub const LABELS: [&'static str; [$($label),*].len()] = [$($label),*];
+
+            /// Its name in metrics, the journal, the API and the log.
+            pub fn label(self) -> &'static str {
+                Self::LABELS[self as usize]
+            }
+        }
+    };
+}
+
 mod error_code;
 mod input_id;
 mod record;
@@ -87,56 +108,27 @@ pub struct ErrorDetail {
     pub audio_codec: Option<Box<str>>,
 }
 
-/// Why a well-formed notification is not used: the label `reason` of
-/// `stream_live_exporter_notifications_ignored_total`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum IgnoredReason {
-    /// A notification of another product: `alert_type` is not `stream_live_notifications`.
-    AlertType,
-    /// `event_type` is missing or unknown.
-    EventType,
-    /// `input_id` is missing or not 32 hexadecimal digits.
-    InputId,
-    /// There is no `data` object, and it is not a test.
-    NoData,
-    /// `updated_at` is missing, not RFC 3339, or before 1970.
-    UpdatedAt,
-    /// The event is more than five minutes ahead of the local clock.
-    Future,
-    /// The event is older than the input's deduplication memory, and may be a repetition.
-    TooOld,
-    /// A notification of Cloudflare Stream's *video* webhook.
-    VideoWebhook,
-    /// The input is new, and the maximum number of inputs is reached.
-    TooManyInputs,
-}
-
-impl IgnoredReason {
-    /// All reasons, in the order of METRICS.md.
-    pub const ALL: [Self; 9] = [
-        Self::AlertType,
-        Self::EventType,
-        Self::InputId,
-        Self::NoData,
-        Self::UpdatedAt,
-        Self::Future,
-        Self::TooOld,
-        Self::VideoWebhook,
-        Self::TooManyInputs,
-    ];
-
-    /// The value of the label `reason`.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::AlertType => "alert_type",
-            Self::EventType => "event_type",
-            Self::InputId => "input_id",
-            Self::NoData => "no_data",
-            Self::UpdatedAt => "updated_at",
-            Self::Future => "future",
-            Self::TooOld => "too_old",
-            Self::VideoWebhook => "video_webhook",
-            Self::TooManyInputs => "too_many_inputs",
-        }
+labelled! {
+    /// Why a well-formed notification is not used: the label `reason` of
+    /// `stream_live_exporter_notifications_ignored_total`.
+    IgnoredReason {
+        /// A notification of another product: `alert_type` is not `stream_live_notifications`.
+        AlertType = "alert_type",
+        /// `event_type` is missing or unknown.
+        EventType = "event_type",
+        /// `input_id` is missing or not 32 hexadecimal digits.
+        InputId = "input_id",
+        /// There is no `data` object, and it is not a test.
+        NoData = "no_data",
+        /// `updated_at` is missing, not RFC 3339, or before 1970.
+        UpdatedAt = "updated_at",
+        /// The event is more than five minutes ahead of the local clock.
+        Future = "future",
+        /// The event is older than the input's deduplication memory, and may be a repetition.
+        TooOld = "too_old",
+        /// A notification of Cloudflare Stream's *video* webhook.
+        VideoWebhook = "video_webhook",
+        /// The input is new, and the maximum number of inputs is reached.
+        TooManyInputs = "too_many_inputs",
     }
 }

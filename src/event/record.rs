@@ -30,13 +30,14 @@ pub enum RecordKind {
     Rules(Arc<Rules>),
 }
 
-/// What is remarkable about an event: the member `note` of an exported event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Note {
-    /// It is older than the current state: it is counted and does not change the state.
-    OutOfOrder,
-    /// It repeats the current state: a notification in between was lost.
-    Inconsistent,
+labelled! {
+    /// What is remarkable about an event: the member `note` of an exported event.
+    Note {
+        /// It is older than the current state: it is counted and does not change the state.
+        OutOfOrder = "out_of_order",
+        /// It repeats the current state: a notification in between was lost.
+        Inconsistent = "inconsistent",
+    }
 }
 
 /// What the state depends on besides events.
@@ -71,19 +72,8 @@ impl Record {
 }
 
 impl Note {
-    /// Every note.
-    pub const ALL: [Self; 2] = [Self::OutOfOrder, Self::Inconsistent];
-
-    /// Its name in the journal, the API and the log.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OutOfOrder => "out_of_order",
-            Self::Inconsistent => "inconsistent",
-        }
-    }
-
-    /// The note of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|note| note.name() == name)
+    /// The note with this label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|note| note.label() == label)
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -
         RecordKind::Event(event, note) => {
             bind_event(insert, event)?;
             if let Some(note) = note {
-                insert.raw_bind_parameter(9, note.name())?;
+                insert.raw_bind_parameter(9, note.label())?;
             }
         }
         RecordKind::Forgotten(input_id) => {
@@ -150,7 +150,7 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
             let (received_at, sent_at) = (columns.required_time(3)?, columns.time(4)?);
             let event =
                 Event { input_id: input_id()?, kind, updated_at: columns.required_time(5)?, sent_at, received_at };
-            let note = columns.text(8)?.map(|note| Note::from_name(note).ok_or("its note is unknown to this version"));
+            let note = columns.text(8)?.map(|note| Note::from_label(note).ok_or("its note is unknown to this version"));
             RecordKind::Event(event, note.transpose()?)
         }
     };

@@ -127,7 +127,7 @@ fn outcome_of(verdict: Verdict) -> (Outcome, Option<Note>) {
 /// Logs a delivery: at level info if an input changed, else at debug.
 pub(super) fn log(delivery: &RecentDelivery) {
     let outcome = delivery.outcome.name();
-    let note = delivery.note.map(Note::name);
+    let note = delivery.note.map(Note::label);
     let reason = delivery.outcome.ignored().map(IgnoredReason::label);
     let Some(event) = &delivery.event else {
         tracing::debug!(outcome, reason, "notification without event");

@@ -118,7 +118,7 @@ fn delivery_status(delivery: &RecentDelivery) -> DeliveryStatus {
     DeliveryStatus {
         received_at: delivery.received_at.to_string(),
         outcome: delivery.outcome.name(),
-        reason: delivery.outcome.ignored().map(IgnoredReason::label).or(delivery.note.map(Note::name)),
+        reason: delivery.outcome.ignored().map(IgnoredReason::label).or(delivery.note.map(Note::label)),
         event: delivery.event.as_ref().map(event_status),
     }
 }

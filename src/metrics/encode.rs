@@ -140,7 +140,12 @@ impl Encoder {
 
     /// Writes the value of a line.
     pub(super) fn end_line(&mut self, value: Value) {
-        self.value(value);
+        match value {
+            Value::Integer(value) => self.integer(value),
+            Value::Millis(value) => self.decimal(value, 1000),
+            Value::Micros(value) => self.decimal(value, 1_000_000),
+            Value::Float(value) => self.float(value, false),
+        }
         self.output.push(b'\n');
     }
 
@@ -168,15 +173,6 @@ impl Encoder {
         }
         self.text(&[if separator == "," { "} " } else { " " }]);
         self.end_line(value);
-    }
-
-    fn value(&mut self, value: Value) {
-        match value {
-            Value::Integer(value) => self.integer(value),
-            Value::Millis(value) => self.decimal(value, 1000),
-            Value::Micros(value) => self.decimal(value, 1_000_000),
-            Value::Float(value) => self.float(value, false),
-        }
     }
 
     fn integer(&mut self, value: u64) {

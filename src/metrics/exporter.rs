@@ -7,11 +7,14 @@ use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::encode::{Encoder, Value};
+use super::family::LabelValues::Closed;
 use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Kind, Label};
 use crate::event::{IgnoredReason, Timestamp};
 
 /// From the sync of a fast disk to that of a slow one, and for requests that wait for it.
 const SECONDS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+const REJECTION_REASONS: [&str; 8] =
+    ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"];
 const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Defines [`Exporter`] with a field for each metric, and [`FAMILIES`] with their documentation.
@@ -20,9 +23,9 @@ macro_rules! exporter_metrics {
         /// The metrics that the exporter observes while it runs. They start at 0 with the process.
         #[derive(Debug)]
         pub struct Exporter {
-            registry: Registry,
-            created_samples: bool,
-            started_at: Timestamp,
+            pub(super) registry: Registry,
+            pub(super) created_samples: bool,
+            pub(super) started_at: Timestamp,
             $(#[doc = $help] pub $field: $metric,)*
         }
 
@@ -43,7 +46,7 @@ exporter_metrics! {
     notifications: IntCounterVec {
         name: "stream_live_exporter_notifications_total",
         help: "Number of authenticated, well-formed deliveries, by outcome.",
-        labels: &[Label::closed("outcome", &["recorded", "duplicate", "test", "ignored"])],
+        labels: &[Label { name: "outcome", values: Closed(&["recorded", "duplicate", "test", "ignored"]) }],
         series: "4",
         query: "sum by (outcome) (rate(stream_live_exporter_notifications_total[5m]))",
         ..COUNTER
@@ -51,20 +54,7 @@ exporter_metrics! {
     ignored: IntCounterVec {
         name: "stream_live_exporter_notifications_ignored_total",
         help: "Number of notifications that were understood and answered 2xx, but not used, by reason.",
-        labels: &[Label::closed(
-            "reason",
-            &[
-                "alert_type",
-                "event_type",
-                "input_id",
-                "no_data",
-                "updated_at",
-                "future",
-                "too_old",
-                "video_webhook",
-                "too_many_inputs",
-            ],
-        )],
+        labels: &[Label { name: "reason", values: Closed(&IgnoredReason::LABELS) }],
         series: "9",
         query: "increase(stream_live_exporter_notifications_ignored_total[1d]) > 0",
         ..COUNTER
@@ -78,10 +68,7 @@ exporter_metrics! {
     rejected: IntCounterVec {
         name: "stream_live_exporter_requests_rejected_total",
         help: "Number of requests to the webhook that were rejected, by reason.",
-        labels: &[Label::closed(
-            "reason",
-            &["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"],
-        )],
+        labels: &[Label { name: "reason", values: Closed(&REJECTION_REASONS) }],
         series: "8",
         query: "sum by (reason) (increase(stream_live_exporter_requests_rejected_total[1h])) > 0",
         ..COUNTER
@@ -147,7 +134,7 @@ exporter_metrics! {
 pub(super) static CERTIFICATE_EXPIRY: Family = Family {
     name: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds",
     help: "End of the validity of the listener's certificate, in seconds since the Unix epoch.",
-    labels: &[Label::closed("listener", &["webhook", "web"])],
+    labels: &[Label { name: "listener", values: Closed(&["webhook", "web"]) }],
     absent: "the listener speaks plain HTTP",
     series: "1 per listener with TLS",
     query: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
@@ -186,18 +173,6 @@ impl Exporter {
         let gauge = Gauge::with_opts(opts).expect("the family is valid");
         let expiry = CertificateExpiry { gauge, not_after: Box::new(not_after) };
         self.registry.register(Box::new(expiry)).expect("each listener is registered once");
-    }
-
-    pub(super) fn gather(&self) -> Vec<MetricFamily> {
-        self.registry.gather()
-    }
-
-    pub(super) fn started_at(&self) -> Timestamp {
-        self.started_at
-    }
-
-    pub(super) fn created_samples(&self) -> bool {
-        self.created_samples
     }
 }
 

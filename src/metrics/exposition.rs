@@ -9,8 +9,8 @@ use flate2::write::GzEncoder;
 use prometheus::proto::MetricFamily;
 
 use super::encode::{Encoder, Format};
+use super::family::Entry;
 use super::inputs::InputView;
-use super::overall::ViewFamily;
 use super::samples::Lines;
 use super::{Exporter, exporter, inputs, overall, process};
 use crate::event::{InputId, Timestamp};
@@ -49,9 +49,9 @@ impl Exposition {
     pub fn new(view: View, exporter: &Exporter, format: Format) -> Self {
         Self {
             view,
-            gathered: exporter.gather(),
-            started_at: exporter.started_at(),
-            encoder: Encoder::new(format, exporter.created_samples()),
+            gathered: exporter.registry.gather(),
+            started_at: exporter.started_at,
+            encoder: Encoder::new(format, exporter.created_samples),
             gzip: None,
             step: Step::Family(0),
         }
@@ -97,7 +97,7 @@ impl Exposition {
 
     fn write_rest(&mut self) {
         let counted_since = self.view.state.totals().counted_since.unwrap_or(self.started_at);
-        for ViewFamily { family, write } in &overall::FAMILIES {
+        for Entry { family, read: write } in &overall::FAMILIES {
             write(&self.view, &mut self.encoder.begin_family(family, counted_since));
         }
         for family in &self.gathered {

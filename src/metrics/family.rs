@@ -72,6 +72,19 @@ pub(super) const COUNTER: Family = Family { kind: Kind::Counter, zero: "none yet
 /// Defaults of a histogram without labels.
 pub(super) const HISTOGRAM: Family = Family { kind: Kind::Histogram, zero: "", ..GAUGE };
 
+/// A family of the catalogue with the function that reads its values.
+#[derive(Debug)]
+pub(super) struct Entry<R> {
+    pub(super) family: Family,
+    pub(super) read: R,
+}
+
+impl Family {
+    pub(super) const fn with<R>(self, read: R) -> Entry<R> {
+        Entry { family: self, read }
+    }
+}
+
 impl Kind {
     /// The name of the type in both formats.
     pub fn name(self) -> &'static str {
@@ -84,14 +97,6 @@ impl Kind {
 }
 
 impl Label {
-    pub(super) const fn closed(name: &'static str, values: &'static [&'static str]) -> Self {
-        Self { name, values: LabelValues::Closed(values) }
-    }
-
-    pub(super) const fn open(name: &'static str, description: &'static str) -> Self {
-        Self { name, values: LabelValues::Open(description) }
-    }
-
     /// All values of a closed set, otherwise none.
     pub fn closed_set(&self) -> Option<&'static [&'static str]> {
         match self.values {

@@ -3,16 +3,10 @@
 use std::time::Duration;
 
 use super::encode::Value;
-use super::family::{COUNTER, Family, GAUGE, Label};
+use super::family::LabelValues::{Closed, Open};
+use super::family::{COUNTER, Entry, Family, GAUGE, Label};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
 use crate::live::{Input, State};
-
-/// A family with series for each live input.
-#[derive(Debug)]
-pub(super) struct InputFamily {
-    pub(super) family: Family,
-    pub(super) read: Read,
-}
 
 /// How the samples of an input are read.
 #[derive(Debug, Clone, Copy)]
@@ -49,148 +43,125 @@ impl Values {
     }
 }
 
-const INPUT_ID: Label = Label::open("input_id", "the id of the live input, 32 lower-case hexadecimal digits");
-const EVENT: Label = Label::closed("event", &EventKind::NAMES);
-const STATE_EVENT: Label = Label::closed("event", &EventKind::STATE_NAMES);
-const CODE: Label = Label::closed("code", &ErrorClass::LABELS);
-const NAME: Label = Label::open("name", "the configured name, empty if there is none");
+const INPUT_ID: Label =
+    Label { name: "input_id", values: Open("the id of the live input, 32 lower-case hexadecimal digits") };
+const EVENT: Label = Label { name: "event", values: Closed(&EventKind::NAMES) };
+const STATE_EVENT: Label = Label { name: "event", values: Closed(&EventKind::STATE_NAMES) };
+const CODE: Label = Label { name: "code", values: Closed(&ErrorClass::LABELS) };
+const NAME: Label = Label { name: "name", values: Open("the configured name, empty if there is none") };
 
 const UNKNOWN_INPUT: &str = "the input is not known";
 
 const INPUT_GAUGE: Family = Family { labels: &[INPUT_ID], absent: UNKNOWN_INPUT, ..GAUGE };
 const INPUT_COUNTER: Family = Family { labels: &[INPUT_ID], absent: UNKNOWN_INPUT, ..COUNTER };
 
-pub(super) static FAMILIES: [InputFamily; 12] = [
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_connected",
-            help: "Whether the live input is connected (1) or disconnected (0), according to its newest connected or disconnected event.",
-            zero: "disconnected",
-            absent: "unknown: the input is known, but it has neither connected nor disconnected yet; errors do not count",
-            query: "cloudflare_stream_live_input_connected == 0",
-            ..INPUT_GAUGE
-        },
-        read: Read::Values(|view, values| values.put_known([view.input.evidence().map(|held| held.connected)])),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_state_timestamp_seconds",
-            help: "Event time of the event that determines the connected state, in seconds since the Unix epoch.",
-            absent: "unknown, like `cloudflare_stream_live_input_connected`",
-            query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
-            ..INPUT_GAUGE
-        },
-        read: Read::Values(|view, values| values.put_known([view.input.evidence().map(|held| held.updated_at)])),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_expected",
-            help: "Whether the live input should be live now (1) or not (0), according to the configuration.",
-            zero: "not expected to be live",
-            query: "cloudflare_stream_live_input_expected == 1 unless cloudflare_stream_live_input_connected == 1",
-            ..INPUT_GAUGE
-        },
-        read: Read::Values(|view, values| values.put(view.state.expected(&view.input_id, view.as_of))),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_events_total",
-            help: "Number of distinct events of the live input, by kind.",
-            labels: &[INPUT_ID, EVENT],
-            zero: "no such event yet",
-            series: "3",
-            query: "increase(cloudflare_stream_live_input_events_total{event=\"disconnected\"}[1h])",
-            ..INPUT_COUNTER
-        },
-        read: Read::Values(|view, values| values.put_all(view.input.events())),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_errors_total",
-            help: "Number of distinct errored events of the live input, by error code. A missing or unknown code counts as other.",
-            labels: &[INPUT_ID, CODE],
-            zero: "no such error yet",
-            series: "7",
-            query: "sum by (code) (increase(cloudflare_stream_live_input_errors_total[1d]))",
-            ..INPUT_COUNTER
-        },
-        read: Read::Values(|view, values| values.put_all(view.input.errors.counts())),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_last_event_timestamp_seconds",
-            help: "Event time of the newest event of the live input, by kind, in seconds since the Unix epoch.",
-            labels: &[INPUT_ID, EVENT],
-            absent: "no such event yet",
-            series: "0 to 3",
-            query: "time() - max by (input_id) (cloudflare_stream_live_input_last_event_timestamp_seconds)",
-            ..INPUT_GAUGE
-        },
-        read: Read::Values(|view, values| values.put_known(view.input.last_event())),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_last_error_timestamp_seconds",
-            help: "Event time of the newest errored event of the live input, by error code, in seconds since the Unix epoch.",
-            labels: &[INPUT_ID, CODE],
-            absent: "no such error yet",
-            series: "0 to 7",
-            query: "time() - cloudflare_stream_live_input_last_error_timestamp_seconds < 300",
-            ..INPUT_GAUGE
-        },
-        read: Read::Values(|view, values| values.put_known(view.input.errors.last())),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_sessions_total",
-            help: "Number of sessions started: connects that do not follow a disconnect within the reconnect window.",
-            query: "increase(cloudflare_stream_live_input_sessions_total[1d])",
-            ..INPUT_COUNTER
-        },
-        read: Read::Values(|view, values| values.put(view.input.sessions)),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_reconnects_total",
-            help: "Number of connects within the reconnect window after a disconnect, including those between two scrapes.",
-            query: "increase(cloudflare_stream_live_input_reconnects_total[10m]) > 3",
-            ..INPUT_COUNTER
-        },
-        read: Read::Values(|view, values| values.put(view.input.reconnects)),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_connected_seconds_total",
-            help: "Time the live input has been connected, including the current connection, in seconds.",
-            zero: "never connected",
-            query: "rate(cloudflare_stream_live_input_connected_seconds_total[1h])",
-            ..INPUT_COUNTER
-        },
-        read: Read::Values(|view, values| values.put(millis(view.input.connected_time(view.as_of)))),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_inconsistent_events_total",
-            help: "Number of events that repeat the current state at a later time, by kind: the notification in between was lost.",
-            labels: &[INPUT_ID, STATE_EVENT],
-            zero: "no loss detected",
-            series: "2",
-            query: "sum(increase(cloudflare_stream_live_input_inconsistent_events_total[1d]))",
-            ..INPUT_COUNTER
-        },
-        read: Read::Values(|view, values| values.put_all(view.input.inconsistent)),
-    },
-    InputFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_info",
-            help: "A known live input with its configured name. The value is always 1.",
-            labels: &[INPUT_ID, NAME],
-            query: "cloudflare_stream_live_input_connected * on (instance, input_id) group_left (name) \
-                    cloudflare_stream_live_input_info",
-            ..INPUT_GAUGE
-        },
-        read: Read::LabelValue(|view| view.state.name(&view.input_id)),
-    },
+pub(super) static FAMILIES: [Entry<Read>; 12] = [
+    Family {
+        name: "cloudflare_stream_live_input_connected",
+        help: "Whether the live input is connected (1) or disconnected (0), according to its newest connected or disconnected event.",
+        zero: "disconnected",
+        absent: "unknown: the input is known, but it has neither connected nor disconnected yet; errors do not count",
+        query: "cloudflare_stream_live_input_connected == 0",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|held| held.connected)]))),
+    Family {
+        name: "cloudflare_stream_live_input_state_timestamp_seconds",
+        help: "Event time of the event that determines the connected state, in seconds since the Unix epoch.",
+        absent: "unknown, like `cloudflare_stream_live_input_connected`",
+        query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|held| held.updated_at)]))),
+    Family {
+        name: "cloudflare_stream_live_input_expected",
+        help: "Whether the live input should be live now (1) or not (0), according to the configuration.",
+        zero: "not expected to be live",
+        query: "cloudflare_stream_live_input_expected == 1 unless cloudflare_stream_live_input_connected == 1",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| values.put(view.state.expected(&view.input_id, view.as_of)))),
+    Family {
+        name: "cloudflare_stream_live_input_events_total",
+        help: "Number of distinct events of the live input, by kind.",
+        labels: &[INPUT_ID, EVENT],
+        zero: "no such event yet",
+        series: "3",
+        query: "increase(cloudflare_stream_live_input_events_total{event=\"disconnected\"}[1h])",
+        ..INPUT_COUNTER
+    }
+    .with(Read::Values(|view, values| values.put_all(view.input.events()))),
+    Family {
+        name: "cloudflare_stream_live_input_errors_total",
+        help: "Number of distinct errored events of the live input, by error code. A missing or unknown code counts as other.",
+        labels: &[INPUT_ID, CODE],
+        zero: "no such error yet",
+        series: "7",
+        query: "sum by (code) (increase(cloudflare_stream_live_input_errors_total[1d]))",
+        ..INPUT_COUNTER
+    }
+    .with(Read::Values(|view, values| values.put_all(view.input.errors.counts()))),
+    Family {
+        name: "cloudflare_stream_live_input_last_event_timestamp_seconds",
+        help: "Event time of the newest event of the live input, by kind, in seconds since the Unix epoch.",
+        labels: &[INPUT_ID, EVENT],
+        absent: "no such event yet",
+        series: "0 to 3",
+        query: "time() - max by (input_id) (cloudflare_stream_live_input_last_event_timestamp_seconds)",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| values.put_known(view.input.last_event()))),
+    Family {
+        name: "cloudflare_stream_live_input_last_error_timestamp_seconds",
+        help: "Event time of the newest errored event of the live input, by error code, in seconds since the Unix epoch.",
+        labels: &[INPUT_ID, CODE],
+        absent: "no such error yet",
+        series: "0 to 7",
+        query: "time() - cloudflare_stream_live_input_last_error_timestamp_seconds < 300",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| values.put_known(view.input.errors.last()))),
+    Family {
+        name: "cloudflare_stream_live_input_sessions_total",
+        help: "Number of sessions started: connects that do not follow a disconnect within the reconnect window.",
+        query: "increase(cloudflare_stream_live_input_sessions_total[1d])",
+        ..INPUT_COUNTER
+    }
+    .with(Read::Values(|view, values| values.put(view.input.sessions))),
+    Family {
+        name: "cloudflare_stream_live_input_reconnects_total",
+        help: "Number of connects within the reconnect window after a disconnect, including those between two scrapes.",
+        query: "increase(cloudflare_stream_live_input_reconnects_total[10m]) > 3",
+        ..INPUT_COUNTER
+    }
+    .with(Read::Values(|view, values| values.put(view.input.reconnects))),
+    Family {
+        name: "cloudflare_stream_live_input_connected_seconds_total",
+        help: "Time the live input has been connected, including the current connection, in seconds.",
+        zero: "never connected",
+        query: "rate(cloudflare_stream_live_input_connected_seconds_total[1h])",
+        ..INPUT_COUNTER
+    }
+    .with(Read::Values(|view, values| values.put(millis(view.input.connected_time(view.as_of))))),
+    Family {
+        name: "cloudflare_stream_live_input_inconsistent_events_total",
+        help: "Number of events that repeat the current state at a later time, by kind: the notification in between was lost.",
+        labels: &[INPUT_ID, STATE_EVENT],
+        zero: "no loss detected",
+        series: "2",
+        query: "sum(increase(cloudflare_stream_live_input_inconsistent_events_total[1d]))",
+        ..INPUT_COUNTER
+    }
+    .with(Read::Values(|view, values| values.put_all(view.input.inconsistent))),
+    Family {
+        name: "cloudflare_stream_live_input_info",
+        help: "A known live input with its configured name. The value is always 1.",
+        labels: &[INPUT_ID, NAME],
+        query: "cloudflare_stream_live_input_connected * on (instance, input_id) group_left (name) \
+                cloudflare_stream_live_input_info",
+        ..INPUT_GAUGE
+    }
+    .with(Read::LabelValue(|view| view.state.name(&view.input_id))),
 ];
 
 fn millis(duration: Duration) -> Value {

@@ -1,179 +1,145 @@
 //! The metrics that are computed from the view but do not belong to one input.
 
 use super::encode::FamilyWriter;
-use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Label};
+use super::family::LabelValues::Open;
+use super::family::{COUNTER, Entry, Family, GAUGE, HISTOGRAM, Label};
 use crate::live::View;
 
-/// A family that is computed from the view.
-#[derive(Debug)]
-pub(super) struct ViewFamily {
-    pub(super) family: Family,
-    /// Writes the samples.
-    pub(super) write: fn(&View, &mut FamilyWriter<'_>),
-}
+/// Writes the samples of a family.
+type Write = fn(&View, &mut FamilyWriter<'_>);
 
 /// Twelve buckets, `+Inf`, the sum and the count.
 const DURATIONS: Family = Family { series: "15", ..HISTOGRAM };
 
-pub(super) static FAMILIES: [ViewFamily; 15] = [
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_build_info",
-            help: "Version, revision and compiler of the exporter. The value is always 1.",
-            labels: &[
-                Label::open("version", "the release"),
-                Label::open("revision", "the commit, `unknown` if built outside a checkout"),
-                Label::open("rustc", "the compiler"),
-            ],
-            query: "count by (version) (stream_live_exporter_build_info)",
-            ..GAUGE
-        },
-        write: |_, out| {
+pub(super) static FAMILIES: [Entry<Write>; 15] = [
+    Family {
+        name: "stream_live_exporter_build_info",
+        help: "Version, revision and compiler of the exporter. The value is always 1.",
+        labels: &[
+            Label { name: "version", values: Open("the release") },
+            Label { name: "revision", values: Open("the commit, `unknown` if built outside a checkout") },
+            Label { name: "rustc", values: Open("the compiler") },
+        ],
+        query: "count by (version) (stream_live_exporter_build_info)",
+        ..GAUGE
+    }
+    .with(|_, out| {
             out.labelled(&[env!("CARGO_PKG_VERSION"), env!("BUILD_REVISION"), env!("BUILD_RUSTC")], 1_u64);
-        },
-    },
-    ViewFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_session_duration_seconds",
-            help: "Duration of finished sessions, from the first connect to the last disconnect, in seconds.",
-            query: "histogram_quantile(0.5, rate(cloudflare_stream_live_input_session_duration_seconds_bucket[1d]))",
-            ..DURATIONS
-        },
-        write: |view, out| out.durations(&view.state.session_durations(view.as_of)),
-    },
-    ViewFamily {
-        family: Family {
-            name: "cloudflare_stream_live_input_reconnect_delay_seconds",
-            help: "Time from a disconnect to the next connect, within the reconnect window or not, up to one hour, in seconds.",
-            query: "histogram_quantile(0.9, rate(cloudflare_stream_live_input_reconnect_delay_seconds_bucket[1d]))",
-            ..DURATIONS
-        },
-        write: |view, out| out.durations(&view.state.totals().reconnect_delay),
-    },
-    ViewFamily {
-        family: Family {
-            name: "cloudflare_stream_live_notification_source_delay_seconds",
-            help: "Time from an event to its notification by Cloudflare (ts - updated_at), in seconds. \
-                   Observed for each recorded event.",
-            query: "histogram_quantile(0.9, rate(cloudflare_stream_live_notification_source_delay_seconds_bucket[1h]))",
-            ..DURATIONS
-        },
-        write: |view, out| out.durations(&view.state.totals().source_delay),
-    },
-    ViewFamily {
-        family: Family {
-            name: "cloudflare_stream_live_notification_delivery_delay_seconds",
-            help: "Time from the notification by Cloudflare (ts, in whole seconds) to its receipt, in seconds. \
-                   Observed for each recorded event.",
-            query: "histogram_quantile(0.9, \
-                    rate(cloudflare_stream_live_notification_delivery_delay_seconds_bucket[1h]))",
-            ..DURATIONS
-        },
-        write: |view, out| out.durations(&view.state.totals().delivery_delay),
-    },
-    ViewFamily {
-        family: Family {
-            name: "cloudflare_stream_live_notification_clock_skew_total",
-            help: "Number of recorded events whose notification was received before it was sent: one of the clocks is wrong.",
-            zero: "no clock error detected",
-            query: "increase(cloudflare_stream_live_notification_clock_skew_total[1h]) > 0",
-            ..COUNTER
-        },
-        write: |view, out| out.value(view.state.totals().clock_skew),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_events_out_of_order_total",
-            help: "Number of recorded events that are older than the current state of their input. \
-                   They are counted and do not change the state.",
-            query: "increase(stream_live_exporter_events_out_of_order_total[1d])",
-            ..COUNTER
-        },
-        write: |view, out| out.value(view.state.totals().out_of_order),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_last_notification_timestamp_seconds",
-            help: "Time of the last authenticated, well-formed delivery of any kind, in seconds since the Unix epoch.",
-            absent: "no delivery yet",
-            query: "time() - stream_live_exporter_last_notification_timestamp_seconds",
-            ..GAUGE
-        },
-        write: |view, out| out.known(view.state.last_seen().last),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_last_test_timestamp_seconds",
-            help: "Time of the last Save and Test notification, in seconds since the Unix epoch.",
-            absent: "no test yet",
-            query: "time() - stream_live_exporter_last_test_timestamp_seconds",
-            ..GAUGE
-        },
-        write: |view, out| out.known(view.state.last_seen().last_test),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_secret_last_used_timestamp_seconds",
-            help: "Time of the last delivery with that secret, in seconds since the Unix epoch.",
-            labels: &[Label::open("secret", "the configured name of the secret")],
-            absent: "no delivery with that secret yet",
-            series: "1 per secret",
-            query: "time() - stream_live_exporter_secret_last_used_timestamp_seconds > 86400",
-            ..GAUGE
-        },
-        write: |view, out| {
+        }),
+    Family {
+        name: "cloudflare_stream_live_input_session_duration_seconds",
+        help: "Duration of finished sessions, from the first connect to the last disconnect, in seconds.",
+        query: "histogram_quantile(0.5, rate(cloudflare_stream_live_input_session_duration_seconds_bucket[1d]))",
+        ..DURATIONS
+    }
+    .with(|view, out| out.durations(&view.state.session_durations(view.as_of))),
+    Family {
+        name: "cloudflare_stream_live_input_reconnect_delay_seconds",
+        help: "Time from a disconnect to the next connect, within the reconnect window or not, up to one hour, in seconds.",
+        query: "histogram_quantile(0.9, rate(cloudflare_stream_live_input_reconnect_delay_seconds_bucket[1d]))",
+        ..DURATIONS
+    }
+    .with(|view, out| out.durations(&view.state.totals().reconnect_delay)),
+    Family {
+        name: "cloudflare_stream_live_notification_source_delay_seconds",
+        help: "Time from an event to its notification by Cloudflare (ts - updated_at), in seconds. \
+               Observed for each recorded event.",
+        query: "histogram_quantile(0.9, rate(cloudflare_stream_live_notification_source_delay_seconds_bucket[1h]))",
+        ..DURATIONS
+    }
+    .with(|view, out| out.durations(&view.state.totals().source_delay)),
+    Family {
+        name: "cloudflare_stream_live_notification_delivery_delay_seconds",
+        help: "Time from the notification by Cloudflare (ts, in whole seconds) to its receipt, in seconds. \
+               Observed for each recorded event.",
+        query: "histogram_quantile(0.9, \
+                rate(cloudflare_stream_live_notification_delivery_delay_seconds_bucket[1h]))",
+        ..DURATIONS
+    }
+    .with(|view, out| out.durations(&view.state.totals().delivery_delay)),
+    Family {
+        name: "cloudflare_stream_live_notification_clock_skew_total",
+        help: "Number of recorded events whose notification was received before it was sent: one of the clocks is wrong.",
+        zero: "no clock error detected",
+        query: "increase(cloudflare_stream_live_notification_clock_skew_total[1h]) > 0",
+        ..COUNTER
+    }
+    .with(|view, out| out.value(view.state.totals().clock_skew)),
+    Family {
+        name: "stream_live_exporter_events_out_of_order_total",
+        help: "Number of recorded events that are older than the current state of their input. \
+               They are counted and do not change the state.",
+        query: "increase(stream_live_exporter_events_out_of_order_total[1d])",
+        ..COUNTER
+    }
+    .with(|view, out| out.value(view.state.totals().out_of_order)),
+    Family {
+        name: "stream_live_exporter_last_notification_timestamp_seconds",
+        help: "Time of the last authenticated, well-formed delivery of any kind, in seconds since the Unix epoch.",
+        absent: "no delivery yet",
+        query: "time() - stream_live_exporter_last_notification_timestamp_seconds",
+        ..GAUGE
+    }
+    .with(|view, out| out.known(view.state.last_seen().last)),
+    Family {
+        name: "stream_live_exporter_last_test_timestamp_seconds",
+        help: "Time of the last Save and Test notification, in seconds since the Unix epoch.",
+        absent: "no test yet",
+        query: "time() - stream_live_exporter_last_test_timestamp_seconds",
+        ..GAUGE
+    }
+    .with(|view, out| out.known(view.state.last_seen().last_test)),
+    Family {
+        name: "stream_live_exporter_secret_last_used_timestamp_seconds",
+        help: "Time of the last delivery with that secret, in seconds since the Unix epoch.",
+        labels: &[Label { name: "secret", values: Open("the configured name of the secret") }],
+        absent: "no delivery with that secret yet",
+        series: "1 per secret",
+        query: "time() - stream_live_exporter_secret_last_used_timestamp_seconds > 86400",
+        ..GAUGE
+    }
+    .with(|view, out| {
             for (secret, time) in &view.state.last_seen().by_secret {
                 out.labelled(&[secret], *time);
             }
-        },
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_journal_size_bytes",
-            help: "Size of the journal on disk, in bytes.",
-            zero: "the size of the journal cannot be determined",
-            query: "deriv(stream_live_exporter_journal_size_bytes[1d])",
-            ..GAUGE
-        },
-        write: |view, out| out.value(view.journal_size_bytes),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_journal_events",
-            help: "Number of events in the journal.",
-            zero: "none yet",
-            query: "stream_live_exporter_journal_events",
-            ..GAUGE
-        },
-        write: |view, out| out.value(view.journal_events),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_restored_inputs",
-            help: "Number of live inputs that were restored from the journal at start.",
-            zero: "the journal was empty",
-            query: "stream_live_exporter_restored_inputs",
-            ..GAUGE
-        },
-        write: |view, out| out.value(view.restored_inputs as u64),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_inputs",
-            help: "Number of known live inputs.",
-            zero: "none yet",
-            query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit",
-            ..GAUGE
-        },
-        write: |view, out| out.value(view.state.inputs().len() as u64),
-    },
-    ViewFamily {
-        family: Family {
-            name: "stream_live_exporter_inputs_limit",
-            help: "Maximum number of live inputs. Events of further inputs are ignored.",
-            query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit > 0.9",
-            ..GAUGE
-        },
-        write: |view, out| out.value(view.state.rules().max_inputs as u64),
-    },
+        }),
+    Family {
+        name: "stream_live_exporter_journal_size_bytes",
+        help: "Size of the journal on disk, in bytes.",
+        zero: "the size of the journal cannot be determined",
+        query: "deriv(stream_live_exporter_journal_size_bytes[1d])",
+        ..GAUGE
+    }
+    .with(|view, out| out.value(view.journal_size_bytes)),
+    Family {
+        name: "stream_live_exporter_journal_events",
+        help: "Number of events in the journal.",
+        zero: "none yet",
+        query: "stream_live_exporter_journal_events",
+        ..GAUGE
+    }
+    .with(|view, out| out.value(view.journal_events)),
+    Family {
+        name: "stream_live_exporter_restored_inputs",
+        help: "Number of live inputs that were restored from the journal at start.",
+        zero: "the journal was empty",
+        query: "stream_live_exporter_restored_inputs",
+        ..GAUGE
+    }
+    .with(|view, out| out.value(view.restored_inputs as u64)),
+    Family {
+        name: "stream_live_exporter_inputs",
+        help: "Number of known live inputs.",
+        zero: "none yet",
+        query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit",
+        ..GAUGE
+    }
+    .with(|view, out| out.value(view.state.inputs().len() as u64)),
+    Family {
+        name: "stream_live_exporter_inputs_limit",
+        help: "Maximum number of live inputs. Events of further inputs are ignored.",
+        query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit > 0.9",
+        ..GAUGE
+    }
+    .with(|view, out| out.value(view.state.rules().max_inputs as u64)),
 ];

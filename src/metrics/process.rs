@@ -4,17 +4,11 @@ use procfs::process::{LimitValue, Limits, Stat};
 use procfs::{ProcResult, WithCurrentSystemInfo};
 
 use super::encode::{Encoder, Value};
-use super::family::{COUNTER, Family, GAUGE};
+use super::family::{COUNTER, Entry, Family, GAUGE};
 use crate::event::Timestamp;
 
-/// A family that is read from `/proc/self`.
-#[derive(Debug)]
-pub(super) struct ProcessFamily {
-    pub(super) family: Family,
-    read: fn(&Process) -> f64,
-}
-
-struct Process {
+/// What is read from `/proc/self`.
+pub(super) struct Process {
     stat: Stat,
     limits: Limits,
     open_fds: usize,
@@ -25,82 +19,68 @@ struct Process {
 const NO_PROC: &str = "the system has no `/proc`";
 const PROCESS_GAUGE: Family = Family { absent: NO_PROC, ..GAUGE };
 
-pub(super) static FAMILIES: [ProcessFamily; 7] = [
-    ProcessFamily {
-        family: Family {
-            name: "process_cpu_seconds_total",
-            help: "Total user and system CPU time spent in seconds.",
-            zero: "less than a clock tick",
-            absent: NO_PROC,
-            query: "rate(process_cpu_seconds_total{job=\"stream-live-exporter\"}[5m])",
-            ..COUNTER
-        },
-        read: |process| (process.stat.utime + process.stat.stime) as f64 / process.ticks_per_second,
-    },
-    ProcessFamily {
-        family: Family {
-            name: "process_open_fds",
-            help: "Number of open file descriptors.",
-            query: "process_open_fds{job=\"stream-live-exporter\"} / process_max_fds",
-            ..PROCESS_GAUGE
-        },
-        read: |process| process.open_fds as f64,
-    },
-    ProcessFamily {
-        family: Family {
-            name: "process_max_fds",
-            help: "Maximum number of open file descriptors.",
-            query: "process_max_fds{job=\"stream-live-exporter\"}",
-            ..PROCESS_GAUGE
-        },
-        read: |process| match process.limits.max_open_files.soft_limit {
-            LimitValue::Value(limit) => limit as f64,
-            LimitValue::Unlimited => f64::INFINITY,
-        },
-    },
-    ProcessFamily {
-        family: Family {
-            name: "process_virtual_memory_bytes",
-            help: "Virtual memory size in bytes.",
-            query: "process_virtual_memory_bytes{job=\"stream-live-exporter\"}",
-            ..PROCESS_GAUGE
-        },
-        read: |process| process.stat.vsize as f64,
-    },
-    ProcessFamily {
-        family: Family {
-            name: "process_resident_memory_bytes",
-            help: "Resident memory size in bytes.",
-            query: "process_resident_memory_bytes{job=\"stream-live-exporter\"}",
-            ..PROCESS_GAUGE
-        },
-        read: |process| process.stat.rss_bytes().get() as f64,
-    },
-    ProcessFamily {
-        family: Family {
-            name: "process_start_time_seconds",
-            help: "Start time of the process since the Unix epoch in seconds.",
-            query: "time() - process_start_time_seconds{job=\"stream-live-exporter\"}",
-            ..PROCESS_GAUGE
-        },
-        read: |process| process.boot_time as f64 + process.stat.starttime as f64 / process.ticks_per_second,
-    },
-    ProcessFamily {
-        family: Family {
-            name: "process_threads",
-            help: "Number of threads of the process.",
-            query: "process_threads{job=\"stream-live-exporter\"}",
-            ..PROCESS_GAUGE
-        },
-        read: |process| process.stat.num_threads as f64,
-    },
+pub(super) static FAMILIES: [Entry<fn(&Process) -> f64>; 7] = [
+    Family {
+        name: "process_cpu_seconds_total",
+        help: "Total user and system CPU time spent in seconds.",
+        zero: "less than a clock tick",
+        absent: NO_PROC,
+        query: "rate(process_cpu_seconds_total{job=\"stream-live-exporter\"}[5m])",
+        ..COUNTER
+    }
+    .with(|process| (process.stat.utime + process.stat.stime) as f64 / process.ticks_per_second),
+    Family {
+        name: "process_open_fds",
+        help: "Number of open file descriptors.",
+        query: "process_open_fds{job=\"stream-live-exporter\"} / process_max_fds",
+        ..PROCESS_GAUGE
+    }
+    .with(|process| process.open_fds as f64),
+    Family {
+        name: "process_max_fds",
+        help: "Maximum number of open file descriptors.",
+        query: "process_max_fds{job=\"stream-live-exporter\"}",
+        ..PROCESS_GAUGE
+    }
+    .with(|process| match process.limits.max_open_files.soft_limit {
+        LimitValue::Value(limit) => limit as f64,
+        LimitValue::Unlimited => f64::INFINITY,
+    }),
+    Family {
+        name: "process_virtual_memory_bytes",
+        help: "Virtual memory size in bytes.",
+        query: "process_virtual_memory_bytes{job=\"stream-live-exporter\"}",
+        ..PROCESS_GAUGE
+    }
+    .with(|process| process.stat.vsize as f64),
+    Family {
+        name: "process_resident_memory_bytes",
+        help: "Resident memory size in bytes.",
+        query: "process_resident_memory_bytes{job=\"stream-live-exporter\"}",
+        ..PROCESS_GAUGE
+    }
+    .with(|process| process.stat.rss_bytes().get() as f64),
+    Family {
+        name: "process_start_time_seconds",
+        help: "Start time of the process since the Unix epoch in seconds.",
+        query: "time() - process_start_time_seconds{job=\"stream-live-exporter\"}",
+        ..PROCESS_GAUGE
+    }
+    .with(|process| process.boot_time as f64 + process.stat.starttime as f64 / process.ticks_per_second),
+    Family {
+        name: "process_threads",
+        help: "Number of threads of the process.",
+        query: "process_threads{job=\"stream-live-exporter\"}",
+        ..PROCESS_GAUGE
+    }
+    .with(|process| process.stat.num_threads as f64),
 ];
 
 /// Writes the process metrics, or nothing if `/proc` cannot be read.
 pub(super) fn write(encoder: &mut Encoder, started_at: Timestamp) {
     match Process::read() {
         Ok(process) => {
-            for ProcessFamily { family, read } in &FAMILIES {
+            for Entry { family, read } in &FAMILIES {
                 encoder.begin_family(family, started_at).value(Value::Float(read(&process)));
             }
         }

@@ -4,8 +4,8 @@
 //! writing a line is three copies and a number. That takes a fifth of the instructions of writing label by label.
 
 use super::encode::{Encoder, Value};
-use super::family::{Family, Kind};
-use super::inputs::{InputFamily, InputView, Read, Values};
+use super::family::{Entry, Family, Kind};
+use super::inputs::{InputView, Read, Values};
 use crate::event::Timestamp;
 
 /// Writes the samples of a family.
@@ -30,8 +30,8 @@ struct Line {
 }
 
 impl Lines {
-    pub(super) fn new(entry: &InputFamily, created_samples: bool, started_at: Timestamp) -> Self {
-        let InputFamily { family, read } = entry;
+    pub(super) fn new(entry: &Entry<Read>, created_samples: bool, started_at: Timestamp) -> Self {
+        let Entry { family, read } = entry;
         let created_name =
             family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
         let created = created_name.map_or_else(Vec::new, |name| lines(family, &format!("{name}_created")));

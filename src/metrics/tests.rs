@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 
 use super::catalogue::{Family, Kind, families};
 use super::*;
-use crate::event::{Event, EventKind, IgnoredReason, InputId, Record, RecordKind, Rules, Timestamp};
+use crate::event::{Event, EventKind, InputId, Record, RecordKind, Rules, Timestamp};
 use crate::live::{Fold, View, apply};
 use crate::schedule::{Configured, Expectation};
 
@@ -126,13 +126,6 @@ fn exposed_families_equal_the_catalogue() {
         assert_eq!(family.kind == Kind::Counter, family.name.ends_with("_total"), "{}", family.name);
         assert!(text.contains(&format!("# HELP {} {}\n", family.name, family.help)), "{}", family.name);
     }
-}
-
-#[test]
-fn reasons_of_the_catalogue_equal_those_of_ignored_notifications() {
-    let ignored = families().find(|family| family.name == "stream_live_exporter_notifications_ignored_total").unwrap();
-    let reasons = IgnoredReason::ALL.map(IgnoredReason::label);
-    assert_eq!(ignored.labels[0].closed_set(), Some(&reasons[..]));
 }
 
 #[test]

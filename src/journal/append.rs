@@ -46,8 +46,12 @@ impl Append<'_> {
             for record in records {
                 record.position = *next;
                 *next += 1;
-                *other_records += u64::from(record.event().is_none());
                 insert_record(&mut insert, record)?;
+                if record.event().is_none() {
+                    *other_records += 1;
+                    let sql = "INSERT INTO other_records (position) VALUES (?1)";
+                    self.journal.connection.prepare_cached(sql)?.execute(params![record.position])?;
+                }
             }
             Ok(())
         };

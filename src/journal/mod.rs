@@ -11,6 +11,7 @@
 //! | table | holds |
 //! |---|---|
 //! | `records` | the journal: every record, without gaps in the positions; the oldest are deleted after the retention |
+//! | `other_records` | the positions of records that are not events, to count those |
 //! | `inputs` | state per input, each row with the position up to which it has the records |
 //! | `checkpoint`, `rules` | state of all inputs together and the rules, as of the checkpoint's position |
 //! | `last_seen` | when deliveries were last seen, with or without an event |
@@ -119,7 +120,7 @@ impl Journal {
 
     fn find_bounds(&mut self) -> rusqlite::Result<()> {
         let sql = "SELECT (SELECT min(position) FROM records), (SELECT max(position) FROM records), \
-                   (SELECT count(*) FROM records WHERE received_at IS NULL)";
+                   (SELECT count(*) FROM other_records)";
         let (first, last): (Option<u64>, Option<u64>);
         (first, last, self.other_records) =
             self.connection.query_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -193,12 +194,13 @@ impl Journal {
         let position = self.checkpoint_position().map_err(failed(&self.path, "the checkpoint cannot be read"))?;
         let last = position.min((self.first + limit).saturating_sub(1));
         let old = params![last, horizon.as_nanos()];
-        let (others, expired) = self.transaction("cannot be expired", |transaction| {
-            let old_records = "FROM records WHERE position <= ?1 AND recorded_at < ?2";
-            let others = format!("SELECT count(*) {old_records} AND received_at IS NULL");
-            let others: u64 = transaction.prepare_cached(&others)?.query_one(old, |row| row.get(0))?;
-            let expired = transaction.prepare_cached(&format!("DELETE {old_records}"))?.execute(old)?;
-            Ok((others, expired as u64))
+        let first = self.first;
+        let (expired, others) = self.transaction("cannot be expired", |transaction| {
+            let delete = "DELETE FROM records WHERE position <= ?1 AND recorded_at < ?2";
+            let expired = transaction.prepare_cached(delete)?.execute(old)? as u64;
+            let delete = "DELETE FROM other_records WHERE position < ?1";
+            let others = transaction.prepare_cached(delete)?.execute(params![first + expired])? as u64;
+            Ok((expired, others))
         })?;
         self.first += expired;
         self.other_records -= others;

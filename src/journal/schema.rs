@@ -91,7 +91,7 @@ pub(super) const MIGRATIONS: &[&str] = &["
     ) STRICT;
     INSERT INTO records SELECT *, NULL FROM events;
     DROP TABLE events;
-    CREATE INDEX other_records ON records (position) WHERE received_at IS NULL;
+    CREATE TABLE other_records (position INTEGER PRIMARY KEY) STRICT;
     ALTER TABLE inputs RENAME COLUMN identities TO seen;
     ALTER TABLE inputs ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE inputs ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
@@ -115,6 +115,7 @@ const VIEWS: [&str; 2] = ["
         SELECT seq AS position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, event AS kind, note,
             code, message, video_codec, audio_codec, NULL AS data
         FROM main.events;
+    CREATE TEMP VIEW other_records AS SELECT seq AS position FROM main.events WHERE FALSE;
     CREATE TEMP VIEW inputs AS
         SELECT input_id, 0 AS position, 1 AS version, state, identities AS seen FROM main.inputs
         UNION ALL ", forgotten_of_version_2!(), ";

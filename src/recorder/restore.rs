@@ -7,7 +7,7 @@ use super::checkpoint::RulesHistory;
 use super::checkpoint_codec::{CheckpointState, from_json, restore_row};
 use super::dirty_inputs::DirtyInputs;
 use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Checkpoint, Journal, JournalError};
 use crate::live::{Fold, LastSeen, apply};
 
 /// Number of records to apply at once.
@@ -22,9 +22,9 @@ pub struct Restored {
     pub last_seen: LastSeen,
     /// Time of the newest record, or of the latest scrape that the checkpoint knows of.
     pub recorded_until: Timestamp,
-    /// Number of records after the checkpoint.
+    /// Number of events after the checkpoint.
     pub replayed: u64,
-    /// The inputs that they changed.
+    /// The inputs that records after the checkpoint changed.
     pub(super) dirty_inputs: DirtyInputs,
     /// The rules since the checkpoint.
     pub(super) rules_history: RulesHistory,
@@ -38,49 +38,69 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, and what is wrong with it.
 pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, JournalError> {
+    let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
     let checkpoint = journal.checkpoint()?;
     let (position, rules) =
         checkpoint.as_ref().map_or((0, initial_rules), |checkpoint| (checkpoint.position, &checkpoint.rules));
-    let mut fold = Fold::new(rules.clone());
-    let mut recorded_until = Timestamp::EPOCH;
-    let mut unknown_positions = HashSet::new();
+    let mut restored = Restored {
+        fold: Fold::new(rules.clone()),
+        last_seen: last_seen.transpose()?.unwrap_or_default(),
+        recorded_until: Timestamp::EPOCH,
+        replayed: 0,
+        dirty_inputs: DirtyInputs::default(),
+        rules_history: RulesHistory::new(Arc::new(rules.clone())),
+        rules_recorded: checkpoint.is_some(),
+    };
     if let Some(checkpoint) = &checkpoint {
+        restored.read_checkpoint(journal, checkpoint)?;
+    }
+    let mut batch = Vec::with_capacity(BATCH);
+    journal.replay(position, |record| {
+        batch.push(record);
+        if batch.len() == BATCH {
+            restored.apply(&mut batch);
+        }
+    })?;
+    restored.apply(&mut batch);
+    restored.fold.end_replay();
+    Ok(restored)
+}
+
+impl Restored {
+    fn read_checkpoint(&mut self, journal: &Journal, checkpoint: &Checkpoint) -> Result<(), JournalError> {
+        let position = checkpoint.position;
         let state = CheckpointState::decode(journal, checkpoint)?;
-        recorded_until = state.recorded_until;
+        self.recorded_until = state.recorded_until;
         let totals_position = state.totals_position(position);
-        fold.restore_totals(state.totals, totals_position);
+        self.fold.restore_totals(state.totals, totals_position);
+        let mut unknown_positions = HashSet::new();
         journal.input_rows(|input_id, row| {
-            restore_row(&mut fold, input_id, &row)?;
+            restore_row(&mut self.fold, input_id, &row)?;
             match row.position {
                 0 => drop(unknown_positions.insert(input_id)),
-                ahead if ahead > position => fold.set_input_position(input_id, ahead),
+                ahead if ahead > position => self.fold.set_input_position(input_id, ahead),
                 _ => {}
             }
             Ok(())
         })?;
+        find_positions(journal, position, &unknown_positions, &mut self.fold)
     }
-    find_positions(journal, position, &unknown_positions, &mut fold)?;
-    let mut replay = Replay {
-        dirty_inputs: DirtyInputs::default(),
-        rules_history: RulesHistory::new(Arc::new(rules.clone())),
-        rules_recorded: checkpoint.is_some(),
-        fold,
-        replayed: 0,
-    };
-    let mut batch = Vec::with_capacity(BATCH);
-    journal.replay(position, |record| {
-        recorded_until = recorded_until.max(record.recorded_at);
-        batch.push(record);
-        if batch.len() == BATCH {
-            replay.apply(&mut batch);
+
+    /// Applies these records, and empties the batch.
+    fn apply(&mut self, batch: &mut Vec<Record>) {
+        let Some(first) = batch.first() else { return };
+        let (changes, _) = apply(&self.fold, batch);
+        self.dirty_inputs.mark(changes.input_ids(), first.position);
+        self.fold.adopt(changes);
+        for record in batch.drain(..) {
+            self.recorded_until = self.recorded_until.max(record.recorded_at);
+            self.replayed += u64::from(record.event().is_some());
+            if let RecordKind::Rules(rules) = record.kind {
+                self.rules_history.push(record.position, rules);
+                self.rules_recorded = true;
+            }
         }
-    })?;
-    replay.apply(&mut batch);
-    let Replay { mut fold, replayed, dirty_inputs, rules_history, rules_recorded } = replay;
-    fold.end_replay();
-    let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
-    let last_seen = last_seen.transpose()?.unwrap_or_default();
-    Ok(Restored { fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded })
+    }
 }
 
 /// Until schema version 2, rows did not say up to which record they were written. Their events tell.
@@ -100,29 +120,4 @@ fn find_positions(
             fold.set_input_position(event.input_id, record.position);
         }
     })
-}
-
-struct Replay {
-    fold: Fold,
-    replayed: u64,
-    dirty_inputs: DirtyInputs,
-    rules_history: RulesHistory,
-    rules_recorded: bool,
-}
-
-impl Replay {
-    /// Applies these records, and empties the batch.
-    fn apply(&mut self, batch: &mut Vec<Record>) {
-        let Some(first) = batch.first() else { return };
-        let (changes, _) = apply(&self.fold, batch);
-        self.dirty_inputs.mark(changes.input_ids(), first.position);
-        self.fold.adopt(changes);
-        for record in batch.drain(..) {
-            self.replayed += u64::from(record.event().is_some());
-            if let RecordKind::Rules(rules) = record.kind {
-                self.rules_history.push(record.position, rules);
-                self.rules_recorded = true;
-            }
-        }
-    }
 }

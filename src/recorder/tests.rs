@@ -210,6 +210,26 @@ fn there_is_no_view_before_the_state_is_restored() {
 }
 
 #[test]
+fn scrape_waits_for_the_batch_and_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let reader = StateReader::new(folder.path().into());
+    reader.published.change(clock::now(), 1, &[], State::default);
+    let shown_until = reader.published.begin_change();
+    let batch = async {
+        let version = *reader.version().borrow();
+        reader.published.change(clock::now(), 2, &[], State::default);
+        assert_ne!(*reader.version().borrow(), version);
+        // The next batch begins before the scrape continues.
+        reader.published.begin_change()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (view, next) = runtime.block_on(futures_util::future::join(reader.scrape(), batch));
+    let view = view.unwrap();
+    assert_eq!((view.journal_events, view.as_of), (2, next));
+    assert!(next > shown_until, "the end of the batch advanced the shown time");
+}
+
+#[test]
 fn rules_that_cannot_be_made_durable_are_not_in_force_until_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = housekeeping::idle_recorder(folder.path(), limits());

@@ -1,43 +1,12 @@
 //! Writes the checkpoint.
 
-use std::sync::Arc;
-
 use super::checkpoint_codec::{CheckpointState, row, row_size};
 use super::dirty_inputs::Slice;
 use super::run_loop::Recorder;
-use crate::event::Rules;
 use crate::journal::{Checkpoint, JournalError};
 
 /// Largest slice of a checkpoint, in bytes: a notification waits no longer than it takes to write.
 const SLICE_BYTES: usize = 64 << 10;
-
-/// Rules by the position from which they are in force: those of the checkpoint, and all later ones.
-#[derive(Debug)]
-pub(super) struct RulesHistory(Vec<(u64, Arc<Rules>)>);
-
-impl RulesHistory {
-    /// These are in force at the checkpoint.
-    pub(super) fn new(rules: Arc<Rules>) -> Self {
-        Self(vec![(0, rules)])
-    }
-
-    /// Notes the record of later rules.
-    pub(super) fn push(&mut self, position: u64, rules: Arc<Rules>) {
-        self.0.push((position, rules));
-    }
-
-    /// The rules in force at this position.
-    fn at(&self, position: u64) -> &Rules {
-        let later = self.0.partition_point(|(from, _)| *from <= position);
-        &self.0[later.saturating_sub(1)].1
-    }
-
-    /// Drops what is older than the rules at this position.
-    fn drop_before(&mut self, position: u64) {
-        let later = self.0.partition_point(|(from, _)| *from <= position);
-        self.0.drain(..later.saturating_sub(1));
-    }
-}
 
 impl Recorder {
     /// Writes the next slice of the checkpoint in progress.

@@ -1,26 +1,11 @@
-//! Access to the recorder's thread.
+//! Access to the recorder.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
-use std::{io, thread};
+use std::sync::mpsc::{SyncSender, TrySendError};
 
 use tokio::sync::oneshot;
 
-use super::run_loop::{Queue, Recorder};
+use super::queue::Message;
 use super::{Delivery, Limits, Outcome, StateReader};
-use crate::journal::{Journal, JournalError};
-use crate::metrics::Exporter;
-
-/// How a sender learns what became of its delivery: `None` if it could not be made durable.
-pub(super) type Answer = oneshot::Sender<Option<Outcome>>;
-
-pub(super) enum Message {
-    Deliver(Delivery, Answer),
-    Adopt(Limits),
-    Finish,
-}
 
 /// Access to the recorder.
 #[derive(Clone)]
@@ -35,42 +20,11 @@ pub struct Handle {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overloaded;
 
-/// A running recorder.
-pub struct Running {
-    /// Access to it.
-    pub handle: Handle,
-    /// Receives when the state is restored; is closed if that failed.
-    pub restored: oneshot::Receiver<()>,
-    /// Is closed when the thread ends, for whatever reason.
-    pub ended: oneshot::Receiver<()>,
-    /// The thread.
-    pub thread: JoinHandle<Result<(), JournalError>>,
-}
-
-/// Starts the recorder on a journal that nobody else writes.
-///
-/// # Errors
-///
-/// The thread cannot be started.
-pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
-    let (queue_tx, queue_rx) = sync_channel(queue_size);
-    let (wake_tx, wake_rx) = sync_channel(1);
-    let (restored_tx, restored) = oneshot::channel();
-    let (ended_tx, ended) = oneshot::channel::<()>();
-    let state_reader = StateReader::new(journal.path().parent().map(PathBuf::from).unwrap_or_default());
-    let handle = Handle { queue: queue_tx, wake_tx, state_reader: state_reader.clone() };
-    let queue = Queue { queue_rx, wake_rx };
-    let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
-        let _closed_at_the_end = ended_tx;
-        let recorder = Recorder::restored(journal, limits, queue, state_reader, metrics)?;
-        // The receiver may have stopped waiting.
-        let _ = restored_tx.send(());
-        recorder.run()
-    })?;
-    Ok(Running { handle, restored, ended, thread })
-}
-
 impl Handle {
+    pub(super) fn new(queue: SyncSender<Message>, wake_tx: SyncSender<()>, state_reader: StateReader) -> Self {
+        Self { queue, wake_tx, state_reader }
+    }
+
     /// Queues a delivery and wakes the recorder. The answer is `None` if the delivery could not be made durable.
     ///
     /// # Errors

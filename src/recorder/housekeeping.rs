@@ -22,29 +22,6 @@ const EXPIRY_SLICE: u64 = 500;
 /// Part of the search for silent inputs in one task.
 const SEARCH_SLICE: SearchLimits = SearchLimits { visited: 10_000, found: 100 };
 
-/// When tasks ran last.
-pub(super) struct Timers {
-    since_checkpoint: Stopwatch,
-    since_expiry: Stopwatch,
-    since_task: Stopwatch,
-    /// From the last task to the next.
-    pub(super) pause: Duration,
-}
-
-impl Default for Timers {
-    fn default() -> Self {
-        let now = Stopwatch::start();
-        Self { since_checkpoint: now, since_expiry: now, since_task: now, pause: Duration::ZERO }
-    }
-}
-
-impl Timers {
-    /// Starts the interval to the next checkpoint.
-    pub(super) fn restart_checkpoint(&mut self) {
-        self.since_checkpoint = Stopwatch::start();
-    }
-}
-
 impl Recorder {
     /// The time until a task is due.
     pub(super) fn until_next_task(&self) -> Duration {

@@ -12,13 +12,17 @@
 //! Between batches the thread runs housekeeping: it moves the checkpoint on, deletes records after their retention and
 //! forgets silent inputs. [`Handle::finish`] lets it empty the queue, write a last checkpoint and end.
 
+mod queue;
 mod handle;
+mod thread;
 mod run_loop;
 mod batch;
 mod housekeeping;
+mod timers;
 mod checkpoint;
 mod checkpoint_codec;
 mod dirty_inputs;
+mod rules_history;
 mod restore;
 mod retention_clock;
 mod state_reader;
@@ -30,10 +34,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use handle::{Handle, Overloaded, Running, start};
+pub use handle::{Handle, Overloaded};
 pub use readiness::Readiness;
 pub use restore::{Restored, restore};
 pub use state_reader::{RecentDelivery, StateReader};
+pub use thread::{Running, start};
 
 use crate::event::{IgnoredReason, InputId, Notification, Rules, Timestamp};
 use crate::schedule::Configured;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::checkpoint::RulesHistory;
 use super::checkpoint_codec::{CheckpointState, from_json, restore_row};
 use super::dirty_inputs::DirtyInputs;
+use super::rules_history::RulesHistory;
 use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
 use crate::journal::{Checkpoint, Journal, JournalError};
 use crate::live::{Fold, LastSeen, apply};

@@ -13,17 +13,17 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use super::batch::{Batch, log};
-use super::checkpoint::RulesHistory;
 use super::dirty_inputs::DirtyInputs;
-use super::handle::{Answer, Message};
-use super::housekeeping::Timers;
+use super::queue::{Answer, Message, Queue};
 use super::restore::{Restored, restore};
 use super::retention_clock::{CLOCK_TOLERANCE, RetentionClock};
+use super::rules_history::RulesHistory;
 use super::state_reader::MAX_RECENT_DELIVERIES;
+use super::timers::Timers;
 use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
 use crate::clock::{self, Stopwatch};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
@@ -33,12 +33,6 @@ use crate::metrics::Exporter;
 
 /// Maximum number of deliveries in a batch.
 const MAX_BATCH: usize = 1024;
-
-/// How messages reach the recorder.
-pub(super) struct Queue {
-    pub(super) queue_rx: Receiver<Message>,
-    pub(super) wake_rx: Receiver<()>,
-}
 
 pub(super) struct Recorder {
     pub(super) journal: Journal,

@@ -9,7 +9,8 @@ use std::sync::mpsc::sync_channel;
 use proptest::prelude::*;
 use tokio::sync::oneshot;
 
-use super::run_loop::{Queue, Recorder};
+use super::queue::Queue;
+use super::run_loop::Recorder;
 use super::state_reader::Published;
 use super::*;
 use crate::clock;

@@ -1,0 +1,33 @@
+//! Which rules are in force at which position.
+
+use std::sync::Arc;
+
+use crate::event::Rules;
+
+/// Rules by the position from which they are in force: those of the checkpoint, and all later ones.
+#[derive(Debug)]
+pub(super) struct RulesHistory(Vec<(u64, Arc<Rules>)>);
+
+impl RulesHistory {
+    /// These are in force at the checkpoint.
+    pub(super) fn new(rules: Arc<Rules>) -> Self {
+        Self(vec![(0, rules)])
+    }
+
+    /// Notes the record of later rules.
+    pub(super) fn push(&mut self, position: u64, rules: Arc<Rules>) {
+        self.0.push((position, rules));
+    }
+
+    /// The rules in force at this position.
+    pub(super) fn at(&self, position: u64) -> &Rules {
+        let later = self.0.partition_point(|(from, _)| *from <= position);
+        &self.0[later.saturating_sub(1)].1
+    }
+
+    /// Drops what is older than the rules at this position.
+    pub(super) fn drop_before(&mut self, position: u64) {
+        let later = self.0.partition_point(|(from, _)| *from <= position);
+        self.0.drain(..later.saturating_sub(1));
+    }
+}

@@ -1,0 +1,50 @@
+//! The recorder's thread.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
+use std::{io, thread};
+
+use tokio::sync::oneshot;
+
+use super::queue::Queue;
+use super::run_loop::Recorder;
+use super::{Handle, Limits, StateReader};
+use crate::journal::{Journal, JournalError};
+use crate::metrics::Exporter;
+
+/// A running recorder.
+pub struct Running {
+    /// Access to it.
+    pub handle: Handle,
+    /// Receives when the state is restored; is closed if that failed.
+    pub restored: oneshot::Receiver<()>,
+    /// Is closed when the thread ends, for whatever reason.
+    pub ended: oneshot::Receiver<()>,
+    /// The thread.
+    pub thread: JoinHandle<Result<(), JournalError>>,
+}
+
+/// Starts the recorder on a journal that nobody else writes.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
+    let (queue_tx, queue_rx) = sync_channel(queue_size);
+    let (wake_tx, wake_rx) = sync_channel(1);
+    let (restored_tx, restored) = oneshot::channel();
+    let (ended_tx, ended) = oneshot::channel::<()>();
+    let state_reader = StateReader::new(journal.path().parent().map(PathBuf::from).unwrap_or_default());
+    let handle = Handle::new(queue_tx, wake_tx, state_reader.clone());
+    let queue = Queue { queue_rx, wake_rx };
+    let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
+        let _closed_at_the_end = ended_tx;
+        let recorder = Recorder::restored(journal, limits, queue, state_reader, metrics)?;
+        // The receiver may have stopped waiting.
+        let _ = restored_tx.send(());
+        recorder.run()
+    })?;
+    Ok(Running { handle, restored, ended, thread })
+}

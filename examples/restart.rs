@@ -1,9 +1,9 @@
-//! How long a restart takes: from the start of the process to `/-/ready`, with a large journal.
+//! Measures a restart with a large journal: the time from process start to `/-/ready`.
 //!
-//! Makes a journal with a million events of ten thousand inputs in a temporary folder, then starts
-//! the release binary on it, several times as the daemon leaves it when it is stopped (the checkpoint
-//! is up to date) and several times in the worst case (there is no checkpoint, and every event is
-//! replayed). The files are in the operating system's cache, as after a restart of the process alone.
+//! Creates a journal with a million events of ten thousand inputs in a temporary folder. Then starts the
+//! release binary on it several times in each of two cases: after a normal stop, with an up-to-date
+//! checkpoint, and in the worst case, without a checkpoint, so that every event is replayed. The files
+//! are in the page cache, as after a restart of the process alone.
 //!
 //! ```sh
 //! cargo run --release --example restart
@@ -29,28 +29,28 @@ const INPUTS: u64 = 10_000;
 const BATCH: u64 = 10_000;
 /// An odd number, so that the median is a measured value.
 const ROUNDS: usize = 5;
-/// What a restart may take at the most.
+/// Maximum duration of a restart.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// A start that was measured.
+/// A measured start.
 struct Start {
-    /// From the start of the process until it was ready.
+    /// From process start to ready.
     ready_after: Duration,
-    /// How many events it says that it replayed.
+    /// Number of replayed events, from the log.
     replayed: u64,
 }
 
-/// Ends with the process killed, unless it was stopped before.
+/// Killed when dropped.
 struct Daemon(Child);
 
 fn main() -> anyhow::Result<()> {
     let binary = build()?;
-    let folder = tempfile::tempdir().context("a temporary folder cannot be made")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     fill(folder.path())?;
     let worst = measure("everything replayed", || {
         let (daemon, start) = start(&binary, folder.path())?;
         ensure!(start.replayed == EVENTS, "{} of {EVENTS} events were replayed", start.replayed);
-        // Before it comes to write a checkpoint.
+        // Killed before it writes a checkpoint.
         drop(daemon);
         Ok(start)
     })?;
@@ -58,15 +58,15 @@ fn main() -> anyhow::Result<()> {
     daemon.stop()?;
     let usual = measure("up-to-date checkpoint", || {
         let (_daemon, start) = start(&binary, folder.path())?;
-        ensure!(start.replayed == 0, "{} events were replayed in spite of the checkpoint", start.replayed);
+        ensure!(start.replayed == 0, "{} events were replayed despite the checkpoint", start.replayed);
         Ok(start)
     })?;
-    let size = folder.path().join(DATABASE_FILE).metadata().context("the journal is not there")?.len();
+    let size = folder.path().join(DATABASE_FILE).metadata().context("the journal does not exist")?.len();
     report(size, &[("up-to-date checkpoint", usual), ("no checkpoint, everything replayed", worst)]);
     Ok(())
 }
 
-/// Builds the release binary; returns where it is.
+/// Builds the release binary. Returns its path.
 fn build() -> anyhow::Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let mut build = Command::new(cargo);
@@ -75,7 +75,7 @@ fn build() -> anyhow::Result<PathBuf> {
     ensure!(output.status.success(), "the binary cannot be built");
     let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
     let mut executables = messages.filter_map(|message: Value| message["executable"].as_str().map(PathBuf::from));
-    executables.next_back().context("cargo does not say where the binary is")
+    executables.next_back().context("cargo did not report the path of the binary")
 }
 
 fn fill(folder: &Path) -> anyhow::Result<()> {
@@ -92,7 +92,7 @@ fn fill(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One event a second: inputs take turns, come and go by turns, and every tenth event is an error.
+/// One event per second, inputs in turn: connected and disconnected alternate, every tenth event is an error.
 fn record(number: u64, began: Timestamp) -> Record {
     let (input, turn) = (number % INPUTS, number / INPUTS);
     let kind = match turn % 10 {
@@ -134,39 +134,47 @@ fn start(binary: &Path, folder: &Path) -> anyhow::Result<(Daemon, Start)> {
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let stopwatch = Stopwatch::start();
-    let mut child = command.spawn().context("the binary does not run")?;
+    let mut child = command.spawn().context("cannot start the binary")?;
     let stderr = child.stderr.take().context("standard error is not piped")?;
     let daemon = Daemon(child);
     let mut log = BufReader::new(stderr).lines();
     let mut wait_for = |message: &str| {
         let mut lines = log.by_ref().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
-        lines.find(|line: &Value| line["message"] == message).with_context(|| format!("the log never says {message:?}"))
+        lines
+            .find(|line: &Value| line["message"] == message)
+            .with_context(|| format!("the log has no message {message:?}"))
     };
     let listening = wait_for("listening")?;
     let restored = wait_for("journal restored")?;
-    let metrics = listening["metrics"].as_str().context("the log does not say where the metrics are")?;
+    let metrics = listening["metrics"].as_str().context("the log does not have the URL of the metrics")?;
     let ready = metrics.replace("/metrics", "/-/ready");
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().into();
     while agent.get(&ready).call()?.status() != 200 {}
     let ready_after = stopwatch.elapsed();
-    // The log is read on, so that the daemon is never held up by it.
+    // Keep reading the log: a full pipe would block the daemon.
     std::thread::spawn(move || log.for_each(drop));
-    Ok((daemon, Start { ready_after, replayed: restored["replayed"].as_u64().context("no number was replayed")? }))
+    Ok((
+        daemon,
+        Start {
+            ready_after,
+            replayed: restored["replayed"].as_u64().context("the log does not have the number of replayed events")?,
+        },
+    ))
 }
 
 impl Daemon {
-    /// Ends it as an operator would: it writes its checkpoint.
+    /// Stops it with SIGTERM, so that it writes its checkpoint.
     fn stop(mut self) -> anyhow::Result<()> {
         let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status()?;
-        ensure!(sent.success(), "the daemon cannot be told to stop");
-        ensure!(self.0.wait()?.success(), "the daemon did not stop in good order");
+        ensure!(sent.success(), "cannot send SIGTERM to the daemon");
+        ensure!(self.0.wait()?.success(), "the daemon did not exit with code 0");
         Ok(())
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -177,7 +185,7 @@ fn progress(what: &str, length: u64) -> ProgressBar {
     ProgressBar::new(length).with_style(style).with_message(what.to_owned())
 }
 
-#[expect(clippy::print_stdout, reason = "the figures are what this is for")]
+#[expect(clippy::print_stdout, reason = "the figures are the output")]
 fn report(size: u64, cases: &[(&str, Vec<Duration>)]) {
     println!(
         "{EVENTS} events, {INPUTS} inputs, {:.0} MB; process start to ready, {ROUNDS} rounds, in seconds\n",

@@ -1,4 +1,4 @@
-//! A batch on its way to the disk.
+//! Appends a batch to the journal in one transaction.
 
 use rusqlite::params;
 
@@ -71,7 +71,7 @@ impl Append<'_> {
             .map_err(|source| self.journal.not_written(ACTION, source))
     }
 
-    /// Replaces when deliveries were last seen, [`Journal::last_seen`].
+    /// Replaces the times at which deliveries were last seen, see [`Journal::last_seen`].
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Append<'_> {
     ///
     /// # Errors
     ///
-    /// Nothing was recorded; the journal is as it was.
+    /// Nothing was recorded; the journal is unchanged.
     pub fn commit(self) -> Result<(), JournalError> {
         let committed = self.journal.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
         committed.map_err(|source| self.journal.not_written(ACTION, source))?;

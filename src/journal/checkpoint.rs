@@ -1,7 +1,7 @@
-//! The checkpoint: the state that the records up to a position amount to.
+//! The checkpoint: the state after all records up to a position.
 //!
-//! It is written in slices, each a transaction of its own. So rows of inputs may be ahead of the checkpoint's position;
-//! each says how far.
+//! It is written in slices, each in a separate transaction. Rows of inputs may therefore be ahead of the checkpoint's
+//! position; each row has its own position.
 
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -17,9 +17,9 @@ pub struct Checkpoint {
     pub position: u64,
     /// The rules at this position.
     pub rules: Rules,
-    /// Version of the form of `state`.
+    /// Format version of `state`.
     pub version: u32,
-    /// The rest, opaque.
+    /// The other parts of the state, opaque.
     pub state: String,
 }
 
@@ -28,7 +28,7 @@ pub struct Checkpoint {
 pub struct InputRow {
     /// Position up to which the row has every record; 0 if that is not known, in rows from before schema version 3.
     pub position: u64,
-    /// Version of the form of `state` and `seen`.
+    /// Format version of `state` and `seen`.
     pub version: u32,
     /// Its state, opaque.
     pub state: String,
@@ -65,7 +65,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The first row that cannot be read, or that `visit` refuses with what is wrong with it.
+    /// The first row that cannot be read, or for which `visit` returns a problem.
     pub fn input_rows(
         &self,
         mut visit: impl FnMut(InputId, InputRow) -> Result<(), &'static str>,
@@ -91,7 +91,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The checkpoint is as it was.
+    /// The checkpoint is unchanged.
     pub fn save_checkpoint(
         &mut self,
         checkpoint: &Checkpoint,

@@ -10,7 +10,7 @@ use thiserror::Error;
 /// The journal cannot be used.
 #[derive(Debug, Error)]
 pub enum JournalError {
-    /// The data folder cannot be made or read.
+    /// The data folder cannot be created or read.
     #[error("{}: cannot be used as data folder", path.display())]
     Folder {
         /// The folder.
@@ -18,7 +18,7 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
-    /// What names the database may not be on the disk.
+    /// The data folder cannot be synced, so the database's directory entry may not be on disk.
     #[error("{}: cannot be synced", path.display())]
     FolderUnsynced {
         /// The folder.
@@ -39,10 +39,10 @@ pub enum JournalError {
         path: PathBuf,
         /// Its schema version.
         found: i64,
-        /// The newest that we know.
+        /// The newest version that this program knows.
         known: i64,
     },
-    /// The file is a database of something else.
+    /// The file is a database of another program.
     #[error("{}: is not a journal of stream-live-exporter", path.display())]
     Foreign {
         /// The file.
@@ -58,7 +58,7 @@ pub enum JournalError {
         /// Why it failed.
         source: rusqlite::Error,
     },
-    /// The file system can be read alone.
+    /// The file system is read-only.
     #[error("{}: {action}: the file system is read-only", path.display())]
     ReadOnly {
         /// The database.
@@ -74,7 +74,7 @@ pub enum JournalError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A row holds what no version has written.
+    /// A row has a value that no version writes.
     #[error("{}: {row} is damaged: {problem}", path.display())]
     Damaged {
         /// The database.
@@ -86,25 +86,25 @@ pub enum JournalError {
     },
 }
 
-/// What stands in the way, as far as it matters to whoever acts upon it.
+/// The cause of an error, as far as callers handle it differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JournalErrorKind {
     /// There is no space left.
     DiskFull,
     /// The file system is read-only.
     ReadOnly,
-    /// Somebody else is writing to the database.
+    /// Another program holds the database's write lock.
     Busy,
-    /// A sync failed: what was written last may be lost, also to those who can still read it.
+    /// A sync failed: the last writes may be lost, even if they can still be read.
     SyncFailed,
-    /// What is in the files is not what was written to them.
+    /// The files do not have the content that was written.
     Damaged,
     /// Anything else.
     Other,
 }
 
 impl JournalError {
-    /// What stands in the way.
+    /// The cause.
     pub fn kind(&self) -> JournalErrorKind {
         match self {
             Self::Sqlite { source: rusqlite::Error::SqliteFailure(error, _), .. } => of_sqlite(*error),

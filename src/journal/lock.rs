@@ -1,4 +1,4 @@
-//! One process at a time owns a data folder.
+//! The lock of a data folder, which one process at a time holds.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 pub(super) const LOCK_FILE: &str = "journal.lock";
 
-/// An advisory lock, held until it is dropped or the process ends, however it ends.
+/// An advisory lock. The kernel releases it when the process exits or crashes.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,

@@ -1,14 +1,16 @@
 //! Stage 2: records become durable, each with a position, exactly once.
 //!
-//! The journal is an SQLite database in WAL mode with `synchronous = FULL`: when [`Append::commit`] returns, the batch has
-//! been synced. One process at a time owns a data folder, by a lock on a file beside the database; readers need no lock.
+//! The journal is an SQLite database in WAL mode with `synchronous = FULL`: when [`Append::commit`] returns, the batch
+//! has been synced. One process at a time owns a data folder, by a lock on a file beside the database; readers need no
+//! lock.
 //!
 //! If fsync fails, the kernel may mark dirty pages as clean although they were not written, and reports the error only
-//! once. A later fsync that succeeds therefore proves nothing. The caller must stop on [`JournalErrorKind::SyncFailed`].
-//! The WAL is left in place, and the next start rewrites and syncs it ([`Journal::recover_wal`]). For the same reason
-//! SQLite's automatic WAL checkpoints are off: they do not report a failed sync.
+//! once. A later fsync that succeeds therefore proves nothing. The caller must stop on
+//! [`JournalErrorKind::SyncFailed`]. The WAL is left in place, and the next start rewrites and syncs it
+//! ([`Journal::recover_wal`]). For the same reason SQLite's automatic WAL checkpoints are off: they do not report a
+//! failed sync.
 //!
-//! | table | holds |
+//! | table | content |
 //! |---|---|
 //! | `records` | the journal: every record, without gaps in the positions; the oldest are deleted after the retention |
 //! | `other_records` | the positions of records that are not events, to count those |
@@ -17,8 +19,8 @@
 //! | `last_seen` | when deliveries were last seen, with or without an event |
 //! | `unrecognized` | the newest authenticated bodies that were not understood |
 //!
-//! Times are nanoseconds since the Unix epoch. What the recorder keeps in `inputs`, `checkpoint` and `last_seen` is opaque
-//! text and bytes here, with a version number.
+//! Times are nanoseconds since the Unix epoch. For this module, the recorder's values in `inputs`, `checkpoint` and
+//! `last_seen` are opaque text and bytes with a version number.
 
 mod append;
 mod checkpoint;
@@ -77,8 +79,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::InUse`] if another process owns the folder; otherwise why the journal cannot be used. A file that
-    /// cannot be used is never overwritten.
+    /// [`JournalError::InUse`] if another process owns the folder; otherwise why the journal cannot be used. A file
+    /// that cannot be used is never overwritten.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
         let in_folder = |source| JournalError::Folder { path: folder.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
@@ -87,7 +89,7 @@ impl Journal {
         refuse_wal_without_database(&path)?;
         let connection = Connection::open(&path).map_err(failed(&path, "cannot be opened"))?;
         let journal = Self::prepare(connection, path, Some(lock))?;
-        // A file is lost if the folder entry that names it is.
+        // Without a synced directory entry, a power failure could lose the file.
         [Some(folder), folder.parent()].into_iter().flatten().try_for_each(sync_folder)?;
         Ok(journal)
     }
@@ -113,7 +115,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// A journal without bounds, to read a checkpoint from.
+    /// A journal whose bounds are not known yet, to read a checkpoint from.
     fn unbounded(connection: Connection, path: PathBuf) -> Self {
         Self { connection, path, first: 0, next: 0, other_records: 0, wal_pages: Arc::default(), _lock: None }
     }
@@ -129,7 +131,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Appends records in a batch of their own: all or nothing. They get their positions.
+    /// Appends records atomically, as one batch. They get their positions.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Records and unrecognized bodies as rows, and back.
 //!
-//! An event has a column for each of its parts. Other kinds have their parts as JSON with a version in `data`, so that a
-//! new kind, or more parts of one, need no migration.
+//! An event has a column for each of its parts. Other kinds are JSON with a version in `data`, so that new kinds and
+//! new fields need no migration.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,7 +46,8 @@ pub(super) const SELECT_RECORDS: &str = "SELECT \
     video_codec, audio_codec, data \
     FROM records WHERE position > ?1 ORDER BY position";
 
-/// Inserts a record. Columns without a value are not bound, and so null: a tenth fewer instructions for an event.
+/// Inserts a record. Columns without a value are not bound and stay null, which saves a tenth of the instructions for
+/// an event.
 pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -> rusqlite::Result<()> {
     insert.clear_bindings();
     insert.raw_bind_parameter(1, record.position)?;
@@ -157,14 +158,14 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
     Ok(Record { position, recorded_at: columns.required_time(1)?, shown_until: columns.required_time(2)?, kind })
 }
 
-/// The form of rules in a record and in the checkpoint.
+/// Encodes rules for a record or the checkpoint.
 pub(super) fn rules_data(rules: &Rules) -> String {
     let Rules { reconnect_window, max_inputs, configured } = rules.clone();
     let data = RulesData { version: RULES_VERSION, reconnect_window, max_inputs, configured };
     serde_json::to_string(&data).expect("plain data serializes")
 }
 
-/// Reads the form of [`rules_data`]; the error says what is wrong with it.
+/// Decodes the output of [`rules_data`]. The error describes the problem.
 pub(super) fn read_rules(data: &str) -> Result<Rules, &'static str> {
     let RulesData { version, reconnect_window, max_inputs, configured } =
         serde_json::from_str(data).map_err(|_| "the rules cannot be read")?;

@@ -1,4 +1,4 @@
-//! The tables, and how an older database becomes a current one.
+//! The tables, and the migrations of older databases.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::error::failed;
 /// Marks the file as a journal: `SLEx` as a number.
 const APPLICATION_ID: i64 = 0x534c_4578;
 
-/// The rules in force at a checkpoint of version 2, which knew the reconnect window only.
+/// The rules in force at a checkpoint of version 2, which had only the reconnect window.
 macro_rules! rules_of_version_2 {
     () => {
         "SELECT 1 AS id, json_object('version', 1, 'reconnect_window', state -> '$.reconnect_window', \
@@ -157,7 +157,7 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) 
     Ok(())
 }
 
-/// Refuses a damaged database of a newer version, as far as its first page tells.
+/// Refuses a database of a newer version, even a damaged one if its first page can be read.
 pub(super) fn refuse_newer(path: &Path, header: &[u8]) -> Result<(), JournalError> {
     let field = |at: usize| header.get(at..at + 4).and_then(|field| field.try_into().ok()).map(i32::from_be_bytes);
     let (found, known) = (field(60).map_or(0, i64::from), MIGRATIONS.len() as i64);

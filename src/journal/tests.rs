@@ -1,4 +1,4 @@
-//! What the journal keeps and refuses. [`model`] has any sequence of operations.
+//! What the journal keeps and refuses. [`model`] tests arbitrary sequences of operations.
 
 mod model;
 mod refusals;
@@ -14,7 +14,7 @@ pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
-/// A record: of every five, one is of rules, and one forgets an input.
+/// A record: one in five has rules, and one in five forgets an input.
 pub(super) fn record(second: u64) -> Record {
     let input_id = input_id(second);
     let kind = match second % 5 {
@@ -57,7 +57,7 @@ pub(super) fn all(journal: &Journal) -> Vec<Record> {
     records
 }
 
-/// Appends when deliveries were last seen.
+/// Appends the times at which deliveries were last seen.
 fn append_last_seen(journal: &mut Journal, last_seen: &str) {
     let mut append = journal.begin().unwrap();
     append.last_seen(last_seen).unwrap();

@@ -17,7 +17,7 @@ pub(super) const WAL_CHECKPOINT_PAGES: i64 = 500;
 
 impl Journal {
     /// Recovers the WAL that an earlier process left behind: transfers it to the database and syncs it. After a failed
-    /// sync, what can be read may never have reached the disk. Only a migration may write to the database before.
+    /// sync, readable data may not be on disk. Only a migration may write to the database before this.
     ///
     /// # Errors
     ///
@@ -27,14 +27,14 @@ impl Journal {
         keep_wal_on_close(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
     }
 
-    /// Transfers a large WAL to the database. Returns whether it was large and is no longer. While a reader is active,
-    /// what came after its start stays in the WAL.
+    /// Transfers a large WAL to the database. Returns whether it was large and is now small. While a reader is active,
+    /// pages that were written after its start stay in the WAL.
     ///
     /// # Errors
     ///
     /// The WAL is unchanged.
     pub fn checkpoint_wal_if_large(&mut self) -> Result<bool, JournalError> {
-        // Asking SQLite how much is transferred already costs a twentieth of a batch.
+        // Asking SQLite how many pages are transferred already costs a twentieth of a batch.
         let may_be_large = self.wal_pages.load(Ordering::Relaxed) >= WAL_CHECKPOINT_PAGES;
         Ok(may_be_large
             && self.checkpoint_wal("noop")? >= WAL_CHECKPOINT_PAGES

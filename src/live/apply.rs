@@ -1,7 +1,7 @@
 //! The batch function: the only way in which records change the state.
 //!
-//! Recorder, replay, tests and examples call it alike. How records are split into batches makes no
-//! difference.
+//! Recorder, replay, tests and examples all call it. The result does not depend on how records are split into
+//! batches.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +13,12 @@ use super::fold::InputChange;
 use super::{Changes, Fold, Input, InputEntry, SeenEvents};
 use crate::event::{Event, IgnoredReason, InputId, Note, Record, RecordKind, Rules};
 
-/// What becomes of a record.
+/// The result of applying a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is new and must be appended to the journal, unless it comes from there.
     Recorded(Option<Note>),
-    /// It changes nothing: the fold has it already.
+    /// It changes nothing, because the fold has it already.
     Duplicate,
     /// An event that cannot be used.
     Ignored(IgnoredReason),
@@ -26,8 +26,8 @@ pub enum Verdict {
 
 /// Applies records in their order. Returns what they change, and a verdict for each.
 ///
-/// Records from the journal were judged when they were recorded, and are applied as they are. New events are checked
-/// first: they may be duplicates, too old, or about one input too many.
+/// Records from the journal were checked when they were recorded, and are applied without checks. New events are
+/// checked first: they may be duplicates, too old, or exceed the maximum number of inputs.
 pub fn apply(fold: &Fold, records: &[Record]) -> (Changes, Vec<Verdict>) {
     let mut draft = Draft::new(fold);
     let verdicts = records.iter().map(|record| draft.apply(record)).collect();
@@ -38,7 +38,7 @@ pub fn apply(fold: &Fold, records: &[Record]) -> (Changes, Vec<Verdict>) {
 struct Draft<'a> {
     fold: &'a Fold,
     changes: Changes,
-    /// Number of inputs, with the changes.
+    /// Number of inputs after the changes.
     inputs: usize,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Draft<'a> {
         Verdict::Recorded(None)
     }
 
-    /// Books what the reconnect window so far makes a finished session: another window must not resume it.
+    /// Books sessions that are finished by the current reconnect window. A new window must not resume them.
     fn book_finished_sessions(&mut self, record: &Record, window: Duration) {
         let as_of = record.recorded_at.max(record.shown_until);
         let finished = |input: &Input| input.finished_session(as_of, window);
@@ -167,7 +167,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The input, with the changes.
+    /// The input after the changes.
     fn input(&self, input_id: &InputId) -> Option<&Input> {
         match self.changes.inputs.get(input_id) {
             Some(InputChange::Updated(input, _) | InputChange::Replaced(InputEntry { input, .. })) => Some(input),

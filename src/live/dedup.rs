@@ -1,7 +1,7 @@
-//! Deduplication: has this event been seen before?
+//! Deduplication of events.
 //!
-//! Each input remembers the identities of its newest events, by event time. An event that is older
-//! than everything in a full memory cannot be told from a repeat and is refused as too old.
+//! Each input remembers the identities of its newest events, by event time. If the memory is full, an event
+//! older than all of them may be a repeat, and is ignored as too old.
 
 use std::sync::LazyLock;
 
@@ -15,15 +15,15 @@ use crate::event::{ErrorClass, ErrorCode, Event, EventKind};
 /// fills this memory in more than five hours.
 pub(super) const MAX_SEEN_EVENTS: usize = 4096;
 
-/// What makes two events the same: event time, kind and error code. The envelope does not count,
-/// because two notification policies send one event in two envelopes. Ordered by time first.
+/// The identity of an event: event time, kind and error code, ordered by time first. The envelope is not part of
+/// it, because two notification policies send one event in two envelopes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     updated_at: Nanos,
     what: u32,
 }
 
-/// Nanoseconds as two halves, the upper first: an identity takes 12 bytes instead of 16.
+/// Nanoseconds as two halves, the upper first, so that an identity takes 12 bytes instead of 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Nanos(i32, u32);
 
@@ -85,7 +85,7 @@ impl SeenEvents {
 
     const ENCODED_SIZE: usize = 12;
 
-    /// Looks an event up in this memory as it will be when `added` has been added to it.
+    /// Looks an event up in this memory and `added` together, as if they were one memory.
     pub(super) fn lookup(&self, added: &Self, identity: &Identity) -> Lookup {
         let surplus = (self.0.len() + added.0.len()).checked_sub(MAX_SEEN_EVENTS);
         if surplus.is_some_and(|surplus| self.merged(added).nth(surplus).is_some_and(|oldest| identity < oldest)) {
@@ -112,7 +112,7 @@ impl SeenEvents {
         let Err(position) = self.search(&identity) else { return };
         if self.0.len() < MAX_SEEN_EVENTS {
             if self.0.len() == self.0.capacity() {
-                // By half: doubling would leave a third of this memory unused.
+                // Grow by half: doubling would leave a third of this memory unused.
                 self.0.reserve_exact((self.0.len() / 2 + 4).min(MAX_SEEN_EVENTS - self.0.len()));
             }
             self.0.insert(position, identity);
@@ -132,8 +132,8 @@ impl SeenEvents {
         self.search(&Identity::of(event)).is_ok()
     }
 
-    /// The position of an identity, or where to insert it. Most are the newest: looking there first
-    /// saves a sixth of a replay.
+    /// The position of an identity, or where to insert it. Most identities are the newest, so looking there first
+    /// saves a sixth of the time of a replay.
     fn search(&self, identity: &Identity) -> Result<usize, usize> {
         match self.0.last() {
             Some(newest) if newest >= identity => self.0.binary_search(identity),
@@ -146,21 +146,21 @@ impl SeenEvents {
         self.0.len() * Self::ENCODED_SIZE
     }
 
-    /// The form in the checkpoint: for each event eight bytes of time and four of the rest, little-endian.
+    /// Encodes for the checkpoint: for each event eight bytes of time and four of the rest, little-endian.
     pub fn encode(&self) -> Vec<u8> {
         let parts =
             self.0.iter().map(|identity| (i64::from(identity.updated_at).to_le_bytes(), identity.what.to_le_bytes()));
         parts.flat_map(|(time, what)| time.into_iter().chain(what)).collect()
     }
 
-    /// Reads the form of [`SeenEvents::encode`]; `None` if it is not well-formed.
+    /// Decodes the output of [`SeenEvents::encode`]; `None` if it is not well-formed.
     pub fn decode(encoded: &[u8]) -> Option<Self> {
         let (chunks, rest) = encoded.as_chunks::<{ Self::ENCODED_SIZE }>();
         let identity = |[time @ .., a, b, c, d]: &[u8; Self::ENCODED_SIZE]| Identity {
             updated_at: i64::from_le_bytes(*time).into(),
             what: u32::from_le_bytes([*a, *b, *c, *d]),
         };
-        // Until schema version 2, a memory held a few more.
+        // Up to schema version 2, a memory had a few more events.
         let newest = &chunks[chunks.len().saturating_sub(MAX_SEEN_EVENTS)..];
         let is_well_formed = rest.is_empty() && chunks.iter().map(identity).is_sorted();
         is_well_formed.then(|| Self(newest.iter().map(identity).collect()))

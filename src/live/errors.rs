@@ -2,7 +2,7 @@
 
 use crate::event::{ErrorClass, ErrorCode, Timestamp};
 
-/// Errored events by class. Most inputs have errors of one or two classes, so only those take memory.
+/// Errored events by class. Only classes that occurred take memory, because most inputs have one or two.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Errors {
     /// Ascending by [`ErrorClass::index`].

@@ -1,4 +1,4 @@
-//! The fold: the state, and how a batch of changes becomes part of it.
+//! The fold: the state after all applied records, and the changes of a batch.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use super::{ForgottenInputs, Input, InputEntry, LastSeen, SeenEvents, State, Tot
 use crate::event::{InputId, Record, Rules, Timestamp};
 use crate::schedule::Configured;
 
-/// The state that the journal's records amount to.
+/// The state after all records of the journal.
 #[derive(Debug, Default)]
 pub struct Fold {
     state: State,
     restored: RestoredPositions,
 }
 
-/// How far the parts of a restored checkpoint are ahead of its position: replay skips what they have.
+/// Positions of the parts of a restored checkpoint that are ahead of it. Replay skips the records that they have.
 #[derive(Debug, Default)]
 struct RestoredPositions {
     totals: u64,
     inputs: HashMap<InputId, u64>,
 }
 
-/// The result of applying records to a fold: copies of what they change, to be adopted once the records are durable.
+/// The result of applying records to a fold: copies of the changed parts, to be adopted once the records are durable.
 #[derive(Debug)]
 pub struct Changes {
     pub(super) inputs: BTreeMap<InputId, InputChange>,
@@ -30,18 +30,18 @@ pub struct Changes {
     pub(super) rules: Arc<Rules>,
 }
 
-/// What becomes of an input.
+/// The change of an input.
 #[derive(Debug)]
 pub(super) enum InputChange {
-    /// It has another state, and these events more.
+    /// It has this new state, and these additional events.
     Updated(Input, SeenEvents),
-    /// It is new, or begins anew.
+    /// It is new, or was forgotten and has a new first event.
     Replaced(InputEntry),
     Removed,
 }
 
 impl Fold {
-    /// No records yet.
+    /// A fold without records.
     pub fn new(rules: Rules) -> Self {
         let inputs = rules.configured.iter().map(|input_id| (*input_id, Arc::default())).collect();
         let state = State { inputs, rules: Arc::new(rules), ..State::default() };
@@ -53,7 +53,7 @@ impl Fold {
         &self.state
     }
 
-    /// Makes changes part of the state. What no reader shares is changed in place, and not copied.
+    /// Makes changes part of the state. Parts that no reader shares are changed in place instead of copied.
     pub fn adopt(&mut self, changes: Changes) {
         for (input_id, change) in changes.inputs {
             match change {
@@ -78,12 +78,12 @@ impl Fold {
         self.state.configured = Arc::new(configured);
     }
 
-    /// Sets when deliveries were last seen.
+    /// Sets the times at which deliveries were last seen.
     pub fn set_last_seen(&mut self, last_seen: LastSeen) {
         self.state.last_seen = Arc::new(last_seen);
     }
 
-    /// Removes forgotten inputs from the list of those: events about them are accepted again.
+    /// Removes inputs from the list of forgotten ones, so that events about them are accepted again.
     pub fn drop_forgotten(&mut self, input_ids: &[InputId]) {
         input_ids.iter().for_each(|input_id| self.state.forgotten.remove(input_id));
     }
@@ -114,19 +114,19 @@ impl Fold {
         self.restored = RestoredPositions::default();
     }
 
-    /// Whether the input has the record since it was restored.
+    /// Whether the restored input has the record already.
     pub(super) fn input_has(&self, input_id: &InputId, record: &Record) -> bool {
         record.is_appended() && self.restored.inputs.get(input_id).is_some_and(|restored| record.position <= *restored)
     }
 
-    /// Whether the totals have the record since they were restored.
+    /// Whether the restored totals have the record already.
     pub(super) fn totals_have(&self, record: &Record) -> bool {
         record.is_appended() && record.position <= self.restored.totals
     }
 }
 
 impl Changes {
-    /// The inputs whose rows of a checkpoint these changes make out of date.
+    /// The changed inputs, whose rows of the checkpoint become out of date.
     pub fn input_ids(&self) -> impl Iterator<Item = InputId> {
         self.inputs.keys().copied()
     }

@@ -4,7 +4,7 @@ use imbl::{OrdMap, OrdSet};
 
 use crate::event::{InputId, Timestamp};
 
-/// Inputs without events that were forgotten, each with the time of that. Cloning shares all structure.
+/// Forgotten inputs without later events, each with the time of forgetting. Cloning shares all structure.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForgottenInputs {
     by_id: OrdMap<InputId, Timestamp>,
@@ -22,7 +22,7 @@ impl ForgottenInputs {
         self.by_id.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
     }

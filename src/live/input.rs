@@ -1,16 +1,16 @@
 //! The state of one live input.
 //!
-//! `connected` and `disconnected` compete by event time: the newest wins, and at an exact tie
-//! `disconnected`. An older one is counted and changes nothing else. `errored` says nothing about the
-//! connection.
+//! The connection state is that of the newest `connected` or `disconnected` by event time; at an exact tie,
+//! `disconnected` wins. An older event is counted and changes nothing else. `errored` does not change the
+//! connection state.
 //!
-//! A counter cannot be taken back, so what a scrape has shown counts: `shown_until` is the time of the
-//! latest scrape before an event was recorded. Later scrapes see the event, that one did not; see
+//! A counter must not fall below a value that a scrape has shown. `shown_until` is the time of the latest
+//! scrape before an event was recorded; only later scrapes include the event. See
 //! [`Input::connected_time`].
 //!
-//! A *session* runs from a connect to the disconnect after which no reconnect came within the
-//! reconnect window; shorter gaps are part of it. Only time finishes a session, so it is booked when
-//! the next one begins.
+//! A *session* runs from a connect to the first disconnect that no reconnect follows within the reconnect
+//! window; shorter gaps are part of it. A session is finished by the passing of time and not by an event, so
+//! it is booked when the next one begins.
 
 mod row;
 
@@ -42,8 +42,8 @@ pub struct Input {
     pub reconnects: u64,
     /// Events that repeat the state at a later time: connected, disconnected.
     pub inconsistent: [u64; 2],
-    /// Begin of the session that is not booked yet. If the input is disconnected, it ended with that, unless a reconnect
-    /// follows within the window.
+    /// Begin of the session that is not booked yet. If the input is disconnected, the session ended with the
+    /// disconnect, unless a reconnect follows within the window.
     session: Option<Timestamp>,
     /// Time in closed connections, in nanoseconds.
     closed: u64,
@@ -58,20 +58,20 @@ struct ConnectionState {
     unseen_until: Timestamp,
 }
 
-/// What the newest connect or disconnect says.
+/// The state according to the newest connect or disconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Whether it says connected.
+    /// Whether the input is connected.
     pub connected: bool,
-    /// Event time of the newest event that says so.
+    /// Event time of the newest event that confirms the state.
     pub updated_at: Timestamp,
     /// Event time of the first event since the last change of state.
     pub since: Timestamp,
-    /// Time of the latest scrape that did not know of it.
+    /// Time of the latest scrape that did not include the state.
     unseen_until: Timestamp,
 }
 
-/// What an event changes besides its input.
+/// Effect of an event on the totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Effect {
     pub(super) out_of_order: bool,
@@ -182,7 +182,7 @@ impl Input {
         } else {
             self.sessions += 1;
         }
-        // A session that was shown as finished stays finished.
+        // A session that a scrape has shown as finished stays finished.
         let resumes = reconnected && self.finished_session(shown_until, window).is_none() && self.session.is_some();
         let mut finished_session = None;
         if !resumes {
@@ -191,7 +191,8 @@ impl Input {
         Effect { reconnect_delay: Some(delay), finished_session, ..Effect::default() }
     }
 
-    /// Duration of the session that is finished at `as_of`, because no reconnect can continue it, and is not booked yet.
+    /// Duration of the session that is finished at `as_of`, because no reconnect can continue it, and is not booked
+    /// yet.
     pub(super) fn finished_session(&self, as_of: Timestamp, reconnect_window: Duration) -> Option<Duration> {
         let evidence = self.visible_evidence(as_of).filter(|evidence| !evidence.connected)?;
         let began = self.session.filter(|_| as_of > evidence.since.plus(reconnect_window))?;
@@ -204,18 +205,18 @@ impl Input {
         self.session.map(|began| evidence.since.since(began).unwrap_or_default())
     }
 
-    /// The evidence, unless the scrape at `as_of` did not know of it.
+    /// The evidence, unless the scrape at `as_of` did not include it.
     fn visible_evidence(&self, as_of: Timestamp) -> Option<Evidence> {
         self.evidence().filter(|evidence| as_of > evidence.unseen_until)
     }
 
-    /// Ends the session, which was booked.
+    /// Ends the session after it was booked.
     pub(super) fn end_session(&mut self) {
         self.session = None;
     }
 
-    /// Time known to be connected up to `as_of`, the running connection included. Never less than an earlier scrape
-    /// showed: if a late disconnect shortens a connection, it stands still until the truth has caught up.
+    /// Time known to be connected up to `as_of`, including the current connection. Never less than an earlier scrape
+    /// showed: if a late disconnect shortens a connection, the value stays constant until the true time exceeds it.
     pub fn connected_time(&self, as_of: Timestamp) -> Duration {
         let connection = self.visible_evidence(as_of).filter(|evidence| evidence.connected);
         let running = connection.and_then(|connection| as_of.since(connection.since));

@@ -1,17 +1,17 @@
 //! Stage 3: apply records to the state of all inputs.
 //!
-//! Pure: no clock, no I/O, no errors. The same records in the same order give the same [`State`], however they are split
-//! into batches, so a restart changes nothing.
+//! Pure: no clock, no I/O, no errors. The same records in the same order give the same [`State`], regardless of how
+//! they are split into batches, so a restart changes nothing.
 //!
-//! `connected`, event timestamps, events and errors do not depend on the order of records. Sessions, reconnects, connected
-//! time and inconsistencies follow the order of arrival, because a counter cannot be taken back.
+//! `connected`, event timestamps, events and errors do not depend on the order of records. Sessions, reconnects,
+//! connected time and inconsistencies follow the order of arrival, because a counter must not fall.
 //!
 //! ```text
 //! records ──▶ apply(&Fold, ..) ──▶ verdicts, Changes ──▶ Fold::adopt ──▶ State ──▶ readers (a pointer copy)
 //! ```
 //!
-//! [`apply`] leaves the fold as it is and returns [`Changes`], which hold copies of the inputs that change. They are adopted
-//! once the records are durable, and dropped if that fails.
+//! [`apply`] does not change the fold. It returns [`Changes`] with copies of the changed inputs. They are adopted once
+//! the records are durable, and dropped if that fails.
 
 mod apply;
 mod dedup;

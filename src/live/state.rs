@@ -1,4 +1,4 @@
-//! The state of all inputs together: what readers see.
+//! The state of all inputs together, as readers see it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -31,7 +31,7 @@ pub struct State {
 pub struct InputEntry {
     /// Its state.
     pub input: Input,
-    /// The newest events that the state is made of.
+    /// The newest events of the input, for deduplication.
     pub seen: SeenEvents,
 }
 
@@ -65,7 +65,7 @@ pub struct LastSeen {
     pub by_secret: BTreeMap<String, Timestamp>,
 }
 
-/// Where a part of the search for silent inputs ends: at the first limit that is reached.
+/// Limits of one part of the search for silent inputs. The part ends at the first limit that is reached.
 #[derive(Debug, Clone, Copy)]
 pub struct SearchLimits {
     /// Number of inputs to look at.
@@ -137,8 +137,8 @@ impl State {
         durations
     }
 
-    /// Searches for inputs that are not connected, not configured, and had no event since `horizon`: a part of all
-    /// inputs, after the given one.
+    /// Searches for inputs that are not connected, not configured, and had no event since `horizon`. Searches only a
+    /// part of the inputs, starting after the given one.
     pub fn silent_inputs(&self, horizon: Timestamp, after: Option<InputId>, limits: SearchLimits) -> SilentInputs {
         let is_silent = |input: &Input| {
             input.evidence().is_none_or(|evidence| !evidence.connected)
@@ -162,7 +162,7 @@ impl State {
 }
 
 impl LastSeen {
-    /// Notes a delivery. Without `secret`, the one that it came with is no longer configured.
+    /// Records a delivery. `secret` is `None` if the secret of the delivery is no longer configured.
     pub fn record(&mut self, received_at: Timestamp, secret: Option<&str>, test: bool) {
         let seen = Some(received_at);
         self.last = self.last.max(seen);

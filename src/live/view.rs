@@ -1,4 +1,4 @@
-//! What readers get.
+//! The state together with the time of a read.
 
 use super::State;
 use crate::event::Timestamp;
@@ -8,7 +8,7 @@ use crate::event::Timestamp;
 pub struct View {
     /// The state of all inputs.
     pub state: State,
-    /// The time up to which running connections are counted.
+    /// The time up to which current connections are counted.
     pub as_of: Timestamp,
     /// Number of events in the journal.
     pub journal_events: u64,

@@ -1,4 +1,4 @@
-//! A batch: what is made durable together.
+//! A batch: records and deliveries that are made durable together.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordK
 use crate::journal::Unrecognized;
 use crate::live::{LastSeen, Verdict};
 
-/// Deliveries, or other changes, on their way to the disk.
+/// Deliveries, or other changes, that are not durable yet.
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
     pub(super) unrecognized: Vec<Unrecognized>,
-    /// When deliveries were last seen, with these.
+    /// The times at which deliveries were last seen, including these.
     pub(super) last_seen: LastSeen,
     deliveries: Vec<Pending>,
 }
@@ -27,13 +27,13 @@ struct Pending {
 }
 
 impl Batch {
-    /// Changes that no delivery told.
+    /// A batch of changes that do not come from deliveries.
     pub(super) fn of(kinds: impl Iterator<Item = RecordKind>, last_seen: LastSeen) -> Self {
         let records = kinds.map(Record::new).collect();
         Self { records, unrecognized: Vec::new(), last_seen, deliveries: Vec::new() }
     }
 
-    /// These deliveries. `secrets` are those whose use is noted.
+    /// A batch of deliveries. The last use is recorded for `secrets` only.
     pub(super) fn of_deliveries(
         deliveries: Vec<(Delivery, Answer)>,
         mut last_seen: LastSeen,
@@ -67,7 +67,7 @@ impl Batch {
         batch
     }
 
-    /// Whether these are deliveries; all of their records are events.
+    /// Whether the batch has deliveries; all of its records are then events.
     pub(super) fn has_deliveries(&self) -> bool {
         !self.deliveries.is_empty()
     }
@@ -90,7 +90,7 @@ impl Batch {
         })
     }
 
-    /// What became of every delivery, and whom to answer.
+    /// The outcome of each delivery, and the channel for its answer.
     pub(super) fn outcomes(self, verdicts: &[Verdict]) -> (Vec<Arc<RecentDelivery>>, Vec<Answer>) {
         let mut events = self.records.into_iter().zip(verdicts);
         let recent = |received_at, outcome: Option<Outcome>| match outcome {
@@ -107,7 +107,7 @@ impl Batch {
         each.map(|Pending { received_at, outcome, answer }| (Arc::new(recent(received_at, outcome)), answer)).unzip()
     }
 
-    /// Tells every sender that its delivery is not durable.
+    /// Answers every sender that its delivery is not durable.
     pub(super) fn refuse(self) {
         for pending in self.deliveries {
             // The sender may have disconnected.

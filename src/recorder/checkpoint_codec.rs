@@ -1,4 +1,4 @@
-//! The forms of the checkpoint's parts in the journal, each with a version.
+//! Encodes and decodes the parts of the checkpoint, each with a format version.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,10 @@ use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
 use crate::live::{Fold, InputEntry, SeenEvents, Totals};
 
-/// Version of the form of the checkpoint's state, and of inputs.
+/// Format version of the checkpoint's state, and of inputs.
 const VERSION: u32 = 1;
 
-/// Size of an input's row without the events that it remembers, in bytes: an estimate.
+/// Estimated size of an input's row without the remembered events, in bytes.
 const STATE_SIZE: usize = 600;
 
 const NEWER: &str = "it is from a newer version";
@@ -20,14 +20,14 @@ const NEWER: &str = "it is from a newer version";
 pub(super) struct CheckpointState {
     /// `recorded_at` of the newest record, or the time of the latest scrape if that is later.
     pub(super) recorded_until: Timestamp,
-    /// Position up to which the totals have every record. Missing: that of the checkpoint.
+    /// Position up to which the totals have every record. If it is missing, it is the checkpoint's position.
     #[serde(default)]
     counted_until: u64,
     pub(super) totals: Totals,
 }
 
 impl CheckpointState {
-    /// The state of a fold that has every record up to this position.
+    /// Encodes the totals of a fold that has every record up to this position.
     pub(super) fn new(fold: &Fold, position: u64, recorded_until: Timestamp) -> Self {
         Self { recorded_until, counted_until: position, totals: fold.state().totals().clone() }
     }
@@ -94,7 +94,7 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data serializes")
 }
 
-/// Reads JSON of the journal; `row` names where it is.
+/// Decodes JSON from the journal. `row` is its place, for the error.
 pub(super) fn from_json<T: DeserializeOwned>(journal: &Journal, row: &str, json: &str) -> Result<T, JournalError> {
     serde_json::from_str(json).map_err(|_| damaged(journal, row, "its state cannot be read"))
 }

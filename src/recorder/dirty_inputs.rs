@@ -1,7 +1,7 @@
-//! Which inputs' rows of the checkpoint are out of date.
+//! Tracks the inputs whose rows in the checkpoint are out of date.
 //!
-//! A checkpoint is written in slices, with notifications in between, so the rows are as of different positions. The
-//! checkpoint's own position is the one up to which every row has every record.
+//! A checkpoint is written in slices, with notifications in between, so the rows are from different positions. The
+//! checkpoint's own position is the last one up to which every row has every record.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,12 @@ use crate::event::InputId;
 /// Inputs whose rows are out of date, by whether the checkpoint in progress will write them.
 #[derive(Debug, Default)]
 pub(super) struct DirtyInputs {
-    /// Those for the next checkpoint. Ordered, because neighbours share pages of the database, and sorting a million
-    /// would block notifications.
+    /// Inputs for the next checkpoint. Ordered, because neighbours share pages of the database, and sorting a million
+    /// of them would block notifications.
     changed: BTreeSet<InputId>,
-    /// Position of the first record that any of their rows lacks.
+    /// Position of the first record that is missing in any of their rows.
     first_missing: Option<u64>,
-    /// Those that are left of the checkpoint in progress.
+    /// Inputs that the checkpoint in progress has yet to write.
     in_progress: BTreeSet<InputId>,
     /// Position up to which their rows have every record.
     in_progress_position: u64,
@@ -23,7 +23,7 @@ pub(super) struct DirtyInputs {
     behind: bool,
 }
 
-/// What is saved in one transaction.
+/// The inputs that are saved in one transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Slice {
     /// This many inputs of the checkpoint in progress.
@@ -38,7 +38,7 @@ impl DirtyInputs {
         self.changed.is_empty() && self.in_progress.is_empty() && !self.behind
     }
 
-    /// Notes that records from this position on changed these inputs.
+    /// Marks these inputs as changed by records from this position on.
     pub(super) fn mark(&mut self, input_ids: impl Iterator<Item = InputId>, position: u64) {
         self.behind = true;
         for input_id in input_ids {
@@ -58,7 +58,7 @@ impl DirtyInputs {
         }
     }
 
-    /// Whether a checkpoint is begun and not complete.
+    /// Whether a checkpoint has begun and is not complete.
     pub(super) fn checkpoint_in_progress(&self) -> bool {
         !self.in_progress.is_empty()
     }
@@ -91,7 +91,7 @@ impl DirtyInputs {
         }
     }
 
-    /// Notes that the slice was saved.
+    /// Marks the slice as saved.
     pub(super) fn saved(&mut self, slice: Slice) {
         match slice {
             Slice::Partial(count) => {

@@ -5,12 +5,12 @@
 //! ```
 //!
 //! [`run_loop`] shows the order of every batch. A delivery that is answered [`Outcome::Recorded`] is durable, and no
-//! [`View`] shows an event before that. If a batch cannot be made durable, its changes are dropped, all of its senders get
-//! an error, and [`Readiness`] fails until the journal is writable again. If a sync fails, the thread ends with that
-//! error: only a new start can tell what is on the disk.
+//! [`View`] shows an event before that. If a batch cannot be made durable, its changes are dropped, all of its senders
+//! get an error, and [`Readiness`] fails until the journal is writable again. If a sync fails, the thread ends with
+//! that error, because only a new start can determine what is on disk.
 //!
-//! Between batches the thread runs housekeeping: it moves the checkpoint on, deletes records after their retention and
-//! forgets silent inputs. [`Handle::finish`] lets it empty the queue, write a last checkpoint and end.
+//! Between batches the thread runs housekeeping: it advances the checkpoint, deletes records after their retention and
+//! forgets silent inputs. [`Handle::finish`] makes it record the queue, write a last checkpoint and end.
 
 mod queue;
 mod handle;
@@ -46,17 +46,17 @@ use crate::schedule::Configured;
 /// An authenticated, well-formed delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
-    /// When it had been read.
+    /// When its body had been read.
     pub received_at: Timestamp,
     /// The configured name of the secret that it came with.
     pub secret: Arc<str>,
-    /// What it says.
+    /// Its content.
     pub notification: Notification,
-    /// Its body, to be kept, if it is ignored; otherwise unused.
+    /// Its body, which is kept if the notification is ignored.
     pub body: Bytes,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It is a new event, and durable.
@@ -92,7 +92,7 @@ impl Outcome {
     }
 }
 
-/// What a reload changes about recording.
+/// The recorder's settings that a reload can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The rules of the fold. They are in force once their record is durable.
@@ -103,7 +103,7 @@ pub struct Limits {
     pub forget_after: Duration,
     /// Names and expectations of the configured inputs.
     pub configured: BTreeMap<InputId, Configured>,
-    /// Names of the valid secrets. When others were last used is forgotten.
+    /// Names of the valid secrets. The last use of other secrets is dropped.
     pub secrets: BTreeSet<String>,
 }
 

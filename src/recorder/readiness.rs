@@ -30,7 +30,7 @@ impl Readiness {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// Notes that the daemon is shutting down.
+    /// Marks the daemon as shutting down.
     pub fn begin_draining(&self) {
         self.draining.store(true, Ordering::Release);
     }
@@ -52,7 +52,7 @@ impl Readiness {
     }
 }
 
-/// The check that fails with this error. Anybody may ask, so it names no path and no number.
+/// The check that fails with this error. The response is public, so it contains no path and no number.
 fn check(kind: JournalErrorKind) -> &'static str {
     match kind {
         JournalErrorKind::DiskFull => "journal: notifications cannot be made durable: the disk is full",

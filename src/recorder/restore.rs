@@ -20,7 +20,7 @@ pub struct Restored {
     pub fold: Fold,
     /// When deliveries were last seen.
     pub last_seen: LastSeen,
-    /// Time of the newest record, or of the latest scrape that the checkpoint knows of.
+    /// Time of the newest record, or of the latest scrape according to the checkpoint if that is later.
     pub recorded_until: Timestamp,
     /// Number of events after the checkpoint.
     pub replayed: u64,
@@ -103,7 +103,7 @@ impl Restored {
     }
 }
 
-/// Until schema version 2, rows did not say up to which record they were written. Their events tell.
+/// Up to schema version 2, rows have no position. It is that of the newest record whose event the input remembers.
 fn find_positions(
     journal: &Journal,
     checkpoint: u64,

@@ -1,9 +1,9 @@
-//! The clock that retention goes by.
+//! The clock for retention.
 //!
-//! If the wall clock jumps ahead, every record looks old at once, and what retention deletes does not
-//! come back when the clock is corrected. The retention clock therefore runs at most at twice real
-//! speed until it has caught up with the wall clock, so an operator has as much time to react as the
-//! jump was long. It follows a clock that goes back at once.
+//! If the wall clock jumps ahead, all records look old, and deleted records do not come back when the clock is
+//! corrected. The retention clock therefore runs at most at twice real speed until it has caught up with the
+//! wall clock, which gives an operator as much time to react as the jump was long. If the wall clock goes
+//! back, the retention clock follows immediately.
 
 use std::time::Duration;
 

@@ -23,12 +23,12 @@ const SCRAPE_WAIT: Duration = Duration::from_secs(1);
 /// Scrapes are at least this far apart, also if the clock goes back.
 const SCRAPE_STEP: Duration = Duration::from_micros(1);
 
-/// A delivery and what became of it.
+/// A delivery and its outcome.
 #[derive(Debug, Clone)]
 pub struct RecentDelivery {
     /// When it was received.
     pub received_at: Timestamp,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
     /// What is remarkable about it.
     pub note: Option<Note>,
@@ -45,7 +45,7 @@ pub struct StateReader {
 }
 
 impl StateReader {
-    /// Nothing is published yet. `folder` is the journal's.
+    /// A reader before anything is published. `folder` is the journal's.
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { published: Arc::default(), readiness: Arc::default(), folder }
     }
@@ -59,8 +59,8 @@ impl StateReader {
 
     /// The state for a scrape; `None` until it is restored.
     ///
-    /// A later record takes nothing back that a scrape has shown: its event is folded against the time of the latest
-    /// scrape. While a batch is on its way to the disk, that time cannot advance, so the scrape waits for the batch.
+    /// A later record must not reduce a counter that a scrape has shown, so its event is folded against the time of the
+    /// latest scrape. That time cannot advance while a batch is being written, so the scrape waits for the batch.
     pub async fn scrape(&self) -> Option<View> {
         let mut version = self.published.version.subscribe();
         if self.published.lock().request_scrape() {
@@ -103,7 +103,7 @@ pub(super) struct Current {
     restored_inputs: usize,
     /// Time of the latest scrape.
     shown_until: Timestamp,
-    /// A batch is on its way to the disk. It is folded against `shown_until`, which therefore does not advance.
+    /// A batch is being written. It is folded against `shown_until`, which therefore does not advance.
     change_in_progress: bool,
     /// A scrape waits for the batch.
     scrape_waiting: bool,
@@ -126,8 +126,8 @@ impl Published {
 
     /// Publishes a new state and the deliveries of its batch, and ends the change.
     ///
-    /// The old state is dropped before `update` makes the new one: what no reader holds is changed in place instead of
-    /// copied, which saves a third of the time that a batch takes to apply.
+    /// The old state is dropped before `update` makes the new one. Parts that no reader holds are then changed in place
+    /// instead of copied, which saves a third of the time to apply a batch.
     pub(super) fn change(
         &self,
         now: Timestamp,
@@ -147,7 +147,7 @@ impl Published {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Notes what was restored, and the time from which scrapes go on.
+    /// Sets the restored state and the start time for scrapes.
     pub(super) fn restored(
         &self,
         inputs: usize,

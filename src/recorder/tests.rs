@@ -106,7 +106,7 @@ fn restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
         submit(&running, event(input, EventKind::Connected, u64::from(input) * 50)).unwrap();
         submit(&running, event(input, EventKind::Disconnected, u64::from(input) * 10)).unwrap();
     }
-    // It has no event, but is noted.
+    // It has no event, but its time is recorded.
     submit(&running, Notification::Test).unwrap();
     let before = view(&running);
     // A crash leaves the files as they are now.

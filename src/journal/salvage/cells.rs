@@ -1,7 +1,7 @@
-//! Records on a page, whatever the rest of the database looks like.
+//! Finds records on a page without using the rest of the database.
 //!
-//! A row is taken for a record only if all of its columns are what the table `records` allows: no row of another table
-//! is, and hardly any garbage. Until schema version 2 the table was `events`, which lacked the last column.
+//! A row counts as a record only if all of its columns have values that the table `records` allows. No row of another
+//! table has, and garbage hardly ever. Up to schema version 2 the table was `events`, which lacked the last column.
 
 use super::super::rows::{self, read_record};
 use super::pages::{PAGE_SIZE, word};
@@ -10,7 +10,7 @@ use crate::event::Record;
 /// The type of a page that holds rows of a table.
 const TABLE_LEAF: u8 = 0x0d;
 const COLUMNS: usize = 14;
-/// Number of columns until schema version 2.
+/// Number of columns up to schema version 2.
 const COLUMNS_BEFORE_3: usize = 13;
 /// Largest part of a row that stays on its page.
 const LARGEST_LOCAL: usize = PAGE_SIZE - 35;
@@ -83,7 +83,7 @@ impl rows::Columns for Columns<'_> {
     }
 }
 
-/// The columns of a row with as many as a record, and no other types.
+/// The columns of a row, if their number and types are those of a record.
 fn columns(row: &[u8]) -> Option<Columns<'_>> {
     // With so few columns, the header is shorter than 128 bytes, so its size is one byte.
     let (header_size, mut types) = row.split_first()?;

@@ -1,8 +1,8 @@
-//! Makes a new journal of what can be read of a damaged one.
+//! Creates a new journal from the readable parts of a damaged one.
 //!
-//! SQLite reaches a row from the root of its table, so one damaged page hides all pages below it. Salvage therefore reads
-//! every page by itself, and takes the records of each page that has some. The checkpoint is kept completely or not at
-//! all, and SQLite reads it from a copy. The damaged files are only read.
+//! SQLite reaches a row from the root of its table, so one damaged page hides all pages below it. Salvage therefore
+//! reads every page separately and takes the records on it. The checkpoint is kept completely or not at all; SQLite
+//! reads it from a copy. The damaged files are never written.
 //!
 //! Records that were deleted after their retention may be found again; the daemon deletes them again.
 
@@ -27,7 +27,7 @@ use pages::Pages;
 /// Number of records per transaction.
 const BATCH: usize = 10_000;
 
-/// What was salvaged.
+/// The result of a salvage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Salvaged {
     /// Number of events in the new journal.
@@ -39,8 +39,8 @@ pub struct Salvaged {
 }
 
 impl Journal {
-    /// Makes a new journal in the folder `to`, which must not exist, of everything that can be read in the folder `from`.
-    /// Times later than `now` are taken for damaged.
+    /// Creates a new journal in the folder `to`, which must not exist, from everything that can be read in the folder
+    /// `from`. Times later than `now` are considered damaged.
     ///
     /// # Errors
     ///
@@ -69,11 +69,12 @@ impl Journal {
         write(to, records, checkpoint, now)
     }
 
-    /// Deletes the checkpoint, and when deliveries were last seen. The state is then that of the kept records.
+    /// Deletes the checkpoint and the times at which deliveries were last seen. The state then follows from the kept
+    /// records.
     ///
     /// # Errors
     ///
-    /// The checkpoint is as it was.
+    /// The checkpoint is unchanged.
     pub fn forget_checkpoint(&mut self) -> Result<(), JournalError> {
         self.transaction("the checkpoint cannot be written", |transaction| {
             transaction
@@ -95,7 +96,7 @@ fn records(pages: &Pages) -> Vec<Record> {
     for page in (1..=pages.count()).filter_map(|number| pages.current(number)) {
         for record in cells::records(page, |number| pages.current(number)) {
             let same_position = found.entry(record.position).or_default();
-            // An unused page may have the same row; a damaged position may be that of another.
+            // An unused page may have the same row, and a damaged position may equal that of another record.
             if !same_position.contains(&record) {
                 same_position.push(record);
             }
@@ -113,7 +114,7 @@ fn records(pages: &Pages) -> Vec<Record> {
     found.into_values().flatten().collect()
 }
 
-/// What makes an event the same event. Other records have no such identity.
+/// The identity of an event. Other records have none.
 fn identity(record: &Record) -> Option<(InputId, &'static str, Timestamp, String)> {
     let event = record.event()?;
     let code = match &event.kind {
@@ -123,7 +124,7 @@ fn identity(record: &Record) -> Option<(InputId, &'static str, Timestamp, String
     Some((event.input_id, event.kind.name(), event.updated_at, code))
 }
 
-/// A complete checkpoint, and when deliveries were last seen.
+/// A complete checkpoint, and the times at which deliveries were last seen.
 #[derive(Debug)]
 struct SalvagedCheckpoint {
     checkpoint: Checkpoint,
@@ -148,7 +149,7 @@ fn checkpoint(source: &Path, to: &Path) -> io::Result<Option<SalvagedCheckpoint>
 fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
     let mut connection = Connection::open(copy).ok()?;
     for table in ["checkpoint", "inputs", "rules"] {
-        // Until schema version 2 there were no more than the first two.
+        // Schema versions up to 2 had only the first two.
         if connection.table_exists(None, table).ok()? {
             let pragma = format!("PRAGMA integrity_check({table})");
             let verdict: String = connection.query_one(&pragma, [], |row| row.get(0)).ok()?;
@@ -167,7 +168,7 @@ fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
     Some(SalvagedCheckpoint { checkpoint, rows, last_seen: journal.last_seen().ok()? })
 }
 
-/// Gives the records new positions without gaps. Those that were part of the checkpoint still are.
+/// Gives the records new positions without gaps. Records that were part of the checkpoint remain part of it.
 fn write(
     to: &Path,
     mut records: Vec<Record>,
@@ -210,7 +211,7 @@ fn moved(records: &[Record], next: u64) -> Vec<(u64, u64)> {
     records.iter().map(|record| record.position).zip(next..).collect()
 }
 
-/// A row is ahead of the checkpoint up to a record: that record has another position now.
+/// Translates the position of a row: the record up to which it is written has a new position.
 fn at_new_position(row: InputRow, checkpoint: u64, moved: &[(u64, u64)]) -> InputRow {
     if row.position <= checkpoint {
         return row;
@@ -220,7 +221,7 @@ fn at_new_position(row: InputRow, checkpoint: u64, moved: &[(u64, u64)]) -> Inpu
     InputRow { position, ..row }
 }
 
-/// The gaps between the positions, and up to that of the checkpoint.
+/// The gaps between the positions, up to the checkpoint's position.
 fn lost(records: &[Record], checkpoint: u64) -> Vec<RangeInclusive<u64>> {
     let mut next = records.first().map_or(checkpoint + 1, |record| record.position);
     let mut lost = Vec::new();

@@ -1,7 +1,7 @@
 //! The pages of a damaged database, with its WAL.
 //!
-//! Formats: <https://www.sqlite.org/fileformat2.html>. Frames of the WAL after a damaged one, or after the last commit, are
-//! kept apart, because SQLite would not read them.
+//! Formats: <https://www.sqlite.org/fileformat2.html>. Frames of the WAL after a damaged one, or after the last commit,
+//! are kept separately, because SQLite would not read them.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ impl Pages {
         pages
     }
 
-    /// Number of pages, with those that only the WAL has.
+    /// Number of pages, including those that only the WAL has.
     pub(super) fn count(&self) -> u32 {
         let in_database = u32::try_from(self.database.len() / PAGE_SIZE).unwrap_or(u32::MAX);
         self.committed.keys().copied().max().unwrap_or(0).max(in_database)

@@ -12,7 +12,8 @@ use crate::event::{InputId, RecordKind};
 
 const NOW: u64 = 1_000_000;
 
-/// A folder with a journal of this many records, some of them long, and a checkpoint in the middle; with or without WAL.
+/// A folder with a journal of this many records, some of them long, and a checkpoint in the middle; with or without
+/// WAL.
 fn journal(count: u64, wal: bool) -> (tempfile::TempDir, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
@@ -131,7 +132,7 @@ fn every_record_on_an_undamaged_page_is_kept_once() {
         let files = || (fs::read(&database).unwrap(), read_if_there(&wal_file(&database)).unwrap());
         let (mut damaged, mut log) = files();
         let readable = if round % 4 == 3 {
-            // The WAL may be unreadable; what the database has must be kept.
+            // The WAL may be unreadable; the records in the database must be kept.
             damage(&mut log, &mut chance);
             fs::write(wal_file(&database), &log).unwrap();
             records(&Pages::new(damaged, Vec::new()))
@@ -144,7 +145,7 @@ fn every_record_on_an_undamaged_page_is_kept_once() {
         let (entries, salvaged) = salvaged(folder.path());
         assert!(files() == before, "round {round}: the damaged files were changed");
         let kept: BTreeSet<String> = entries.iter().map(content).collect();
-        assert_eq!(kept.len(), entries.len(), "round {round}: a record is there twice");
+        assert_eq!(kept.len(), entries.len(), "round {round}: a record was kept twice");
         // A long record may have a damaged overflow page.
         let readable: BTreeSet<String> = readable.iter().map(content).collect();
         let whole: BTreeSet<String> = written.iter().map(content).filter(|record| readable.contains(record)).collect();

@@ -1,4 +1,4 @@
-//! The journal against a model: after any sequence of operations and power failures, it holds what it was given.
+//! Compares the journal with a model: after any sequence of operations and power failures, it has the expected content.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::*;
 enum Operation {
     /// Appends this many records in one batch.
     Append(u64),
-    /// Fails to append this many, because the disk refuses them.
+    /// Fails to append this many records, because of a write error.
     Refuse(u64),
     /// Saves a checkpoint with rows of these inputs, and deletes rows of those.
     Checkpoint { changed: Vec<u8>, deleted: Vec<u8> },
@@ -173,7 +173,7 @@ impl World {
         self.model.inputs.extend(rows);
     }
 
-    /// Only a part of what an append writes reaches the disk. Then all of the batch is there, or nothing.
+    /// Only a part of an append's writes reaches the disk. The batch must then be there completely or not at all.
     fn crash_in_append(&mut self, count: u64, part: prop::sample::Index) {
         let [database, old_log] = self.files();
         self.append(count).unwrap();

@@ -96,7 +96,7 @@ fn wal_without_its_database_is_refused_and_left_unchanged() {
         assert_eq!(error.kind(), JournalErrorKind::Damaged);
         assert_eq!(fs::read(wal_file(&path)).unwrap(), b"events");
         assert_eq!(path.exists(), empty);
-        // An empty WAL is like none.
+        // An empty WAL counts as a missing one.
         fs::write(wal_file(&path), "").unwrap();
         Journal::open(folder.path()).unwrap();
     }

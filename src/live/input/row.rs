@@ -1,4 +1,4 @@
-//! The form of an input in the checkpoint, version 1: with derived values, as in the first release.
+//! Version 1 of the checkpoint's format of an input. It has derived values, as in the first release.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! Batches and restarts make no difference, also at the limits.
+//! The state does not depend on batches and restarts, also at the limits.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Records of few inputs, so that they meet: events, forgettings, and rules with other limits and windows.
+/// Records of few inputs, so that they affect each other: events, forgettings, and rules with other limits and windows.
 fn kind() -> impl Strategy<Value = RecordKind> {
     let names = prop::sample::select(vec!["connected", "disconnected", "ERR_UNHEALTHY", "ERR_NEW"]);
     let event = (1u8..5, names, 0u64..40)
@@ -33,7 +33,7 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
-/// A fold of which input 1 has a full memory.
+/// A fold in which input 1 has a full deduplication memory.
 fn full_memory() -> Fold {
     let mut fold = Fold::new(rules());
     let events = (0..dedup::MAX_SEEN_EVENTS as u64).map(|nanos| {
@@ -63,7 +63,7 @@ fn assert_same(one: &Fold, other: &Fold) {
     assert_eq!(one.rules(), other.rules());
 }
 
-/// The fold as a restart finds it. Rows are of the given moments, the checkpoint is of the earliest of them.
+/// The fold after a restart. Rows are from the given positions, the checkpoint is from the earliest of them.
 fn restored(folds: &[(u64, Fold)], appended: &[Record], row_moment: impl Fn(&InputId) -> usize) -> Fold {
     let (position, first) = &folds[0];
     let (last, newest) = folds.last().unwrap();

@@ -1,4 +1,4 @@
-//! Properties of any sequence of events and scrapes.
+//! Properties of arbitrary sequences of events and scrapes.
 
 use proptest::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Which events are remembered, and in which form.
+//! Deduplication memory and its encoding.
 
 use super::*;
 

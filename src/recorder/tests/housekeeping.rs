@@ -1,4 +1,4 @@
-//! Housekeeping, run by hand.
+//! Housekeeping tasks, called directly.
 
 use super::*;
 use crate::live::Fold;
@@ -191,7 +191,7 @@ fn failing_journal_is_probed_without_a_pause() {
     assert_eq!(recorder.timers.pause, Duration::ZERO);
 }
 
-/// A restart after a crash at this moment finds the state of the recorder.
+/// Asserts that a restart after a crash now restores the state of the recorder.
 fn check_crash(folder: &Path, recorder: &Recorder) {
     let restored = restore(&Journal::open_to_read(folder).unwrap(), &rules()).unwrap();
     let (found, known) = (restored.fold.state(), recorder.fold.state());

@@ -1,4 +1,4 @@
-//! Pages and rows, compared with what SQLite reads from the same files.
+//! Compares pages and rows with SQLite's reading of the same files.
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn transferred(database: &[u8], log: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_apart() {
+fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_separately() {
     let (folder, _) = journal(120, true);
     let mut journal = Journal::open(folder.path()).unwrap();
     // At the end, each frame is a transaction.
@@ -56,12 +56,12 @@ fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_apart() {
     let (database, log) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
     let frames = log.len() / FRAME_SIZE;
     assert!(frames > 18);
-    // What is changed before the sums are right again and what after, and how many frames SQLite would not see.
+    // The changes before and after the checksums are updated, and the number of frames that SQLite would not read.
     let cases: [(&str, Change, Change, usize); 9] = [
         ("whole", |_| {}, |_| {}, 0),
         ("not committed", |log| frame(log, 0)[4..8].fill(0), |_| {}, 1),
         ("damaged at the end", |_| {}, |log| frame(log, 0)[99] ^= 1, 1),
-        ("damaged in the midst", |_| {}, |log| frame(log, 5)[99] ^= 1, 6),
+        ("damaged in the middle", |_| {}, |log| frame(log, 5)[99] ^= 1, 6),
         ("a frame of an earlier log", |_| {}, |log| frame(log, 0)[8] ^= 1, 0),
         ("another earlier frame", |_| {}, |log| frame(log, 0)[15] ^= 1, 0),
         ("no end", |_| {}, |log| log.truncate(log.len() - 1), 0),
@@ -82,7 +82,7 @@ fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_apart() {
             }
             let unseen = frames.min(unseen);
             assert_eq!(pages.uncommitted().count(), unseen, "{name}");
-            // Whoever comes from a page that SQLite would not see finds the newest of them.
+            // As overflow of an uncommitted page, the newest uncommitted version is read.
             for number in 1..=pages.count() {
                 let mut newest_first = (0..unseen).map(|index| frame(&mut log, index).to_vec());
                 let loose = newest_first.find(|frame| frame[..4] == number.to_be_bytes());
@@ -94,7 +94,7 @@ fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_apart() {
 }
 
 #[test]
-fn an_event_that_was_never_committed_is_found_with_all_of_its_pages() {
+fn uncommitted_event_is_found_with_its_overflow_pages() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let mut written = [long(1), long(47)];
@@ -118,7 +118,7 @@ fn wal_without_a_complete_header_is_empty() {
     }
 }
 
-/// The records that are found in a journal after these statements, besides an unchanged one.
+/// The records that are found in a journal after these statements, without an unchanged one.
 fn found_after(statements: &str) -> Vec<Record> {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
@@ -133,7 +133,7 @@ fn found_after(statements: &str) -> Vec<Record> {
 }
 
 #[test]
-fn row_that_no_version_has_written_is_no_record() {
+fn row_with_invalid_values_is_not_a_record() {
     let add = |wider: &str, change: &str| {
         found_after(&format!(
             "{wider}; CREATE TEMP TABLE more AS SELECT * FROM records; UPDATE more SET position = 2; UPDATE more SET {change}; \
@@ -164,7 +164,7 @@ fn row_that_no_version_has_written_is_no_record() {
     assert_eq!(add("ALTER TABLE records ADD COLUMN one_more TEXT", "one_more = NULL"), []);
 }
 
-/// The positions of the records on a page with this row alone.
+/// The positions of the records on a page that has only this row.
 fn positions(seq: &[u8], types: &[u8], values: &[u8]) -> Vec<u64> {
     let size = |bytes: usize| u8::try_from(bytes).unwrap();
     let header = [size(1 + types.len())];

@@ -5,7 +5,7 @@ use super::dirty_inputs::Slice;
 use super::run_loop::Recorder;
 use crate::journal::{Checkpoint, JournalError};
 
-/// Largest slice of a checkpoint, in bytes: a notification waits no longer than it takes to write.
+/// Largest slice of a checkpoint, in bytes. A notification waits for one slice at most.
 const SLICE_BYTES: usize = 64 << 10;
 
 impl Recorder {

@@ -36,8 +36,8 @@ impl Handle {
         Ok(answer)
     }
 
-    /// Like [`Handle::record`], but does not wake the recorder: deliveries that are queued before [`Handle::wake`] share
-    /// a batch.
+    /// Like [`Handle::record`], but does not wake the recorder: deliveries that are queued before [`Handle::wake`]
+    /// share a batch.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Handle {
     }
 
     fn send(&self, message: Message) {
-        // It fails only when the recorder has ended.
+        // Sending fails only if the recorder has ended.
         let _ = self.queue.send(message);
         self.wake();
     }

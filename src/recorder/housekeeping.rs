@@ -8,18 +8,18 @@ use crate::event::{RecordKind, Timestamp};
 use crate::journal::{JournalError, JournalErrorKind};
 use crate::live::SearchLimits;
 
-/// How often a checkpoint begins: an upper bound of what a restart has to replay.
+/// Interval between checkpoints. It limits the number of records that a restart has to replay.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
-/// How often a journal that cannot be written is tried again, if there are no notifications.
+/// Interval between probes of a journal that cannot be written, if there are no notifications.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often old records and silent inputs are searched.
+/// Interval between searches for old records and silent inputs.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
-/// After a task, notifications have this many times the time that it took. Otherwise they would pile up over a long
+/// Pause after a task, as a multiple of its duration. Without pauses, notifications would pile up during a long
 /// checkpoint or expiry.
 const PAUSE_FACTOR: u32 = 4;
 /// Number of records to delete in one task.
 const EXPIRY_SLICE: u64 = 500;
-/// Part of the search for silent inputs in one task.
+/// Limits of the search for silent inputs in one task.
 const SEARCH_SLICE: SearchLimits = SearchLimits { visited: 10_000, found: 100 };
 
 impl Recorder {
@@ -50,7 +50,8 @@ impl Recorder {
         if let Some(task) = task {
             tracing::debug!(task, seconds = took.as_secs_f64(), "housekeeping task done");
         }
-        // A probe may wait long for a lock. No notification is recorded meanwhile, so no pause is needed.
+        // A probe may wait long for a lock. No pause follows, because no notification can be recorded before it
+        // succeeds.
         let failing = self.state_reader.readiness.journal_failing();
         self.timers.pause = if failing { Duration::ZERO } else { took * PAUSE_FACTOR };
         self.timers.since_task = Stopwatch::start();
@@ -99,12 +100,12 @@ impl Recorder {
                 self.note_written(Err(error));
                 true
             }
-            // What could not be transferred stays in the WAL. The next attempt follows.
+            // Pages that could not be transferred stay in the WAL until the next attempt.
             Err(_) => false,
         }
     }
 
-    /// Deletes old records, then forgets silent inputs: a part of them. Returns whether there are more.
+    /// Runs one part of the expiry: deletes old records, then forgets silent inputs. Returns whether there are more.
     pub(super) fn expire_or_forget(&mut self) -> bool {
         match self.expire() {
             Ok(EXPIRY_SLICE) => true,
@@ -131,8 +132,7 @@ impl Recorder {
         Ok(expired)
     }
 
-    /// Drops some of the forgotten inputs that nobody needs any more: late events about them are as old as events that
-    /// were deleted.
+    /// Drops some of the forgotten inputs that are older than the retention or exceed the maximum number of inputs.
     fn drop_forgotten(&mut self, horizon: Timestamp) {
         let state = self.fold.state();
         let surplus = state.forgotten().surplus(horizon, state.rules().max_inputs);
@@ -143,7 +143,7 @@ impl Recorder {
         }
     }
 
-    /// Searches a part of the inputs for silent ones, and forgets them. Returns their number.
+    /// Searches a part of the inputs for silent ones and forgets them. Returns their number.
     pub(super) fn forget_silent_inputs(&mut self) -> usize {
         if self.limits.forget_after.is_zero() {
             self.search_after = None;

@@ -2,14 +2,14 @@
 //!
 //! | step | what happens |
 //! |---|---|
-//! | begin | the journal's write lock is taken, and scrapes stop to advance the shown time |
-//! | apply | new records are judged against the state, and their changes computed |
+//! | begin | the journal's write lock is taken, and scrapes stop advancing the shown time |
+//! | apply | new records are checked against the state, and their changes are computed |
 //! | append, commit | new records become durable |
 //! | publish | changes become visible |
 //! | answer | senders get their outcome |
 //! | log | what changed |
 //!
-//! With the local journal, no other process appends, so between `begin` and `apply` there is nothing to catch up with.
+//! No other process appends to a local journal, so no records have to be applied between `begin` and `apply`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Restores the state of a journal, and begins to own it.
+    /// Restores the state of a journal and takes ownership of it.
     pub(super) fn restored(
         mut journal: Journal,
         limits: Limits,
@@ -128,7 +128,7 @@ impl Recorder {
             match self.queue.queue_rx.try_recv() {
                 Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
                 Ok(Message::Adopt(limits)) => {
-                    // What was queued before is recorded before.
+                    // Deliveries that were queued before are recorded first.
                     self.record_deliveries(std::mem::take(&mut deliveries));
                     self.adopt(limits);
                 }
@@ -146,7 +146,7 @@ impl Recorder {
         }
     }
 
-    /// Records changes that no delivery told. Returns whether they are durable.
+    /// Records changes that do not come from deliveries. Returns whether they are durable.
     pub(super) fn record_changes(&mut self, kinds: impl Iterator<Item = RecordKind>) -> bool {
         self.record(Batch::of(kinds, self.last_seen.clone()))
     }
@@ -203,7 +203,7 @@ impl Recorder {
         Ok((changes, verdicts))
     }
 
-    /// Notes what the checkpoint lacks.
+    /// Marks what the checkpoint does not have yet.
     fn note_dirty(&mut self, records: &[Record], changes: &Changes) {
         let mut appended = records.iter().filter(|record| record.is_appended());
         let Some(first) = appended.next() else { return };
@@ -247,13 +247,13 @@ impl Recorder {
         }
     }
 
-    /// Publishes a state that did not change by records.
+    /// Publishes a state that changed without records.
     pub(super) fn publish_state(&mut self) {
         let state = self.fold.state().clone();
         self.state_reader.published.change(clock::now(), self.journal.events(), &[], || state);
     }
 
-    /// Notes whether the journal can be written, and logs when that changes.
+    /// Sets whether the journal can be written, and logs changes of that.
     pub(super) fn note_written(&mut self, written: Result<(), JournalError>) {
         let readiness = self.state_reader.readiness.clone();
         let failing_before = readiness.journal_failing();
@@ -275,7 +275,7 @@ impl Recorder {
     }
 }
 
-/// The time from which scrapes go on: not before what an earlier run may have shown, unless its clock was far ahead.
+/// The start time for scrapes: not before a time that an earlier run may have shown, unless its clock was far ahead.
 fn plausible(recorded_until: Timestamp) -> Timestamp {
     let now = clock::now();
     if recorded_until > now.plus(CLOCK_TOLERANCE) {

@@ -23,13 +23,10 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
 }
 
 fn effective(keys: &[Effective]) -> String {
-    let lines: Vec<(String, &Effective)> = keys.iter().map(|effective| (assignment(effective), effective)).collect();
+    let assigned = |Effective { key, value, .. }: &Effective| format!("{key} = {value:?}");
+    let lines: Vec<_> = keys.iter().map(|effective| (assigned(effective), &effective.origin)).collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or_default();
-    lines.iter().map(|(line, effective)| format!("{line:width$}  # {}\n", effective.origin)).collect()
-}
-
-fn assignment(Effective { key, value, .. }: &Effective) -> String {
-    format!("{key} = {value:?}")
+    lines.iter().map(|(line, origin)| format!("{line:width$}  # {origin}\n")).collect()
 }
 
 /// The next changes of every schedule.

@@ -22,7 +22,7 @@ pub use layers::{Flag, Sources, environment_name};
 pub use reader::{Effective, Problem};
 pub use secrets::{Secret, SecretSource, WebhookSecrets};
 pub use settings::{InputSettings, LogSettings, Settings, StorageSettings, WebSettings, WebhookSettings};
-pub use values::{ListenAddress, LogLevel, parse_duration};
+pub use values::{ListenAddress, LogLevel, positive_duration};
 
 /// The defaults, which also document every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");

@@ -41,6 +41,10 @@ impl Settings {
         let mut reader = Reader::new(sources)?;
         let (webhook, web) = (WebhookSettings::read(&mut reader), WebSettings::read(&mut reader));
         let (storage, inputs) = (StorageSettings::read(&mut reader), InputSettings::read(&mut reader));
+        let (listed, max) = (inputs.configured.len(), inputs.max);
+        if listed > max {
+            reader.conflict("inputs.list", &format!("{listed} inputs listed, but inputs.max is {max}"));
+        }
         let log = LogSettings::read(&mut reader);
         Ok(Self { webhook, web, storage, inputs, log, effective: reader.finish()? })
     }
@@ -53,122 +57,112 @@ impl Settings {
     }
 }
 
-/// The public listener, which receives notifications.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookSettings {
-    /// Address to listen on.
-    pub listen_address: ListenAddress,
-    /// Path of the webhook's URL.
-    pub path: String,
-    /// Largest accepted body, in bytes.
-    pub max_body_size: usize,
-    /// Time limit for reading a body.
-    pub body_timeout: Duration,
-    /// Maximum number of notifications waiting to be written.
-    pub queue_size: usize,
-    /// Maximum number of open connections.
-    pub max_connections: usize,
-    /// Maximum number of open connections per peer (IPv4 address or IPv6 /64).
-    pub max_connections_per_peer: usize,
-    /// Connections are closed when no request begins or is answered for this long.
-    pub idle_timeout: Duration,
-    /// Failed authentications per peer and minute before 429.
-    pub max_failures_per_peer: usize,
-    /// Proxies whose `x-forwarded-for` is trusted.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Certificate and key in PEM format. Without them, the listener speaks plain HTTP.
-    pub tls: Option<(PathBuf, PathBuf)>,
-    /// Valid secrets by name. If there are none, one is generated in the data folder.
-    pub secrets: BTreeMap<String, SecretSource>,
+/// Defines a section: each field with its type and how it is read.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident($reader:ident) {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $read:expr,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $type,)* }
+
+        impl $name {
+            fn read($reader: &mut Reader) -> Self {
+                Self { $($field: $read,)* }
+            }
+        }
+    };
 }
 
-impl WebhookSettings {
-    fn read(reader: &mut Reader) -> Self {
-        Self {
-            listen_address: reader.on_restart("webhook.listen_address", values::listen_address),
-            path: reader.on_restart("webhook.path", values::url_path),
-            max_body_size: reader.on_reload("webhook.max_body_size", values::size),
-            body_timeout: reader.on_reload("webhook.body_timeout", values::positive_duration),
-            queue_size: reader.on_restart("webhook.queue_size", values::queue_size),
-            max_connections: reader.on_restart("webhook.max_connections", values::count),
-            max_connections_per_peer: reader.on_restart("webhook.max_connections_per_peer", values::count),
-            idle_timeout: reader.on_restart("webhook.idle_timeout", values::positive_duration),
-            max_failures_per_peer: reader.on_reload("webhook.max_failures_per_peer", values::count),
-            trusted_proxies: reader.on_reload("webhook.trusted_proxies", values::networks),
-            tls: Self::read_tls(reader),
-            secrets: secrets::read(reader),
-        }
-    }
-
-    fn read_tls(reader: &mut Reader) -> Option<(PathBuf, PathBuf)> {
-        let certificate = reader.on_restart("webhook.tls_cert_file", values::optional_path);
-        let key = reader.on_restart("webhook.tls_key_file", values::optional_path);
-        match (certificate, key) {
-            (Some(certificate), Some(key)) => return Some((certificate, key)),
-            (None, None) => {}
-            (Some(_), None) => reader.conflict("webhook.tls_key_file", "required with webhook.tls_cert_file"),
-            (None, Some(_)) => reader.conflict("webhook.tls_cert_file", "required with webhook.tls_key_file"),
-        }
-        None
+section! {
+    /// The public listener, which receives notifications.
+    WebhookSettings(reader) {
+        /// Address to listen on.
+        listen_address: ListenAddress = reader.on_restart("webhook.listen_address", values::listen_address),
+        /// Path of the webhook's URL.
+        path: String = reader.on_restart("webhook.path", values::url_path),
+        /// Largest accepted body, in bytes.
+        max_body_size: usize = reader.on_reload("webhook.max_body_size", values::size),
+        /// Time limit for reading a body.
+        body_timeout: Duration = reader.on_reload("webhook.body_timeout", values::positive_duration),
+        /// Maximum number of notifications waiting to be written.
+        queue_size: usize = reader.on_restart("webhook.queue_size", values::queue_size),
+        /// Maximum number of open connections.
+        max_connections: usize = reader.on_restart("webhook.max_connections", values::count),
+        /// Maximum number of open connections per peer (IPv4 address or IPv6 /64).
+        max_connections_per_peer: usize = reader.on_restart("webhook.max_connections_per_peer", values::count),
+        /// Connections are closed when no request begins or is answered for this long.
+        idle_timeout: Duration = reader.on_restart("webhook.idle_timeout", values::positive_duration),
+        /// Failed authentications per peer and minute before 429.
+        max_failures_per_peer: usize = reader.on_reload("webhook.max_failures_per_peer", values::count),
+        /// Proxies whose `x-forwarded-for` is trusted.
+        trusted_proxies: Vec<IpNet> = reader.on_reload("webhook.trusted_proxies", values::networks),
+        /// Certificate and key in PEM format. Without them, the listener speaks plain HTTP.
+        tls: Option<(PathBuf, PathBuf)> = read_tls(reader),
+        /// Valid secrets by name. If there are none, one is generated in the data folder.
+        secrets: BTreeMap<String, SecretSource> = secrets::read(reader),
     }
 }
 
-/// The private listener, which serves metrics, status and API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebSettings {
-    /// Address to listen on.
-    pub listen_address: ListenAddress,
-    /// Path of the metrics.
-    pub telemetry_path: String,
-    /// Whether OpenMetrics output has `_created` samples.
-    pub created_samples: bool,
-    /// Whether responses are compressed for clients that accept gzip.
-    pub compression: bool,
-    /// Web configuration file: TLS, client certificates, users.
-    pub config_file: Option<PathBuf>,
-}
-
-impl WebSettings {
-    fn read(reader: &mut Reader) -> Self {
-        Self {
-            listen_address: reader.on_restart("web.listen_address", values::listen_address),
-            telemetry_path: reader.on_restart("web.telemetry_path", values::telemetry_path),
-            created_samples: reader.on_restart("web.created_samples", values::boolean),
-            compression: reader.on_restart("web.compression", values::boolean),
-            config_file: reader.on_restart("web.config_file", values::optional_path),
-        }
+section! {
+    /// The private listener, which serves metrics, status and API.
+    WebSettings(reader) {
+        /// Address to listen on.
+        listen_address: ListenAddress = reader.on_restart("web.listen_address", values::listen_address),
+        /// Path of the metrics.
+        telemetry_path: String = reader.on_restart("web.telemetry_path", values::telemetry_path),
+        /// Whether OpenMetrics output has `_created` samples.
+        created_samples: bool = reader.on_restart("web.created_samples", values::boolean),
+        /// Whether responses are compressed for clients that accept gzip.
+        compression: bool = reader.on_restart("web.compression", values::boolean),
+        /// Web configuration file: TLS, client certificates, users.
+        config_file: Option<PathBuf> = reader.on_restart("web.config_file", values::optional_path),
     }
 }
 
-/// The journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorageSettings {
-    /// Data folder.
-    pub path: PathBuf,
-    /// How long events are kept.
-    pub retention: Duration,
-}
-
-impl StorageSettings {
-    fn read(reader: &mut Reader) -> Self {
-        Self {
-            path: reader.on_restart("storage.path", values::path),
-            retention: reader.on_reload("storage.retention", values::positive_duration),
-        }
+section! {
+    /// The journal.
+    StorageSettings(reader) {
+        /// Data folder.
+        path: PathBuf = reader.on_restart("storage.path", values::path),
+        /// How long events are kept.
+        retention: Duration = reader.on_reload("storage.retention", values::positive_duration),
     }
 }
 
-/// The live inputs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputSettings {
-    /// Maximum number of inputs.
-    pub max: usize,
-    /// A connect within this time after a disconnect is a reconnect.
-    pub reconnect_window: Duration,
-    /// A disconnected input without events for this long is forgotten; zero means never.
-    pub forget_after: Duration,
-    /// The configured inputs.
-    pub configured: BTreeMap<InputId, Configured>,
+section! {
+    /// The live inputs.
+    InputSettings(reader) {
+        /// Maximum number of inputs.
+        max: usize = reader.on_reload("inputs.max", values::count),
+        /// A connect within this time after a disconnect is a reconnect.
+        reconnect_window: Duration = reader.on_reload("inputs.reconnect_window", values::parse_duration),
+        /// A disconnected input without events for this long is forgotten; zero means never.
+        forget_after: Duration = reader.on_reload("inputs.forget_after", values::parse_duration),
+        /// The configured inputs.
+        configured: BTreeMap<InputId, Configured> = inputs::read(reader),
+    }
+}
+
+section! {
+    /// Logging.
+    LogSettings(reader) {
+        /// Lowest severity that is logged.
+        level: LogLevel = reader.on_reload("log.level", values::log_level),
+        /// Format of log lines.
+        format: Format = reader.on_restart("log.format", values::log_format),
+    }
+}
+
+fn read_tls(reader: &mut Reader) -> Option<(PathBuf, PathBuf)> {
+    let certificate = reader.on_restart("webhook.tls_cert_file", values::optional_path);
+    let key = reader.on_restart("webhook.tls_key_file", values::optional_path);
+    match (&certificate, &key) {
+        (Some(_), None) => reader.conflict("webhook.tls_key_file", "required with webhook.tls_cert_file"),
+        (None, Some(_)) => reader.conflict("webhook.tls_cert_file", "required with webhook.tls_key_file"),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    certificate.zip(key)
 }
 
 impl InputSettings {
@@ -176,37 +170,5 @@ impl InputSettings {
     pub fn rules(&self) -> Rules {
         let configured = self.configured.keys().copied().collect();
         Rules { reconnect_window: self.reconnect_window, max_inputs: self.max, configured }
-    }
-
-    fn read(reader: &mut Reader) -> Self {
-        let inputs = Self {
-            max: reader.on_reload("inputs.max", values::count),
-            reconnect_window: reader.on_reload("inputs.reconnect_window", values::parse_duration),
-            forget_after: reader.on_reload("inputs.forget_after", values::parse_duration),
-            configured: inputs::read(reader),
-        };
-        let (listed, max) = (inputs.configured.len(), inputs.max);
-        if listed > max {
-            reader.conflict("inputs.list", &format!("{listed} inputs listed, but inputs.max is {max}"));
-        }
-        inputs
-    }
-}
-
-/// Logging.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogSettings {
-    /// Lowest severity that is logged.
-    pub level: LogLevel,
-    /// Format of log lines.
-    pub format: Format,
-}
-
-impl LogSettings {
-    fn read(reader: &mut Reader) -> Self {
-        Self {
-            level: reader.on_reload("log.level", values::log_level),
-            format: reader.on_restart("log.format", values::log_format),
-        }
     }
 }

@@ -77,18 +77,15 @@ pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
 pub(super) fn size(text: &str) -> Parsed<usize> {
     let expected = || format!("not a size: {text:?} (expected for example 64KiB)");
     let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| expected())?.as_u64();
-    match usize::try_from(bytes).map_err(|_| expected())? {
-        0 => Err("must be more than 0".into()),
-        bytes => Ok(bytes),
-    }
+    usize::try_from(bytes).map_err(|_| expected()).and_then(positive)
 }
 
-/// Parses a duration such as `90d` or `1h 30m`, up to 100 years.
-///
-/// # Errors
-///
-/// What was expected instead.
-pub fn parse_duration(text: &str) -> Parsed<Duration> {
+fn positive<T: Default + PartialEq>(value: T) -> Parsed<T> {
+    if value == T::default() { Err("must be more than 0".into()) } else { Ok(value) }
+}
+
+/// A duration such as `90d` or `1h 30m`, up to 100 years.
+pub(super) fn parse_duration(text: &str) -> Parsed<Duration> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration > LONGEST_DURATION => Err("must be at most 100 years".into()),
         Ok(duration) => Ok(duration),
@@ -96,19 +93,17 @@ pub fn parse_duration(text: &str) -> Parsed<Duration> {
     }
 }
 
-pub(super) fn positive_duration(text: &str) -> Parsed<Duration> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("must be more than 0".into()),
-        duration => Ok(duration),
-    }
+/// Parses a duration of more than zero, up to 100 years.
+///
+/// # Errors
+///
+/// What was expected instead.
+pub fn positive_duration(text: &str) -> Parsed<Duration> {
+    parse_duration(text).and_then(positive)
 }
 
 pub(super) fn count(text: &str) -> Parsed<usize> {
-    match text.parse() {
-        Ok(0) => Err("must be more than 0".into()),
-        Ok(count) => Ok(count),
-        Err(_) => Err(format!("not a whole number: {text:?}")),
-    }
+    text.parse().map_err(|_| format!("not a whole number: {text:?}")).and_then(positive)
 }
 
 pub(super) fn queue_size(text: &str) -> Parsed<usize> {

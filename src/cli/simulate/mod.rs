@@ -36,7 +36,7 @@ use self::tally::Tally;
 use self::target::{Target, parse_url};
 use self::truth::Truth;
 use crate::clock::Stopwatch;
-use crate::config::parse_duration;
+use crate::config::positive_duration;
 
 /// The exit code that shells report for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -149,13 +149,6 @@ fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
         _ => Err("expected a number greater than 0".to_owned()),
-    }
-}
-
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("expected a duration greater than 0".to_owned()),
-        duration => Ok(duration),
     }
 }
 

@@ -97,7 +97,7 @@ fn record(number: u64, began: Timestamp) -> Record {
     let (input, turn) = (number % INPUTS, number / INPUTS);
     let kind = match turn % 10 {
         9 => EventKind::Errored(Box::new(ErrorDetail {
-            code: ErrorCode::Documented(ErrorClass::ALL[(input % 6) as usize]),
+            code: ErrorCode::from(ErrorClass::ALL[(input % 6) as usize].label()),
             message: Some("Input GOP size or keyframe interval is out of range.".into()),
             ..ErrorDetail::default()
         })),

@@ -4,16 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// An error code as Cloudflare sent it. It may be undocumented or missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Option<Box<str>>", into = "Option<Box<str>>")]
-pub enum ErrorCode {
-    /// A documented code.
-    Documented(ErrorClass),
-    /// An undocumented code, verbatim.
-    Unknown(Box<str>),
-    /// The event has no code.
-    #[default]
-    Missing,
-}
+#[serde(from = "Option<Box<str>>")]
+pub struct ErrorCode(Option<Box<str>>);
 
 labelled! {
     /// The values of the label `code`, a closed set: Cloudflare's codes, and `other`.
@@ -48,46 +40,24 @@ impl ErrorClass {
 impl ErrorCode {
     /// The class that this code is counted as.
     pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::Documented(class) => *class,
-            Self::Unknown(_) | Self::Missing => ErrorClass::Other,
-        }
+        ErrorClass::ALL.into_iter().find(|class| class.label() == self.as_str()).unwrap_or(ErrorClass::Other)
     }
 
     /// The code as Cloudflare sent it; empty if there is none.
     pub fn as_str(&self) -> &str {
-        match self {
-            Self::Documented(class) => class.label(),
-            Self::Unknown(code) => code,
-            Self::Missing => "",
-        }
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl From<&str> for ErrorCode {
     fn from(code: &str) -> Self {
-        let documented = ErrorClass::ALL.into_iter().find(|class| *class != ErrorClass::Other && class.label() == code);
-        match documented {
-            Some(class) => Self::Documented(class),
-            None if code.is_empty() => Self::Missing,
-            None => Self::Unknown(code.into()),
-        }
+        Self(Some(code).filter(|code| !code.is_empty()).map(Into::into))
     }
 }
 
 impl From<Option<Box<str>>> for ErrorCode {
     fn from(code: Option<Box<str>>) -> Self {
-        code.as_deref().map_or(Self::Missing, Self::from)
-    }
-}
-
-impl From<ErrorCode> for Option<Box<str>> {
-    fn from(code: ErrorCode) -> Self {
-        match code {
-            ErrorCode::Documented(class) => Some(class.label().into()),
-            ErrorCode::Unknown(code) => Some(code),
-            ErrorCode::Missing => None,
-        }
+        Self(code.filter(|code| !code.is_empty()))
     }
 }
 

@@ -30,14 +30,11 @@ impl InputId {
         Self { high, low }
     }
 
-    fn bytes(self) -> [u8; 16] {
-        (u128::from(self.high) << 64 | u128::from(self.low)).to_be_bytes()
-    }
-
     /// The 32 digits, lower-case ASCII.
     pub fn digits(&self) -> [u8; 32] {
         let mut digits = [0; 32];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.bytes()) {
+        let bytes = [self.high, self.low].map(u64::to_be_bytes);
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes.into_iter().flatten()) {
             pair.copy_from_slice(&PAIRS[usize::from(byte)]);
         }
         digits
@@ -60,27 +57,17 @@ impl FromStr for InputId {
     type Err = InvalidInputId;
 
     fn from_str(text: &str) -> Result<Self, InvalidInputId> {
-        let digits: &[u8; 32] = text.as_bytes().try_into().map_err(|_| InvalidInputId)?;
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+        // The standard library's parser also accepts a sign.
+        if text.len() != 32 || text.starts_with('+') {
+            return Err(InvalidInputId);
         }
-        Ok(Self::from_bytes(bytes))
-    }
-}
-
-fn nibble(digit: u8) -> Result<u8, InvalidInputId> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        b'A'..=b'F' => Ok(digit - b'A' + 10),
-        _ => Err(InvalidInputId),
+        u128::from_str_radix(text, 16).map(|id| Self::from_bytes(id.to_be_bytes())).map_err(|_| InvalidInputId)
     }
 }
 
 impl fmt::Display for InputId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.bytes().iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:016x}{:016x}", self.high, self.low)
     }
 }
 
@@ -115,7 +102,13 @@ mod tests {
 
     #[test]
     fn other_texts_are_not_ids() {
-        for text in ["", "11111111111", "2c28dd2cc444cb77578c4840b51e43ag", "2c28dd2cc444cb77578c4840b51e43a8 "] {
+        for text in [
+            "",
+            "11111111111",
+            "2c28dd2cc444cb77578c4840b51e43ag",
+            "2c28dd2cc444cb77578c4840b51e43a8 ",
+            "+c28dd2cc444cb77578c4840b51e43a8",
+        ] {
             assert_eq!(text.parse::<InputId>(), Err(InvalidInputId), "{text:?}");
         }
     }

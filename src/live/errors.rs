@@ -7,8 +7,8 @@ use crate::event::{ErrorClass, ErrorCode, Timestamp};
 pub struct Errors {
     /// Ascending by [`ErrorClass::index`].
     counted: Box<[Counted]>,
-    /// The newest code that is counted as [`ErrorClass::Other`], verbatim; `None` if that event had none.
-    last_other_code: Option<Box<str>>,
+    /// The newest code that is counted as [`ErrorClass::Other`].
+    last_other_code: ErrorCode,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Errors {
 
     /// The newest code that is counted as [`ErrorClass::Other`].
     pub(super) fn last_other_code(&self) -> ErrorCode {
-        self.last_other_code.clone().into()
+        self.last_other_code.clone()
     }
 
     /// Counts an error.
@@ -72,14 +72,14 @@ impl Errors {
             }
         }
         if class == ErrorClass::Other && is_latest {
-            self.last_other_code = code.clone().into();
+            self.last_other_code = code.clone();
         }
     }
 
     /// The code of the newest error of this class, as Cloudflare sent it.
     fn last_code(&self, class: ErrorClass) -> &str {
         let is_other = class == ErrorClass::Other;
-        if is_other { self.last_other_code.as_deref().unwrap_or_default() } else { class.label() }
+        if is_other { self.last_other_code.as_str() } else { class.label() }
     }
 
     /// Restores counts, by [`ErrorClass::index`].
@@ -89,7 +89,7 @@ impl Errors {
             let count = u32::try_from(count).unwrap_or(u32::MAX);
             counted.extend(last.map(|last| Counted { class, count, last }));
         }
-        Self { counted: counted.into(), last_other_code: last_other_code.into() }
+        Self { counted: counted.into(), last_other_code }
     }
 
     fn by_class<T: Copy + Default>(&self, value: impl Fn(&Counted) -> T) -> [T; 7] {

@@ -84,7 +84,7 @@ fn kind(turn: u64) -> EventKind {
     match turn {
         0 => EventKind::Connected,
         8 => EventKind::Disconnected,
-        7 => errored(ErrorCode::Missing),
-        _ => errored(ErrorCode::Documented(ErrorClass::ALL[(turn - 1) as usize])),
+        7 => errored(ErrorCode::default()),
+        _ => errored(ErrorCode::from(ErrorClass::ALL[(turn - 1) as usize].label())),
     }
 }

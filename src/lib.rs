@@ -10,7 +10,8 @@
 //! ```
 //!
 //! [`recorder`] runs the stages on one thread, [`http`] serves the two listeners, [`daemon`] assembles
-//! both and handles signals, and [`cli`] has the commands. ARCHITECTURE.md describes the whole.
+//! both and handles signals, and [`cli`] has the commands. ARCHITECTURE.md describes the whole
+//! and defines the terms.
 
 pub mod event;
 pub mod schedule;

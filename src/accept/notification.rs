@@ -3,10 +3,10 @@
 //! Cloudflare sends an envelope whose members vary between products and over the years. The facts are in `data`, and
 //! only `data.input_id`, `data.event_type` and `data.updated_at` are required. Members of the envelope do not identify
 //! an event, because two policies send the same event in two envelopes. The prose in `text` is not parsed: in
-//! Cloudflare's own sample it names another input.
+//! Cloudflare's own example it names another input.
 //!
 //! A body that is not strict JSON is parsed again with trailing commas, comments and Unicode white space allowed,
-//! because Cloudflare documents a sample with a trailing comma, and people send it with curl.
+//! because Cloudflare documents an example with a trailing comma, and people send it with curl.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -103,7 +103,7 @@ object! {
 }
 
 object! {
-    /// `live_input_errored`, in `data` or next to it: Cloudflare's description and sample differ.
+    /// `live_input_errored`, in `data` or next to it: Cloudflare's description and example differ.
     Errored {
         error: Nested<Error<'a>> = "error",
         video_codec: Raw<'a> = "video_codec",

@@ -166,7 +166,7 @@ fn read_tls(reader: &mut Reader) -> Option<(PathBuf, PathBuf)> {
 }
 
 impl InputSettings {
-    /// The rules for the fold of inputs.
+    /// The rules of the fold.
     pub fn rules(&self) -> Rules {
         let configured = self.configured.keys().copied().collect();
         Rules { reconnect_window: self.reconnect_window, max_inputs: self.max, configured }

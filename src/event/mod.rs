@@ -1,7 +1,8 @@
-//! The types that all stages share. Their values are always valid.
+//! The types that all stages share: input ids, times, notifications, events and records. Their values are always
+//! valid.
 //!
-//! [`crate::accept`] parses notifications into these types, so that later stages need no checks. This
-//! module does no I/O, reads no clock and imports no other module of the crate.
+//! [`crate::accept`] parses notifications into these types, so that later stages need no checks. A [`Record`] is an
+//! entry of the journal. This module does no I/O, reads no clock and imports no other module of the crate.
 
 /// Defines an enum with a label for each variant.
 macro_rules! labelled {

@@ -12,7 +12,7 @@ use crate::accept::NotJson;
 /// A rejected request. The client receives the message, which repeats nothing of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
-    /// 401: the secret is missing or wrong. The answer does not tell which.
+    /// 401: the secret is missing or wrong. The response does not say which.
     #[error("unauthorized")]
     Secret,
     /// 429 with `Retry-After`: a missing or wrong secret, after too many of this client.

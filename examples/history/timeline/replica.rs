@@ -165,14 +165,14 @@ impl Replica {
     pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
         let running = self.running.as_mut()?;
         self.shown_until = self.shown_until.max(at);
-        let snapshot = View {
+        let view = View {
             state: self.fold.state().clone(),
             as_of: self.shown_until,
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             restored_inputs: running.restored_inputs,
         };
-        let chunks: Vec<_> = Exposition::new(snapshot, &running.metrics, Format::OpenMetrics).collect();
+        let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();
         let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");
         Some(running.process.replace_in(&exposition, at))
     }

@@ -82,7 +82,7 @@ pub fn serve_private(
     })
 }
 
-/// Headers that tell browsers not to run scripts, load resources, show the page in a frame or cache it.
+/// Headers that forbid browsers to run scripts, load resources, show the page in a frame or cache it.
 ///
 /// Headers of the web configuration take precedence. The public listener needs none, because it serves no pages.
 fn security_headers() -> DefaultHeaders {

@@ -64,7 +64,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "cloudflare_stream_live_input_connected == 0",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|held| held.connected)]))),
+    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|newest| newest.connected)]))),
     Family {
         name: "cloudflare_stream_live_input_state_timestamp_seconds",
         help: "Event time of the event that determines the connected state, in seconds since the Unix epoch.",
@@ -72,7 +72,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|held| held.updated_at)]))),
+    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|newest| newest.updated_at)]))),
     Family {
         name: "cloudflare_stream_live_input_expected",
         help: "Whether the live input should be live now (1) or not (0), according to the configuration.",

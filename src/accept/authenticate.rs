@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_is_compared_whichever_is_presented() {
+    fn all_secrets_are_compared_regardless_of_the_presented_one() {
         let secrets = Secrets::new([("first", "1"), ("second", "2"), ("third", "3")]);
         for (presented, name) in [("1", Some("first")), ("2", Some("second")), ("3", Some("third")), ("4", None)] {
             let mut compared = 0;

@@ -79,7 +79,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A failed sync has an exit code of its own, because a restart fixes it.
+/// A failed sync has a separate exit code, because a restart fixes it.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     match journal_error_kind(error) {
         Some(JournalErrorKind::SyncFailed) => ExitCode::from(SYNC_FAILED),

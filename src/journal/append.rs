@@ -11,7 +11,7 @@ pub(super) const UNRECOGNIZED_KEPT: u64 = 1000;
 
 const ACTION: &str = "cannot be appended to";
 
-/// A write transaction. Dropped without [`Append::commit`], it leaves no trace.
+/// A write transaction. It is rolled back if it is dropped without [`Append::commit`].
 #[derive(Debug)]
 #[must_use = "nothing is recorded before the commit"]
 pub struct Append<'a> {

@@ -23,7 +23,7 @@ pub struct Checkpoint {
     pub state: String,
 }
 
-/// What is kept of one input.
+/// Saved state of one input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputRow {
     /// Position up to which the row has every record; 0 if that is not known, in rows from before schema version 3.
@@ -87,7 +87,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Moves the checkpoint on, with these rows; without a row, that of the input is deleted.
+    /// Advances the checkpoint, with these rows; an input without a row has its row deleted.
     ///
     /// # Errors
     ///

@@ -13,7 +13,7 @@
 //! | table | content |
 //! |---|---|
 //! | `records` | the journal: every record, without gaps in the positions; the oldest are deleted after the retention |
-//! | `other_records` | the positions of records that are not events, to count those |
+//! | `other_records` | the positions of records that are not events, to count them |
 //! | `inputs` | state per input, each row with the position up to which it has the records |
 //! | `checkpoint`, `rules` | state of all inputs together and the rules, as of the checkpoint's position |
 //! | `last_seen` | when deliveries were last seen, with or without an event |
@@ -142,7 +142,7 @@ impl Journal {
         append.commit()
     }
 
-    /// When deliveries were last seen, as appended last, opaque; `None` before that.
+    /// The last appended times at which deliveries were last seen, opaque; `None` if there are none yet.
     ///
     /// # Errors
     ///

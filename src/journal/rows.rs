@@ -93,7 +93,7 @@ fn bind_event(insert: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Resu
     Ok(())
 }
 
-/// The columns of a record, wherever they come from.
+/// The columns of a record, read by SQLite or by salvage.
 pub(super) trait Columns {
     /// The integer in a column, if any.
     fn integer(&self, column: usize) -> Result<Option<i64>, &'static str>;
@@ -127,7 +127,7 @@ impl Columns for Row<'_> {
     }
 }
 
-/// Reads the record at this position; the error says what is wrong with it.
+/// Reads the record at this position. The error describes the problem.
 pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Record, &'static str> {
     let input_id = || {
         let input_id = columns.text(6)?.and_then(|id| id.parse().ok());

@@ -140,7 +140,7 @@ fn problems_that_sqlite_finds_are_reported() {
 }
 
 #[test]
-fn size_is_that_of_the_database_and_its_wal() {
+fn size_includes_the_database_and_its_wal() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(size_bytes(folder.path()), 0);
     let mut journal = Journal::open(folder.path()).unwrap();
@@ -151,7 +151,7 @@ fn size_is_that_of_the_database_and_its_wal() {
 }
 
 #[test]
-fn failed_append_leaves_no_trace() {
+fn failed_append_leaves_the_journal_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.connection.pragma_update(None, "query_only", true).unwrap();
@@ -204,7 +204,7 @@ fn last_seen_deliveries_are_durable_with_their_batch() {
 }
 
 #[test]
-fn batch_that_is_not_committed_leaves_no_trace() {
+fn uncommitted_batch_is_rolled_back() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
@@ -251,7 +251,7 @@ fn row_of_an_input_is_replaced_and_deleted() {
 }
 
 #[test]
-fn wal_is_checkpointed_when_it_is_large_and_not_before() {
+fn wal_is_checkpointed_only_when_it_is_large() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.recover_wal().unwrap();

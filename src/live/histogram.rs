@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Counts durations by upper bounds in whole seconds. Sums are whole microseconds, so that the order
-/// of observation leaves no trace.
+/// Counts durations by upper bounds in whole seconds. Sums are whole microseconds, so that they do not depend on
+/// the order of observation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     bounds: Cow<'static, [u32]>,
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_belongs_to_its_bucket() {
+    fn duration_equal_to_a_bound_counts_in_its_bucket() {
         let mut histogram = Histogram::new(&[1, 5]);
         for millis in [0, 1000, 1001, 5000, 9000] {
             histogram.observe(Duration::from_millis(millis));

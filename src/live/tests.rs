@@ -198,7 +198,7 @@ fn repeated_state_counts_as_inconsistent() {
 }
 
 #[test]
-fn late_events_take_nothing_back_that_a_scrape_has_shown() {
+fn late_events_do_not_reduce_counters_that_a_scrape_has_shown() {
     // Without a scrape in between, the late disconnect counts as it happened.
     check(
         "0s connected; 100s disconnected @900s",
@@ -235,7 +235,7 @@ fn errors_are_counted_by_class_and_the_newest_unknown_code_is_kept() {
 }
 
 #[test]
-fn delays_are_measured_and_pauses_are_not() {
+fn delays_are_measured_without_long_pauses() {
     let world = play("0s connected; 10s disconnected; 3610s connected; 3700s disconnected; 7301s connected");
     let reconnects = &world.fold.state().totals().reconnect_delay;
     assert_eq!((reconnects.count(), reconnects.sum_micros()), (1, 3_600_000_000));
@@ -286,7 +286,7 @@ fn newest_delivery_of_each_kind_and_secret_is_noted() {
 }
 
 #[test]
-fn changes_that_are_dropped_leave_no_trace() {
+fn dropped_changes_do_not_affect_the_fold() {
     let mut world = World::new();
     let connected = event(1, "connected", at(5), at(6));
     drop(apply(&world.fold, &[record(RecordKind::Event(connected.clone(), None), at(0))]));
@@ -303,7 +303,7 @@ fn inputs_above_the_limit_are_ignored() {
 }
 
 #[test]
-fn configured_input_is_known_before_its_first_event_and_afterwards_only_with_one() {
+fn configured_input_is_known_without_events_and_others_only_with_events() {
     let mut world = World::new();
     let configured = |inputs: &[u8]| Rules { configured: inputs.iter().copied().map(input_id).collect(), ..rules() };
     world.change_rules(configured(&[1, 2]));
@@ -319,7 +319,7 @@ fn configured_input_is_known_before_its_first_event_and_afterwards_only_with_one
 }
 
 #[test]
-fn other_rules_and_forgetting_keep_finished_sessions() {
+fn changed_rules_and_forgetting_keep_finished_sessions() {
     let finished = |world: &World| world.fold.state().session_durations(at(9999)).count();
     let mut world = play("0s connected; 10s disconnected; 100s scrape");
     assert_eq!(finished(&world), 1);
@@ -331,7 +331,7 @@ fn other_rules_and_forgetting_keep_finished_sessions() {
 }
 
 #[test]
-fn input_keeps_its_form_in_the_checkpoint() {
+fn checkpoint_format_of_an_input_is_stable() {
     let kept = r#"{"known_since":1795197964000000000,"evidence":{"connected":false,"updated_at":1795197960000000000,"since":1795197960000000000,"unseen_until":0},"events":[1,1,2],"last_event":[1795197950000000000,1795197960000000000,1795197970000000000],"sessions":1,"reconnects":0,"inconsistent":[0,0],"session":{"started_at":1795197950000000000,"ended_at":1795197960000000000},"banked":{"secs":10,"nanos":0},"shown":{"secs":0,"nanos":0},"errors":[1,0,0,0,0,0,1],"last_error":[1795197970000000000,null,null,null,null,null,1795197965000000000],"last_other_code":"ERR_NEW"}"#;
     let again = |kept: &str| {
         let input: Input = serde_json::from_str(kept).unwrap();

@@ -61,7 +61,7 @@ struct ForgottenInput {
     forgotten_at: Timestamp,
 }
 
-/// The row of an input, of a fold that has every record up to this position; `None` if there is nothing to remember.
+/// Encodes an input of a fold that has every record up to this position; `None` if the fold has nothing about it.
 pub(super) fn row(fold: &Fold, input_id: InputId, position: u64) -> (InputId, Option<InputRow>) {
     let state = fold.state();
     let entry = state.inputs().get(&input_id).filter(|entry| entry.input.known_since.is_some());
@@ -73,7 +73,7 @@ pub(super) fn row(fold: &Fold, input_id: InputId, position: u64) -> (InputId, Op
     (input_id, parts.map(|(state, seen)| InputRow { position, version: VERSION, state, seen }))
 }
 
-/// Restores an input, or that it was forgotten, from its row; the error says what is wrong with it.
+/// Restores an input, or its time of forgetting, from its row. The error describes the problem.
 pub(super) fn restore_row(fold: &mut Fold, input_id: InputId, row: &InputRow) -> Result<(), &'static str> {
     const UNREADABLE: &str = "its state cannot be read";
     if row.version > VERSION {

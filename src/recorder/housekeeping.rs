@@ -132,7 +132,8 @@ impl Recorder {
         Ok(expired)
     }
 
-    /// Drops some of the forgotten inputs that are older than the retention or exceed the maximum number of inputs.
+    /// Drops some of the forgotten inputs that exceed the maximum number of inputs or were forgotten before `horizon`:
+    /// late events about the latter are as old as deleted records.
     fn drop_forgotten(&mut self, horizon: Timestamp) {
         let state = self.fold.state();
         let surplus = state.forgotten().surplus(horizon, state.rules().max_inputs);

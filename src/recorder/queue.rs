@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::{Delivery, Limits, Outcome};
 
-/// How a sender learns what became of its delivery: `None` if it could not be made durable.
+/// Channel for the outcome of a delivery; `None` if it could not be made durable.
 pub(super) type Answer = oneshot::Sender<Option<Outcome>>;
 
 pub(super) enum Message {
@@ -15,7 +15,7 @@ pub(super) enum Message {
     Finish,
 }
 
-/// How messages reach the recorder.
+/// Receiving ends of the recorder's channels.
 pub(super) struct Queue {
     pub(super) queue_rx: Receiver<Message>,
     pub(super) wake_rx: Receiver<()>,

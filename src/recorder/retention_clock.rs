@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn follows_the_wall_clock_and_slows_down_after_a_jump_ahead() {
+    fn retention_clock_follows_the_wall_clock_and_slows_down_after_a_jump_ahead() {
         let minute = Duration::from_secs(60);
         let mut clock = RetentionClock::new(at(0));
         let year = 365 * 86_400;

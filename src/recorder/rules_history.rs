@@ -1,10 +1,10 @@
-//! Which rules are in force at which position.
+//! The rules in force at each position.
 
 use std::sync::Arc;
 
 use crate::event::Rules;
 
-/// Rules by the position from which they are in force: those of the checkpoint, and all later ones.
+/// Rules by the position from which they are in force: the checkpoint's rules and all later ones.
 #[derive(Debug)]
 pub(super) struct RulesHistory(Vec<(u64, Arc<Rules>)>);
 
@@ -14,7 +14,7 @@ impl RulesHistory {
         Self(vec![(0, rules)])
     }
 
-    /// Notes the record of later rules.
+    /// Adds later rules, with the position of their record.
     pub(super) fn push(&mut self, position: u64, rules: Arc<Rules>) {
         self.0.push((position, rules));
     }
@@ -25,7 +25,7 @@ impl RulesHistory {
         &self.0[later.saturating_sub(1)].1
     }
 
-    /// Drops what is older than the rules at this position.
+    /// Drops the rules before those at this position.
     pub(super) fn drop_before(&mut self, position: u64) {
         let later = self.0.partition_point(|(from, _)| *from <= position);
         self.0.drain(..later.saturating_sub(1));

@@ -129,7 +129,7 @@ fn restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
 }
 
 #[test]
-fn backlog_counts_as_it_happened_unless_a_scrape_has_shown_more() {
+fn backlog_counts_by_event_time_unless_a_scrape_has_shown_more() {
     let connected_seconds = |scraped: bool| {
         let folder = tempfile::tempdir().unwrap();
         let running = recorder(folder.path());
@@ -148,7 +148,7 @@ fn backlog_counts_as_it_happened_unless_a_scrape_has_shown_more() {
 }
 
 #[test]
-fn events_of_one_batch_count_as_they_happened() {
+fn events_of_one_batch_count_by_event_time() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
     let both = [(EventKind::Connected, 50), (EventKind::Disconnected, 45)];
@@ -164,7 +164,7 @@ fn events_of_one_batch_count_as_they_happened() {
 }
 
 #[test]
-fn full_queue_refuses_and_loses_nothing_that_it_accepted() {
+fn full_queue_rejects_deliveries_and_keeps_accepted_ones() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
     // The recorder waits for the lock with the first batch.
@@ -200,7 +200,7 @@ fn deliveries_that_are_queued_before_a_wake_up_share_a_batch() {
 }
 
 #[test]
-fn there_is_no_view_before_the_state_is_restored() {
+fn view_is_absent_until_the_state_is_restored() {
     let published = Published::default();
     assert!(published.scrape(clock::now(), 0).is_none());
     published.restored(3, std::iter::empty(), clock::now());
@@ -231,7 +231,7 @@ fn scrape_waits_for_the_batch_and_shows_it() {
 }
 
 #[test]
-fn rules_that_cannot_be_made_durable_are_not_in_force_until_they_are() {
+fn rules_take_effect_only_once_they_are_durable() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = housekeeping::idle_recorder(folder.path(), limits());
     let blocker = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
@@ -248,7 +248,7 @@ fn rules_that_cannot_be_made_durable_are_not_in_force_until_they_are() {
 
 proptest! {
     #[test]
-    fn scrapes_always_advance_and_stand_still_while_a_change_is_in_progress(
+    fn scrape_times_increase_except_while_a_change_is_in_progress(
         steps in proptest::collection::vec((0u8..6, 0i64..1000), 1..100)
     ) {
         let published = Published::default();

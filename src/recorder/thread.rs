@@ -20,13 +20,13 @@ pub struct Running {
     pub handle: Handle,
     /// Receives when the state is restored; is closed if that failed.
     pub restored: oneshot::Receiver<()>,
-    /// Is closed when the thread ends, for whatever reason.
+    /// Is closed when the thread ends, for any reason.
     pub ended: oneshot::Receiver<()>,
     /// The thread.
     pub thread: JoinHandle<Result<(), JournalError>>,
 }
 
-/// Starts the recorder on a journal that nobody else writes.
+/// Starts the recorder on a journal. It must be the only writer.
 ///
 /// # Errors
 ///

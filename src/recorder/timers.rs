@@ -1,10 +1,10 @@
-//! When housekeeping tasks ran last.
+//! Timers of the housekeeping tasks.
 
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
 
-/// When tasks ran last.
+/// Times since tasks ran last.
 pub(super) struct Timers {
     pub(super) since_checkpoint: Stopwatch,
     pub(super) since_expiry: Stopwatch,

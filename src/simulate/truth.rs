@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn meaning_follows_from_the_events_before() {
+    fn effect_of_an_event_depends_on_earlier_events() {
         let (meanings, truth) = learned(&[
             (0, FactKind::Connected),
             (100, FactKind::Disconnected),

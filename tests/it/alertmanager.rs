@@ -1,6 +1,7 @@
 //! A real Alertmanager with the shipped configuration: receivers, messages, inhibition.
 //!
-//! The sentences of messages are not compared, only what is inserted into them: names, times, links, numbers, summaries.
+//! The sentences of messages are not compared, only what is inserted into them: names, times, links, numbers,
+//! summaries.
 
 mod process;
 mod sink;
@@ -198,7 +199,7 @@ fn inputs_that_drop_together_share_one_page(alertmanager: &Alertmanager) {
     let [_, text, ..] = page.texts();
     let subject = "StreamLiveExporterJournalFailing (127.0.0.1:10419)\n";
     assert_contains(text, &[&minute(&journal, "endsAt"), subject, "summary of the journal", "\n\n"]);
-    assert!(!text.contains("live"), "only the end of an alert about inputs is about being live: {text}");
+    assert!(!text.contains("live"), "only messages about the end of an input's alert have the note: {text}");
     // The same page lists the alert that ended and those that still fire.
     let page = alertmanager.message_with("pager", "CRITICAL: StreamLiveInputOffAirWhileExpected (49 ");
     let [_, text, _, color] = page.texts();

@@ -226,7 +226,7 @@ fn journal_verify_succeeds_unless_the_journal_is_missing_or_damaged() {
 fn check_simulation(scenario: &str) {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
-    let told = run(
+    let simulation = run(
         folder.path(),
         &[
             "simulate",
@@ -241,7 +241,7 @@ fn check_simulation(scenario: &str) {
             "--truth-file=truth.json",
         ],
     );
-    assert_eq!((told.code, told.stderr.as_str()), (Some(0), ""), "{}", told.stdout);
+    assert_eq!((simulation.code, simulation.stderr.as_str()), (Some(0), ""), "{}", simulation.stdout);
     let truth: Value = serde_json::from_slice(&fs::read(folder.path().join("truth.json")).unwrap()).unwrap();
     assert_eq!(truth["uncertain"], 0);
     let metrics = daemon.metrics();

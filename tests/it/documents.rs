@@ -31,7 +31,7 @@ fn shown(default: &Value) -> String {
 }
 
 #[test]
-fn the_readme_has_every_key_of_the_configuration_and_its_default() {
+fn readme_has_every_configuration_key_with_its_default() {
     let (defaults, readme) = (defaults(), read("README.md"));
     let rows = tables(&readme).into_iter().flatten().filter_map(|row| {
         let key = row[0].strip_prefix('`')?.split_once('`')?.0;
@@ -52,7 +52,7 @@ fn the_readme_has_every_key_of_the_configuration_and_its_default() {
 }
 
 #[test]
-fn the_example_configuration_loads() {
+fn example_configuration_loads() {
     let file = Some(repository("config/example.toml"));
     let settings = Settings::load(&Sources { file, ..Sources::default() }).unwrap_or_else(|error| panic!("{error}"));
     assert!(!settings.inputs.configured.is_empty(), "the example shows how inputs get their names");
@@ -146,7 +146,7 @@ fn every_threat_and_fault_names_a_test() {
 }
 
 #[test]
-fn the_files_and_tests_that_documents_name_exist() {
+fn files_and_tests_named_in_documents_exist() {
     let mut problems = Vec::new();
     for document in files("", "md") {
         for spans in code_spans(&read(&document)) {
@@ -161,9 +161,9 @@ fn the_files_and_tests_that_documents_name_exist() {
 fn wrong_names_of_files_and_tests_are_found() {
     let check = |markdown: &str| check_names(&code_spans(markdown).concat());
     let here = "`tests/it/documents.rs`";
-    let good = format!("{here} (`the_example_configuration_loads`, `EROFS`, `webhook.path`)");
+    let good = format!("{here} (`example_configuration_loads`, `EROFS`, `webhook.path`)");
     assert_eq!(check(&good), (Vec::new(), 1));
-    let bad = format!("{here} (`no_such_test_here`), `tests/it/no-such-file.rs` (`the_example_configuration_loads`)");
+    let bad = format!("{here} (`no_such_test_here`), `tests/it/no-such-file.rs` (`example_configuration_loads`)");
     assert_eq!(check(&bad).0.len(), 2);
 }
 

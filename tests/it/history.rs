@@ -250,19 +250,19 @@ impl<'a> Look<'a> {
 
     /// Variables whose options differ from the truth.
     fn options(&self, view: &View<'_>, truth: &Truth) -> Vec<String> {
-        let asking = self.dashboard.templating.list.iter().filter(|variable| variable.kind == "query");
-        let wrong = asking.filter_map(|variable| {
+        let queried = self.dashboard.templating.list.iter().filter(|variable| variable.kind == "query");
+        let wrong = queried.filter_map(|variable| {
             let offered: BTreeMap<_, _> =
                 view.options(variable).into_iter().map(|Choice { text, value }| (value, text)).collect();
-            let there = there_is(&variable.name, truth);
-            (offered != there).then(|| format!("{} offers {offered:?} instead of {there:?}", variable.name))
+            let expected = expected_options(&variable.name, truth);
+            (offered != expected).then(|| format!("{} offers {offered:?} instead of {expected:?}", variable.name))
         });
         wrong.collect()
     }
 }
 
 /// The expected options of a variable: values with their texts.
-fn there_is(variable: &str, truth: &Truth) -> BTreeMap<String, String> {
+fn expected_options(variable: &str, truth: &Truth) -> BTreeMap<String, String> {
     let same = |value: &str| (value.to_owned(), value.to_owned());
     match variable {
         "job" => [same("stream-live-exporter")].into(),

@@ -19,7 +19,7 @@ pub fn exported(folder: &Path, storage: &str) -> Vec<Value> {
     lines.filter(|line: &Value| line["record"] == "event").collect()
 }
 
-/// A connection of our own to the database in the data folder.
+/// A separate connection to the database in the data folder.
 pub fn database(folder: &Path) -> Connection {
     Connection::open(folder.join("data/journal.db")).unwrap()
 }

@@ -216,7 +216,7 @@ fn cycle(sources: &[Source], folder: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn no_files_import_each_other_in_a_cycle() {
+fn source_files_have_no_import_cycles() {
     let sources = sources();
     let folders = sources.iter().flat_map(|source| {
         let module = source.module();
@@ -241,7 +241,7 @@ fn actix_is_used_only_for_http_and_the_servers() {
 }
 
 #[test]
-fn no_source_file_is_too_long() {
+fn source_files_do_not_exceed_the_maximum_length() {
     let lines = files("src", "rs").into_iter().map(|path| (read(&path).lines().count(), path));
     let long: Vec<_> = lines.filter(|(lines, _)| *lines > LONGEST_FILE).collect();
     assert!(long.is_empty(), "more than {LONGEST_FILE} lines: {long:?}");

@@ -99,8 +99,8 @@ fn flood_of_wrong_passwords_does_not_block_other_clients() {
         for guesser in 0..GUESSERS {
             let (address, over, wrong, rejected) = (daemon.private_address(), &over, &wrong, &rejected);
             scope.spawn(move || {
-                // Nothing is sent on this channel: receiving with a timeout slows rejected clients down, which leaves the
-                // processor to the comparisons.
+                // Nothing is sent on this channel: receiving with a timeout slows rejected clients down, which leaves
+                // the processor to the comparisons.
                 let (_sender, pace) = channel::<()>();
                 for guess in 0.. {
                     if over.load(Ordering::Acquire) {
@@ -147,7 +147,7 @@ fn unknown_user_takes_as_long_as_the_highest_cost() {
         })
     };
     // Without a comparison no request would wait, and none would get 429.
-    for name in ["nobody", "bert"] {
+    for name in ["unknown", "bert"] {
         let answers = guesses(name);
         let count = |status: &str| answers.iter().filter(|answer| *answer == status).count();
         let (wrong, rejected) = (count("401 Unauthorized"), count("429 Too Many Requests"));

@@ -1,7 +1,7 @@
 //! Compares this checkout's exporter with another build of it, in alternating rounds.
 //!
 //! Everything is measured from outside: events are posted to the webhook, memory is read from `/proc`. The other
-//! build can therefore be of any revision, whatever it stores and however it is built.
+//! build can therefore be of any revision, with any storage format and build options.
 
 use std::path::PathBuf;
 

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_figure_is_the_median_of_its_rounds() {
+    fn figure_is_the_median_of_its_rounds() {
         let mut figures = Figures::default();
         [3.0, 1.0, 1234.5].into_iter().for_each(|value| figures.add("a", "b", value));
         assert_eq!(figures.cell("a", "b"), "3.00 (1.00–1,234)");

@@ -94,7 +94,7 @@ fn content(record: &Record) -> String {
 }
 
 #[test]
-fn undamaged_journal_stays_the_same() {
+fn salvage_of_an_undamaged_journal_keeps_everything() {
     for wal in [false, true] {
         let (folder, written) = journal(300, wal);
         let (entries, salvaged) = salvaged(folder.path());

@@ -192,7 +192,7 @@ impl World {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn journal_holds_what_the_model_holds(operations in proptest::collection::vec(operation(), 1..30)) {
+    fn journal_equals_the_model(operations in proptest::collection::vec(operation(), 1..30)) {
         let mut world = World::new();
         for operation in operations {
             world.perform(&operation);

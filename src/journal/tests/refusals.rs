@@ -43,7 +43,7 @@ fn every_error_has_a_kind() {
 }
 
 #[test]
-fn error_is_read_only_file_system_only_if_it_is_one() {
+fn read_only_error_is_reported_only_on_a_read_only_file_system() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();

@@ -15,7 +15,7 @@ fn event_that_is_not_newer_than_the_forgetting_is_too_old() {
 }
 
 #[test]
-fn surplus_of_forgotten_inputs_is_what_is_old_and_what_is_above_the_limit() {
+fn surplus_has_old_forgotten_inputs_and_those_above_the_limit() {
     let mut world = World::new();
     for input in 1..=5 {
         world.shown_until = at(100 + u64::from(input));

@@ -66,7 +66,7 @@ fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
 
 proptest! {
     #[test]
-    fn any_order_and_repetition_gives_the_same_order_free_part(
+    fn order_and_repetition_do_not_change_the_order_independent_state(
         (steps, shuffled) in proptest::collection::vec(step(), 1..60).prop_flat_map(|steps| {
             let repeated = steps.iter().chain(&steps).cloned().collect::<Vec<_>>();
             (Just(steps), Just(repeated).prop_shuffle())
@@ -79,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn no_counter_falls_between_scrapes(steps in proptest::collection::vec(step(), 1..80)) {
+    fn counters_never_fall_between_scrapes(steps in proptest::collection::vec(step(), 1..80)) {
         let mut world = World::new();
         let mut before = counters(&world.fold, world.shown_until);
         fold_all(&mut world, &steps, |world| {

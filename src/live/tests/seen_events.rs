@@ -13,7 +13,7 @@ fn seen_events_are_decoded_completely_and_in_order_or_not_at_all() {
 }
 
 #[test]
-fn seen_events_keep_their_form() {
+fn checkpoint_format_of_seen_events_is_stable() {
     let world = play("1s connected; 2s ERR_NEW; 3s ERR_UNHEALTHY; 4s disconnected; 5s ERR_UNHEALTHY");
     // The first bytes of SHA-256: printf ERR_NEW | sha256sum
     let (new, unhealthy) = ([0x79, 0xca, 0x76, 0x00], [0xe9, 0x81, 0x76, 0x38]);

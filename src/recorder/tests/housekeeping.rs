@@ -113,7 +113,7 @@ fn reload_that_changes_no_rules_appends_nothing() {
 }
 
 #[test]
-fn clock_that_jumped_ahead_makes_nothing_old() {
+fn clock_jump_ahead_expires_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let moment = Duration::from_nanos(1);
     let mut recorder = idle_recorder(folder.path(), Limits { retention: moment, forget_after: moment, ..limits() });

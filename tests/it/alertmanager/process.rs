@@ -139,7 +139,7 @@ fn install(folder: &Path, sink: &str) {
 /// not every machine allows; then the test is skipped with a message.
 pub fn can_run(program: &Path) -> bool {
     let Some(share) = unpacked(program) else { return true };
-    let output = viewing(&share).arg("true").output().expect("unshare is there, as on every Debian");
+    let output = viewing(&share).arg("true").output().expect("unshare is installed, as on every Debian");
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         // The test harness captures eprintln!, but not this.

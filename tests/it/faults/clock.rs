@@ -85,7 +85,7 @@ fn clock_jumps_lose_no_event_and_decrease_no_counter() {
     assert!(daemon.metric("cloudflare_stream_live_notification_clock_skew_total") > Some(0.0));
     assert_eq!(daemon.get("/-/ready").status, 200);
 
-    // A restart uses the clock as it is: the counter falls once, like a counter reset.
+    // A restart uses the system clock unchanged: the counter falls once, like a counter reset.
     assert!(daemon.stop().success());
     daemon = start(&library, folder.path());
     daemon.wait_for("system clock is behind the newest record of the journal");

@@ -21,7 +21,7 @@ const SECRET: &str = "of-the-test";
 /// Arguments of `unshare` that run a command in its own mount namespace.
 fn with_mounts(script: &str) -> Vec<&str> {
     // Mounting needs root; other users get it in a user namespace.
-    let root = fs::metadata("/proc/self").expect("there is a /proc").uid() == 0;
+    let root = fs::metadata("/proc/self").expect("/proc exists").uid() == 0;
     let namespaces: &[&str] = if root { &["--mount"] } else { &["--mount", "--map-root-user"] };
     [namespaces, &["sh", "-c", script, "sh"]].concat()
 }

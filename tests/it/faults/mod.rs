@@ -48,7 +48,7 @@ impl Fault {
         command.args(["-o", "/dev/null", "-e", "signal=none"]).args(trace(injections));
         let mut strace = command.stderr(Stdio::piped()).spawn().expect("strace runs");
         let mut lines = BufReader::new(strace.stderr.take().expect("it is piped")).lines();
-        let line = lines.next().expect("strace says something").expect("it is text");
+        let line = lines.next().expect("strace prints a line").expect("it is text");
         assert!(line.contains("attached"), "strace cannot attach: {line}");
         thread::spawn(move || lines.for_each(drop));
         Self(strace)

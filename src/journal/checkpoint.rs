@@ -119,7 +119,7 @@ impl Journal {
                 "INSERT OR REPLACE INTO checkpoint (id, position, version, state) VALUES (1, ?1, ?2, ?3)",
             )?;
             save.execute(params![position, version, state])?;
-            // Rules seldom change, and may name many inputs.
+            // Rules rarely change, and may name many inputs.
             let mut save = transaction.prepare_cached(
                 "INSERT INTO rules (id, data) VALUES (1, ?1) \
                  ON CONFLICT (id) DO UPDATE SET data = excluded.data WHERE data != excluded.data",

@@ -300,7 +300,7 @@ pub fn size_bytes(folder: &Path) -> u64 {
 fn refuse_wal_without_database(path: &Path) -> Result<(), JournalError> {
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     if size(path) == 0 && size(&wal_file(path)) > 0 {
-        let problem = "it is missing or empty, but its write-ahead log is not".to_owned();
+        let problem = "it is missing or empty, but its WAL is not".to_owned();
         return Err(JournalError::Unsound { path: path.to_owned(), problem });
     }
     Ok(())

@@ -10,7 +10,7 @@
 //! records ──▶ apply(&Fold, ..) ──▶ verdicts, Changes ──▶ Fold::adopt ──▶ State ──▶ readers (a pointer copy)
 //! ```
 //!
-//! [`apply`] does not change the fold. It returns [`Changes`] with copies of the changed inputs. They are adopted once
+//! [`apply()`] does not change the fold. It returns [`Changes`] with copies of the changed inputs. They are adopted once
 //! the records are durable, and dropped if that fails.
 
 mod apply;

@@ -4,10 +4,10 @@
 //! Handle::record ─▶ bounded queue ─▶ batch ─▶ begin, apply, append, commit ─▶ publish ─▶ answer ─▶ log
 //! ```
 //!
-//! [`run_loop`] shows the order of every batch. A delivery that is answered [`Outcome::Recorded`] is durable, and no
-//! [`View`] shows an event before that. If a batch cannot be made durable, its changes are dropped, all of its senders
-//! get an error, and [`Readiness`] fails until the journal is writable again. If a sync fails, the thread ends with
-//! that error, because only a new start can determine what is on disk.
+//! `run_loop.rs` shows the order of every batch. A delivery that is answered [`Outcome::Recorded`] is durable, and no
+//! [`View`](crate::live::View) shows an event before that. If a batch cannot be made durable, its changes are dropped,
+//! all of its senders get an error, and [`Readiness`] fails until the journal is writable again. If a sync fails, the
+//! thread ends with that error, because only a new start can determine what is on disk.
 //!
 //! Between batches the thread runs housekeeping: it advances the checkpoint, deletes records after their retention and
 //! forgets silent inputs. [`Handle::finish`] makes it record the queue, write a last checkpoint and end.

@@ -130,16 +130,16 @@ fn every_record_on_an_undamaged_page_is_kept_once() {
         let (folder, written) = journal(chance.u64(1..400), round % 2 == 1);
         let database = folder.path().join(DATABASE_FILE);
         let files = || (fs::read(&database).unwrap(), read_if_there(&wal_file(&database)).unwrap());
-        let (mut damaged, mut log) = files();
+        let (mut damaged, mut wal) = files();
         let readable = if round % 4 == 3 {
             // The WAL may be unreadable; the records in the database must be kept.
-            damage(&mut log, &mut chance);
-            fs::write(wal_file(&database), &log).unwrap();
+            damage(&mut wal, &mut chance);
+            fs::write(wal_file(&database), &wal).unwrap();
             records(&Pages::new(damaged, Vec::new()))
         } else {
             let without = damage(&mut damaged, &mut chance);
             fs::write(&database, &damaged).unwrap();
-            records(&Pages::new(without, log))
+            records(&Pages::new(without, wal))
         };
         let before = files();
         let (entries, salvaged) = salvaged(folder.path());

@@ -8,8 +8,8 @@ const FRAME_SIZE: usize = 24 + PAGE_SIZE;
 type Change = fn(&mut Vec<u8>);
 
 /// Converts the WAL to this byte order, and updates its checksums.
-fn sum_up(log: &mut [u8], big_endian: bool) {
-    log[3] = log[3] & !1 | u8::from(big_endian);
+fn sum_up(wal: &mut [u8], big_endian: bool) {
+    wal[3] = wal[3] & !1 | u8::from(big_endian);
     let mut sum = (0, 0);
     let mut add = |bytes: &[u8]| {
         let order = if big_endian { u32::from_be_bytes } else { u32::from_le_bytes };
@@ -20,9 +20,9 @@ fn sum_up(log: &mut [u8], big_endian: bool) {
         }
         [sum.0.to_be_bytes(), sum.1.to_be_bytes()].concat()
     };
-    let header = add(&log[..24]);
-    log[24..32].copy_from_slice(&header);
-    for frame in log[32..].chunks_exact_mut(FRAME_SIZE) {
+    let header = add(&wal[..24]);
+    wal[24..32].copy_from_slice(&header);
+    for frame in wal[32..].chunks_exact_mut(FRAME_SIZE) {
         add(&frame[..8]);
         let sum = add(&frame[24..]);
         frame[16..24].copy_from_slice(&sum);
@@ -30,16 +30,16 @@ fn sum_up(log: &mut [u8], big_endian: bool) {
 }
 
 /// A frame of the WAL, counted from the end: 0 is the last.
-fn frame(log: &mut [u8], from_the_end: usize) -> &mut [u8] {
-    log.rchunks_exact_mut(FRAME_SIZE).nth(from_the_end).unwrap()
+fn frame(wal: &mut [u8], from_the_end: usize) -> &mut [u8] {
+    wal.rchunks_exact_mut(FRAME_SIZE).nth(from_the_end).unwrap()
 }
 
 /// The database after SQLite has transferred the WAL to it.
-fn transferred(database: &[u8], log: &[u8]) -> Vec<u8> {
+fn transferred(database: &[u8], wal: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(DATABASE_FILE);
     fs::write(&path, database).unwrap();
-    fs::write(wal_file(&path), log).unwrap();
+    fs::write(wal_file(&path), wal).unwrap();
     let connection = Connection::open(&path).unwrap();
     connection.query_one("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(())).unwrap();
     fs::read(&path).unwrap()
@@ -53,29 +53,29 @@ fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_separately() {
     (0..9).for_each(|_| journal.probe().unwrap());
     drop(journal);
     let path = folder.path().join(DATABASE_FILE);
-    let (database, log) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
-    let frames = log.len() / FRAME_SIZE;
+    let (database, wal) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
+    let frames = wal.len() / FRAME_SIZE;
     assert!(frames > 18);
     // The changes before and after the checksums are updated, and the number of frames that SQLite would not read.
     let cases: [(&str, Change, Change, usize); 9] = [
         ("whole", |_| {}, |_| {}, 0),
-        ("not committed", |log| frame(log, 0)[4..8].fill(0), |_| {}, 1),
-        ("damaged at the end", |_| {}, |log| frame(log, 0)[99] ^= 1, 1),
-        ("damaged in the middle", |_| {}, |log| frame(log, 5)[99] ^= 1, 6),
-        ("a frame of an earlier log", |_| {}, |log| frame(log, 0)[8] ^= 1, 0),
-        ("another earlier frame", |_| {}, |log| frame(log, 0)[15] ^= 1, 0),
-        ("no end", |_| {}, |log| log.truncate(log.len() - 1), 0),
-        ("damaged header", |_| {}, |log| log[20] ^= 1, usize::MAX),
-        ("not a log", |log| log[2] ^= 1, |_| {}, usize::MAX),
+        ("not committed", |wal| frame(wal, 0)[4..8].fill(0), |_| {}, 1),
+        ("damaged at the end", |_| {}, |wal| frame(wal, 0)[99] ^= 1, 1),
+        ("damaged in the middle", |_| {}, |wal| frame(wal, 5)[99] ^= 1, 6),
+        ("a frame of an earlier WAL", |_| {}, |wal| frame(wal, 0)[8] ^= 1, 0),
+        ("another earlier frame", |_| {}, |wal| frame(wal, 0)[15] ^= 1, 0),
+        ("no end", |_| {}, |wal| wal.truncate(wal.len() - 1), 0),
+        ("damaged header", |_| {}, |wal| wal[20] ^= 1, usize::MAX),
+        ("not a WAL", |wal| wal[2] ^= 1, |_| {}, usize::MAX),
     ];
     for big_endian in [false, true] {
         for (name, before, after, unseen) in cases {
-            let mut log = log.clone();
-            before(&mut log);
-            sum_up(&mut log, big_endian);
-            after(&mut log);
-            let whole = transferred(&database, &log);
-            let pages = Pages::new(database.clone(), log.clone());
+            let mut wal = wal.clone();
+            before(&mut wal);
+            sum_up(&mut wal, big_endian);
+            after(&mut wal);
+            let whole = transferred(&database, &wal);
+            let pages = Pages::new(database.clone(), wal.clone());
             assert_eq!(pages.count() as usize, whole.len() / PAGE_SIZE, "{name}");
             for (number, page) in (1..).zip(whole.chunks_exact(PAGE_SIZE)) {
                 assert!(pages.current(number) == Some(page), "{name}: page {number}");
@@ -84,7 +84,7 @@ fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_separately() {
             assert_eq!(pages.uncommitted().count(), unseen, "{name}");
             // As overflow of an uncommitted page, the newest uncommitted version is read.
             for number in 1..=pages.count() {
-                let mut newest_first = (0..unseen).map(|index| frame(&mut log, index).to_vec());
+                let mut newest_first = (0..unseen).map(|index| frame(&mut wal, index).to_vec());
                 let loose = newest_first.find(|frame| frame[..4] == number.to_be_bytes());
                 let expected = loose.as_deref().map(|frame| &frame[24..]).or(pages.current(number));
                 assert!(pages.uncommitted_or_current(number) == expected, "{name}: page {number}");
@@ -101,18 +101,18 @@ fn uncommitted_event_is_found_with_its_overflow_pages() {
     written.chunks_mut(1).for_each(|batch| journal.append(batch).unwrap());
     drop(journal);
     let path = folder.path().join(DATABASE_FILE);
-    let (database, mut log) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
-    frame(&mut log, 0)[4..8].fill(0);
-    sum_up(&mut log, false);
-    let pages = Pages::new(database, log);
+    let (database, mut wal) = (fs::read(&path).unwrap(), fs::read(wal_file(&path)).unwrap());
+    frame(&mut wal, 0)[4..8].fill(0);
+    sum_up(&mut wal, false);
+    let pages = Pages::new(database, wal);
     assert!(pages.uncommitted().count() > 3);
     assert_eq!(records(&pages), written);
 }
 
 #[test]
 fn wal_without_a_complete_header_is_empty() {
-    for log in [vec![], vec![0x37; 31], vec![0x37; 32 + FRAME_SIZE - 1]] {
-        let pages = Pages::new(vec![7; PAGE_SIZE], log);
+    for wal in [vec![], vec![0x37; 31], vec![0x37; 32 + FRAME_SIZE - 1]] {
+        let pages = Pages::new(vec![7; PAGE_SIZE], wal);
         assert_eq!((pages.count(), pages.uncommitted().count(), pages.current(0)), (1, 0, None));
         assert!(pages.current(1) == Some(&[7; PAGE_SIZE]) && pages.current(2).is_none());
     }

@@ -63,7 +63,7 @@ fn show(reader: &mut Reader, key: &str, origin: &str, configured: &Configured) {
 /// A table in a list: an input or a window. Methods return `None` after reporting a problem.
 struct Entry<'a> {
     reader: &'a mut Reader,
-    /// What has not been read yet.
+    /// The fields that have not been read yet.
     fields: Map<String, Value>,
     origin: &'a str,
     key: &'a str,

@@ -10,7 +10,7 @@ use super::InvalidConfig;
 use super::layers::{Leaf, Leaves, Sources, defaults};
 use super::values::Parsed;
 
-/// What is wrong, and where.
+/// A problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     origin: String,
@@ -48,7 +48,7 @@ pub struct Effective {
 }
 
 pub(super) struct Reader {
-    /// What has not been read yet.
+    /// The values that have not been read yet.
     leaves: Leaves,
     /// Replace invalid values, so that reading can continue.
     defaults: Leaves,

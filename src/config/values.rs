@@ -42,7 +42,7 @@ impl fmt::Display for ListenAddress {
 /// The lowest severity that is logged.
 pub type LogLevel = tracing::level_filters::LevelFilter;
 
-/// A value, or what was expected instead.
+/// A value, or a description of the expected form.
 pub(super) type Parsed<T> = Result<T, String>;
 
 pub(super) fn listen_address(text: &str) -> Parsed<ListenAddress> {
@@ -97,7 +97,7 @@ pub(super) fn parse_duration(text: &str) -> Parsed<Duration> {
 ///
 /// # Errors
 ///
-/// What was expected instead.
+/// The error describes the expected form.
 pub fn positive_duration(text: &str) -> Parsed<Duration> {
     parse_duration(text).and_then(positive)
 }

@@ -44,7 +44,7 @@ impl Reloader {
         Ok(())
     }
 
-    /// What `POST /-/reload` calls.
+    /// The function that `POST /-/reload` calls.
     pub(super) fn callback(reloader: &Arc<Self>) -> Reload {
         let reloader = reloader.clone();
         Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string()))

@@ -13,16 +13,16 @@ pub struct Record {
     pub position: u64,
     /// When it was made durable; never before the preceding record.
     pub recorded_at: Timestamp,
-    /// Time of the latest scrape before it was recorded. What that scrape showed cannot be taken back.
+    /// Time of the latest scrape before it was recorded. Counters must not fall below the values of that scrape.
     pub shown_until: Timestamp,
-    /// What changed.
+    /// The change.
     pub kind: RecordKind,
 }
 
 /// The kinds of records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordKind {
-    /// A fact that Cloudflare stated, and what was remarkable about it when it was recorded.
+    /// An event that Cloudflare reported, with its note at the time of recording.
     Event(Event, Option<Note>),
     /// An input was silent for `inputs.forget_after` and is forgotten.
     Forgotten(InputId),
@@ -31,7 +31,7 @@ pub enum RecordKind {
 }
 
 labelled! {
-    /// What is remarkable about an event: the member `note` of an exported event.
+    /// A note on an event that does not fit the state: the member `note` of an exported event.
     Note {
         /// It is older than the current state: it is counted and does not change the state.
         OutOfOrder = "out_of_order",
@@ -40,7 +40,7 @@ labelled! {
     }
 }
 
-/// What the state depends on besides events.
+/// Settings that the state depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Rules {
     /// A connect within this time after a disconnect continues the session.

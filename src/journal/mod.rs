@@ -213,7 +213,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// What cannot be written.
+    /// The journal cannot be written.
     pub fn probe(&mut self) -> Result<(), JournalError> {
         let scratch = self.path.with_file_name(PROBE_FILE);
         let written = fs::write(&scratch, [0; PROBE_SIZE]).and_then(|()| File::open(&scratch)?.sync_all());

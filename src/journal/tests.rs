@@ -1,4 +1,4 @@
-//! What the journal keeps and refuses. [`model`] tests arbitrary sequences of operations.
+//! Tests of single operations. [`model`] tests arbitrary sequences of operations.
 
 mod model;
 mod refusals;

@@ -107,7 +107,7 @@ impl Encoder {
         FamilyWriter { labels, ..self.begin(name, kind, help, created) }
     }
 
-    /// Begins a family whose samples bring the names of their labels.
+    /// Begins a family whose samples contain the names of their labels.
     pub(super) fn begin<'a>(
         &'a mut self,
         name: &'a str,

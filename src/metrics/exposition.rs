@@ -32,7 +32,7 @@ pub struct Exposition {
     step: Step,
 }
 
-/// What is written next.
+/// The part to write next.
 #[derive(Debug)]
 enum Step {
     /// The header of the family of inputs with this index.

@@ -13,9 +13,9 @@ pub struct Family {
     pub labels: &'static [Label],
     /// The upper bounds of a histogram that [`Exporter`](super::Exporter) observes; empty for all others.
     pub buckets: &'static [f64],
-    /// What the value 0 means; empty for a histogram.
+    /// The meaning of the value 0; empty for a histogram.
     pub zero: &'static str,
-    /// What it means if there is no such series.
+    /// The meaning of an absent series.
     pub absent: &'static str,
     /// The number of series: per input if there is a label `input_id`, otherwise in total.
     pub series: &'static str,

@@ -7,7 +7,7 @@ use super::encode::{Encoder, Value};
 use super::family::{COUNTER, Entry, Family, GAUGE};
 use crate::event::Timestamp;
 
-/// What is read from `/proc/self`.
+/// Values read from `/proc/self`.
 pub(super) struct Process {
     stat: Stat,
     limits: Limits,

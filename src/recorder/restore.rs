@@ -36,7 +36,7 @@ pub struct Restored {
 ///
 /// # Errors
 ///
-/// The first part of the journal that cannot be read, and what is wrong with it.
+/// The first part of the journal that cannot be read, with the problem.
 pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, JournalError> {
     let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
     let checkpoint = journal.checkpoint()?;

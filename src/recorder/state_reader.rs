@@ -30,7 +30,7 @@ pub struct RecentDelivery {
     pub received_at: Timestamp,
     /// Its outcome.
     pub outcome: Outcome,
-    /// What is remarkable about it.
+    /// The note on the event, if any.
     pub note: Option<Note>,
     /// The event, if it is one.
     pub event: Option<Event>,

@@ -1,4 +1,4 @@
-//! Generated notifications, and what metrics must show after them.
+//! Generated notifications, and the expected values of metrics after them.
 //!
 //! The command `simulate`, the history example and the benchmarks use this one generator. The model of the
 //! truth is independent of the stages that it tests: it imports only the types of [`crate::event`] that

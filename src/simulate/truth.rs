@@ -1,4 +1,4 @@
-//! What metrics must show of an input after given events.
+//! The expected values of metrics about an input after given events.
 //!
 //! This model does not use [`crate::live`]. Tests compare the two.
 
@@ -40,7 +40,7 @@ pub struct InputTruth {
     disconnected_at: Option<Timestamp>,
 }
 
-/// What an event changes, given the events that were learned before it.
+/// The effect of an event, given all events that were added before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
     /// A connect that begins a session.

@@ -225,7 +225,7 @@ fn exporter_down_inhibits_alerts_about_inputs(alertmanager: &Alertmanager) {
     alertmanager.wait_for_inhibited(&BTreeSet::from([inhibited]));
 
     // Between two ticks of the journal's group the pager's group of the input has one, which could send the end. The
-    // chat's interval is twice as long, hence three ticks.
+    // chat's interval is twice as long, so the test waits for three ticks.
     alertmanager.post(&[ended(&chapel)]);
     for instance in ["the second", "the third", "the fourth"] {
         alertmanager.post(&[tick(instance)]);

@@ -204,7 +204,7 @@ fn cycle(sources: &[Source], folder: &[String]) -> Vec<String> {
             imports.entry(name.clone()).or_default().extend(names.filter(|import| import != name));
         }
     }
-    // What imports nothing that is left, or is not imported, is in no cycle.
+    // A file that imports none of the remaining files, or that none of them imports, is in no cycle.
     loop {
         let imported: BTreeSet<_> = imports.values().flatten().cloned().collect();
         let (names, before): (BTreeSet<_>, _) = (imports.keys().cloned().collect(), imports.len());

@@ -246,7 +246,7 @@ fn healthcheck_works_without_a_password() {
 }
 
 const EXPOSED: &str = "private listener is not on loopback";
-/// What the warning's field `exposure` recommends.
+/// The setting that the warning's field `exposure` recommends.
 const EVERYTHING: &str = "client certificates";
 const CLEAR_TEXT: &str = "tls_server_config";
 
@@ -259,7 +259,7 @@ fn start_at(folder: &Path, web_config: &str, address: &str) -> Daemon {
     Daemon::spawn(command, folder)
 }
 
-/// What each warning about an unprotected listener recommends.
+/// The setting that each warning about an unprotected listener recommends.
 fn exposures(daemon: &Daemon) -> Vec<&'static str> {
     let lines = daemon.log().into_iter().filter(|line| line["message"] == EXPOSED);
     let recommends = |line: serde_json::Value| {

@@ -23,7 +23,7 @@ const PLAIN: &str = "uncompressed";
 const COMPRESSED: &str = "compressed";
 const IDLE: [&str; 2] = ["idle: CPU, % of a core", "idle: MB resident"];
 
-/// A journal of each build, and what a restart with it shows.
+/// A journal of each build, and the figures of a restart with it.
 struct History {
     folders: [PathBuf; 2],
     inputs: u64,
@@ -70,7 +70,7 @@ pub fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Histories: inputs, events of each, the cycle of these, and what they are for.
+/// Histories: number of inputs, events of each, the cycle of events, and the purpose.
 fn plan(setup: &Setup) -> Vec<(u64, u64, Cycle, Shows)> {
     let (events, inputs) = started(setup);
     let mut plan = vec![(inputs, events / inputs, Cycle::EveryKind, Shows::Start)];

@@ -16,7 +16,7 @@ const SAMPLE_SECONDS: i64 = 1_795_197_605;
 const MAX_EVENTS: usize = 7200;
 const SEED: u64 = 0x5eed;
 
-/// What a server accepts.
+/// The format of requests that a server accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// Notifications of Cloudflare.

@@ -1,4 +1,4 @@
-//! What to measure, for how long and with which programs.
+//! The parts to measure, their duration, and the programs.
 
 use std::path::PathBuf;
 use std::time::Duration;

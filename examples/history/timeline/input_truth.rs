@@ -1,4 +1,4 @@
-//! What metrics must show of one live input over a range.
+//! The expected values of metrics about one live input over a range.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
 /// Longer gaps are not reconnect delays.
 const LONGEST_RECONNECT: Duration = Duration::from_secs(3600);
 
-/// What is true of one live input in a range.
+/// The truth about one live input in a range.
 #[derive(Debug, Default, Serialize)]
 pub struct RangeTruth {
     pub name: &'static str,
@@ -155,7 +155,7 @@ impl InputEvents {
 }
 
 impl RangeTruth {
-    /// What is true of the input in this range; `None` if the input is unknown at its end.
+    /// The truth about the input in this range; `None` if the input is unknown at its end.
     pub fn of(input: Input, events: &InputEvents, from: Timestamp, to: Timestamp, step: Duration) -> Option<Self> {
         let (before, mut at_end) = (events.truth_at(from), events.truth_at(to));
         subtract(&mut at_end.events, &before.events);

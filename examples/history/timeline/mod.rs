@@ -81,7 +81,7 @@ impl History {
         self.timeline.end()
     }
 
-    /// What is true of this range, limited to the time that was scraped.
+    /// The truth about this range, limited to the time that was scraped.
     pub fn truth(&self, from: Timestamp, to: Timestamp) -> Truth {
         let scraped_from = self.timeline.begin.minus(LEAD_IN);
         Truth::of(&self.timeline, from.max(scraped_from), to.min(self.end()), self.step)

@@ -1,4 +1,4 @@
-//! What metrics must show of a range of the timeline.
+//! The expected values of metrics over a range of the timeline.
 //!
 //! It is computed from the actions, and independent of exporter and Prometheus. An event counts from its
 //! arrival; the time connected follows from event times.
@@ -20,7 +20,7 @@ use super::script::FIRING_AT_END;
 /// Longer delays are late.
 const LATE: Duration = Duration::from_secs(30);
 
-/// What is true of a range: after its beginning, up to its end.
+/// The truth about a range. Its beginning is excluded, its end is included.
 #[derive(Debug, Serialize)]
 pub struct Truth {
     /// In seconds since the epoch.
@@ -90,7 +90,7 @@ pub struct Firing {
 }
 
 impl Truth {
-    /// What is true of the timeline in this range if it is scraped every `step`.
+    /// The truth about this range of the timeline if it is scraped every `step`.
     pub fn of(timeline: &Timeline, from: Timestamp, to: Timestamp, step: Duration) -> Self {
         let all = Input::ALL.map(|input| (input, InputEvents::of(timeline, input)));
         let sum = |count: &dyn Fn(&InputEvents) -> usize| all.iter().map(|(_, events)| count(events) as u64).sum();

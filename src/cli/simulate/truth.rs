@@ -1,4 +1,4 @@
-//! The truth file: what Prometheus must show after the simulation.
+//! The truth file: the values that Prometheus must show after the simulation.
 //!
 //! It covers the events that the daemon acknowledged, each once. If a response was lost, the event may or may
 //! not have been recorded. Such events are counted as uncertain; if there are any, the daemon may correctly

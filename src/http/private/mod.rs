@@ -31,7 +31,7 @@ const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 /// Reloads the configuration. The error lists the problems.
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
-/// What the handlers of the private listener need.
+/// Dependencies of the private listener's handlers.
 #[derive(Clone)]
 pub struct Private {
     /// The path of the metrics.

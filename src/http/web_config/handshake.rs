@@ -38,7 +38,7 @@ impl WebConfig {
         Some((settings, loaded_tls))
     }
 
-    /// What clients must present. While the configuration is invalid, handshakes fail before this matters.
+    /// The certificate that clients must present. While the configuration is invalid, handshakes fail earlier.
     fn client_auth(&self) -> ClientAuth {
         let settings = self.settings().ok();
         let tls = settings.as_ref().and_then(|settings| settings.tls.as_ref());

@@ -127,7 +127,7 @@ impl Passwords {
             return Verdict::Right;
         }
         let (passwords, hash) = (self.clone(), hash.to_owned());
-        // The comparison goes on even if the client disconnects, so it owns the turn and the permit.
+        // The comparison continues even if the client disconnects, so it owns the turn and the permit.
         let checked = web::block(move || {
             let _held = (turn, permit);
             let right = bcrypt::verify(&credentials.password, &hash).unwrap_or(false) && known;

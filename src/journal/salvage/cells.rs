@@ -1,7 +1,7 @@
 //! Finds records on a page without using the rest of the database.
 //!
 //! A row counts as a record only if all of its columns have values that the table `records` allows. No row of another
-//! table has, and garbage hardly ever. Up to schema version 2 the table was `events`, which lacked the last column.
+//! table has, and random bytes hardly ever. Up to schema version 2 the table was `events`, without the last column.
 
 use super::super::rows::{self, read_record};
 use super::pages::{PAGE_SIZE, word};

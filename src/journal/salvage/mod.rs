@@ -45,7 +45,7 @@ impl Journal {
     /// # Errors
     ///
     /// [`JournalError::InUse`] if a daemon runs on the folder; [`JournalError::Newer`] if a newer version wrote it;
-    /// otherwise what cannot be read or written.
+    /// otherwise the part that cannot be read or written.
     pub fn salvage(from: &Path, to: &Path, now: Timestamp) -> Result<(Self, Salvaged), JournalError> {
         // On a read-only disk there is no lock, and no running daemon either.
         let _lock = match Lock::take(from) {

@@ -6,8 +6,8 @@
 //! included, each with its origin and key. Secrets come from files or from the environment, and are
 //! never printed.
 //!
-//! A new key needs a line in `config/default.toml`, a field in `settings.rs` with the line that reads
-//! it, and a row in README.md. A flag is one more row, in `cli/flags.rs`.
+//! A new key needs a line in `config/default.toml`, a field in `settings.rs` with its type and
+//! parser, and a row in README.md. A flag is one more row, in `cli/flags.rs`.
 
 mod settings;
 mod inputs;

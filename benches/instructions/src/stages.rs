@@ -77,8 +77,8 @@ pub fn append(times: usize) -> anyhow::Result<usize> {
 
 /// Exposes a thousand inputs. `written` may compress the output.
 pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times: usize) -> usize {
-    let (snapshot, exporter) = (snapshot(), exporter());
-    let expose = || Exposition::new(snapshot.clone(), &exporter, format);
+    let (view, exporter) = (view(), exporter());
+    let expose = || Exposition::new(view.clone(), &exporter, format);
     let text: Vec<u8> = expose().flatten().collect();
     let samples = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#').count();
     for _ in 0..times {
@@ -88,7 +88,7 @@ pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times:
 }
 
 /// A thousand inputs with every family and label value.
-fn snapshot() -> View {
+fn view() -> View {
     let mut fold = Fold::new(Rules { configured: (0..INPUTS).map(input_id).collect(), ..rules() });
     let configured = |number| {
         (input_id(number), Configured { name: format!("Stage {number}").into(), expectation: Expectation::Always })

@@ -19,7 +19,9 @@ pub(super) struct Process {
 const NO_PROC: &str = "the system has no `/proc`";
 const PROCESS_GAUGE: Family = Family { absent: NO_PROC, ..GAUGE };
 
-pub(super) static FAMILIES: [Entry<fn(&Process) -> f64>; 7] = [
+type Read = fn(&Process) -> f64;
+
+pub(super) static FAMILIES: [Entry<Read>; 7] = [
     Family {
         name: "process_cpu_seconds_total",
         help: "Total user and system CPU time spent in seconds.",

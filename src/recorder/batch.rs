@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::queue::Answer;
+use super::handle::Answer;
 use super::{Delivery, Outcome, RecentDelivery};
 use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordKind, Timestamp};
 use crate::journal::Unrecognized;

@@ -12,7 +12,6 @@
 //! Between batches the thread runs housekeeping: it advances the checkpoint, deletes records after their retention and
 //! forgets silent inputs. [`Handle::finish`] makes it record the queue, write a last checkpoint and end.
 
-mod queue;
 mod handle;
 mod thread;
 mod run_loop;

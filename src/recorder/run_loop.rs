@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
-use super::queue::{Answer, Message, Queue};
+use super::handle::{Answer, Message, Queue};
 use super::restore::{Restored, restore};
 use super::retention_clock::{CLOCK_TOLERANCE, RetentionClock};
 use super::rules_history::RulesHistory;

@@ -9,7 +9,7 @@ use std::sync::mpsc::sync_channel;
 use proptest::prelude::*;
 use tokio::sync::oneshot;
 
-use super::queue::Queue;
+use super::handle::Queue;
 use super::run_loop::Recorder;
 use super::state_reader::Published;
 use super::*;

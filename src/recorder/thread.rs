@@ -8,7 +8,7 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-use super::queue::Queue;
+use super::handle::Queue;
 use super::run_loop::Recorder;
 use super::{Handle, Limits, StateReader};
 use crate::journal::{Journal, JournalError};

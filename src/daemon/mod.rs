@@ -223,7 +223,7 @@ fn local_address(sockets: &[TcpListener]) -> anyhow::Result<SocketAddr> {
 
 fn load_certificate(settings: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {
     let Some((certificate, key)) = settings.webhook.tls.clone() else { return Ok(None) };
-    let loaded = Certificate::load(certificate, key);
+    let loaded = Certificate::load(&certificate, &key);
     Ok(Some(Arc::new(loaded.context("webhook.tls_cert_file, webhook.tls_key_file")?)))
 }
 

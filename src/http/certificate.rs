@@ -6,9 +6,7 @@
 //!
 //! File contents are compared, not modification times, because two changes may have the same time.
 
-use std::error::Error as _;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,39 +27,30 @@ use crate::event::Timestamp;
 /// Minimum time between two reads of the files.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Why a certificate cannot be used. The message contains no file contents.
-#[derive(Debug, Error)]
-pub enum InvalidCertificate {
-    /// A file cannot be read.
-    #[error("{}", .0.display())]
-    Unreadable(PathBuf, #[source] io::Error),
-    /// The file is not PEM or contains no certificate.
-    #[error("{}: no certificate in PEM format", .0.display())]
-    NoCertificate(PathBuf),
-    /// The file is not PEM or contains no supported key.
-    #[error("{}: no private key in PEM format", .0.display())]
-    NoKey(PathBuf),
-    /// The key does not belong to the certificate.
-    #[error("{} and {} do not belong together", .0.display(), .1.display())]
-    Mismatch(PathBuf, PathBuf),
-}
+/// Which file cannot be used, and why. The message contains no password, hash or key.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct InvalidFile(pub(super) String);
 
 /// The certificate in use, and its files.
 #[derive(Debug)]
-pub struct Certificate {
-    certificate: PathBuf,
-    key: PathBuf,
-    state: Mutex<State>,
-}
+pub struct Certificate(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
     pair: Pair,
-    /// The file contents that `pair` was parsed from.
-    pems: Pems,
+    /// The certificate and the key that `pair` was parsed from.
+    pems: [Pem; 2],
     /// Why the current file contents are not used, or `None` if they are.
     problem: Option<String>,
     since_read: Stopwatch,
+}
+
+/// The contents of a PEM file, and its name for error messages.
+#[derive(Debug, PartialEq)]
+pub(super) struct Pem {
+    pub(super) name: PathBuf,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// A certificate with its key.
@@ -71,20 +60,16 @@ pub(super) struct Pair {
     pub(super) not_after: Timestamp,
 }
 
-/// The contents of the two files: certificates and key.
-type Pems = [Vec<u8>; 2];
-
 impl Certificate {
     /// Reads the PEM files. The first certificate is the server's, further ones are intermediates.
     ///
     /// # Errors
     ///
     /// A file is unreadable or invalid, or the two do not belong together.
-    pub fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, InvalidCertificate> {
-        let pems = read(&certificate, &key)?;
-        let pair = Pair::parse((&certificate, &pems[0]), (&key, &pems[1]))?;
-        let state = State { pair, pems, problem: None, since_read: Stopwatch::start() };
-        Ok(Self { certificate, key, state: Mutex::new(state) })
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, InvalidFile> {
+        let pems = read(certificate, key).map_err(InvalidFile)?;
+        let pair = Pair::parse(&pems).map_err(InvalidFile)?;
+        Ok(Self(Mutex::new(State { pair, pems, problem: None, since_read: Stopwatch::start() })))
     }
 
     /// When the certificate expires.
@@ -93,33 +78,32 @@ impl Certificate {
     }
 
     fn with_current<T>(&self, get: impl FnOnce(&Pair) -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.since_read.elapsed() >= INTERVAL {
             state.since_read = Stopwatch::start();
-            self.renew(&mut state);
+            state.renew();
         }
         get(&state.pair)
     }
+}
 
-    fn renew(&self, state: &mut State) {
-        let read = read(&self.certificate, &self.key);
-        if read.as_ref().is_ok_and(|pems| *pems == state.pems) {
-            state.problem = None;
+impl State {
+    fn renew(&mut self) {
+        let read = read(&self.pems[0].name, &self.pems[1].name);
+        if read.as_ref() == Ok(&self.pems) {
+            self.problem = None;
             return;
         }
-        let parse = |pems: &Pems| Pair::parse((&self.certificate, &pems[0]), (&self.key, &pems[1]));
-        match read.and_then(|pems| Ok((parse(&pems)?, pems))) {
+        match read.and_then(|pems| Ok((Pair::parse(&pems)?, pems))) {
             Ok((pair, pems)) => {
                 tracing::info!(not_after = %pair.not_after, "certificate renewed");
-                (state.pair, state.pems, state.problem) = (pair, pems, None);
+                (self.pair, self.pems, self.problem) = (pair, pems, None);
             }
-            Err(invalid) => {
-                let cause = invalid.source().map(ToString::to_string);
-                let problem = Some(format!("{invalid} {cause:?}"));
-                if state.problem != problem {
-                    tracing::warn!(problem = %invalid, cause, "certificate files cannot be used; the previous certificate stays in use");
-                    state.problem = problem;
+            Err(problem) => {
+                if self.problem.as_ref() != Some(&problem) {
+                    tracing::warn!(problem, "certificate files cannot be used; the previous certificate stays in use");
                 }
+                self.problem = Some(problem);
             }
         }
     }
@@ -140,29 +124,37 @@ pub(super) fn server_config(certificate: Arc<Certificate>) -> ServerConfig {
         .with_cert_resolver(certificate)
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<Pems, InvalidCertificate> {
-    let read = |path: &Path| fs::read(path).map_err(|error| InvalidCertificate::Unreadable(path.to_owned(), error));
-    Ok([read(certificate)?, read(key)?])
+fn read(certificate: &Path, key: &Path) -> Result<[Pem; 2], String> {
+    Ok([Pem::read(certificate)?, Pem::read(key)?])
 }
 
-impl Pair {
-    /// Parses the contents of two files. The file names are for error messages.
-    pub(super) fn parse(certificate: (&Path, &[u8]), key: (&Path, &[u8])) -> Result<Self, InvalidCertificate> {
-        let no_certificate = || InvalidCertificate::NoCertificate(certificate.0.to_owned());
-        let no_key = || InvalidCertificate::NoKey(key.0.to_owned());
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate.1).collect();
-        let chain = chain.map_err(|_| no_certificate())?;
-        let not_after = chain.first().and_then(not_after).ok_or_else(no_certificate)?;
-        let signing = PrivateKeyDer::from_pem_slice(key.1).map_err(|_| no_key())?;
-        let signing = ring::sign::any_supported_type(&signing).map_err(|_| no_key())?;
-        let certified = CertifiedKey::new(chain, signing);
-        let mismatch = || InvalidCertificate::Mismatch(certificate.0.to_owned(), key.0.to_owned());
-        certified.keys_match().map_err(|_| mismatch())?;
-        Ok(Self { certified: Arc::new(certified), not_after })
+impl Pem {
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { name: path.to_owned(), bytes })
+    }
+
+    /// The certificates, at least one.
+    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
+        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
+        parsed.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| self.lacks("certificate"))
+    }
+
+    pub(super) fn lacks(&self, item: &str) -> String {
+        format!("{}: no {item} in PEM format", self.name.display())
     }
 }
 
-fn not_after(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
-    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
-    Some(Timestamp::from_seconds(parsed.validity().not_after.timestamp()))
+impl Pair {
+    pub(super) fn parse([certificate, key]: &[Pem; 2]) -> Result<Self, String> {
+        let chain = certificate.certificates()?;
+        let (_, parsed) = X509Certificate::from_der(&chain[0]).map_err(|_| certificate.lacks("certificate"))?;
+        let not_after = Timestamp::from_seconds(parsed.validity().not_after.timestamp());
+        let private = PrivateKeyDer::from_pem_slice(&key.bytes).map_err(|_| key.lacks("private key"))?;
+        let private = ring::sign::any_supported_type(&private).map_err(|_| key.lacks("private key"))?;
+        let certified = CertifiedKey::new(chain, private);
+        let mismatch = |_| format!("{}: does not belong to {}", certificate.name.display(), key.name.display());
+        certified.keys_match().map_err(mismatch)?;
+        Ok(Self { certified: Arc::new(certified), not_after })
+    }
 }

@@ -19,19 +19,18 @@ mod rate_limiter;
 mod peer;
 mod rejection;
 mod responses;
-mod close_after_reply;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-pub use certificate::{Certificate, InvalidCertificate};
+pub use certificate::{Certificate, InvalidFile};
 pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
 pub use private::{PRIVATE_CONNECTIONS, Private, Reload, serve_private};
 pub use public::{RequestPolicy, Webhook, serve_public};
 pub use rate_limiter::RateLimiter;
 pub use rejection::Rejection;
-pub use web_config::{InvalidWebConfig, WebConfig};
+pub use web_config::WebConfig;
 
 /// Length of the listen backlog; the kernel caps it at `net.core.somaxconn`. With the standard library's 128, the
 /// kernel drops handshakes of a larger burst while the client considers the connection established.

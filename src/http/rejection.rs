@@ -6,7 +6,7 @@ use actix_web::http::header::{self, HeaderName};
 use actix_web::web::Payload;
 use thiserror::Error;
 
-use super::close_after_reply::CloseAfterReply;
+use super::responses::close_after_reply;
 use crate::accept::NotJson;
 
 /// A rejected request. The client receives the message, which repeats nothing of the request.
@@ -84,7 +84,7 @@ impl Rejection {
             response.force_close();
         }
         let text = serde_json::json!({ "error": self.to_string() }).to_string();
-        response.body(CloseAfterReply::new(text, payload))
+        response.body(close_after_reply(text, payload))
     }
 }
 

@@ -22,7 +22,7 @@ use super::tls::{ClientAuth, LoadedTls};
 impl WebConfig {
     /// The listener's TLS configuration, or `None` for plain HTTP.
     pub(in super::super) fn server_config(self: &Arc<Self>) -> Option<ServerConfig> {
-        let static_tls = self.started_with()?;
+        let static_tls = self.started_with.as_ref()?;
         let builder = static_tls.builder().expect("parsing built it before");
         let mut config = builder.with_client_cert_verifier(self.clone()).with_cert_resolver(self.clone());
         static_tls.finish(&mut config);

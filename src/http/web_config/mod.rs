@@ -13,7 +13,6 @@
 mod section;
 mod file;
 mod file_cache;
-mod exposure;
 mod tls;
 mod handshake;
 mod users;
@@ -25,25 +24,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use thiserror::Error;
-
 pub(super) use guard::guard;
 
-use super::RateLimiter;
+use super::{InvalidFile, RateLimiter};
 use crate::event::Timestamp;
-use exposure::warn_of_exposure;
 use file::Settings;
 use file_cache::FileCache;
-use tls::{LoadedTls, Pems, StaticTls};
+use tls::{ClientAuth, LoadedTls, Pems, StaticTls, Tls};
 use users::Passwords;
-
-/// Why a web configuration file cannot be used. The message contains no password, hash or key.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{}: {message}", .path.display())]
-pub struct InvalidWebConfig {
-    path: PathBuf,
-    message: String,
-}
 
 /// The current web configuration, and its files.
 #[derive(Debug)]
@@ -53,8 +41,8 @@ pub struct WebConfig {
     loaded_tls: FileCache<Pems, LoadedTls>,
     /// When the most recent usable certificate expires.
     not_after: Mutex<Option<Timestamp>>,
-    started_with: OnceLock<Option<StaticTls>>,
-    /// The listener's addresses that are not loopback.
+    started_with: Option<StaticTls>,
+    /// The listener's addresses that are not loopback. Unset until the listener exists.
     reachable: OnceLock<Vec<SocketAddr>>,
     limiter: Option<RateLimiter<()>>,
     passwords: Arc<Passwords>,
@@ -66,32 +54,32 @@ impl WebConfig {
     /// # Errors
     ///
     /// The first problem in one of them.
-    pub fn load(path: PathBuf) -> Result<Self, InvalidWebConfig> {
+    pub fn load(path: PathBuf) -> Result<Self, InvalidFile> {
+        let file = path.display().to_string();
+        let invalid = |message: String| InvalidFile(format!("{file}: {message}"));
         let mut config = Self {
             path,
             settings: FileCache::new("requests get 500 and TLS handshakes fail until it is valid"),
             loaded_tls: FileCache::new("TLS handshakes fail until it is valid"),
             not_after: Mutex::new(None),
-            started_with: OnceLock::new(),
+            started_with: None,
             reachable: OnceLock::new(),
             limiter: None,
             passwords: Arc::new(Passwords::new()),
         };
-        let settings = config.settings().map_err(|message| config.invalid(message))?;
-        if let Some(user) = settings.users.with_invalid_hash() {
-            return Err(config.invalid(users::invalid_hash(user)));
-        }
+        let settings = config.settings().map_err(invalid)?;
+        settings.users.problem().map_or(Ok(()), Err).map_err(invalid)?;
         if let Some(tls) = &settings.tls {
-            config.loaded_tls(tls).map_err(|message| config.invalid(message))?;
+            config.loaded_tls(tls).map_err(invalid)?;
+            config.started_with = Some(tls.static_tls.clone());
         }
         config.limiter = settings.rate.map(RateLimiter::new);
-        config.started_with.get_or_init(|| settings.tls.as_ref().map(|tls| tls.static_tls.clone()));
         Ok(config)
     }
 
     /// Whether the listener uses TLS.
     pub fn has_tls(&self) -> bool {
-        self.started_with().is_some()
+        self.started_with.is_some()
     }
 
     /// When the certificate expires. If the current one is invalid, the previous one counts.
@@ -123,10 +111,6 @@ impl WebConfig {
         Ok(())
     }
 
-    fn started_with(&self) -> Option<&StaticTls> {
-        self.started_with.get().and_then(Option::as_ref)
-    }
-
     fn settings(&self) -> Result<Arc<Settings>, String> {
         let read = fs::read_to_string(&self.path).map_err(|error| format!("cannot be read: {error}"));
         self.settings.current(&self.path, read, |text| {
@@ -139,28 +123,39 @@ impl WebConfig {
 
     /// Warns about settings of a changed file that are unsafe or need a restart.
     fn warn(&self, settings: &Settings) {
-        if let Some(reachable) = self.reachable.get() {
-            warn_of_exposure(reachable, Some(settings));
-        }
+        let Some(reachable) = self.reachable.get() else { return };
+        warn_of_exposure(reachable, Some(settings));
         let path = self.path.display();
-        let Some(started_with) = self.started_with.get() else { return };
-        if settings.tls.as_ref().map(|tls| &tls.static_tls) != started_with.as_ref() {
+        if settings.tls.as_ref().map(|tls| &tls.static_tls) != self.started_with.as_ref() {
             tracing::warn!(file = %path, "turning TLS on or off and changing its versions, cipher suites or curves requires a restart");
         }
-        if let Some(user) = settings.users.with_invalid_hash() {
-            tracing::error!(file = %path, problem = users::invalid_hash(user), "user cannot log in");
+        if let Some(problem) = settings.users.problem() {
+            tracing::error!(file = %path, problem, "user cannot log in");
         }
     }
 
-    fn loaded_tls(&self, tls: &tls::Tls) -> Result<Arc<LoadedTls>, String> {
+    fn loaded_tls(&self, tls: &Tls) -> Result<Arc<LoadedTls>, String> {
         self.loaded_tls.current(&self.path, tls.read(), |pems| {
             let loaded_tls = LoadedTls::new(pems)?;
             *self.not_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded_tls.pair.not_after);
             Ok(loaded_tls)
         })
     }
+}
 
-    fn invalid(&self, message: String) -> InvalidWebConfig {
-        InvalidWebConfig { path: self.path.clone(), message }
+/// Warns for each of these addresses if other machines can reach it without authentication or encryption.
+fn warn_of_exposure(reachable: &[SocketAddr], settings: Option<&Settings>) {
+    let tls = settings.and_then(|settings| settings.tls.as_ref());
+    let has_users = settings.is_some_and(|settings| !settings.users.0.is_empty());
+    let exposure = match tls {
+        Some(tls) if has_users || tls.client_auth == ClientAuth::RequireAndVerify => return,
+        None if has_users => "passwords are sent in clear text; add tls_server_config to web.config_file",
+        _ => {
+            "anyone who can connect can read all data and reload the configuration; \
+             require users or client certificates in web.config_file, or listen on loopback"
+        }
+    };
+    for address in reachable {
+        tracing::warn!(%address, exposure, "private listener is not on loopback");
     }
 }

@@ -37,12 +37,20 @@ impl Section {
     }
 
     /// Takes one of these names and returns its value.
-    pub(super) fn choice<T: Clone>(&mut self, field: &str, choices: &[(&str, T)]) -> Parsed<Option<T>> {
-        let Some(text) = self.text(field)? else { return Ok(None) };
-        match choices.iter().find(|(name, _)| *name == text) {
-            Some((_, choice)) => Ok(Some(choice.clone())),
-            None => Err(format!("{}: {text:?} is not supported (expected {})", self.name(field), names(choices))),
-        }
+    pub(super) fn choice<T: Copy>(&mut self, field: &str, choices: &[(impl AsRef<str>, T)]) -> Parsed<Option<T>> {
+        self.text(field)?.map(|name| self.chosen(field, &name, choices)).transpose()
+    }
+
+    /// Takes a list of these names and returns their values.
+    pub(super) fn choices<T: Copy>(&mut self, field: &str, choices: &[(impl AsRef<str>, T)]) -> Parsed<Vec<T>> {
+        let names = self.list(field)?.unwrap_or_default();
+        names.iter().map(|name| self.chosen(field, name, choices)).collect()
+    }
+
+    fn chosen<T: Copy>(&self, field: &str, name: &str, choices: &[(impl AsRef<str>, T)]) -> Parsed<T> {
+        let chosen = choices.iter().find(|(known, _)| known.as_ref() == name).map(|(_, choice)| *choice);
+        let known = || choices.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>().join(", ");
+        chosen.ok_or_else(|| format!("{}: {name:?} is not supported (expected {})", self.name(field), known()))
     }
 
     pub(super) fn boolean(&mut self, field: &str) -> Parsed<Option<bool>> {
@@ -76,11 +84,6 @@ impl Section {
     fn take(&mut self, field: &str) -> Option<Value> {
         self.fields.remove(field).filter(|value| value.kind != ValueKind::Nil)
     }
-}
-
-/// The names of the choices, for an error message.
-pub(super) fn names<T>(choices: &[(&str, T)]) -> String {
-    choices.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
 }
 
 /// The YAML scanner's message without the name of a duplicate key, which is the only thing that it quotes.

@@ -1,12 +1,9 @@
 //! `tls_server_config` and the PEM files that it names.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::{TLS12, TLS13};
@@ -15,8 +12,8 @@ use rustls::{
     WantsVerifier,
 };
 
-use super::super::certificate::Pair;
-use super::section::{Parsed, Section, names};
+use super::section::{Parsed, Section};
+use crate::http::certificate::{Pair, Pem};
 
 const VERSIONS: [(&str, usize); 2] = [("TLS12", 0), ("TLS13", 1)];
 const PROTOCOLS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -47,45 +44,39 @@ impl ClientAuth {
     pub(super) fn requires(self) -> bool {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
-
-    /// Whether every client is verified by the authority.
-    pub(super) fn verifies(self) -> bool {
-        self == Self::RequireAndVerify
-    }
 }
 
 #[derive(Debug)]
 pub(super) struct Tls {
-    certificate: Pem,
-    key: Pem,
-    client_ca: Option<Pem>,
+    certificate: Source,
+    key: Source,
+    client_ca: Option<Source>,
     pub(super) client_auth: ClientAuth,
     pub(super) client_allowed_sans: Option<Vec<String>>,
     pub(super) static_tls: StaticTls,
 }
 
 /// TLS settings that only a restart changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct StaticTls {
     versions: Vec<&'static SupportedProtocolVersion>,
-    cipher_suites: Vec<String>,
+    cipher_suites: Vec<SupportedCipherSuite>,
     curves: Vec<NamedGroup>,
     prefer_server_cipher_suites: bool,
 }
 
 /// The source of PEM: a file, or text in the web configuration under a key.
 #[derive(Debug)]
-struct Pem {
+struct Source {
     name: PathBuf,
     text: Option<String>,
 }
 
-/// The contents of all PEM sources, each with its name.
+/// The contents of all PEM sources.
 #[derive(Debug, PartialEq)]
 pub(super) struct Pems {
-    certificate: (PathBuf, Vec<u8>),
-    key: (PathBuf, Vec<u8>),
-    client_ca: Option<(PathBuf, Vec<u8>)>,
+    certificate_and_key: [Pem; 2],
+    client_ca: Option<Pem>,
 }
 
 /// Parsed from [`Pems`].
@@ -99,19 +90,19 @@ pub(super) struct LoadedTls {
 impl Tls {
     /// Returns `None` if the section sets nothing about certificates.
     pub(super) fn parse(mut section: Section, folder: &Path) -> Parsed<Option<Self>> {
-        let mut pem = |file: &str, inline: &str| -> Parsed<Option<Pem>> {
+        let mut source = |file: &str, inline: &str| -> Parsed<Option<Source>> {
             let (path, text, key) = (section.text(file)?, section.text(inline)?, section.name(inline));
             // PEM text in place of a path must not appear in an error message.
             if path.as_ref().is_some_and(|path| path.contains('\n')) {
                 return Err(format!("{}: must be a path", section.name(file)));
             }
             Ok(match path {
-                Some(path) => Some(Pem { name: folder.join(path), text: None }),
-                None => text.map(|text| Pem { name: key.into(), text: Some(text) }),
+                Some(path) => Some(Source { name: folder.join(path), text: None }),
+                None => text.map(|text| Source { name: key.into(), text: Some(text) }),
             })
         };
-        let (certificate, key) = (pem("cert_file", "cert")?, pem("key_file", "key")?);
-        let client_ca = pem("client_ca_file", "client_ca")?;
+        let (certificate, key) = (source("cert_file", "cert")?, source("key_file", "key")?);
+        let client_ca = source("client_ca_file", "client_ca")?;
         let asked = section.choice("client_auth_type", &CLIENT_AUTH)?;
         let client_auth = asked.unwrap_or(ClientAuth::None);
         let client_allowed_sans = section.list("client_allowed_sans")?;
@@ -139,18 +130,17 @@ impl Tls {
     }
 
     pub(super) fn read(&self) -> Parsed<Pems> {
-        let client_ca = self.client_ca.as_ref().map(Pem::read).transpose()?;
-        Ok(Pems { certificate: self.certificate.read()?, key: self.key.read()?, client_ca })
+        let client_ca = self.client_ca.as_ref().map(Source::read).transpose()?;
+        Ok(Pems { certificate_and_key: [self.certificate.read()?, self.key.read()?], client_ca })
     }
 }
 
-impl Pem {
-    fn read(&self) -> Parsed<(PathBuf, Vec<u8>)> {
-        let bytes = match &self.text {
-            Some(text) => text.clone().into_bytes(),
-            None => fs::read(&self.name).map_err(|error| format!("{}: {error}", self.name.display()))?,
-        };
-        Ok((self.name.clone(), bytes))
+impl Source {
+    fn read(&self) -> Parsed<Pem> {
+        match &self.text {
+            Some(text) => Ok(Pem { name: self.name.clone(), bytes: text.clone().into_bytes() }),
+            None => Pem::read(&self.name),
+        }
     }
 }
 
@@ -161,27 +151,24 @@ impl StaticTls {
         if oldest > newest {
             return Err(format!("{}: is newer than max_version", section.name("min_version")));
         }
-        let (suites_key, curves_key) = (section.name("cipher_suites"), section.name("curve_preferences"));
-        let curve = |name: &String| {
-            let known = CURVES.iter().find(|(known, _)| known == name).map(|(_, curve)| *curve);
-            known.ok_or_else(|| format!("{curves_key}: {name:?} is not supported (expected {})", names(&CURVES)))
-        };
+        let named = |suite| (suite_name(suite), suite);
+        let mut suites: Vec<_> = ring::default_provider().cipher_suites.into_iter().map(named).collect();
+        suites.sort_unstable_by_key(|(name, _)| name.clone());
         let static_tls = Self {
             versions: PROTOCOLS[oldest..=newest].to_vec(),
-            cipher_suites: section.list("cipher_suites")?.unwrap_or_default(),
-            curves: section.list("curve_preferences")?.unwrap_or_default().iter().map(curve).collect::<Parsed<_>>()?,
+            cipher_suites: section.choices("cipher_suites", &suites)?,
+            curves: section.choices("curve_preferences", &CURVES)?,
             prefer_server_cipher_suites: section.boolean("prefer_server_cipher_suites")?.unwrap_or(true),
         };
-        static_tls.builder().map_err(|message| format!("{suites_key}: {message}"))?;
+        static_tls.builder().map_err(|message| format!("{}: {message}", section.name("cipher_suites")))?;
         Ok(static_tls)
     }
 
     /// The rustls builder with these settings.
     pub(super) fn builder(&self) -> Parsed<ConfigBuilder<ServerConfig, WantsVerifier>> {
-        let builder = ServerConfig::builder_with_provider(Arc::new(self.provider()?));
-        builder
-            .with_protocol_versions(&self.versions)
-            .map_err(|_| "contains no suite for these TLS versions".to_owned())
+        let builder = ServerConfig::builder_with_provider(Arc::new(self.provider()));
+        let builder = builder.with_protocol_versions(&self.versions);
+        builder.map_err(|_| "contains no suite for these TLS versions".to_owned())
     }
 
     pub(super) fn finish(&self, config: &mut ServerConfig) {
@@ -189,20 +176,11 @@ impl StaticTls {
     }
 
     /// As in Go, `cipher_suites` selects among the suites of TLS 1.2. Those of TLS 1.3 are always enabled.
-    fn provider(&self) -> Parsed<CryptoProvider> {
+    fn provider(&self) -> CryptoProvider {
         let mut provider = ring::default_provider();
         if !self.cipher_suites.is_empty() {
-            let (mut chosen, known): (Vec<_>, Vec<_>) =
-                provider.cipher_suites.into_iter().partition(|suite| suite.tls13().is_some());
-            for name in &self.cipher_suites {
-                let named = |suite: &&SupportedCipherSuite| suite_name(suite) == *name;
-                match known.iter().find(named) {
-                    Some(suite) => chosen.push(*suite),
-                    None if chosen.iter().any(|suite| named(&suite)) => {}
-                    None => return Err(unknown_suite(name, &chosen, &known)),
-                }
-            }
-            provider.cipher_suites = chosen;
+            provider.cipher_suites.retain(|suite| suite.tls13().is_some());
+            provider.cipher_suites.extend(self.cipher_suites.iter().filter(|suite| suite.tls13().is_none()));
         }
         if !self.curves.is_empty() {
             let group = |curve: &NamedGroup| {
@@ -211,38 +189,28 @@ impl StaticTls {
             };
             provider.kx_groups = self.curves.iter().map(group).collect();
         }
-        Ok(provider)
+        provider
     }
 }
 
 /// The suite's name in Go.
-fn suite_name(suite: &SupportedCipherSuite) -> String {
+fn suite_name(suite: SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
-}
-
-fn unknown_suite(name: &str, some: &[SupportedCipherSuite], others: &[SupportedCipherSuite]) -> String {
-    let mut known: Vec<_> = some.iter().chain(others).map(suite_name).collect();
-    known.sort_unstable();
-    known.dedup();
-    format!("{name:?} is not supported (expected {})", known.join(", "))
 }
 
 impl LoadedTls {
     pub(super) fn new(pems: &Pems) -> Parsed<Self> {
-        let ((certificate, certificate_pem), (key, key_pem)) = (&pems.certificate, &pems.key);
-        let pair = Pair::parse((certificate, certificate_pem), (key, key_pem)).map_err(|error| error.to_string())?;
-        let authority = pems.client_ca.as_ref().map(|(name, pem)| authority(name, pem)).transpose()?;
-        Ok(Self { pair, authority })
+        let authority = pems.client_ca.as_ref().map(authority).transpose()?;
+        Ok(Self { pair: Pair::parse(&pems.certificate_and_key)?, authority })
     }
 }
 
-fn authority(name: &Path, pem: &[u8]) -> Parsed<Arc<dyn ClientCertVerifier>> {
-    let problem = || format!("{}: no certificate in PEM format", name.display());
+fn authority(pem: &Pem) -> Parsed<Arc<dyn ClientCertVerifier>> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(|_| problem())?).map_err(|_| problem())?;
+    for certificate in pem.certificates()? {
+        roots.add(certificate).map_err(|_| pem.lacks("certificate"))?;
     }
     let provider = Arc::new(ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    verifier.map(|verifier| verifier as _).map_err(|_| problem())
+    verifier.map(|verifier| verifier as _).map_err(|_| pem.lacks("certificate"))
 }

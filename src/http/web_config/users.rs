@@ -6,12 +6,13 @@
 //! requests per peer is limited, so that a peer that guesses passwords does not block the others.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use actix_web::http::header::AUTHORIZATION;
-use actix_web::http::header::HeaderMap;
+use actix_web::dev::ServiceRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::web;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -19,7 +20,7 @@ use bcrypt::HashParts;
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 
-use super::super::peer_limiter::PeerLimiter;
+use crate::http::peer_limiter::PeerLimiter;
 
 /// Maximum number of cached credentials.
 const MAX_VERIFIED: NonZeroUsize = NonZeroUsize::new(100).expect("it is not zero");
@@ -34,13 +35,10 @@ const COSTS: std::ops::RangeInclusive<u32> = 4..=31;
 pub(super) struct Users(pub(super) BTreeMap<String, String>);
 
 impl Users {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// A user whose hash is invalid.
-    pub(super) fn with_invalid_hash(&self) -> Option<&str> {
-        self.0.iter().find(|(_, hash)| cost(hash).is_none()).map(|(user, _)| user.as_str())
+    /// The error message for a user whose hash is invalid.
+    pub(super) fn problem(&self) -> Option<String> {
+        let (user, _) = self.0.iter().find(|(_, hash)| cost(hash).is_none())?;
+        Some(format!("basic_auth_users.{user}: not a bcrypt hash"))
     }
 
     /// The user's hash and true. For an unknown user, the hash with the highest cost and false.
@@ -51,23 +49,18 @@ impl Users {
     }
 }
 
-/// The error message for a user whose hash is invalid.
-pub(super) fn invalid_hash(user: &str) -> String {
-    format!("basic_auth_users.{user}: not a bcrypt hash")
-}
-
 fn cost(hash: &str) -> Option<u32> {
     hash.parse::<HashParts>().ok().map(|parts| parts.get_cost()).filter(|cost| COSTS.contains(cost))
 }
 
 /// User and password of an `Authorization` header.
-pub(super) struct Credentials {
+struct Credentials {
     user: Vec<u8>,
     password: Vec<u8>,
 }
 
 impl Credentials {
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    fn of(headers: &HeaderMap) -> Option<Self> {
         let (scheme, encoded) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
@@ -88,15 +81,6 @@ impl Credentials {
     }
 }
 
-/// The result of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Right,
-    Wrong,
-    /// The peer, or all peers together, have too many waiting requests.
-    TooManyWaiting,
-}
-
 /// Compares passwords with hashes, and remembers those that matched.
 #[derive(Debug)]
 pub(super) struct Passwords {
@@ -114,17 +98,23 @@ impl Passwords {
         }
     }
 
-    pub(super) async fn check(self: &Arc<Self>, users: &Users, credentials: Credentials, peer: IpAddr) -> Verdict {
-        let Some((hash, known)) = users.hash(&credentials.user) else { return Verdict::Wrong };
+    /// Returns the status of the rejection unless the request has the credentials of a user, or there are no users.
+    pub(super) async fn check(self: &Arc<Self>, users: &Users, request: &ServiceRequest) -> Result<(), StatusCode> {
+        if users.0.is_empty() {
+            return Ok(());
+        }
+        let credentials = Credentials::of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
+        let (hash, known) = users.hash(&credentials.user).ok_or(StatusCode::UNAUTHORIZED)?;
         let digest = credentials.digest(hash);
         if self.is_verified(&digest) {
-            return Verdict::Right;
+            return Ok(());
         }
-        let Some(permit) = self.waiting.acquire(peer, false) else { return Verdict::TooManyWaiting };
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let permit = self.waiting.acquire(peer, false).ok_or(StatusCode::TOO_MANY_REQUESTS)?;
         let turn = self.turn.clone().lock_owned().await;
         // A request that waited before this one may have had the same credentials.
         if self.is_verified(&digest) {
-            return Verdict::Right;
+            return Ok(());
         }
         let (passwords, hash) = (self.clone(), hash.to_owned());
         // The comparison continues even if the client disconnects, so it owns the turn and the permit.
@@ -136,7 +126,7 @@ impl Passwords {
             }
             right
         });
-        if checked.await.unwrap_or(false) { Verdict::Right } else { Verdict::Wrong }
+        if checked.await.unwrap_or(false) { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) }
     }
 
     fn is_verified(&self, digest: &[u8; 32]) -> bool {

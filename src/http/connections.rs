@@ -51,32 +51,24 @@ impl Connections {
     }
 
     /// Admits a connection, or returns `None` if a limit is reached or the peer has already disconnected.
-    pub(super) fn admit(&self, stream: &TcpStream) -> Option<Admission> {
+    pub(super) fn admit(&self, stream: &TcpStream) -> Option<Permit> {
         let peer = stream.peer_addr().ok()?.ip();
-        let permit = self.peer_limiter.acquire(peer, (self.exempt)(peer))?;
-        Some(Admission { _permit: permit, idle_deadline: IdleDeadline::new(self.idle_timeout) })
+        self.peer_limiter.acquire(peer, (self.exempt)(peer))
     }
 }
 
-/// The permission to serve a connection.
-pub(super) struct Admission {
-    _permit: Permit,
-    idle_deadline: IdleDeadline,
-}
-
-impl Admission {
-    /// Serves the connection until it ends or its idle deadline expires, and then releases its permit.
-    pub(super) async fn serve<E>(self, serving: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-        let serve_until_idle = async {
-            tokio::select! {
-                biased;
-                result = serving => result,
-                // Dropping `serving` closes the socket.
-                () = idle_deadline_expired() => Ok(()),
-            }
-        };
-        IDLE_DEADLINE.scope(self.idle_deadline, serve_until_idle).await
-    }
+/// Serves a connection until it ends or no request starts or is answered for `idle_timeout`.
+pub(super) async fn serve<E>(serving: impl Future<Output = Result<(), E>>, idle_timeout: Duration) -> Result<(), E> {
+    let serve_until_idle = async {
+        tokio::select! {
+            biased;
+            result = serving => result,
+            // Dropping `serving` closes the socket.
+            () = idle_deadline_expired() => Ok(()),
+        }
+    };
+    let idle_deadline = IdleDeadline { deadline: Cell::new(Instant::now() + idle_timeout), idle_timeout };
+    IDLE_DEADLINE.scope(idle_deadline, serve_until_idle).await
 }
 
 /// The time at which a connection is closed unless a request starts or is answered before.
@@ -91,10 +83,6 @@ tokio::task_local! {
 }
 
 impl IdleDeadline {
-    fn new(idle_timeout: Duration) -> Self {
-        Self { deadline: Cell::new(Instant::now() + idle_timeout), idle_timeout }
-    }
-
     fn reset(&self) {
         self.deadline.set(Instant::now() + self.idle_timeout);
     }

@@ -23,7 +23,7 @@ use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
 
-use super::connections::Connections;
+use super::connections::{self, Connections};
 
 /// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -84,12 +84,10 @@ where
             };
             let connections = connections.clone();
             apply_fn_factory(http, move |stream: TcpStream, http| {
-                let served = connections.admit(&stream).map(|admission| admission.serve(http.call(stream)));
+                let admitted = connections.admit(&stream).map(|permit| (permit, http.call(stream)));
                 async move {
-                    match served {
-                        Some(served) => served.await,
-                        None => Ok(()),
-                    }
+                    let Some((_permit, serving)) = admitted else { return Ok(()) };
+                    connections::serve(serving, idle_timeout).await
                 }
             })
         })?;

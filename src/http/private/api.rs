@@ -7,7 +7,7 @@ use actix_web::web::{Data, Query};
 use serde::{Deserialize, Serialize};
 
 use super::Private;
-use crate::event::{ErrorClass, Event, EventKind, IgnoredReason, InputId, Note, Timestamp};
+use crate::event::{ErrorClass, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Timestamp};
 use crate::http::responses::restoring;
 use crate::live::{Input, State, View};
 use crate::recorder::RecentDelivery;
@@ -77,14 +77,7 @@ fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timesta
 /// The query of `GET /api/v1/events`.
 #[derive(Deserialize)]
 pub(super) struct Limit {
-    #[serde(default = "Limit::default_limit")]
-    limit: usize,
-}
-
-impl Limit {
-    fn default_limit() -> usize {
-        100
-    }
+    limit: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -104,12 +97,12 @@ struct EventStatus {
     updated_at: String,
     sent_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<crate::event::ErrorDetail>,
+    error: Option<ErrorDetail>,
 }
 
 /// `GET /api/v1/events`: the most recent deliveries, newest first.
 pub(super) async fn events(private: Data<Private>, Query(Limit { limit }): Query<Limit>) -> HttpResponse {
-    let Some(deliveries) = private.state_reader.recent_deliveries(limit) else { return restoring() };
+    let Some(deliveries) = private.state_reader.recent_deliveries(limit.unwrap_or(100)) else { return restoring() };
     let events: Vec<_> = deliveries.iter().map(|delivery| delivery_status(delivery)).collect();
     HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
 }

@@ -1,12 +1,36 @@
-//! `/-/ready` and `/-/reload`.
+//! The landing page, `/-/ready` and `/-/reload`.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
+use actix_web::http::header::{self, ContentType, HeaderMap, HeaderName};
 use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::Private;
 use crate::http::responses::text;
+
+/// `GET /`: links to the other endpoints.
+pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::html()).body(format!(
+        "<!DOCTYPE html>
+<html lang=\"en\">
+<head><meta charset=\"utf-8\"><title>Stream Live Exporter</title></head>
+<body>
+<h1>Stream Live Exporter</h1>
+<p>Version {version}</p>
+<ul>
+<li><a href=\"{metrics}\">Metrics</a></li>
+<li><a href=\"/api/v1/inputs\">Live inputs</a> (JSON)</li>
+<li><a href=\"/api/v1/events\">Recent deliveries and their outcomes</a> (JSON)</li>
+<li><a href=\"/-/ready\">Readiness</a></li>
+<li><a href=\"/-/healthy\">Health</a></li>
+</ul>
+</body>
+</html>
+",
+        version = env!("CARGO_PKG_VERSION"),
+        metrics = private.telemetry_path,
+    ))
+}
 
 /// Readiness: whether notifications can be recorded. If not, the response names the failing check.
 pub(super) async fn ready(private: Data<Private>) -> HttpResponse {

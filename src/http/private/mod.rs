@@ -1,7 +1,6 @@
 //! The private listener: metrics, readiness, reload, API.
 
 mod api;
-mod landing;
 mod management;
 mod scrape;
 
@@ -77,7 +76,7 @@ pub fn serve_private(
             .service(web::resource("/-/reload").route(web::post().to(management::reload)))
             .service(web::resource("/api/v1/inputs").route(web::get().to(api::inputs)))
             .service(web::resource("/api/v1/events").route(web::get().to(api::events)))
-            .service(web::resource("/").route(web::get().to(landing::page)))
+            .service(web::resource("/").route(web::get().to(management::landing_page)))
             .default_service(web::to(not_found))
     })
 }

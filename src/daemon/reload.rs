@@ -64,7 +64,7 @@ pub(super) fn policy(settings: &Settings, secrets: &WebhookSecrets) -> RequestPo
         secrets: accept::Secrets::new(named),
         max_body_size: settings.webhook.max_body_size,
         body_timeout: settings.webhook.body_timeout,
-        wrong_secrets: RateLimiter::per_minute(settings.webhook.max_failures_per_peer),
+        wrong_secrets: Arc::new(RateLimiter::per_minute(settings.webhook.max_failures_per_peer)),
         trusted_proxies: TrustedProxies(settings.webhook.trusted_proxies.clone()),
     }
 }

@@ -19,9 +19,10 @@ const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
 
 /// Admits a burst of requests per key, and further ones at a constant rate.
 #[derive(Debug)]
-pub struct RateLimiter<K: Clone + Eq + Hash>(
-    governor::RateLimiter<K, LruStates<K>, Stopwatch, NoOpMiddleware<Duration>>,
-);
+pub struct RateLimiter<K: Clone + Eq + Hash> {
+    quota: Quota,
+    limiter: governor::RateLimiter<K, LruStates<K>, Stopwatch, NoOpMiddleware<Duration>>,
+}
 
 impl<K: Clone + Eq + Hash> RateLimiter<K> {
     /// Admits `count` requests per key and minute, all of them at once or evenly spread.
@@ -32,12 +33,16 @@ impl<K: Clone + Eq + Hash> RateLimiter<K> {
 
     pub(super) fn new(quota: Quota) -> Self {
         let states = LruStates(Mutex::new(LruCache::new(MAX_KEYS)));
-        Self(governor::RateLimiter::new(quota, states, Stopwatch::start()))
+        Self { quota, limiter: governor::RateLimiter::new(quota, states, Stopwatch::start()) }
+    }
+
+    pub(super) fn quota(&self) -> Quota {
+        self.quota
     }
 
     /// Counts a request of this key, and returns whether it is within the limit.
     pub(super) fn admits(&self, key: &K) -> bool {
-        self.0.check_key(key).is_ok()
+        self.limiter.check_key(key).is_ok()
     }
 }
 

@@ -206,6 +206,8 @@ fn wrong_secrets_are_rate_limited_and_the_valid_one_still_passes() {
     let other_client = "POST /webhook | cf-webhook-auth: wrong | x-forwarded-for: 203.0.113.9";
     assert_eq!(status(address, other_client), "401 Unauthorized");
     assert_eq!(daemon.metric("stream_live_exporter_requests_rejected_total{reason=\"secret\"}"), Some(9.0));
+    assert_eq!(daemon.post_private("/-/reload").status, 200);
+    assert_eq!(status(address, wrong), "429 Too Many Requests", "a reload does not reset the count");
     let body = fixture("connected");
     let right = format!(
         "POST /webhook | cf-webhook-auth: {} | x-forwarded-for: 198.51.100.1 | content-length: {}",

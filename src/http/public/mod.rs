@@ -2,7 +2,6 @@
 
 mod webhook;
 mod request_policy;
-mod coalescing_recorder;
 
 use std::net::TcpListener;
 use std::sync::Arc;

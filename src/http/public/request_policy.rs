@@ -1,6 +1,7 @@
 //! The checks of a webhook request before its body is interpreted.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
@@ -26,7 +27,7 @@ pub struct RequestPolicy {
     /// Time limit for reading a request body.
     pub body_timeout: Duration,
     /// Missing and wrong secrets per client (IPv4 address or IPv6 /64) that get 401; further ones get 429.
-    pub wrong_secrets: RateLimiter<IpAddr>,
+    pub wrong_secrets: Arc<RateLimiter<IpAddr>>,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
 }

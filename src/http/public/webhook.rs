@@ -7,13 +7,13 @@
 //! Every well-formed notification gets 200 with its outcome, even if it is not used, because Cloudflare treats any
 //! other status as a failure. The content type is not checked, because people test with curl.
 
+use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::coalescing_recorder::CoalescingRecorder;
 use super::request_policy::RequestPolicy;
 use crate::accept;
 use crate::clock::{self, Stopwatch};
@@ -22,24 +22,33 @@ use crate::http::rejection::Rejection;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
 
+thread_local! {
+    /// Whether this worker has scheduled the task that wakes the recorder.
+    static WAKE_SCHEDULED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// The webhook.
 pub struct Webhook {
     path: String,
     policy: RwLock<Arc<RequestPolicy>>,
-    recorder: CoalescingRecorder,
+    recorder: Arc<Handle>,
     metrics: Arc<Exporter>,
 }
 
 impl Webhook {
     /// Creates a webhook at this path of the public listener.
     pub fn new(path: String, policy: RequestPolicy, recorder: Handle, metrics: Arc<Exporter>) -> Self {
-        let recorder = CoalescingRecorder::new(recorder);
-        Self { path, policy: RwLock::new(Arc::new(policy)), recorder, metrics }
+        Self { path, policy: RwLock::new(Arc::new(policy)), recorder: Arc::new(recorder), metrics }
     }
 
-    /// Replaces the policy. In-flight requests keep the policy that they started with.
-    pub fn set_policy(&self, policy: RequestPolicy) {
-        *self.policy.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(policy);
+    /// Replaces the policy. In-flight requests keep the policy that they started with, and wrong secrets stay counted
+    /// unless their limit changes.
+    pub fn set_policy(&self, mut policy: RequestPolicy) {
+        let mut current = self.policy.write().unwrap_or_else(PoisonError::into_inner);
+        if policy.wrong_secrets.quota() == current.wrong_secrets.quota() {
+            policy.wrong_secrets = current.wrong_secrets.clone();
+        }
+        *current = Arc::new(policy);
     }
 
     pub(super) fn path(&self) -> &str {
@@ -62,7 +71,26 @@ impl Webhook {
         let notification = reading.notification;
         // Only the bodies of ignored notifications are stored. Others are freed before the wait for the disk.
         let body = if matches!(notification, Notification::Ignored(_)) { body } else { Bytes::new() };
-        self.recorder.record(Delivery { received_at, secret, notification, body }).await
+        self.submit(Delivery { received_at, secret, notification, body }).await
+    }
+
+    /// Queues a delivery and waits until it is durable. Wakes the recorder once per turn of the event loop.
+    ///
+    /// A worker reads every request that is ready in one turn. If it woke the recorder for each of them, the recorder
+    /// would sync the first one alone while the others wait. So the first request of a turn schedules a task, which
+    /// the event loop runs after all requests of the turn have been queued, and the recorder writes them in one batch.
+    /// Without this, a tenth fewer notifications per second are recorded with 64 connections.
+    async fn submit(&self, delivery: Delivery) -> Result<Outcome, Rejection> {
+        let recorded = self.recorder.queue(delivery).map_err(|_| Rejection::Overloaded)?;
+        if !WAKE_SCHEDULED.replace(true) {
+            let recorder = self.recorder.clone();
+            actix_web::rt::spawn(async move {
+                WAKE_SCHEDULED.set(false);
+                recorder.wake();
+            });
+        }
+        // The sender is dropped without an answer only if the recorder has exited.
+        recorded.await.ok().flatten().ok_or(Rejection::Journal)
     }
 }
 
@@ -70,7 +98,7 @@ impl Webhook {
 pub(super) async fn receive(request: HttpRequest, mut payload: Payload, webhook: Data<Webhook>) -> HttpResponse {
     let stopwatch = Stopwatch::start();
     let response = match webhook.record(&request, &mut payload).await {
-        Ok(outcome) => accepted(outcome, webhook.recorder.draining()),
+        Ok(outcome) => accepted(outcome, webhook.recorder.state_reader().readiness().draining()),
         Err(rejection) => {
             webhook.metrics.rejected.with_label_values(&[rejection.reason()]).inc();
             rejection.response(payload)

@@ -19,7 +19,7 @@ use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::peer_limiter::{PeerLimiter, Permit};
+use super::peer::{PeerLimiter, Permit};
 
 /// The limits of a listener's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,37 +64,23 @@ pub(super) async fn serve<E>(serving: impl Future<Output = Result<(), E>>, idle_
             biased;
             result = serving => result,
             // Dropping `serving` closes the socket.
-            () = idle_deadline_expired() => Ok(()),
+            () = idle(idle_timeout) => Ok(()),
         }
     };
-    let idle_deadline = IdleDeadline { deadline: Cell::new(Instant::now() + idle_timeout), idle_timeout };
-    IDLE_DEADLINE.scope(idle_deadline, serve_until_idle).await
-}
-
-/// The time at which a connection is closed unless a request starts or is answered before.
-struct IdleDeadline {
-    deadline: Cell<Instant>,
-    idle_timeout: Duration,
+    LAST_ACTIVITY.scope(Cell::new(Instant::now()), serve_until_idle).await
 }
 
 tokio::task_local! {
-    /// The idle deadline of the connection that the current task serves.
-    static IDLE_DEADLINE: IdleDeadline;
+    /// When a request last started or was answered on the connection that the current task serves.
+    static LAST_ACTIVITY: Cell<Instant>;
 }
 
-impl IdleDeadline {
-    fn reset(&self) {
-        self.deadline.set(Instant::now() + self.idle_timeout);
-    }
-}
-
-/// Waits until the current task's idle deadline expires, however often it is reset.
-async fn idle_deadline_expired() {
-    let deadline = || IDLE_DEADLINE.with(|idle| idle.deadline.get());
+/// Waits until the connection of the current task has been idle for this long.
+async fn idle(timeout: Duration) {
     loop {
-        let awaited = deadline();
-        sleep_until(awaited).await;
-        if deadline() <= awaited {
+        let last_activity = LAST_ACTIVITY.with(Cell::get);
+        sleep_until(last_activity + timeout).await;
+        if LAST_ACTIVITY.with(Cell::get) == last_activity {
             return;
         }
     }
@@ -105,8 +91,9 @@ pub(super) async fn reset_idle_deadline<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, actix_web::Error> {
-    IDLE_DEADLINE.with(IdleDeadline::reset);
+    let reset = || LAST_ACTIVITY.with(|last_activity| last_activity.set(Instant::now()));
+    reset();
     let response = next.call(request).await;
-    IDLE_DEADLINE.with(IdleDeadline::reset);
+    reset();
     response
 }

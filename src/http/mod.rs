@@ -14,7 +14,6 @@ mod web_config;
 mod certificate;
 mod listener;
 mod connections;
-mod peer_limiter;
 mod rate_limiter;
 mod peer;
 mod rejection;

@@ -25,11 +25,8 @@ pub enum Rejection {
     #[error("unsupported content encoding: send the notification uncompressed")]
     Encoding,
     /// 413: the body is larger than allowed, by `Content-Length` or while it is read.
-    #[error("body larger than {limit} bytes")]
-    TooLarge {
-        /// The configured limit.
-        limit: usize,
-    },
+    #[error("body larger than {0} bytes")]
+    TooLarge(usize),
     /// 408: the body did not arrive in time.
     #[error("the body did not arrive in time")]
     Timeout,
@@ -61,7 +58,7 @@ impl Rejection {
             Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "secret", retry_after("60")),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", Some((header::ALLOW, "POST"))),
             Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", None),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", None),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", None),
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", None),
             Self::BrokenOff => (StatusCode::BAD_REQUEST, "timeout", None),
             Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not_json", None),
@@ -100,7 +97,7 @@ mod tests {
             Rejection::TooManyFailures,
             Rejection::Method,
             Rejection::Encoding,
-            Rejection::TooLarge { limit: 1 },
+            Rejection::TooLarge(1),
             Rejection::Timeout,
             Rejection::BrokenOff,
             Rejection::NotJson(NotJson { line: 1, column: 1 }),

@@ -48,7 +48,6 @@ pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
 }
 
 fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timestamp) -> InputStatus<'a> {
-    let text = |at: Timestamp| at.to_string();
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
     let errors = ErrorClass::ALL.into_iter().map(ErrorClass::label).zip(input.errors.counts());
     InputStatus {
@@ -60,16 +59,16 @@ fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timesta
             Some(false) => "disconnected",
             None => "unknown",
         },
-        since: input.evidence().map(|evidence| text(evidence.since)),
+        since: input.evidence().map(|evidence| evidence.since.to_string()),
         connected_seconds: input.connected_time(as_of).as_secs_f64(),
         sessions: input.sessions,
         reconnects: input.reconnects,
         events: EventKind::NAMES.into_iter().zip(input.events()).collect(),
         errors: errors.filter_map(nonzero).collect(),
-        last_event_at: input.newest_event().map(text),
+        last_event_at: input.newest_event().map(|at| at.to_string()),
         last_error: input.errors.newest().map(|(at, code)| LastError {
             code: Some(code.as_str().to_owned()).filter(|code| !code.is_empty()),
-            at: text(at),
+            at: at.to_string(),
         }),
     }
 }

@@ -31,7 +31,6 @@ const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// Dependencies of the private listener's handlers.
-#[derive(Clone)]
 pub struct Private {
     /// The path of the metrics.
     pub telemetry_path: String,
@@ -60,17 +59,16 @@ pub fn serve_private(
     let tls = web_config.as_ref().and_then(WebConfig::server_config);
     let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS_PER_PEER, idle_timeout };
     let connections = Connections::new(limits, |_| false);
-    let (telemetry_path, compression) = (private.telemetry_path.clone(), private.compression);
     let private = Data::new(private);
     listener::serve(listeners, tls.as_ref(), &connections, 1, move || {
         let web_config = web_config.clone();
         App::new()
             .app_data(private.clone())
-            .wrap(Condition::new(compression, Compress::default()))
+            .wrap(Condition::new(private.compression, Compress::default()))
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(from_fn(connections::reset_idle_deadline))
             .wrap(security_headers())
-            .service(web::resource(&telemetry_path).route(web::get().to(scrape::metrics)))
+            .service(web::resource(&private.telemetry_path).route(web::get().to(scrape::metrics)))
             .service(web::resource("/-/healthy").route(web::route().guard(get_or_head()).to(healthy)))
             .service(web::resource("/-/ready").route(web::route().guard(get_or_head()).to(management::ready)))
             .service(web::resource("/-/reload").route(web::post().to(management::reload)))

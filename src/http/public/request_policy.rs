@@ -67,7 +67,7 @@ impl RequestPolicy {
         let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
         let declared = declared.and_then(|length| length.parse::<u64>().ok());
         if declared.is_some_and(|declared| declared > self.max_body_size as u64) {
-            return Err(Rejection::TooLarge { limit: self.max_body_size });
+            return Err(Rejection::TooLarge(self.max_body_size));
         }
         let body = collect(payload, self.max_body_size);
         tokio::time::timeout(self.body_timeout, body).await.unwrap_or(Err(Rejection::Timeout))
@@ -79,7 +79,7 @@ async fn collect(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Reje
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
         if body.len() + chunk.len() > limit {
-            return Err(Rejection::TooLarge { limit });
+            return Err(Rejection::TooLarge(limit));
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,11 +1,10 @@
-//! Values made from files, which are made again when the files change.
+//! Values made from files, which are made again, with a log line, when the files change.
+//!
+//! File contents are compared, not modification times, because two changes may have the same time.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A value made from file contents. It is made again, and a line is logged, when they change.
-///
-/// File contents are compared, not modification times, because two changes may have the same time.
 #[derive(Debug)]
 pub(super) struct FileCache<I, T> {
     /// The consequence if the files are invalid, for the log.

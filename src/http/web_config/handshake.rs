@@ -25,7 +25,7 @@ impl WebConfig {
         let static_tls = self.started_with.as_ref()?;
         let builder = static_tls.builder().expect("parsing built it before");
         let mut config = builder.with_client_cert_verifier(self.clone()).with_cert_resolver(self.clone());
-        static_tls.finish(&mut config);
+        config.ignore_client_order = static_tls.prefer_server_cipher_suites;
         // No session resumption: a resumed session is not verified again, so a client would keep a revoked access.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

@@ -62,7 +62,7 @@ pub(super) struct StaticTls {
     versions: Vec<&'static SupportedProtocolVersion>,
     cipher_suites: Vec<SupportedCipherSuite>,
     curves: Vec<NamedGroup>,
-    prefer_server_cipher_suites: bool,
+    pub(super) prefer_server_cipher_suites: bool,
 }
 
 /// The source of PEM: a file, or text in the web configuration under a key.
@@ -169,10 +169,6 @@ impl StaticTls {
         let builder = ServerConfig::builder_with_provider(Arc::new(self.provider()));
         let builder = builder.with_protocol_versions(&self.versions);
         builder.map_err(|_| "contains no suite for these TLS versions".to_owned())
-    }
-
-    pub(super) fn finish(&self, config: &mut ServerConfig) {
-        config.ignore_client_order = self.prefer_server_cipher_suites;
     }
 
     /// As in Go, `cipher_suites` selects among the suites of TLS 1.2. Those of TLS 1.3 are always enabled.

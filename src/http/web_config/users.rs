@@ -20,7 +20,7 @@ use bcrypt::HashParts;
 use lru::LruCache;
 use sha2::{Digest, Sha256};
 
-use crate::http::peer_limiter::PeerLimiter;
+use crate::http::peer::PeerLimiter;
 
 /// Maximum number of cached credentials.
 const MAX_VERIFIED: NonZeroUsize = NonZeroUsize::new(100).expect("it is not zero");

@@ -160,7 +160,7 @@ impl Daemon {
                 public.stop(true).await;
             }
             if !recorder.ended.is_terminated() {
-                // On a thread of its own, because it blocks while the queue is full: a second signal must still work.
+                // On a separate thread, because it blocks while the queue is full: a second signal must still work.
                 thread::spawn(move || recorder.handle.finish());
                 // The error only says that the sender was dropped, which is the signal.
                 let _ = recorder.ended.await;

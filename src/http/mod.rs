@@ -5,8 +5,7 @@
 //! | public | the webhook, a health check | the internet |
 //! | private | metrics, readiness, reload, API | operators and Prometheus |
 //!
-//! Each listener is a server with threads of its own, so scrapes do not delay webhooks and webhooks do not delay
-//! scrapes.
+//! Each listener is a server with separate threads, so scrapes and webhooks do not delay each other.
 
 mod public;
 mod private;

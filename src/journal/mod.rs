@@ -296,7 +296,7 @@ pub fn size_bytes(folder: &Path) -> u64 {
     size("") + size("-wal")
 }
 
-/// SQLite takes an empty file for a new database, and deletes the WAL beside it.
+/// SQLite treats an empty file as a new database, and deletes its WAL.
 fn refuse_wal_without_database(path: &Path) -> Result<(), JournalError> {
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     if size(path) == 0 && size(&wal_file(path)) > 0 {

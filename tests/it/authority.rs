@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
-/// A certificate authority with a key of its own.
+/// A certificate authority and its key.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate signed by an authority, and its key.

@@ -14,7 +14,7 @@ use crate::journal::{count_events, database, exported};
 /// Number of threads that post concurrently, each for its own input.
 const POSTERS: u64 = 4;
 
-/// An event as it is sent, and as it is read back from an export.
+/// An event in the form in which it is sent and read back from an export.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Fact {
     input_id: String,

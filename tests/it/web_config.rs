@@ -38,7 +38,7 @@ impl Site {
         Daemon::start_with(self.path(), ["--web.config.file=web.yml", "--log.level=trace"])
     }
 
-    /// A client that trusts the site's authority, with or without a certificate of its own.
+    /// A client that trusts the site's authority, with or without a client certificate.
     fn client(&self, identity: Option<&Identity>) -> ureq::Agent {
         let root = ureq::tls::Certificate::from_der(self.authority.der()).to_owned();
         let tls = ureq::tls::TlsConfig::builder()

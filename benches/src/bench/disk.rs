@@ -68,7 +68,7 @@ fn slow(setup: &Setup, strace: &Path, report: &mut Report) -> anyhow::Result<()>
                 let after = batches(&server)?;
                 let column = |what: &str| format!("{connections}: {what}");
                 figures.add(name, &column("requests/s"), outcome.rate());
-                // Each connection started with one notification, in a batch of its own.
+                // Each connection started with one notification, in a separate batch.
                 let [events, syncs] = [after.0 - before.0, after.1 - before.1].map(|count| count - connections as f64);
                 figures.add(name, &column("mean batch"), events / syncs);
                 progress.inc(1);

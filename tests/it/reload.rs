@@ -150,11 +150,11 @@ fn reload_applies_limits() {
         )
     };
     for by_signal in [true, false] {
-        let it = Site::start(&limits(1, "300B", "60s"));
+        let it = Site::start(&limits(1, "1KiB", "60s"));
         let post =
             |id, event, time: &str| it.daemon.post(&notification(id, event, &format!("2026-11-20T{time}Z"))).body;
         let limit = || it.daemon.metric("stream_live_exporter_inputs_limit");
-        let large = format!("{}{}", fixture("connected"), " ".repeat(300));
+        let large = format!("{}{}", fixture("connected"), " ".repeat(1024));
         assert_eq!(limit(), Some(1.0));
         assert_eq!(post(YARD, "connected", "18:00:00"), r#"{"outcome":"ignored"}"#);
         assert_eq!(it.daemon.post(&large).status, 413);

@@ -28,20 +28,10 @@ const CONFIG_FILE: &str = "config.file";
 const SECRET_FILE: &str = "webhook.secret-file";
 const HEADING: &str = "Configuration (each flag is also a key of the file and an environment variable)";
 
-/// The flags that are given. Values are validated with the rest of the configuration, so that all
-/// problems are reported at once.
+/// The layers of the configuration, with the given flags as the last one. Values are validated with the
+/// rest of the configuration, so that all problems are reported at once.
 #[derive(Debug)]
-pub(super) struct Flags {
-    config_file: Option<PathBuf>,
-    flags: Vec<Flag>,
-}
-
-impl Flags {
-    /// The layers of the configuration, with these flags as the last one.
-    pub(super) fn into_sources(self) -> Sources {
-        Sources::of_this_process(self.config_file, self.flags)
-    }
-}
+pub(super) struct Flags(pub(super) Sources);
 
 impl Args for Flags {
     fn augment_args(command: Command) -> Command {
@@ -83,7 +73,8 @@ impl FromArgMatches for Flags {
             key: format!("webhook.secret_files.{name}"),
             value: path.clone(),
         });
-        Ok(Self { config_file: matches.get_one(CONFIG_FILE).cloned(), flags: scalars.chain(secrets).collect() })
+        let file = matches.get_one(CONFIG_FILE).cloned();
+        Ok(Self(Sources::of_this_process(file, scalars.chain(secrets).collect())))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {

@@ -55,8 +55,7 @@ enum Command {
 
 /// Runs the command of the command line and prints its error, if any.
 pub fn run() -> ExitCode {
-    let Arguments { command, flags } = Arguments::parse();
-    let sources = flags.into_sources();
+    let Arguments { command, flags: Flags(sources) } = Arguments::parse();
     match dispatch(command.unwrap_or(Command::Serve), sources) {
         Ok(code) => code,
         Err(error) => {

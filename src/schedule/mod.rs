@@ -8,24 +8,55 @@
 //! or nine hours. A local time that is skipped is read with the offset before the change; one that
 //! occurs twice means its first occurrence (RFC 5545, section 3.3.5).
 
-mod configured;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
 use crate::event::Timestamp;
-pub use configured::{Configured, Expectation};
 pub use window::{Days, InvalidWindow, Window};
 
 /// How far ahead each search for changes looks: more than a year, in which weekly windows repeat.
 const STRIDE: Duration = Duration::from_secs(400 * 86_400);
+
+/// An input of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Configured {
+    /// Display name.
+    pub name: Arc<str>,
+    /// When it is expected to be live.
+    pub expectation: Expectation,
+}
+
+/// When an input is expected to be live.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Expectation {
+    /// Always.
+    Always,
+    /// Never: its absence causes no alert.
+    #[default]
+    Never,
+    /// In the windows of a schedule.
+    Scheduled(Arc<Schedule>),
+}
+
+impl Expectation {
+    /// Whether the input is expected to be live at this time.
+    pub fn at(&self, time: Timestamp) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Scheduled(schedule) => schedule.at(time),
+        }
+    }
+}
 
 /// The windows in which an input is expected to be live.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -95,10 +95,7 @@ pub static ERRORS: [SimulatedError; 8] = [
     documented("ERR_STORAGE_QUOTA_EXHAUSTED", "The account's storage quota has been exceeded.", "", ""),
     documented("ERR_MISSING_SUBSCRIPTION", "Unauthorized to start a live stream.", "", ""),
     documented("ERR_UNHEALTHY", "The active broadcast cannot be processed.", "", ""),
-    SimulatedError {
-        label: "other",
-        details: Some(details("ERR_SIMULATED", "A code that is not documented.", "", "")),
-    },
+    SimulatedError { label: "other", ..documented("ERR_SIMULATED", "A code that is not documented.", "", "") },
     SimulatedError { label: "other", details: None },
 ];
 
@@ -108,14 +105,6 @@ const fn documented(
     video_codec: &'static str,
     audio_codec: &'static str,
 ) -> SimulatedError {
-    SimulatedError { label: code, details: Some(details(code, message, video_codec, audio_codec)) }
-}
-
-const fn details(
-    code: &'static str,
-    message: &'static str,
-    video_codec: &'static str,
-    audio_codec: &'static str,
-) -> ErrorDetails {
-    ErrorDetails { error: ErrorMessage { code, message }, video_codec, audio_codec }
+    let details = ErrorDetails { error: ErrorMessage { code, message }, video_codec, audio_codec };
+    SimulatedError { label: code, details: Some(details) }
 }

@@ -18,12 +18,14 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::Duration;
 
+use clap::Args;
 use indicatif::ProgressBar;
 
 use super::scenario::Script;
 use super::tally::Tally;
 use super::target::Target;
 use crate::clock::{Stopwatch, now};
+use crate::config::positive_duration;
 use crate::event::InputId;
 use crate::simulate::Notification;
 
@@ -34,12 +36,26 @@ const QUEUE_LENGTH: usize = 64;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Rate, duration and number of connections.
-#[derive(Debug)]
+#[derive(Debug, Args)]
 pub(super) struct Plan {
-    /// Notifications per second, more than 0.
+    /// Notifications per second
+    #[arg(long, value_name = "PER_SECOND", default_value_t = 5.0, value_parser = parse_rate)]
     pub(super) rate: f64,
+
+    /// How long to post, such as 60s, 5m or 1h30m
+    #[arg(long, default_value = "60s", value_parser = positive_duration)]
     pub(super) duration: Duration,
+
+    /// Number of connections
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(super) connections: u16,
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
+        _ => Err("expected a number greater than 0".to_owned()),
+    }
 }
 
 /// Posts notifications of the script until the end of the plan or an interrupt.
@@ -95,7 +111,7 @@ impl Run<'_> {
     }
 
     fn post(&self, notifications: Receiver<Notification>) -> Tally {
-        let connection = self.target.connect();
+        let agent = Target::connect();
         let mut tally = Tally::default();
         for notification in notifications {
             if self.interrupt.is_raised() || self.stopwatch.elapsed() >= self.plan.duration + GRACE {
@@ -103,7 +119,7 @@ impl Run<'_> {
                 continue;
             }
             let stopwatch = Stopwatch::start();
-            let answer = connection.post(&notification);
+            let answer = self.target.post(&agent, &notification);
             let latency = stopwatch.elapsed();
             if !answer.is_accepted() {
                 self.progress.set_message(answer.to_string());
@@ -174,6 +190,24 @@ impl Interrupt {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn positive_durations_with_units_are_accepted() {
+        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5400)] {
+            assert_eq!(positive_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "60", "0s", "-5m", "soon"] {
+            assert!(positive_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rate_must_be_a_finite_number_greater_than_zero() {
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for text in ["", "0", "-1", "inf", "NaN", "fast"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn notifications_are_due_at_constant_intervals() {

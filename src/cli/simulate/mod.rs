@@ -36,7 +36,6 @@ use self::tally::Tally;
 use self::target::{Target, parse_url};
 use self::truth::Truth;
 use crate::clock::Stopwatch;
-use crate::config::positive_duration;
 
 /// The exit code that shells report for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -60,21 +59,12 @@ pub struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     inputs: u32,
 
-    /// Notifications per second
-    #[arg(long, value_name = "PER_SECOND", default_value_t = 5.0, value_parser = parse_rate)]
-    rate: f64,
-
-    /// How long to post, such as 60s, 5m or 1h30m
-    #[arg(long, default_value = "60s", value_parser = positive_duration)]
-    duration: Duration,
+    #[command(flatten)]
+    plan: Plan,
 
     /// Random seed: the same seed gives the same inputs and the same sequence of events
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
-
-    /// Number of connections
-    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    connections: u16,
 
     /// Write a JSON file with the values that Prometheus must show afterwards
     #[arg(long, value_name = "PATH")]
@@ -105,11 +95,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn simulate(arguments: &Arguments, target: &Target, interrupt: &Interrupt) -> Tally {
-    let plan = arguments.plan();
     let script = Script::new(arguments.scenario, arguments.seed, arguments.inputs);
-    let progress = ProgressBar::new(plan.notifications()).with_style(style());
+    let progress = ProgressBar::new(arguments.plan.notifications()).with_style(style());
     progress.enable_steady_tick(Duration::from_millis(250));
-    let tally = deliver(&plan, script, target, interrupt, &progress);
+    let tally = deliver(&arguments.plan, script, target, interrupt, &progress);
     progress.finish_and_clear();
     tally
 }
@@ -136,41 +125,5 @@ fn exit_code(tally: &Tally, interrupted: bool) -> ExitCode {
         true => ExitCode::from(INTERRUPTED),
         false if tally.accepted() == tally.posted() => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
-    }
-}
-
-impl Arguments {
-    fn plan(&self) -> Plan {
-        Plan { rate: self.rate, duration: self.duration, connections: self.connections }
-    }
-}
-
-fn parse_rate(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(rate) if rate > 0.0 && f64::is_finite(rate) => Ok(rate),
-        _ => Err("expected a number greater than 0".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn positive_durations_with_units_are_accepted() {
-        for (text, seconds) in [("60s", 60), ("5m", 300), ("1h30m", 5400)] {
-            assert_eq!(positive_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "60", "0s", "-5m", "soon"] {
-            assert!(positive_duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn rate_must_be_a_finite_number_greater_than_zero() {
-        assert_eq!(parse_rate("0.5"), Ok(0.5));
-        for text in ["", "0", "-1", "inf", "NaN", "fast"] {
-            assert!(parse_rate(text).is_err(), "{text}");
-        }
     }
 }

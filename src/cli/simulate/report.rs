@@ -36,8 +36,8 @@ impl Report<'_> {
     fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let achieved = self.tally.posted() as f64 / self.elapsed.as_secs_f64();
         write!(f, "  rate     {achieved:.1} per second")?;
-        if achieved < self.arguments.rate * ACCEPTABLE_SHARE {
-            write!(f, ", {} requested: the target was slower than the schedule", self.arguments.rate)?;
+        if achieved < self.arguments.plan.rate * ACCEPTABLE_SHARE {
+            write!(f, ", {} requested: the target was slower than the schedule", self.arguments.plan.rate)?;
         }
         writeln!(f)?;
         match self.tally.unposted {

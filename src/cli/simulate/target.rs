@@ -27,12 +27,6 @@ pub(super) struct Target {
     secret: HeaderValue,
 }
 
-/// A keep-alive connection to the target.
-pub(super) struct Connection<'a> {
-    target: &'a Target,
-    agent: Agent,
-}
-
 impl Target {
     /// Reads the secret without its trailing newline, and resolves the host, so that a mistyped name is one
     /// error at the start instead of one for every notification.
@@ -52,7 +46,8 @@ impl Target {
         Ok(Self { url, secret })
     }
 
-    pub(super) fn connect(&self) -> Connection<'_> {
+    /// A client with one keep-alive connection.
+    pub(super) fn connect() -> Agent {
         let config = Agent::config_builder()
             .user_agent("Go-http-client/2.0")
             .http_status_as_error(false)
@@ -67,15 +62,13 @@ impl Target {
             .timeout_recv_body(Some(TIMEOUT))
             // The measured latency must be that of the daemon.
             .proxy(None);
-        Connection { target: self, agent: config.build().new_agent() }
+        config.build().new_agent()
     }
-}
 
-impl Connection<'_> {
     /// Posts the notification without retries: only the scenario decides which events are sent twice.
-    pub(super) fn post(&self, notification: &Notification) -> Answer {
-        let request = self.agent.post(&self.target.url).header(CONTENT_TYPE, "application/json");
-        let request = request.header("cf-webhook-auth", &self.target.secret);
+    pub(super) fn post(&self, agent: &Agent, notification: &Notification) -> Answer {
+        let request = agent.post(&self.url).header(CONTENT_TYPE, "application/json");
+        let request = request.header("cf-webhook-auth", &self.secret);
         request.send(notification.body()).map_or_else(Answer::from, read)
     }
 }

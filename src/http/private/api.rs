@@ -49,7 +49,7 @@ pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
 
 fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timestamp) -> InputStatus<'a> {
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
-    let errors = ErrorClass::ALL.into_iter().map(ErrorClass::label).zip(input.errors.counts());
+    let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
     InputStatus {
         id,
         name: state.name(&id),

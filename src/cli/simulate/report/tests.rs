@@ -1,6 +1,7 @@
 use ureq::http::Uri;
 
 use super::super::answer::{Answer, Outcome};
+use super::super::delivery::Plan;
 use super::super::scenario::Scenario;
 use super::*;
 use crate::event::{InputId, Timestamp};
@@ -17,13 +18,11 @@ fn report(answers: &[(Answer, u64)], rate: f64, interrupted: bool) -> String {
         secret_file: "data/webhook-secret".into(),
         scenario: Scenario::Steady,
         inputs: 20,
-        rate,
-        duration: Duration::from_secs(60),
+        plan: Plan { rate, duration: Duration::from_secs(60), connections: 8 },
         seed: 1,
-        connections: 8,
         truth_file: None,
     };
-    Report { arguments: &arguments, elapsed: arguments.duration, interrupted, tally: &tally }.to_string()
+    Report { arguments: &arguments, elapsed: arguments.plan.duration, interrupted, tally: &tally }.to_string()
 }
 
 fn assert_contains(report: &str, parts: &[&str]) {

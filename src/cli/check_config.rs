@@ -29,7 +29,6 @@ fn effective(keys: &[Effective]) -> String {
     lines.iter().map(|(line, origin)| format!("{line:width$}  # {origin}\n")).collect()
 }
 
-/// The next changes of every schedule.
 fn next_changes(settings: &Settings, now: Timestamp) -> String {
     let scheduled = settings.inputs.configured.iter().filter_map(|(id, configured)| match &configured.expectation {
         Expectation::Scheduled(schedule) => Some(changes(id, configured, schedule, now)),

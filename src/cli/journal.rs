@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::config::{Settings, Sources};
-use crate::event::{Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
+use crate::event::{ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
 use crate::journal::{Journal, Salvaged};
 use crate::recorder::restore;
 
@@ -53,23 +53,21 @@ struct Line<'a> {
 #[derive(Serialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Content<'a> {
-    Event(EventLine<'a>),
+    Event(EventLine),
     Forgotten { input_id: InputId },
     Rules { reconnect_window_seconds: f64, max_inputs: usize, configured: &'a BTreeSet<InputId> },
 }
 
 #[derive(Serialize)]
-struct EventLine<'a> {
+struct EventLine {
     received_at: String,
     sent_at: Option<String>,
     updated_at: String,
     input_id: InputId,
     event: &'static str,
     note: Option<&'static str>,
-    code: Option<&'a str>,
-    message: Option<&'a str>,
-    video_codec: Option<&'a str>,
-    audio_codec: Option<&'a str>,
+    #[serde(flatten)]
+    detail: ErrorDetail,
 }
 
 impl<'a> From<&'a Record> for Line<'a> {
@@ -87,10 +85,10 @@ impl<'a> From<&'a Record> for Line<'a> {
     }
 }
 
-fn event_line(event: &Event, note: Option<Note>) -> EventLine<'_> {
+fn event_line(event: &Event, note: Option<Note>) -> EventLine {
     let detail = match &event.kind {
-        EventKind::Errored(detail) => Some(detail.as_ref()),
-        EventKind::Connected | EventKind::Disconnected => None,
+        EventKind::Errored(detail) => ErrorDetail::clone(detail),
+        EventKind::Connected | EventKind::Disconnected => ErrorDetail::default(),
     };
     EventLine {
         received_at: event.received_at.to_string(),
@@ -99,10 +97,7 @@ fn event_line(event: &Event, note: Option<Note>) -> EventLine<'_> {
         input_id: event.input_id,
         event: event.kind.name(),
         note: note.map(Note::label),
-        code: detail.map(|detail| detail.code.as_str()).filter(|code| !code.is_empty()),
-        message: detail.and_then(|detail| detail.message.as_deref()),
-        video_codec: detail.and_then(|detail| detail.video_codec.as_deref()),
-        audio_codec: detail.and_then(|detail| detail.audio_codec.as_deref()),
+        detail,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The commands: one file each. Only this module prints.
+//! The commands. Only this module prints.
 
 mod flags;
 mod serve;
@@ -6,12 +6,13 @@ mod check_config;
 mod simulate;
 mod journal;
 mod healthcheck;
-mod completions;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::Sources;
 use crate::daemon;
@@ -21,7 +22,6 @@ use flags::Flags;
 /// Exit code after a failed sync: `EX_IOERR` of BSD's `sysexits.h`.
 const SYNC_FAILED: u8 = 74;
 
-/// The advice for a damaged journal.
 const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` copies everything readable to a new journal \
                        and does not modify this one: see docs/journal.md";
 
@@ -50,7 +50,10 @@ enum Command {
     /// Check whether the running daemon is ready (exit code 0)
     Healthcheck,
     /// Print completions for a shell
-    Completions(completions::Arguments),
+    Completions {
+        /// Shell
+        shell: Shell,
+    },
 }
 
 /// Runs the command of the command line and prints its error, if any.
@@ -74,7 +77,10 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Journal(command) => journal::run(&command, &sources),
         Command::Healthcheck => healthcheck::run(&sources),
-        Command::Completions(arguments) => Ok(completions::run(&arguments)),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), env!("CARGO_PKG_NAME"), &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 
@@ -98,10 +104,9 @@ fn print_error(error: &anyhow::Error) {
 }
 
 /// Prints to standard output. A closed pipe is not an error.
-fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+fn print(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use config::{Map, Value, ValueKind};
 use jiff::SignedDuration;
 use jiff::civil::{Time, Weekday};
+use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 
 use super::layers::Leaf;
@@ -28,7 +29,6 @@ const EXPECTED: &str = "expected always, never or a list of windows";
 /// Fields that only weekly windows have.
 const WEEKLY_FIELDS: [&str; 3] = ["days", "to", "time_zone"];
 
-/// Reads the list of inputs.
 pub(super) fn read(reader: &mut Reader) -> BTreeMap<InputId, Configured> {
     let mut inputs = BTreeMap::new();
     let Some(Leaf { value, origin }) = reader.take("inputs.list") else { return inputs };
@@ -173,16 +173,8 @@ fn input_name(text: &str) -> Parsed<Arc<str>> {
 
 fn weekday(value: Value) -> Parsed<Weekday> {
     let text = value.into_string().unwrap_or_default();
-    match text.to_ascii_lowercase().as_str() {
-        "mon" | "monday" => Ok(Weekday::Monday),
-        "tue" | "tuesday" => Ok(Weekday::Tuesday),
-        "wed" | "wednesday" => Ok(Weekday::Wednesday),
-        "thu" | "thursday" => Ok(Weekday::Thursday),
-        "fri" | "friday" => Ok(Weekday::Friday),
-        "sat" | "saturday" => Ok(Weekday::Saturday),
-        "sun" | "sunday" => Ok(Weekday::Sunday),
-        _ => Err(format!("not a day: {text:?} (expected mon, tue, wed, thu, fri, sat or sun)")),
-    }
+    let parsed = ["%a", "%A"].iter().find_map(|format| BrokenDownTime::parse(format, &text).ok()?.weekday());
+    parsed.ok_or_else(|| format!("not a day: {text:?} (expected mon, tue, wed, thu, fri, sat or sun)"))
 }
 
 fn clock_time(text: &str) -> Parsed<Time> {

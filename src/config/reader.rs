@@ -99,7 +99,6 @@ impl Reader {
         entries
     }
 
-    /// Removes a key and returns its value.
     pub(super) fn take(&mut self, key: &str) -> Option<Leaf> {
         self.leaves.remove(key)
     }

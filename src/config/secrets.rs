@@ -80,7 +80,6 @@ impl WebhookSecrets {
     }
 }
 
-/// Reads where the secrets are.
 pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
     let mut sources = BTreeMap::new();
     for (name, path, origin) in reader.table("webhook.secret_files") {

@@ -148,6 +148,10 @@ fn every_problem_of_every_window_is_reported() {
            [0].until: … RFC 3339 … "2026-12-24T18:00:00" … 2026-12-24T18:00:00+01:00
            [1].until: …"#,
     );
+    windows(
+        r#"[{ days = [" mon"], from = "10:00", to = "12:00", time_zone = "UTC" }]"#,
+        r#"[0].days: … " mon" … mon, tue, wed, thu, fri, sat … sun"#,
+    );
     windows(r#"[{ from = 2026-12-24T18:00:00Z, until = 2026-12-24T18:00:00+01:00 }]"#, "[0]: …");
     windows(
         r#"[{ days = ["mon"], from = "10:00", to = "11:00", time_zone = "UTC", grace_before = "-30m", grace_after = "-30m" },
@@ -163,7 +167,7 @@ fn effective_configuration_has_one_entry_per_window() {
         id = "2c28dd2cc444cb77578c4840b51e43a8"
         name = "a"
         [[inputs.expected]]
-        days = ["saturday", "sun"]
+        days = ["Saturday", "SUN"]
         from = "10:00"
         to = "24:00"
         time_zone = "Europe/London"

@@ -21,7 +21,7 @@ mod file_descriptors;
 mod reload;
 mod signals;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 
@@ -196,7 +196,8 @@ impl Endpoints {
     ) -> anyhow::Result<Self> {
         let origin = |tls: bool, sockets: &[TcpListener]| {
             let scheme = if tls { "https" } else { "http" };
-            anyhow::Ok(format!("{scheme}://{}", local_address(sockets)?))
+            let first = sockets.first().ok_or_else(|| anyhow!("the address resolves to nothing"))?;
+            anyhow::Ok(format!("{scheme}://{}", first.local_addr()?))
         };
         let names = || secrets.named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         Ok(Self {
@@ -214,11 +215,6 @@ impl Endpoints {
 fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
     let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
     http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
-}
-
-fn local_address(sockets: &[TcpListener]) -> anyhow::Result<SocketAddr> {
-    let first = sockets.first().ok_or_else(|| anyhow!("the address resolves to nothing"))?;
-    Ok(first.local_addr()?)
 }
 
 fn load_certificate(settings: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {

@@ -57,7 +57,6 @@ impl Reloader {
     }
 }
 
-/// The webhook's policy as configured.
 pub(super) fn policy(settings: &Settings, secrets: &WebhookSecrets) -> RequestPolicy {
     let named = secrets.named.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
     RequestPolicy {
@@ -69,7 +68,6 @@ pub(super) fn policy(settings: &Settings, secrets: &WebhookSecrets) -> RequestPo
     }
 }
 
-/// The recorder's limits as configured.
 pub(super) fn limits(settings: &Settings, secrets: &WebhookSecrets) -> Limits {
     let inputs = &settings.inputs;
     Limits {

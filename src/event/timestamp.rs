@@ -61,7 +61,6 @@ impl Timestamp {
         Self::from_nanos(self.as_nanos().saturating_sub(clamped_nanos(duration)))
     }
 
-    /// Converts to jiff, for calendar arithmetic.
     pub(crate) fn to_jiff(self) -> jiff::Timestamp {
         jiff::Timestamp::from_nanosecond(i128::from(self.as_nanos())).expect("i64 nanoseconds are within jiff's range")
     }

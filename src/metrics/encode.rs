@@ -85,7 +85,6 @@ impl Encoder {
         Self { format, created_samples, output: Vec::new() }
     }
 
-    /// Whether counters and histograms have `_created` samples.
     pub(super) fn created_samples(&self) -> bool {
         self.created_samples
     }
@@ -138,7 +137,6 @@ impl Encoder {
         self.text(&["\"} "]);
     }
 
-    /// Writes the value of a line.
     pub(super) fn end_line(&mut self, value: Value) {
         match value {
             Value::Integer(value) => self.integer(value),
@@ -149,7 +147,6 @@ impl Encoder {
         self.output.push(b'\n');
     }
 
-    /// Ends the exposition.
     pub(super) fn finish(&mut self) {
         if self.format == Format::OpenMetrics {
             self.text(&["# EOF\n"]);
@@ -223,7 +220,6 @@ impl FamilyWriter<'_> {
         self.sample(&[], value.into());
     }
 
-    /// Writes the sample if its value is known.
     pub(super) fn known(&mut self, value: Option<impl Into<Value>>) {
         value.into_iter().for_each(|value| self.value(value));
     }
@@ -234,7 +230,6 @@ impl FamilyWriter<'_> {
         self.sample(&labels, value.into());
     }
 
-    /// Writes a histogram of durations.
     pub(super) fn durations(&mut self, durations: &Histogram) {
         let buckets = durations.buckets().map(|(bound, count)| (f64::from(bound), count));
         self.histogram(&[], buckets, Value::Micros(durations.sum_micros()), durations.count());

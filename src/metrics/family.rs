@@ -52,10 +52,9 @@ pub enum LabelValues {
     Open(&'static str),
 }
 
-/// Meaning of absence.
 pub(super) const NEVER_ABSENT: &str = "never absent";
 
-/// Defaults of a gauge without labels.
+/// Defaults of a gauge, counter or histogram without labels.
 pub(super) const GAUGE: Family = Family {
     name: "",
     kind: Kind::Gauge,
@@ -67,9 +66,7 @@ pub(super) const GAUGE: Family = Family {
     series: "1",
     query: "",
 };
-/// Defaults of a counter without labels.
 pub(super) const COUNTER: Family = Family { kind: Kind::Counter, zero: "none yet", ..GAUGE };
-/// Defaults of a histogram without labels.
 pub(super) const HISTOGRAM: Family = Family { kind: Kind::Histogram, zero: "", ..GAUGE };
 
 /// A family of the catalogue with the function that reads its values.

@@ -5,7 +5,6 @@ use super::family::LabelValues::Open;
 use super::family::{COUNTER, Entry, Family, GAUGE, HISTOGRAM, Label};
 use crate::live::View;
 
-/// Writes the samples of a family.
 type Write = fn(&View, &mut FamilyWriter<'_>);
 
 /// Twelve buckets, `+Inf`, the sum and the count.

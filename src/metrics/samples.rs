@@ -8,7 +8,6 @@ use super::family::{Entry, Family, Kind};
 use super::inputs::{InputView, Read, Values};
 use crate::event::Timestamp;
 
-/// Writes the samples of a family.
 #[derive(Debug)]
 pub(super) struct Lines {
     read: Read,
@@ -38,7 +37,6 @@ impl Lines {
         Self { read: *read, samples: lines(family, family.name), created, started_at }
     }
 
-    /// Writes the samples of these inputs.
     pub(super) fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
         match self.read {
             Read::Values(read) => {

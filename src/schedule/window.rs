@@ -88,7 +88,6 @@ impl Window {
         }
     }
 
-    /// Whether the window is open at this time.
     pub(super) fn contains(&self, time: Timestamp) -> bool {
         self.openings(time, time).any(|(opens, closes)| opens <= time && time < closes)
     }
@@ -99,7 +98,6 @@ impl Window {
         open.flat_map(|(opens, closes)| [opens, closes]).filter(move |edge| *edge <= until)
     }
 
-    /// Opening and closing time of a dated window.
     pub(super) fn dated_edges(&self) -> Option<[Timestamp; 2]> {
         match &self.span {
             Span::Weekly { .. } => None,

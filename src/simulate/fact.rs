@@ -42,7 +42,6 @@ impl FactKind {
         }
     }
 
-    /// The details of an error, if the notification contains any.
     pub(super) fn error_details(self) -> Option<&'static ErrorDetails> {
         match self {
             Self::Errored(error) => error.details.as_ref(),

@@ -33,7 +33,6 @@ pub(super) enum Outcome {
 }
 
 impl Answer {
-    /// Reads the status and body of a response.
     pub(super) fn new(status: u16, body: &[u8]) -> Self {
         #[derive(Deserialize)]
         struct Accepted {

@@ -29,13 +29,11 @@ use crate::config::positive_duration;
 use crate::event::InputId;
 use crate::simulate::Notification;
 
-/// Capacity of a worker's queue.
 const QUEUE_LENGTH: usize = 64;
 
 /// Queued notifications are still posted within this time after the end of the plan.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// Rate, duration and number of connections.
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     /// Notifications per second

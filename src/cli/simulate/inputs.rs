@@ -17,10 +17,8 @@ use crate::simulate::{ERRORS, Fact, FactKind, SimulatedError};
 /// envelope's `ts` lies between the two.
 pub(super) const SHORTEST_DELAY: Duration = Duration::from_secs(1);
 
-/// Longest time from an event to its delivery.
 const LONGEST_DELAY: Duration = Duration::from_secs(4);
 
-/// A group of inputs.
 #[derive(Debug)]
 pub(super) struct Inputs {
     rng: Rng,
@@ -38,7 +36,6 @@ struct Input {
 }
 
 impl Inputs {
-    /// Inputs that are all offline.
     pub(super) fn new(ids: impl IntoIterator<Item = InputId>, rng: Rng) -> Self {
         let offline = ids.into_iter().map(|id| Input { id, newest: Timestamp::EPOCH }).collect();
         Self { rng, live: Vec::new(), offline, errors: Vec::new() }
@@ -88,7 +85,6 @@ impl Inputs {
         Some(fact)
     }
 
-    /// Disconnects a random live input.
     fn disconnect(&mut self, now: Timestamp) -> Option<Fact> {
         let chosen = self.rng.choice(0..self.live.len())?;
         let mut input = self.live.swap_remove(chosen);

@@ -19,7 +19,6 @@ use crate::simulate::{Fact, Notification, POLICIES};
 
 /// Share of errors in all scenarios but [`Scenario::Errors`].
 const FEW_ERRORS: f64 = 0.02;
-/// Share of errors in [`Scenario::Errors`].
 const MANY_ERRORS: f64 = 0.75;
 
 /// Share of the notifications that are about flapping inputs.
@@ -60,7 +59,6 @@ pub(super) struct Script {
     inputs: Inputs,
     /// Empty except in [`Scenario::Flapping`].
     flapping: Inputs,
-    /// Generated but not sent yet.
     pending: Vec<Notification>,
 }
 

@@ -67,7 +67,6 @@ impl Tally {
         self.answers.values().sum()
     }
 
-    /// Notifications with a 2xx response.
     pub(super) fn accepted(&self) -> u64 {
         self.answers.iter().filter(|(answer, _)| answer.is_accepted()).map(|(_, count)| count).sum()
     }

@@ -86,7 +86,6 @@ fn read(mut response: Response<ureq::Body>) -> Answer {
     Answer::new(response.status().as_u16(), &body.unwrap_or_default())
 }
 
-/// An absolute URL to which a request can be sent.
 pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
     match (url.scheme_str(), url.host()) {

@@ -41,7 +41,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         secrets: Secrets::new([("new", SECRET)]),
         max_body_size: 65_536,
         body_timeout: Duration::from_secs(600),
-        wrong_secrets: RateLimiter::per_minute(10),
+        wrong_secrets: RateLimiter::per_minute(10).into(),
         trusted_proxies: TrustedProxies::default(),
     };
     let webhook = Arc::new(Webhook::new("/webhook".into(), policy, recorder.handle, exporter));

@@ -39,6 +39,11 @@ impl Fault {
         Self::inject(Command::new(strace).arg("-p").arg(thread.to_string()), injections)
     }
 
+    /// Attaches to one thread, for system calls on one open file.
+    fn of_file(strace: &Path, thread: u32, file: &Path, injections: &[&str]) -> Self {
+        Self::inject(Command::new(strace).arg("-p").arg(thread.to_string()).arg("-P").arg(file), injections)
+    }
+
     /// Attaches to all threads of a process.
     fn of_process(strace: &Path, process: u32, injections: &[&str]) -> Self {
         Self::inject(Command::new(strace).arg("-f").arg("-p").arg(process.to_string()), injections)

@@ -1,6 +1,7 @@
 //! Descriptor limits, repeated signals, panics.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
@@ -60,7 +61,7 @@ fn limit_descriptors(prlimit: &Path, daemon: &Daemon, more: usize) -> usize {
 }
 
 fn descriptors(daemon: &Daemon) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
+    fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count()
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn descriptor_limit_is_raised_and_a_low_hard_limit_is_logged() {
         let folder = tempfile::tempdir().unwrap();
         let limit = format!("--nofile=100:{hard}");
         let daemon = Daemon::spawn(command_through(folder.path(), &prlimit, &[&limit]), folder.path());
-        let limits = std::fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
+        let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.pid())).unwrap();
         let files = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
         let soft = files.split_whitespace().nth(3).unwrap();
         assert_eq!(soft, hard.to_string());
@@ -161,7 +162,7 @@ fn signals_are_handled_while_a_reload_waits_for_a_hanging_disk() {
     daemon.signal("TERM");
     daemon.wait_for("shutting down: finishing in-flight requests");
     daemon.signal("TERM");
-    let status = || std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let status = || fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     eventually("all threads but the one that waits for the disk have exited", || status().contains("State:\tZ"));
     drop(hung);
     assert_eq!(daemon.wait().code(), Some(1));
@@ -203,7 +204,8 @@ fn panic_in_the_recorder_stops_the_daemon_and_keeps_acknowledged_events() {
     let daemon = start_with_events(folder.path(), 1);
     let secret = daemon.secret().to_owned();
     // The system call returns more bytes than the log line has, so that a bounds check panics.
-    let fault = Fault::of_thread(&strace, recorder(&daemon), &["write:retval=1000000:when=1"]);
+    let log = fs::read_link(format!("/proc/{}/fd/2", daemon.pid())).unwrap();
+    let fault = Fault::of_file(&strace, recorder(&daemon), &log, &["write:retval=1000000:when=1"]);
     let answer = post(daemon.public_address(), &secret, &event(2)).expect("the answer is sent before the log line");
     assert_eq!(answer.status, "200 OK");
     check_panic(daemon, Some(1), &[secret.as_str(), &event(2)]);

@@ -79,7 +79,8 @@ fuzz_target!(|world: World<'_>| {
         })
         .collect();
     let configured_ids = configured.keys().copied().collect();
-    let rules = Rules { reconnect_window: world.reconnect_window, max_inputs: 100, configured: configured_ids };
+    let reorder_window = world.reconnect_window.saturating_mul(2);
+    let rules = Rules { reconnect_window: world.reconnect_window, reorder_window, max_inputs: 100, configured: configured_ids };
     let mut fold = Fold::new(rules);
     fold.set_configured(configured.clone());
     for change in &world.events {

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use crate::config::{Flag, Settings, Sources};
 
 /// Flag, key, name of the value, help.
-const FLAGS: [(&str, &str, &str, &str); 13] = [
+const FLAGS: [(&str, &str, &str, &str); 14] = [
     ("webhook.listen-address", "webhook.listen_address", "ADDRESS", "Address for Cloudflare's notifications"),
     ("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL"),
     ("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body"),
@@ -19,6 +19,7 @@ const FLAGS: [(&str, &str, &str, &str); 13] = [
     ("storage.retention", "storage.retention", "DURATION", "How long events are kept"),
     ("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs"),
     ("inputs.reconnect-window", "inputs.reconnect_window", "DURATION", "Longest gap that is counted as a reconnect"),
+    ("inputs.reorder-window", "inputs.reorder_window", "DURATION", "Time within which events may arrive in any order"),
     ("inputs.forget-after", "inputs.forget_after", "DURATION", "Forget disconnected inputs without events; 0s: never"),
     ("log.level", "log.level", "LEVEL", "error, warn, info, debug or trace"),
     ("log.format", "log.format", "FORMAT", "auto, logfmt or json"),

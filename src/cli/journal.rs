@@ -54,8 +54,15 @@ struct Line<'a> {
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Content<'a> {
     Event(EventLine),
-    Forgotten { input_id: InputId },
-    Rules { reconnect_window_seconds: f64, max_inputs: usize, configured: &'a BTreeSet<InputId> },
+    Forgotten {
+        input_id: InputId,
+    },
+    Rules {
+        reconnect_window_seconds: f64,
+        reorder_window_seconds: f64,
+        max_inputs: usize,
+        configured: &'a BTreeSet<InputId>,
+    },
 }
 
 #[derive(Serialize)]
@@ -77,6 +84,7 @@ impl<'a> From<&'a Record> for Line<'a> {
             RecordKind::Forgotten(input_id) => Content::Forgotten { input_id: *input_id },
             RecordKind::Rules(rules) => Content::Rules {
                 reconnect_window_seconds: rules.reconnect_window.as_secs_f64(),
+                reorder_window_seconds: rules.reorder_window.as_secs_f64(),
                 max_inputs: rules.max_inputs,
                 configured: &rules.configured,
             },

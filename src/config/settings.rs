@@ -137,6 +137,8 @@ section! {
         max: usize = reader.on_reload("inputs.max", values::count),
         /// A connect within this time after a disconnect is a reconnect.
         reconnect_window: Duration = reader.on_reload("inputs.reconnect_window", values::parse_duration),
+        /// Events may arrive in any order within this time.
+        reorder_window: Duration = reader.on_reload("inputs.reorder_window", values::parse_duration),
         /// A disconnected input without events for this long is forgotten; zero means never.
         forget_after: Duration = reader.on_reload("inputs.forget_after", values::parse_duration),
         /// The configured inputs.
@@ -169,6 +171,11 @@ impl InputSettings {
     /// The rules of the fold.
     pub fn rules(&self) -> Rules {
         let configured = self.configured.keys().copied().collect();
-        Rules { reconnect_window: self.reconnect_window, max_inputs: self.max, configured }
+        Rules {
+            reconnect_window: self.reconnect_window,
+            reorder_window: self.reorder_window,
+            max_inputs: self.max,
+            configured,
+        }
     }
 }

@@ -63,6 +63,13 @@ pub struct Event {
     pub received_at: Timestamp,
 }
 
+impl Event {
+    /// Whether it is a connect or a disconnect.
+    pub fn is_change(&self) -> bool {
+        !matches!(self.kind, EventKind::Errored(_))
+    }
+}
+
 /// The kind of an event: `data.event_type`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {

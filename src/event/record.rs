@@ -45,6 +45,8 @@ labelled! {
 pub struct Rules {
     /// A connect within this time after a disconnect continues the session.
     pub reconnect_window: Duration,
+    /// Events may arrive in any order within this time.
+    pub reorder_window: Duration,
     /// Maximum number of inputs.
     pub max_inputs: usize,
     /// Configured inputs. They are known before their first event and are never removed.

@@ -26,6 +26,9 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(NonZeroU64::MIN);
 
+    /// The last instant, in the year 2262.
+    pub const MAX: Self = Self(NonZeroU64::new(1 << 63).unwrap());
+
     /// The instant this many nanoseconds after the epoch. Negative values are clamped to the epoch.
     pub fn from_nanos(nanos: i64) -> Self {
         Self(NonZeroU64::MIN.saturating_add(nanos.max(0).unsigned_abs()))
@@ -144,6 +147,7 @@ mod tests {
         for nanos in [0, 1, i64::MAX] {
             assert_eq!(Timestamp::from_nanos(nanos).as_nanos(), nanos);
         }
+        assert_eq!(Timestamp::MAX.as_nanos(), i64::MAX);
         assert_eq!(Timestamp::from_nanos(i64::MIN), Timestamp::EPOCH);
         assert_eq!(Timestamp::from_nanos(i64::MAX).plus(Duration::MAX).as_nanos(), i64::MAX);
         assert_eq!(Timestamp::from_nanos(5).minus(Duration::MAX), Timestamp::EPOCH);

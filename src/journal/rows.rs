@@ -30,11 +30,18 @@ pub struct Unrecognized {
 struct RulesData {
     version: u32,
     reconnect_window: Duration,
+    #[serde(default = "first_reorder_window")]
+    reorder_window: Duration,
     max_inputs: usize,
     configured: BTreeSet<InputId>,
 }
 
 const RULES_VERSION: u32 = 1;
+
+/// Rules of earlier releases have no reorder window. This is the default of the release that introduced it.
+fn first_reorder_window() -> Duration {
+    Duration::from_secs(300)
+}
 
 pub(super) const INSERT_RECORD: &str = "INSERT INTO records \
     (position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
@@ -160,19 +167,19 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
 
 /// Encodes rules for a record or the checkpoint.
 pub(super) fn rules_data(rules: &Rules) -> String {
-    let Rules { reconnect_window, max_inputs, configured } = rules.clone();
-    let data = RulesData { version: RULES_VERSION, reconnect_window, max_inputs, configured };
+    let Rules { reconnect_window, reorder_window, max_inputs, configured } = rules.clone();
+    let data = RulesData { version: RULES_VERSION, reconnect_window, reorder_window, max_inputs, configured };
     serde_json::to_string(&data).expect("plain data serializes")
 }
 
 /// Decodes the output of [`rules_data`]. The error describes the problem.
 pub(super) fn read_rules(data: &str) -> Result<Rules, &'static str> {
-    let RulesData { version, reconnect_window, max_inputs, configured } =
+    let RulesData { version, reconnect_window, reorder_window, max_inputs, configured } =
         serde_json::from_str(data).map_err(|_| "the rules cannot be read")?;
     if version > RULES_VERSION {
         return Err("the rules are from a newer version");
     }
-    Ok(Rules { reconnect_window, max_inputs, configured })
+    Ok(Rules { reconnect_window, reorder_window, max_inputs, configured })
 }
 
 pub(super) fn insert_unrecognized(

@@ -31,7 +31,12 @@ fn input_id(number: u64) -> InputId {
 
 pub(super) fn rules(second: u64) -> Rules {
     let configured = [InputId::from_bytes([1; 16]), InputId::from_bytes([2; 16])].into();
-    Rules { reconnect_window: Duration::from_millis(second), max_inputs: 7, configured }
+    Rules {
+        reconnect_window: Duration::from_millis(second),
+        reorder_window: Duration::from_millis(second + 1),
+        max_inputs: 7,
+        configured,
+    }
 }
 
 pub(super) fn event(second: u64) -> Event {

@@ -3,15 +3,15 @@
 //! Recorder, replay, tests and examples all call it. The result does not depend on how records are split into
 //! batches.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::changes::Change;
 use super::dedup::{Identity, Lookup};
 use super::fold::InputChange;
+use super::input::Effect;
 use super::{Changes, Fold, Input, InputEntry, SeenEvents};
-use crate::event::{Event, IgnoredReason, InputId, Note, Record, RecordKind, Rules};
+use crate::event::{Event, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp};
 
 /// The result of applying a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl<'a> Draft<'a> {
             forgotten: state.forgotten.clone(),
             totals: state.totals.clone(),
             rules: state.rules.clone(),
+            seen_limits: state.seen_limits,
         };
         Self { fold, changes, inputs: state.inputs.len() }
     }
@@ -67,51 +68,60 @@ impl<'a> Draft<'a> {
         if self.fold.input_has(&input_id, record) {
             return Verdict::Duplicate;
         }
-        let identity = Identity::of(event);
-        let before = self.fold.state().inputs.get(&input_id).map(AsRef::as_ref);
-        let change = self.changes.inputs.entry(input_id);
-        let seen = match &change {
-            Entry::Vacant(_) => before.map(|before| (&before.seen, SeenEvents::EMPTY)),
-            Entry::Occupied(change) => match change.get() {
-                InputChange::Updated(_, added) => before.map(|before| (&before.seen, added)),
-                InputChange::Replaced(entry) => Some((&entry.seen, SeenEvents::EMPTY)),
-                InputChange::Removed => None,
-            },
-        };
-        let forgotten_at = self.changes.forgotten.get(&input_id);
-        if !record.is_appended() {
-            let ignored = match seen.map(|(seen, added)| seen.lookup(added, &identity)) {
-                _ if forgotten_at.is_some_and(|at| event.updated_at <= at) => Some(IgnoredReason::TooOld),
-                Some(Lookup::New) => None,
-                Some(Lookup::Seen) => return Verdict::Duplicate,
-                Some(Lookup::TooOld) => Some(IgnoredReason::TooOld),
-                None => (self.inputs >= self.changes.rules.max_inputs).then_some(IgnoredReason::TooManyInputs),
-            };
-            if let Some(reason) = ignored {
-                return Verdict::Ignored(reason);
-            }
+        let before = self.before(&input_id);
+        let known = self.input(&input_id, before).is_some();
+        if !record.is_appended()
+            && let Err(verdict) = self.check(event, before)
+        {
+            return verdict;
         }
-        self.inputs += usize::from(seen.is_none());
-        if forgotten_at.is_some() {
-            self.changes.forgotten.remove(&input_id);
+        self.inputs += usize::from(!known);
+        self.changes.forgotten.remove(&input_id);
+        let rules = self.changes.rules.clone();
+        let effect = self.parts(input_id, before).input.apply(event, record, &rules);
+        let note = effect.note;
+        if !event.is_change() || note == Some(Note::OutOfOrder) {
+            self.remember(input_id, before, Identity::of(event));
         }
-        let (input, seen) = parts(change, before);
-        let effect = input.apply(event, record.shown_until, self.changes.rules.reconnect_window);
-        seen.remember(identity);
+        self.count(input_id, before, record, effect);
         if !self.fold.totals_have(record) {
-            Arc::make_mut(&mut self.changes.totals).count(event, effect);
+            Arc::make_mut(&mut self.changes.totals).count(event, note);
         }
-        Verdict::Recorded(effect.note())
+        Verdict::Recorded(note)
+    }
+
+    /// Checks an event that is not in the journal. The error is the verdict for one that cannot be recorded.
+    fn check(&self, event: &Event, before: Option<&InputEntry>) -> Result<(), Verdict> {
+        let too_old = Verdict::Ignored(IgnoredReason::TooOld);
+        if self.changes.forgotten.get(&event.input_id).is_some_and(|at| event.updated_at <= at) {
+            return Err(too_old);
+        }
+        let Some(input) = self.input(&event.input_id, before) else {
+            let is_full = self.inputs >= self.changes.rules.max_inputs;
+            return if is_full { Err(Verdict::Ignored(IgnoredReason::TooManyInputs)) } else { Ok(()) };
+        };
+        let found = if event.is_change() && !input.is_before_list(event.updated_at) {
+            if input.lists(&Change::of(event)) { Lookup::Seen } else { Lookup::New }
+        } else {
+            let (seen, added) = self.seen(&event.input_id, before);
+            seen.lookup(added, &Identity::of(event), self.changes.seen_limits.per_input)
+        };
+        match found {
+            Lookup::New => Ok(()),
+            Lookup::Seen => Err(Verdict::Duplicate),
+            Lookup::TooOld => Err(too_old),
+        }
     }
 
     fn forget(&mut self, record: &Record, input_id: InputId) -> Verdict {
-        if self.fold.input_has(&input_id, record) {
+        let before = self.before(&input_id);
+        if self.fold.input_has(&input_id, record) || self.input(&input_id, before).is_none() {
             return Verdict::Duplicate;
         }
-        let Some(input) = self.input(&input_id) else { return Verdict::Duplicate };
-        if let Some(session) = input.ended_session() {
-            self.book_session(record, session);
-        }
+        self.settle(input_id, before, record, Timestamp::MAX);
+        let (seen, added) = self.seen(&input_id, before);
+        let events = seen.count(added, self.changes.seen_limits.per_input);
+        self.changes.seen_limits.release(events);
         self.changes.forgotten.insert(input_id, record.recorded_at);
         let change = if self.changes.rules.configured.contains(&input_id) {
             InputChange::Replaced(InputEntry::default())
@@ -124,18 +134,20 @@ impl<'a> Draft<'a> {
     }
 
     fn change_rules(&mut self, record: &Record, rules: &Arc<Rules>) -> Verdict {
-        let before = std::mem::replace(&mut self.changes.rules, rules.clone());
-        if before.reconnect_window != rules.reconnect_window {
-            self.book_finished_sessions(record, before.reconnect_window);
+        let old = self.changes.rules.clone();
+        if (old.reconnect_window, old.reorder_window) != (rules.reconnect_window, rules.reorder_window) {
+            self.settle_all(record);
         }
-        for input_id in before.configured.difference(&rules.configured) {
-            if self.input(input_id).is_some_and(|input| input.known_since.is_none()) {
+        self.changes.rules = rules.clone();
+        for input_id in old.configured.difference(&rules.configured) {
+            let input = self.input(input_id, self.before(input_id));
+            if input.is_some_and(|input| input.known_since.is_none()) {
                 self.changes.inputs.insert(*input_id, InputChange::Removed);
                 self.inputs -= 1;
             }
         }
-        for input_id in rules.configured.difference(&before.configured) {
-            if self.input(input_id).is_none() {
+        for input_id in rules.configured.difference(&old.configured) {
+            if self.input(input_id, self.before(input_id)).is_none() {
                 self.changes.inputs.insert(*input_id, InputChange::Replaced(InputEntry::default()));
                 self.inputs += 1;
             }
@@ -143,54 +155,109 @@ impl<'a> Draft<'a> {
         Verdict::Recorded(None)
     }
 
-    /// Books sessions that are finished by the current reconnect window. A new window must not resume them.
-    fn book_finished_sessions(&mut self, record: &Record, window: Duration) {
+    /// Ends what depends on the windows in force. New windows must not change the past.
+    fn settle_all(&mut self, record: &Record) {
         let as_of = record.recorded_at.max(record.shown_until);
-        let finished = |input: &Input| input.finished_session(as_of, window);
-        let unchanged = self.fold.state().inputs.iter().map(|(input_id, entry)| (*input_id, &entry.input));
-        let candidates = unchanged.filter(|(_, input)| finished(input).is_some()).map(|(input_id, _)| input_id);
-        let input_ids: BTreeSet<InputId> = candidates.chain(self.changes.inputs.keys().copied()).collect();
+        let known = self.fold.state().inputs.keys().chain(self.changes.inputs.keys()).copied();
+        let input_ids: BTreeSet<InputId> = known.collect();
         for input_id in input_ids {
-            if self.fold.input_has(&input_id, record) {
-                continue;
+            let before = self.before(&input_id);
+            let depends = self.input(&input_id, before).is_some_and(Input::depends_on_windows);
+            if depends && !self.fold.input_has(&input_id, record) {
+                self.settle(input_id, before, record, as_of);
             }
-            let Some(session) = self.input(&input_id).and_then(finished) else { continue };
-            self.book_session(record, session);
-            let before = self.fold.state().inputs.get(&input_id).map(AsRef::as_ref);
-            parts(self.changes.inputs.entry(input_id), before).0.end_session();
         }
     }
 
-    fn book_session(&mut self, record: &Record, duration: Duration) {
-        if !self.fold.totals_have(record) {
-            Arc::make_mut(&mut self.changes.totals).session_duration.observe(duration);
+    fn settle(&mut self, input_id: InputId, before: Option<&'a InputEntry>, record: &Record, as_of: Timestamp) {
+        let rules = self.changes.rules.clone();
+        let effect = self.parts(input_id, before).input.settle(record, &rules, as_of);
+        self.count(input_id, before, record, effect);
+    }
+
+    /// Counts and remembers what a record leads to.
+    fn count(&mut self, input_id: InputId, before: Option<&'a InputEntry>, record: &Record, effect: Effect) {
+        for change in effect.folded.iter().filter(|change| change.is_event) {
+            self.remember(input_id, before, Identity::of_change(change));
         }
+        if !effect.observations.is_empty() && !self.fold.totals_have(record) {
+            let durations = &mut Arc::make_mut(&mut self.changes.totals).durations;
+            effect.observations.into_iter().for_each(|observation| durations.observe(observation));
+        }
+    }
+
+    /// Remembers an event. If all memories together become too large, their limit is reduced.
+    fn remember(&mut self, input_id: InputId, before: Option<&'a InputEntry>, identity: Identity) {
+        let mut limits = self.changes.seen_limits;
+        let Parts { seen, added, .. } = self.parts(input_id, before);
+        limits.total -= seen.count(added, limits.per_input);
+        added.remember(identity, limits.per_input);
+        limits.total += seen.count(added, limits.per_input);
+        limits.reduce(|limit| self.count_seen(limit));
+        self.changes.seen_limits = limits;
+    }
+
+    /// Number of events that all inputs together remember with this limit.
+    fn count_seen(&self, limit: usize) -> usize {
+        let inputs = self.fold.state().inputs.iter();
+        let unchanged = inputs.filter(|(input_id, _)| !self.changes.inputs.contains_key(*input_id));
+        let unchanged = unchanged.map(|(_, entry)| entry.seen.count(SeenEvents::EMPTY, limit)).sum::<usize>();
+        let changed = self.changes.inputs.keys().map(|input_id| {
+            let (seen, added) = self.seen(input_id, self.before(input_id));
+            seen.count(added, limit)
+        });
+        unchanged + changed.sum::<usize>()
+    }
+
+    /// The input before the changes.
+    fn before(&self, input_id: &InputId) -> Option<&'a InputEntry> {
+        self.fold.state().inputs.get(input_id).map(AsRef::as_ref)
     }
 
     /// The input after the changes.
-    fn input(&self, input_id: &InputId) -> Option<&Input> {
+    fn input<'s>(&'s self, input_id: &InputId, before: Option<&'s InputEntry>) -> Option<&'s Input> {
         match self.changes.inputs.get(input_id) {
             Some(InputChange::Updated(input, _) | InputChange::Replaced(InputEntry { input, .. })) => Some(input),
             Some(InputChange::Removed) => None,
-            None => self.fold.state().inputs.get(input_id).map(|entry| &entry.input),
+            None => before.map(|before| &before.input),
+        }
+    }
+
+    /// The events that the input remembers after the changes, in two parts.
+    fn seen<'s>(&'s self, input_id: &InputId, before: Option<&'s InputEntry>) -> (&'s SeenEvents, &'s SeenEvents) {
+        let seen_before = before.map_or(SeenEvents::EMPTY, |before| &before.seen);
+        match self.changes.inputs.get(input_id) {
+            Some(InputChange::Updated(_, added)) => (seen_before, added),
+            Some(InputChange::Replaced(entry)) => (&entry.seen, SeenEvents::EMPTY),
+            Some(InputChange::Removed) => (SeenEvents::EMPTY, SeenEvents::EMPTY),
+            None => (seen_before, SeenEvents::EMPTY),
+        }
+    }
+
+    /// The parts of an input to change.
+    fn parts(&mut self, input_id: InputId, before: Option<&'a InputEntry>) -> Parts<'_> {
+        let change = self.changes.inputs.entry(input_id).or_insert_with(|| match before {
+            Some(before) => InputChange::Updated(before.input.clone(), SeenEvents::default()),
+            None => InputChange::Removed,
+        });
+        if matches!(change, InputChange::Removed) {
+            *change = InputChange::Replaced(InputEntry::default());
+        }
+        match change {
+            InputChange::Updated(input, added) => {
+                Parts { input, seen: before.map_or(SeenEvents::EMPTY, |before| &before.seen), added }
+            }
+            InputChange::Replaced(InputEntry { input, seen: added }) => Parts { input, seen: SeenEvents::EMPTY, added },
+            InputChange::Removed => unreachable!("it was replaced above"),
         }
     }
 }
 
-/// The parts of an input to change: its state, and where to add events.
-fn parts<'c>(
-    change: Entry<'c, InputId, InputChange>,
-    before: Option<&InputEntry>,
-) -> (&'c mut Input, &'c mut SeenEvents) {
-    let change = change.or_insert_with(|| match before {
-        Some(before) => InputChange::Updated(before.input.clone(), SeenEvents::default()),
-        None => InputChange::Removed,
-    });
-    if matches!(change, InputChange::Removed) {
-        *change = InputChange::Replaced(InputEntry::default());
-    }
-    match change {
-        InputChange::Updated(input, seen) | InputChange::Replaced(InputEntry { input, seen }) => (input, seen),
-        InputChange::Removed => unreachable!("it was replaced above"),
-    }
+/// The parts of an input to change.
+struct Parts<'c> {
+    input: &'c mut Input,
+    /// The events that it remembers from before the batch.
+    seen: &'c SeenEvents,
+    /// Where to add events.
+    added: &'c mut SeenEvents,
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use super::dedup::SeenLimits;
 use super::{ForgottenInputs, Input, InputEntry, LastSeen, SeenEvents, State, Totals};
 use crate::event::{InputId, Record, Rules, Timestamp};
 use crate::schedule::Configured;
@@ -28,6 +29,7 @@ pub struct Changes {
     pub(super) forgotten: ForgottenInputs,
     pub(super) totals: Arc<Totals>,
     pub(super) rules: Arc<Rules>,
+    pub(super) seen_limits: SeenLimits,
 }
 
 /// The change of an input.
@@ -55,13 +57,14 @@ impl Fold {
 
     /// Makes changes part of the state. Parts that no reader shares are changed in place instead of copied.
     pub fn adopt(&mut self, changes: Changes) {
+        let limit = changes.seen_limits.per_input;
         for (input_id, change) in changes.inputs {
             match change {
                 InputChange::Updated(input, added) => {
                     if let Some(entry) = self.state.inputs.get_mut(&input_id) {
                         let entry = Arc::make_mut(entry);
                         entry.input = input;
-                        entry.seen.extend(&added);
+                        entry.seen.extend(&added, limit);
                     }
                 }
                 InputChange::Replaced(entry) => drop(self.state.inputs.insert(input_id, Arc::new(entry))),
@@ -71,6 +74,20 @@ impl Fold {
         self.state.forgotten = changes.forgotten;
         self.state.totals = changes.totals;
         self.state.rules = changes.rules;
+        if limit < self.state.seen_limits.per_input {
+            self.trim_seen(limit);
+        }
+        self.state.seen_limits = changes.seen_limits;
+    }
+
+    fn trim_seen(&mut self, limit: usize) {
+        let above = |entry: &InputEntry| entry.seen.count(SeenEvents::EMPTY, limit) < entry.seen.len();
+        let large = self.state.inputs.iter().filter(|(_, entry)| above(entry));
+        for input_id in large.map(|(input_id, _)| *input_id).collect::<Vec<_>>() {
+            if let Some(entry) = self.state.inputs.get_mut(&input_id) {
+                Arc::make_mut(entry).seen.trim(limit);
+            }
+        }
     }
 
     /// Sets names and expectations. Which inputs are configured is part of the rules.
@@ -96,6 +113,7 @@ impl Fold {
 
     /// Restores an input.
     pub fn restore_input(&mut self, input_id: InputId, entry: InputEntry) {
+        self.state.seen_limits.total += entry.seen.len();
         self.state.inputs.insert(input_id, Arc::new(entry));
     }
 

@@ -1,16 +1,16 @@
 //! The state of one live input.
 //!
-//! The connection state is that of the newest `connected` or `disconnected` by event time; at an exact tie,
-//! `disconnected` wins. An older event is counted and changes nothing else. `errored` does not change the
-//! connection state.
+//! The newest changes are a sorted list, and everything older is folded into the state before the list. State,
+//! sessions, reconnects and connected time follow the list at once. Inconsistencies, reconnect delays and session
+//! durations cannot be taken back, so they wait until they are *settled*: until they are older than the reorder
+//! window, counted from the newest change, or from the time of the view if nothing arrived for that long.
 //!
-//! A counter must not fall below a value that a scrape has shown. `shown_until` is the time of the latest
-//! scrape before an event was recorded; only later scrapes include the event. See
-//! [`Input::connected_time`].
+//! A counter must not fall below a value that a scrape has shown. Each record has the time of the latest scrape
+//! before it. Before a record changes the input, what that scrape showed is kept: per-input counters as a lower
+//! bound, and what it counted in histograms as part of the totals.
 //!
-//! A *session* runs from a connect to the first disconnect that no reconnect follows within the reconnect
-//! window; shorter gaps are part of it. A session is finished by the passing of time and not by an event, so
-//! it is booked when the next one begins.
+//! A *session* runs from a connect to the first disconnect that no reconnect follows within the reconnect window;
+//! shorter gaps are part of it.
 
 mod row;
 
@@ -19,92 +19,103 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
-use crate::event::{Event, EventKind, Note, Timestamp};
-use row::Row;
+use super::changes::{Change, Counts, Finding, FindingKind, Walk, nanos};
+use crate::event::{Event, EventKind, Note, Record, Rules, Timestamp};
+
+/// The list keeps at least this many changes, so that a change that is late by more than the reorder window is
+/// inserted, too, if the input changes rarely.
+const MIN_LISTED: usize = 8;
+
+/// Maximum number of listed changes; the walk through them takes microseconds.
+const MAX_LISTED: usize = 256;
+
+/// A longer gap is a pause between broadcasts, not a reconnect delay.
+const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
 /// The state of one live input. There may be a million inputs, so derived values are not stored.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Row", into = "Row")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Input {
     /// When the first event was received; `None` before it.
     pub known_since: Option<Timestamp>,
-    /// Number of connects and of disconnects.
-    changes: [u64; 2],
-    /// Event time of the newest connect and the newest disconnect.
-    last_change: [Option<Timestamp>; 2],
-    /// `None` before the first of them.
-    connection: Option<ConnectionState>,
     /// Errored events by class.
     pub errors: Errors,
+    /// Number of connect events and of disconnect events.
+    changes: [u32; 2],
+    /// Event time of the newest connect and the newest disconnect.
+    last_change: [Option<Timestamp>; 2],
+    /// State before the list.
+    base: Walk,
+    /// Changes after the base, ascending. Only newer ones can be inserted.
+    list: Box<[Change]>,
+    /// When the newest record about the input was made.
+    recorded_at: Option<Timestamp>,
+    /// Time of the latest scrape before that record.
+    shown_until: Option<Timestamp>,
+    /// The counters that the scrape showed.
+    shown: Shown,
+}
+
+/// Counters that a scrape has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Shown {
+    counts: Counts,
+    /// Connected time in nanoseconds.
+    connected: u64,
+}
+
+/// The counters of an input that follow from its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
     /// Sessions begun.
     pub sessions: u64,
     /// Connects within the reconnect window after a disconnect.
     pub reconnects: u64,
-    /// Events that repeat the state at a later time: connected, disconnected.
+    /// Settled events that repeat the state: connected, disconnected.
     pub inconsistent: [u64; 2],
-    /// Begin of the session that is not booked yet. If the input is disconnected, the session ended with the
-    /// disconnect, unless a reconnect follows within the window.
-    session: Option<Timestamp>,
-    /// Time in closed connections, in nanoseconds.
-    closed: u64,
-    /// The largest connected time that a scrape has shown, in nanoseconds.
-    shown: u64,
+    /// Time known to be connected, including the current connection.
+    pub connected_time: Duration,
 }
 
-/// Since when the input is connected or disconnected.
+/// The state according to the newest change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ConnectionState {
-    since: Timestamp,
-    unseen_until: Timestamp,
-}
-
-/// The state according to the newest connect or disconnect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Whether the input is connected.
     pub connected: bool,
-    /// Event time of the newest event that confirms the state.
+    /// Time of the newest change.
     pub updated_at: Timestamp,
-    /// Event time of the first event since the last change of state.
+    /// Time of the first change since the state is this one.
     pub since: Timestamp,
-    /// Time of the latest scrape that did not include the state.
-    unseen_until: Timestamp,
 }
 
-/// Effect of an event on the totals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// A duration to observe in a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Observation {
+    ReconnectDelay(Duration),
+    Session(Duration),
+}
+
+/// What a record leads to, besides the new state of its input.
+#[derive(Debug, Default)]
 pub(super) struct Effect {
-    pub(super) out_of_order: bool,
-    pub(super) inconsistent: bool,
-    /// From the newest disconnect to the connect.
-    pub(super) reconnect_delay: Option<Duration>,
-    /// Duration of the session that ended before this one began.
-    pub(super) finished_session: Option<Duration>,
-}
-
-impl Effect {
-    pub(super) fn note(&self) -> Option<Note> {
-        match (self.out_of_order, self.inconsistent) {
-            (true, _) => Some(Note::OutOfOrder),
-            (_, true) => Some(Note::Inconsistent),
-            (false, false) => None,
-        }
-    }
+    pub(super) note: Option<Note>,
+    /// To add to the totals.
+    pub(super) observations: Vec<Observation>,
+    /// Changes that are no longer in the list.
+    pub(super) folded: Vec<Change>,
 }
 
 impl Input {
     /// The evidence for the state; `None` if there is none.
     pub fn evidence(&self) -> Option<Evidence> {
-        let ConnectionState { since, unseen_until } = self.connection?;
-        let [connected, disconnected] = self.last_change;
-        let updated_at = connected.max(disconnected)?;
-        // At an exact tie, the disconnect counts as the later.
-        Some(Evidence { connected: connected > disconnected, updated_at, since, unseen_until })
+        // The reconnect window has no influence on the state.
+        let walk = self.walk(Duration::ZERO, |_| ());
+        let (connection, updated_at) = walk.connection.zip(walk.newest)?;
+        Some(Evidence { connected: connection.connected, updated_at, since: connection.since })
     }
 
     /// Events by [`EventKind::index`].
     pub fn events(&self) -> [u64; 3] {
-        let [connected, disconnected] = self.changes;
+        let [connected, disconnected] = self.changes.map(u64::from);
         [connected, disconnected, self.errors.total()]
     }
 
@@ -119,112 +130,206 @@ impl Input {
         self.last_event().into_iter().max().flatten()
     }
 
-    /// Applies an event that was recorded after a scrape at `shown_until`.
-    pub(super) fn apply(&mut self, event: &Event, shown_until: Timestamp, reconnect_window: Duration) -> Effect {
-        self.known_since.get_or_insert(event.received_at);
-        match &event.kind {
-            EventKind::Connected => self.change(true, event.updated_at, shown_until, reconnect_window),
-            EventKind::Disconnected => self.change(false, event.updated_at, shown_until, reconnect_window),
-            EventKind::Errored(detail) => {
-                self.errors.count(&detail.code, event.updated_at);
-                Effect::default()
-            }
+    /// The counters in a view at `as_of`. They are never less than in an earlier scrape: if a late change makes one
+    /// smaller, it stays constant until the true value exceeds it.
+    pub fn counters(&self, as_of: Timestamp, rules: &Rules) -> Counters {
+        let Shown { counts, connected } = self.shown_at(as_of, rules);
+        Counters {
+            sessions: counts.sessions.into(),
+            reconnects: counts.reconnects.into(),
+            inconsistent: counts.inconsistent.map(u64::from),
+            connected_time: Duration::from_nanos(connected),
         }
     }
 
-    fn change(&mut self, connected: bool, at: Timestamp, shown_until: Timestamp, window: Duration) -> Effect {
-        let effect = self.change_state(connected, at, shown_until, window);
-        let kind = usize::from(!connected);
-        self.changes[kind] += 1;
-        self.last_change[kind] = self.last_change[kind].max(Some(at));
+    /// Observations that a view at `as_of` shows in histograms and that are not part of the totals.
+    pub(super) fn observations(&self, as_of: Timestamp, rules: &Rules, mut observe: impl FnMut(Observation)) {
+        self.find_uncounted(as_of, rules, |finding| finding.observation().into_iter().for_each(&mut observe));
+    }
+
+    /// Whether the change is in the list.
+    pub(super) fn lists(&self, change: &Change) -> bool {
+        self.list.iter().rev().any(|listed| listed.is(change))
+    }
+
+    /// Whether a change at this time is older than the list.
+    pub(super) fn is_before_list(&self, at: Timestamp) -> bool {
+        self.base.newest.is_some_and(|newest| at <= newest)
+    }
+
+    /// Whether a change of the reconnect window or the reorder window could alter what happened.
+    pub(super) fn depends_on_windows(&self) -> bool {
+        !self.list.is_empty() || self.base.session.is_some()
+    }
+
+    /// Applies an event.
+    pub(super) fn apply(&mut self, event: &Event, record: &Record, rules: &Rules) -> Effect {
+        self.known_since.get_or_insert(event.received_at);
+        let mut effect = self.begin(record, rules);
+        match &event.kind {
+            EventKind::Errored(detail) => self.errors.count(&detail.code, event.updated_at),
+            kind => {
+                let kind = kind.index();
+                self.changes[kind] = self.changes[kind].saturating_add(1);
+                self.last_change[kind] = self.last_change[kind].max(Some(event.updated_at));
+                effect.note = self.insert(Change::of(event), rules, &mut effect);
+            }
+        }
         effect
     }
 
-    /// Changes the state, before the change is counted in `last_change`.
-    fn change_state(&mut self, connected: bool, at: Timestamp, shown_until: Timestamp, window: Duration) -> Effect {
-        let effect = match self.evidence() {
-            // At an exact tie, the disconnect counts as the later.
-            Some(evidence) if (at, !connected) < (evidence.updated_at, !evidence.connected) => {
-                return Effect { out_of_order: true, ..Effect::default() };
+    /// Ends what depends on the rules, before they change or the input is forgotten: folds the list, and counts the
+    /// session if it is finished at `as_of`.
+    pub(super) fn settle(&mut self, record: &Record, rules: &Rules, as_of: Timestamp) -> Effect {
+        let mut effect = self.begin(record, rules);
+        while !self.list.is_empty() {
+            self.fold_oldest(rules, &mut effect);
+        }
+        let ended_at = self.base.connection.map(|connection| connection.since);
+        if ended_at.is_some_and(|ended_at| ended_at.plus(rules.reconnect_window) < as_of) {
+            self.base.end_session(rules.reconnect_window, &mut |finding| effect.count(finding));
+        }
+        effect
+    }
+
+    /// Keeps what the latest scrape before this record showed.
+    fn begin(&mut self, record: &Record, rules: &Rules) -> Effect {
+        let mut effect = Effect::default();
+        let shown_until = Some(record.shown_until);
+        if self.shown_until < shown_until {
+            self.shown = self.shown_at(record.shown_until, rules);
+            let mut counted = Vec::new();
+            self.find_uncounted(record.shown_until, rules, |finding| counted.push(finding));
+            for finding in counted {
+                self.mark_counted(finding);
+                effect.observations.extend(finding.observation());
             }
-            Some(evidence) if connected == evidence.connected => {
-                self.inconsistent[usize::from(!connected)] += 1;
-                return Effect { inconsistent: true, ..Effect::default() };
+            self.shown_until = shown_until;
+        }
+        self.recorded_at = self.recorded_at.max(Some(record.recorded_at));
+        effect
+    }
+
+    /// Inserts a change at its place, and folds the oldest changes.
+    fn insert(&mut self, change: Change, rules: &Rules, effect: &mut Effect) -> Option<Note> {
+        if self.is_before_list(change.at()) {
+            return Some(Note::OutOfOrder);
+        }
+        let mut list = std::mem::take(&mut self.list).into_vec();
+        list.reserve_exact(1);
+        list.insert(list.partition_point(|listed| *listed < change), change);
+        self.list = list.into();
+        let mut repeats = false;
+        self.walk(rules.reconnect_window, |finding| {
+            repeats |= finding.at == change.at() && finding.kind == FindingKind::Repeat { connected: change.connected };
+        });
+        while self.list.len() > MAX_LISTED || self.is_oldest_settled(rules) {
+            self.fold_oldest(rules, effect);
+        }
+        repeats.then_some(Note::Inconsistent)
+    }
+
+    /// Whether the oldest instant of the list is older than the reorder window, and enough changes stay without it.
+    fn is_oldest_settled(&self, rules: &Rules) -> bool {
+        let [oldest, .., newest] = &*self.list else { return false };
+        let staying = self.list.iter().filter(|change| change.at() > oldest.at()).count();
+        staying >= MIN_LISTED && oldest.at() < newest.at().minus(rules.reorder_window)
+    }
+
+    /// Folds the oldest instant of the list into the base.
+    fn fold_oldest(&mut self, rules: &Rules, effect: &mut Effect) {
+        let Some(instant) = self.list.chunk_by(|one, next| one.at() == next.at()).next() else { return };
+        self.base.at_instant(instant, rules.reconnect_window, &mut |finding| effect.count(finding));
+        let (folded, kept) = self.list.split_at(instant.len());
+        effect.folded.extend(folded);
+        self.list = kept.into();
+    }
+
+    /// The state after all changes.
+    fn walk(&self, window: Duration, found: impl FnMut(Finding)) -> Walk {
+        let mut walk = self.base;
+        walk.through(&self.list, window, found);
+        walk
+    }
+
+    fn shown_at(&self, as_of: Timestamp, rules: &Rules) -> Shown {
+        if self.shown_until >= Some(as_of) {
+            return self.shown;
+        }
+        let settled = self.settled_until(as_of, rules);
+        let mut unsettled = [0; 2];
+        let walk = self.walk(rules.reconnect_window, |finding| {
+            if let FindingKind::Repeat { connected } = finding.kind {
+                unsettled[usize::from(!connected)] += u32::from(finding.settled_after >= settled);
             }
-            Some(evidence) => {
-                self.shown = nanos(self.connected_time(shown_until));
-                if connected {
-                    self.connect_again(at, evidence, shown_until, window)
-                } else {
-                    let connection = at.since(evidence.since).unwrap_or_default();
-                    self.closed = self.closed.saturating_add(nanos(connection));
-                    Effect::default()
-                }
-            }
-            None => {
-                if connected {
-                    self.sessions += 1;
-                    self.session = Some(at);
-                }
-                Effect::default()
+        });
+        let mut counts = walk.counts;
+        for (count, unsettled) in counts.inconsistent.iter_mut().zip(unsettled) {
+            *count -= unsettled;
+        }
+        let current = walk.connection.filter(|connection| connection.connected);
+        let running = current.and_then(|current| as_of.since(current.since)).unwrap_or_default();
+        let connected = walk.closed.saturating_add(nanos(running));
+        Shown { counts: counts.max(self.shown.counts), connected: connected.max(self.shown.connected) }
+    }
+
+    /// Finds settled observations that are not part of the totals, unless an earlier scrape covers this time.
+    fn find_uncounted(&self, as_of: Timestamp, rules: &Rules, mut found: impl FnMut(Finding)) {
+        if self.shown_until >= Some(as_of) {
+            return;
+        }
+        let settled = self.settled_until(as_of, rules);
+        let mut found = |finding: Finding| {
+            if !finding.counted && finding.settled_after < settled && finding.observation().is_some() {
+                found(finding);
             }
         };
-        self.connection = Some(ConnectionState { since: at, unseen_until: shown_until });
-        effect
+        self.walk(rules.reconnect_window, &mut found).end_session(rules.reconnect_window, &mut found);
     }
 
-    /// Applies a connect after a disconnect.
-    fn connect_again(&mut self, at: Timestamp, before: Evidence, shown_until: Timestamp, window: Duration) -> Effect {
-        let delay = at.since(before.updated_at).unwrap_or_default();
-        let reconnected = delay <= window;
-        if reconnected {
-            self.reconnects += 1;
-        } else {
-            self.sessions += 1;
+    /// The time before which only late changes can alter the history, in a view at `as_of`.
+    fn settled_until(&self, as_of: Timestamp, rules: &Rules) -> Timestamp {
+        let window = rules.reorder_window;
+        let newest = self.list.last().map(Change::at).or(self.base.newest).unwrap_or_default().minus(window);
+        let is_quiet = self.recorded_at.is_none_or(|recorded_at| recorded_at.plus(window) <= as_of);
+        if is_quiet { newest.max(as_of.minus(window)) } else { newest }
+    }
+
+    /// Marks the change that this finding belongs to: its observation is part of the totals.
+    fn mark_counted(&mut self, finding: Finding) {
+        let connected = matches!(finding.kind, FindingKind::ReconnectDelay(_));
+        match self.list.iter_mut().find(|change| (change.at(), change.connected) == (finding.at, connected)) {
+            Some(change) => change.counted = true,
+            None => self.base.connection.iter_mut().for_each(|connection| connection.counted = true),
         }
-        // A session that a scrape has shown as finished stays finished.
-        let resumes = reconnected && self.finished_session(shown_until, window).is_none() && self.session.is_some();
-        let mut finished_session = None;
-        if !resumes {
-            finished_session = self.session.replace(at).map(|began| before.since.since(began).unwrap_or_default());
-        }
-        Effect { reconnect_delay: Some(delay), finished_session, ..Effect::default() }
-    }
-
-    /// Duration of the session that is finished at `as_of`, because no reconnect can continue it, and is not booked
-    /// yet.
-    pub(super) fn finished_session(&self, as_of: Timestamp, reconnect_window: Duration) -> Option<Duration> {
-        let evidence = self.visible_evidence(as_of).filter(|evidence| !evidence.connected)?;
-        let began = self.session.filter(|_| as_of > evidence.since.plus(reconnect_window))?;
-        Some(evidence.since.since(began).unwrap_or_default())
-    }
-
-    /// Duration of the session that is not booked yet, if the input is disconnected.
-    pub(super) fn ended_session(&self) -> Option<Duration> {
-        let evidence = self.evidence().filter(|evidence| !evidence.connected)?;
-        self.session.map(|began| evidence.since.since(began).unwrap_or_default())
-    }
-
-    /// The evidence, unless the scrape at `as_of` did not include it.
-    fn visible_evidence(&self, as_of: Timestamp) -> Option<Evidence> {
-        self.evidence().filter(|evidence| as_of > evidence.unseen_until)
-    }
-
-    /// Ends the session after it was booked.
-    pub(super) fn end_session(&mut self) {
-        self.session = None;
-    }
-
-    /// Time known to be connected up to `as_of`, including the current connection. Never less than an earlier scrape
-    /// showed: if a late disconnect shortens a connection, the value stays constant until the true time exceeds it.
-    pub fn connected_time(&self, as_of: Timestamp) -> Duration {
-        let connection = self.visible_evidence(as_of).filter(|evidence| evidence.connected);
-        let running = connection.and_then(|connection| as_of.since(connection.since));
-        (Duration::from_nanos(self.closed) + running.unwrap_or_default()).max(Duration::from_nanos(self.shown))
     }
 }
 
-/// Saturates like [`Timestamp`].
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+impl Effect {
+    fn count(&mut self, finding: Finding) {
+        self.observations.extend(finding.observation().filter(|_| !finding.counted));
+    }
+}
+
+impl Finding {
+    fn observation(&self) -> Option<Observation> {
+        match self.kind {
+            FindingKind::Repeat { .. } => None,
+            FindingKind::ReconnectDelay(delay) if delay > LONGEST_RECONNECT_DELAY => None,
+            FindingKind::ReconnectDelay(delay) => Some(Observation::ReconnectDelay(delay)),
+            FindingKind::Session(duration) => Some(Observation::Session(duration)),
+        }
+    }
+}
+
+impl Counts {
+    fn max(self, other: Self) -> Self {
+        let [connected, disconnected] = self.inconsistent;
+        let [other_connected, other_disconnected] = other.inconsistent;
+        Self {
+            sessions: self.sessions.max(other.sessions),
+            reconnects: self.reconnects.max(other.reconnects),
+            inconsistent: [connected.max(other_connected), disconnected.max(other_disconnected)],
+        }
+    }
 }

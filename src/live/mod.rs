@@ -3,8 +3,8 @@
 //! Pure: no clock, no I/O, no errors. The same records in the same order give the same [`State`], regardless of how
 //! they are split into batches, so a restart changes nothing.
 //!
-//! `connected`, event timestamps, events and errors do not depend on the order of records. Sessions, reconnects,
-//! connected time and inconsistencies follow the order of arrival, because a counter must not fall.
+//! Within the reorder window, the order of arrival makes no difference: the state is that of the events in the order
+//! of their times. Only what a scrape has shown is kept, because a counter must not fall.
 //!
 //! ```text
 //! records ──▶ apply(&Fold, ..) ──▶ verdicts, Changes ──▶ Fold::adopt ──▶ State ──▶ readers (a pointer copy)
@@ -14,6 +14,7 @@
 //! the records are durable, and dropped if that fails.
 
 mod apply;
+mod changes;
 mod dedup;
 mod errors;
 mod fold;
@@ -29,8 +30,8 @@ pub use errors::Errors;
 pub use fold::{Changes, Fold};
 pub use forgotten::ForgottenInputs;
 pub use histogram::Histogram;
-pub use input::{Evidence, Input};
-pub use state::{InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
+pub use input::{Counters, Evidence, Input};
+pub use state::{Durations, InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
 pub use view::View;
 
 #[cfg(test)]

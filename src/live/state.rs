@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
-use std::time::Duration;
 
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
-use super::input::Effect;
+use super::dedup::SeenLimits;
+use super::input::Observation;
 use super::{ForgottenInputs, Histogram, Input, SeenEvents};
-use crate::event::{Event, InputId, Rules, Timestamp};
+use crate::event::{Event, InputId, Note, Rules, Timestamp};
 use crate::schedule::Configured;
 
 /// A consistent state of everything. Cloning shares all structure.
@@ -20,6 +20,7 @@ pub struct State {
     pub(super) forgotten: ForgottenInputs,
     pub(super) totals: Arc<Totals>,
     pub(super) rules: Arc<Rules>,
+    pub(super) seen_limits: SeenLimits,
     /// Names and expectations by configuration. Not part of the fold.
     pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
     /// Not part of the fold: deliveries without an event count, too.
@@ -38,20 +39,28 @@ pub struct InputEntry {
 /// Counts over all inputs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
-    /// Durations of finished sessions, without those that are not booked yet.
-    pub(super) session_duration: Histogram,
-    /// From a disconnect to the next connect, up to an hour.
-    pub reconnect_delay: Histogram,
+    /// What later records cannot take back.
+    #[serde(flatten)]
+    pub(super) durations: Durations,
     /// `ts - updated_at`: the time inside Cloudflare.
     pub source_delay: Histogram,
     /// Receipt minus `ts`.
     pub delivery_delay: Histogram,
     /// Notifications that were received before their `ts`.
     pub clock_skew: u64,
-    /// Events older than the state of their input.
+    /// Events that arrived too late to change the state of their input.
     pub out_of_order: u64,
     /// When counting began; `None` before the first event.
     pub counted_since: Option<Timestamp>,
+}
+
+/// Histograms that follow from the changes of all inputs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// Durations of finished sessions.
+    pub session_duration: Histogram,
+    /// From a disconnect to the next connect, up to an hour.
+    pub reconnect_delay: Histogram,
 }
 
 /// When deliveries of each kind were last seen.
@@ -86,9 +95,6 @@ pub struct SilentInputs {
 const SESSION_BOUNDS: &[u32] = &[10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400, 28_800, 86_400, 604_800];
 const RECONNECT_BOUNDS: &[u32] = &[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const DELAY_BOUNDS: &[u32] = &[1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 900, 3600];
-
-/// A longer gap is a pause between broadcasts, not a reconnect delay.
-const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
 impl State {
     /// All known inputs, by identifier.
@@ -126,13 +132,11 @@ impl State {
         &self.last_seen
     }
 
-    /// Durations of all sessions that are finished at `as_of`.
-    pub fn session_durations(&self, as_of: Timestamp) -> Histogram {
-        let mut durations = self.totals.session_duration.clone();
+    /// Durations of finished sessions, and of the gaps between connections, in a view at `as_of`.
+    pub fn durations(&self, as_of: Timestamp) -> Durations {
+        let mut durations = self.totals.durations.clone();
         for entry in self.inputs.values() {
-            if let Some(duration) = entry.input.finished_session(as_of, self.rules.reconnect_window) {
-                durations.observe(duration);
-            }
+            entry.input.observations(as_of, &self.rules, |observation| durations.observe(observation));
         }
         durations
     }
@@ -177,16 +181,19 @@ impl LastSeen {
     }
 }
 
+impl Durations {
+    pub(super) fn observe(&mut self, observation: Observation) {
+        match observation {
+            Observation::Session(duration) => self.session_duration.observe(duration),
+            Observation::ReconnectDelay(delay) => self.reconnect_delay.observe(delay),
+        }
+    }
+}
+
 impl Totals {
-    pub(super) fn count(&mut self, event: &Event, effect: Effect) {
+    pub(super) fn count(&mut self, event: &Event, note: Option<Note>) {
         self.counted_since.get_or_insert(event.received_at);
-        self.out_of_order += u64::from(effect.out_of_order);
-        if let Some(duration) = effect.finished_session {
-            self.session_duration.observe(duration);
-        }
-        if let Some(delay) = effect.reconnect_delay.filter(|delay| *delay <= LONGEST_RECONNECT_DELAY) {
-            self.reconnect_delay.observe(delay);
-        }
+        self.out_of_order += u64::from(note == Some(Note::OutOfOrder));
         let Some(sent_at) = event.sent_at else { return };
         let delivery_delay = event.received_at.since(sent_at);
         self.clock_skew += u64::from(delivery_delay.is_none());
@@ -198,8 +205,10 @@ impl Totals {
 impl Default for Totals {
     fn default() -> Self {
         Self {
-            session_duration: Histogram::new(SESSION_BOUNDS),
-            reconnect_delay: Histogram::new(RECONNECT_BOUNDS),
+            durations: Durations {
+                session_duration: Histogram::new(SESSION_BOUNDS),
+                reconnect_delay: Histogram::new(RECONNECT_BOUNDS),
+            },
             source_delay: Histogram::new(DELAY_BOUNDS),
             delivery_delay: Histogram::new(DELAY_BOUNDS),
             clock_skew: 0,

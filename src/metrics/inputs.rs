@@ -6,7 +6,7 @@ use super::encode::Value;
 use super::family::LabelValues::{Closed, Open};
 use super::family::{COUNTER, Entry, Family, GAUGE, Label};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
-use crate::live::{Input, State};
+use crate::live::{Counters, Input, State};
 
 /// How the samples of an input are read.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,12 @@ pub(super) struct InputView<'a> {
     pub(super) input: &'a Input,
     pub(super) state: &'a State,
     pub(super) as_of: Timestamp,
+}
+
+impl InputView<'_> {
+    fn counters(&self) -> Counters {
+        self.input.counters(self.as_of, self.state.rules())
+    }
 }
 
 /// The values of the series of an input, in order. A series without a value has no sample.
@@ -127,14 +133,14 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "increase(cloudflare_stream_live_input_sessions_total[1d])",
         ..INPUT_COUNTER
     }
-    .with(Read::Values(|view, values| values.put(view.input.sessions))),
+    .with(Read::Values(|view, values| values.put(view.counters().sessions))),
     Family {
         name: "cloudflare_stream_live_input_reconnects_total",
         help: "Number of connects within the reconnect window after a disconnect, including those between two scrapes.",
         query: "increase(cloudflare_stream_live_input_reconnects_total[10m]) > 3",
         ..INPUT_COUNTER
     }
-    .with(Read::Values(|view, values| values.put(view.input.reconnects))),
+    .with(Read::Values(|view, values| values.put(view.counters().reconnects))),
     Family {
         name: "cloudflare_stream_live_input_connected_seconds_total",
         help: "Time the live input has been connected, including the current connection, in seconds.",
@@ -142,7 +148,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "rate(cloudflare_stream_live_input_connected_seconds_total[1h])",
         ..INPUT_COUNTER
     }
-    .with(Read::Values(|view, values| values.put(millis(view.input.connected_time(view.as_of))))),
+    .with(Read::Values(|view, values| values.put(millis(view.counters().connected_time)))),
     Family {
         name: "cloudflare_stream_live_input_inconsistent_events_total",
         help: "Number of events that repeat the current state at a later time, by kind: the notification in between was lost.",
@@ -152,7 +158,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "sum(increase(cloudflare_stream_live_input_inconsistent_events_total[1d]))",
         ..INPUT_COUNTER
     }
-    .with(Read::Values(|view, values| values.put_all(view.input.inconsistent))),
+    .with(Read::Values(|view, values| values.put_all(view.counters().inconsistent))),
     Family {
         name: "cloudflare_stream_live_input_info",
         help: "A known live input with its configured name. The value is always 1.",

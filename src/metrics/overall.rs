@@ -31,14 +31,14 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "histogram_quantile(0.5, rate(cloudflare_stream_live_input_session_duration_seconds_bucket[1d]))",
         ..DURATIONS
     }
-    .with(|view, out| out.durations(&view.state.session_durations(view.as_of))),
+    .with(|view, out| out.durations(&view.state.durations(view.as_of).session_duration)),
     Family {
         name: "cloudflare_stream_live_input_reconnect_delay_seconds",
         help: "Time from a disconnect to the next connect, within the reconnect window or not, up to one hour, in seconds.",
         query: "histogram_quantile(0.9, rate(cloudflare_stream_live_input_reconnect_delay_seconds_bucket[1d]))",
         ..DURATIONS
     }
-    .with(|view, out| out.durations(&view.state.totals().reconnect_delay)),
+    .with(|view, out| out.durations(&view.state.durations(view.as_of).reconnect_delay)),
     Family {
         name: "cloudflare_stream_live_notification_source_delay_seconds",
         help: "Time from an event to its notification by Cloudflare (ts - updated_at), in seconds. \

@@ -22,7 +22,12 @@ fn at(millis: u64) -> Timestamp {
 
 fn view(inputs: u8) -> View {
     let configured = [InputId::from_bytes([1; 16])].into();
-    let mut fold = Fold::new(Rules { reconnect_window: Duration::from_secs(60), max_inputs: 10_000, configured });
+    let mut fold = Fold::new(Rules {
+        reconnect_window: Duration::from_secs(60),
+        reorder_window: Duration::from_secs(300),
+        max_inputs: 10_000,
+        configured,
+    });
     let name = "Back\\slash \"stage\"\n".into();
     let configured = Configured { name, expectation: Expectation::Always };
     fold.set_configured([(InputId::from_bytes([1; 16]), configured)].into());

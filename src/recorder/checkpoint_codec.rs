@@ -5,13 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Fold, InputEntry, SeenEvents, Totals};
+use crate::live::{Fold, Input, InputEntry, SeenEvents, Totals};
 
-/// Format version of the checkpoint's state, and of inputs.
+/// Format version of the checkpoint's state.
 const VERSION: u32 = 1;
 
 /// Estimated size of an input's row without the remembered events, in bytes.
-const STATE_SIZE: usize = 600;
+const STATE_SIZE: usize = 800;
 
 const NEWER: &str = "it is from a newer version";
 
@@ -55,8 +55,9 @@ pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
     STATE_SIZE + fold.state().inputs().get(input_id).map_or(0, |entry| entry.seen.encoded_size())
 }
 
-/// State of an input that was forgotten. Its row has no events, unlike that of an input.
+/// State of an input that was forgotten. It has no other members, unlike that of an input.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ForgottenInput {
     forgotten_at: Timestamp,
 }
@@ -66,24 +67,23 @@ pub(super) fn row(fold: &Fold, input_id: InputId, position: u64) -> (InputId, Op
     let state = fold.state();
     let entry = state.inputs().get(&input_id).filter(|entry| entry.input.known_since.is_some());
     let parts = match (entry, state.forgotten().get(&input_id)) {
-        (Some(entry), _) => Some((to_json(&entry.input), entry.seen.encode())),
+        (Some(entry), _) => Some((entry.input.encode(), entry.seen.encode())),
         (None, Some(forgotten_at)) => Some((to_json(&ForgottenInput { forgotten_at }), Vec::new())),
         (None, None) => None,
     };
-    (input_id, parts.map(|(state, seen)| InputRow { position, version: VERSION, state, seen }))
+    (input_id, parts.map(|(state, seen)| InputRow { position, version: Input::VERSION, state, seen }))
 }
 
 /// Restores an input, or its time of forgetting, from its row. The error describes the problem.
 pub(super) fn restore_row(fold: &mut Fold, input_id: InputId, row: &InputRow) -> Result<(), &'static str> {
     const UNREADABLE: &str = "its state cannot be read";
-    if row.version > VERSION {
+    if row.version > Input::VERSION {
         return Err(NEWER);
     }
-    if row.seen.is_empty() {
-        let forgotten: ForgottenInput = serde_json::from_str(&row.state).map_err(|_| UNREADABLE)?;
+    if let Ok(forgotten) = serde_json::from_str::<ForgottenInput>(&row.state) {
         fold.restore_forgotten(input_id, forgotten.forgotten_at);
     } else {
-        let input = serde_json::from_str(&row.state).map_err(|_| UNREADABLE)?;
+        let input = Input::decode(row.version, &row.state).map_err(|_| UNREADABLE)?;
         let seen = SeenEvents::decode(&row.seen).ok_or("the events that it remembers cannot be read")?;
         fold.restore_input(input_id, InputEntry { input, seen });
     }

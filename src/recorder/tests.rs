@@ -20,7 +20,12 @@ use crate::live::{State, View};
 use crate::metrics::Exporter;
 
 fn rules() -> Rules {
-    Rules { reconnect_window: Duration::from_secs(60), max_inputs: 100, configured: BTreeSet::new() }
+    Rules {
+        reconnect_window: Duration::from_secs(60),
+        reorder_window: Duration::from_secs(300),
+        max_inputs: 100,
+        configured: BTreeSet::new(),
+    }
 }
 
 fn limits() -> Limits {
@@ -141,7 +146,11 @@ fn backlog_counts_by_event_time_unless_a_scrape_has_shown_more() {
         submit(&running, event(1, EventKind::Disconnected, 4000)).unwrap();
         let view = scrape(&running);
         finish(running);
-        view.state.inputs().values().map(|entry| entry.input.connected_time(view.as_of).as_secs()).sum::<u64>()
+        view.state
+            .inputs()
+            .values()
+            .map(|entry| entry.input.counters(view.as_of, view.state.rules()).connected_time.as_secs())
+            .sum::<u64>()
     };
     assert!((1000..1060).contains(&connected_seconds(false)), "views for people do not count");
     assert!((5000..5060).contains(&connected_seconds(true)));
@@ -159,7 +168,9 @@ fn events_of_one_batch_count_by_event_time() {
     }
     let view = scrape(&running);
     finish(running);
-    let seconds = |entry: &Arc<crate::live::InputEntry>| entry.input.connected_time(view.as_of).as_secs_f64();
+    let seconds = |entry: &Arc<crate::live::InputEntry>| {
+        entry.input.counters(view.as_of, view.state.rules()).connected_time.as_secs_f64()
+    };
     assert_eq!(view.state.inputs().values().map(seconds).sum::<f64>().round(), 5.0);
 }
 

@@ -95,6 +95,7 @@ impl Replica {
     fn configure(&mut self, at: Timestamp, configured: BTreeMap<InputId, Configured>) {
         let rules = Rules {
             reconnect_window: RECONNECT_WINDOW,
+            reorder_window: Duration::from_secs(300),
             max_inputs: MAX_INPUTS,
             configured: configured.keys().copied().collect(),
         };

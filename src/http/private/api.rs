@@ -49,20 +49,22 @@ pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
 
 fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timestamp) -> InputStatus<'a> {
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
+    let evidence = input.evidence();
+    let counters = input.counters(as_of, state.rules());
     let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
     InputStatus {
         id,
         name: state.name(&id),
         expected: state.expected(&id, as_of),
-        state: match input.evidence().map(|evidence| evidence.connected) {
+        state: match evidence.map(|evidence| evidence.connected) {
             Some(true) => "connected",
             Some(false) => "disconnected",
             None => "unknown",
         },
-        since: input.evidence().map(|evidence| evidence.since.to_string()),
-        connected_seconds: input.connected_time(as_of).as_secs_f64(),
-        sessions: input.sessions,
-        reconnects: input.reconnects,
+        since: evidence.map(|evidence| evidence.since.to_string()),
+        connected_seconds: counters.connected_time.as_secs_f64(),
+        sessions: counters.sessions,
+        reconnects: counters.reconnects,
         events: EventKind::NAMES.into_iter().zip(input.events()).collect(),
         errors: errors.filter_map(nonzero).collect(),
         last_event_at: input.newest_event().map(|at| at.to_string()),

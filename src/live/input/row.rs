@@ -1,76 +1,154 @@
-//! Version 1 of the checkpoint's format of an input. It has derived values, as in the first release.
+//! The checkpoint's format of an input: version 2, and version 1 of earlier releases.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionState, Evidence, Input, nanos};
+use super::{Input, Shown};
 use crate::event::{ErrorCode, Timestamp};
 use crate::live::Errors;
+use crate::live::changes::{Change, Connection, Counts, Walk, nanos};
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Row {
+struct Row {
     known_since: Option<Timestamp>,
-    evidence: Option<Evidence>,
-    events: [u64; 3],
-    last_event: [Option<Timestamp>; 3],
+    events: [u64; 2],
+    last_event: [Option<Timestamp>; 2],
+    errors: ErrorsRow,
+    base: Walk,
+    /// Time and flags of each change.
+    list: Vec<(Timestamp, u8)>,
+    recorded_at: Option<Timestamp>,
+    shown_until: Option<Timestamp>,
+    shown: Shown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ErrorsRow {
     errors: [u64; 7],
     last_error: [Option<Timestamp>; 7],
     last_other_code: ErrorCode,
-    sessions: u64,
-    reconnects: u64,
-    inconsistent: [u64; 2],
-    session: Option<Session>,
+}
+
+/// Version 1, in which every change is part of the base.
+#[derive(Deserialize)]
+struct FirstRow {
+    known_since: Option<Timestamp>,
+    evidence: Option<FirstEvidence>,
+    events: [u64; 3],
+    last_event: [Option<Timestamp>; 3],
+    #[serde(flatten)]
+    errors: ErrorsRow,
+    sessions: u32,
+    reconnects: u32,
+    inconsistent: [u32; 2],
+    session: Option<FirstSession>,
     banked: Duration,
     shown: Duration,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Session {
-    started_at: Timestamp,
-    ended_at: Option<Timestamp>,
+#[derive(Deserialize)]
+struct FirstEvidence {
+    connected: bool,
+    updated_at: Timestamp,
+    since: Timestamp,
+    unseen_until: Timestamp,
 }
 
-impl From<Input> for Row {
-    fn from(input: Input) -> Self {
-        let evidence = input.evidence();
-        let ended_at = evidence.filter(|evidence| !evidence.connected).map(|evidence| evidence.since);
-        Self {
-            known_since: input.known_since,
-            evidence,
-            events: input.events(),
-            last_event: input.last_event(),
-            errors: input.errors.counts(),
-            last_error: input.errors.last(),
-            last_other_code: input.errors.last_other_code(),
-            sessions: input.sessions,
-            reconnects: input.reconnects,
-            inconsistent: input.inconsistent,
-            session: input.session.map(|started_at| Session { started_at, ended_at }),
-            banked: Duration::from_nanos(input.closed),
-            shown: Duration::from_nanos(input.shown),
+#[derive(Deserialize)]
+struct FirstSession {
+    started_at: Timestamp,
+}
+
+impl Input {
+    /// Format version of [`Input::encode`].
+    pub const VERSION: u32 = 2;
+
+    /// Encodes for the checkpoint, as JSON.
+    pub fn encode(&self) -> String {
+        let row = Row {
+            known_since: self.known_since,
+            events: self.changes.map(u64::from),
+            last_event: self.last_change,
+            errors: ErrorsRow {
+                errors: self.errors.counts(),
+                last_error: self.errors.last(),
+                last_other_code: self.errors.last_other_code(),
+            },
+            base: self.base,
+            list: self.list.iter().map(|change| (change.at(), change.flags())).collect(),
+            recorded_at: self.recorded_at,
+            shown_until: self.shown_until,
+            shown: self.shown,
+        };
+        serde_json::to_string(&row).expect("plain data serializes")
+    }
+
+    /// Decodes a row of this version or an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// The text is not such a row.
+    pub fn decode(version: u32, json: &str) -> serde_json::Result<Self> {
+        if version < Self::VERSION {
+            serde_json::from_str(json).map(FirstRow::into_input)
+        } else {
+            serde_json::from_str(json).map(Row::into_input)
         }
     }
 }
 
-impl From<Row> for Input {
-    fn from(row: Row) -> Self {
-        let [connected, disconnected, _] = row.events;
-        let [last_connected, last_disconnected, _] = row.last_event;
-        Self {
-            known_since: row.known_since,
-            changes: [connected, disconnected],
+impl Row {
+    fn into_input(self) -> Input {
+        Input {
+            known_since: self.known_since,
+            errors: self.errors.into_errors(),
+            changes: self.events.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+            last_change: self.last_event,
+            base: self.base,
+            list: self.list.into_iter().map(|(at, flags)| Change::from_flags(at, flags)).collect(),
+            recorded_at: self.recorded_at,
+            shown_until: self.shown_until,
+            shown: self.shown,
+        }
+    }
+}
+
+impl ErrorsRow {
+    fn into_errors(self) -> Errors {
+        Errors::restored(self.errors, self.last_error, self.last_other_code)
+    }
+}
+
+impl FirstRow {
+    fn into_input(self) -> Input {
+        let [connected, disconnected, _] = self.events;
+        let [last_connected, last_disconnected, _] = self.last_event;
+        let counts = Counts { sessions: self.sessions, reconnects: self.reconnects, inconsistent: self.inconsistent };
+        let connection = self.evidence.as_ref().map(|evidence| Connection {
+            connected: evidence.connected,
+            since: evidence.since,
+            confirmed: true,
+            // The totals have every reconnect delay, but not the newest session.
+            counted: evidence.connected,
+        });
+        let base = Walk {
+            connection,
+            newest: self.evidence.as_ref().map(|evidence| evidence.updated_at),
+            session: self.session.map(|session| session.started_at),
+            closed: nanos(self.banked),
+            counts,
+        };
+        Input {
+            known_since: self.known_since,
+            errors: self.errors.into_errors(),
+            changes: [connected, disconnected].map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
             last_change: [last_connected, last_disconnected],
-            connection: row
-                .evidence
-                .map(|Evidence { since, unseen_until, .. }| ConnectionState { since, unseen_until }),
-            errors: Errors::restored(row.errors, row.last_error, row.last_other_code),
-            sessions: row.sessions,
-            reconnects: row.reconnects,
-            inconsistent: row.inconsistent,
-            session: row.session.map(|session| session.started_at),
-            closed: nanos(row.banked),
-            shown: nanos(row.shown),
+            base,
+            list: Box::default(),
+            recorded_at: None,
+            shown_until: self.evidence.map(|evidence| evidence.unseen_until),
+            shown: Shown { counts, connected: nanos(self.shown) },
         }
     }
 }

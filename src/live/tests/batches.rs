@@ -9,11 +9,11 @@ fn kind() -> impl Strategy<Value = RecordKind> {
     let names = prop::sample::select(vec!["connected", "disconnected", "ERR_UNHEALTHY", "ERR_NEW"]);
     let event = (1u8..5, names, 0u64..40)
         .prop_map(|(input, name, step)| RecordKind::Event(event(input, name, at(step * 15), at(900)), None));
-    let rules = (prop::sample::select(vec![60u64, 600]), 1usize..5, prop::collection::btree_set(1u8..5, 0..2));
-    let rules = rules.prop_map(|(window, max_inputs, configured)| {
+    let windows = || prop::sample::select(vec![0u64, 60, 600]).prop_map(Duration::from_secs);
+    let rules = (windows(), windows(), 1usize..5, prop::collection::btree_set(1u8..5, 0..2));
+    let rules = rules.prop_map(|(reconnect_window, reorder_window, max_inputs, configured)| {
         let configured = configured.into_iter().map(input_id).collect();
-        let reconnect_window = Duration::from_secs(window);
-        RecordKind::Rules(Arc::new(Rules { reconnect_window, max_inputs, configured }))
+        RecordKind::Rules(Arc::new(Rules { reconnect_window, reorder_window, max_inputs, configured }))
     });
     prop_oneof![12 => event, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
 }
@@ -61,6 +61,7 @@ fn assert_same(one: &Fold, other: &Fold) {
     assert_eq!(one.totals(), other.totals());
     assert_eq!(one.forgotten(), other.forgotten());
     assert_eq!(one.rules(), other.rules());
+    assert_eq!(one.seen_limits, other.seen_limits);
 }
 
 /// The fold after a restart. Rows are from the given positions, the checkpoint is from the earliest of them.
@@ -73,7 +74,7 @@ fn restored(folds: &[(u64, Fold)], appended: &[Record], row_moment: impl Fn(&Inp
         let (position, moment) = &folds[row_moment(&input_id)];
         let entry = moment.state().inputs().get(&input_id);
         if let Some(entry) = entry.filter(|entry| entry.input.known_since.is_some()) {
-            let input = serde_json::from_str(&serde_json::to_string(&entry.input).unwrap()).unwrap();
+            let input = Input::decode(Input::VERSION, &entry.input.encode()).unwrap();
             fold.restore_input(input_id, InputEntry { input, seen: SeenEvents::decode(&entry.seen.encode()).unwrap() });
             fold.set_input_position(input_id, *position);
         } else if let Some(at) = moment.state().forgotten().get(&input_id) {

@@ -44,19 +44,25 @@ fn order_free(fold: &Fold) -> Vec<String> {
     parts.collect()
 }
 
+/// Number of counters of each of the two inputs, which come first in [`counters`].
+pub(super) const PER_INPUT: usize = 15;
+
 /// Every counter, at this time.
-fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
+pub(super) fn counters(fold: &Fold, as_of: Timestamp) -> Vec<u64> {
     let mut counters = Vec::new();
     for known in [1, 2].map(|input| fold.state().inputs().get(&input_id(input)).cloned().unwrap_or_default()) {
         let input = &known.input;
-        let connected = u64::try_from(input.connected_time(as_of).as_nanos()).unwrap();
-        counters.extend([connected, input.sessions, input.reconnects]);
-        counters.extend(input.events().into_iter().chain(input.errors.counts()).chain(input.inconsistent));
+        let counted = input.counters(as_of, fold.state().rules());
+        let connected = u64::try_from(counted.connected_time.as_nanos()).unwrap();
+        counters.extend([connected, counted.sessions, counted.reconnects]);
+        counters.extend(input.events().into_iter().chain(input.errors.counts()).chain(counted.inconsistent));
     }
     let state = fold.state();
     let totals = state.totals();
-    let durations = state.session_durations(as_of);
-    for histogram in [&durations, &totals.reconnect_delay, &totals.source_delay, &totals.delivery_delay] {
+    let durations = state.durations(as_of);
+    let histograms =
+        [&durations.session_duration, &durations.reconnect_delay, &totals.source_delay, &totals.delivery_delay];
+    for histogram in histograms {
         counters.extend(histogram.buckets().map(|(_, count)| count));
         counters.extend([histogram.count(), histogram.sum_micros()]);
     }

@@ -1,0 +1,216 @@
+//! Connects and disconnects of an input, in the order of their event times.
+//!
+//! Notifications may arrive in any order. An input therefore keeps its newest changes as a sorted list, and
+//! derives its state by a walk: from the state before the list through every change in it. A change that arrives
+//! late is inserted at its place, and the next walk gives the same result as if it had arrived in order.
+//!
+//! At one instant, connects and disconnects alternate, starting from the state before it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, EventKind, Timestamp};
+
+/// An instant as two halves, the upper first, so that a change takes 12 bytes instead of 16.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Packed(i32, u32);
+
+impl From<Timestamp> for Packed {
+    fn from(at: Timestamp) -> Self {
+        let [a, b, c, d, rest @ ..] = at.as_nanos().to_be_bytes();
+        Self(i32::from_be_bytes([a, b, c, d]), u32::from_be_bytes(rest))
+    }
+}
+
+impl From<Packed> for Timestamp {
+    fn from(Packed(upper, lower): Packed) -> Self {
+        let ([a, b, c, d], [e, f, g, h]) = (upper.to_be_bytes(), lower.to_be_bytes());
+        Self::from_nanos(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// A connect or disconnect. The order is that of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Change {
+    at: Packed,
+    pub(super) connected: bool,
+    /// It is an event; otherwise it is a correction.
+    pub(super) is_event: bool,
+    /// Its reconnect delay, or the session that ended with it, is part of the totals.
+    pub(super) counted: bool,
+}
+
+impl Change {
+    /// The change of an event, which is not an error.
+    pub(super) fn of(event: &Event) -> Self {
+        let connected = event.kind == EventKind::Connected;
+        Self { at: event.updated_at.into(), connected, is_event: true, counted: false }
+    }
+
+    pub(super) fn at(&self) -> Timestamp {
+        self.at.into()
+    }
+
+    /// A stored change.
+    pub(super) fn from_flags(at: Timestamp, flags: u8) -> Self {
+        let [connected, is_event, counted] = [0, 1, 2].map(|bit| flags >> bit & 1 == 1);
+        Self { at: at.into(), connected, is_event, counted }
+    }
+
+    /// The flags to store.
+    pub(super) fn flags(&self) -> u8 {
+        u8::from(self.connected) | u8::from(self.is_event) << 1 | u8::from(self.counted) << 2
+    }
+
+    /// Whether both are the same change.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.at, self.connected, self.is_event) == (other.at, other.connected, other.is_event)
+    }
+}
+
+/// The state after a sequence of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Walk {
+    /// `None` before the first change.
+    pub(super) connection: Option<Connection>,
+    /// Time of the newest change.
+    pub(super) newest: Option<Timestamp>,
+    /// Begin of the newest session; `None` if there is none, or if its end is part of the totals.
+    pub(super) session: Option<Timestamp>,
+    /// Time in ended connections, in nanoseconds.
+    pub(super) closed: u64,
+    pub(super) counts: Counts,
+}
+
+/// Whether an input is connected, and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Connection {
+    pub(super) connected: bool,
+    /// Time of the first change to this state.
+    pub(super) since: Timestamp,
+    /// An event has stated it; otherwise only a correction has.
+    pub(super) confirmed: bool,
+    /// The session that ended with this disconnect is part of the totals.
+    pub(super) counted: bool,
+}
+
+/// Counts of one input. They saturate: at one change a second, after 136 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    pub(super) sessions: u32,
+    pub(super) reconnects: u32,
+    /// Events that repeat the state: connected, disconnected.
+    pub(super) inconsistent: [u32; 2],
+}
+
+/// Something that a walk finds at a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) kind: FindingKind,
+    /// Time of the change that it belongs to.
+    pub(super) at: Timestamp,
+    /// Time after which only a change that is late can alter it.
+    pub(super) settled_after: Timestamp,
+    /// It is part of the totals.
+    pub(super) counted: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FindingKind {
+    /// An event that repeats the state.
+    Repeat { connected: bool },
+    /// A connect this long after the disconnect.
+    ReconnectDelay(Duration),
+    /// A session of this duration, which ended with the disconnect.
+    Session(Duration),
+}
+
+impl Walk {
+    pub(super) fn is_connected(&self) -> bool {
+        self.connection.is_some_and(|connection| connection.connected)
+    }
+
+    /// Walks through a sorted list.
+    pub(super) fn through(&mut self, list: &[Change], window: Duration, mut found: impl FnMut(Finding)) {
+        for instant in list.chunk_by(|one, next| one.at == next.at) {
+            self.at_instant(instant, window, &mut found);
+        }
+    }
+
+    /// Walks through the changes of one instant, sorted.
+    pub(super) fn at_instant(&mut self, instant: &[Change], window: Duration, found: &mut impl FnMut(Finding)) {
+        if self.is_connected() {
+            instant.iter().for_each(|change| self.step(change, window, found));
+        } else {
+            instant.iter().rev().for_each(|change| self.step(change, window, found));
+        }
+    }
+
+    fn step(&mut self, change: &Change, window: Duration, found: &mut impl FnMut(Finding)) {
+        let Change { connected, is_event, counted, .. } = *change;
+        let at = change.at();
+        self.newest = Some(at);
+        match &mut self.connection {
+            Some(connection) if connection.connected == connected => {
+                if is_event && connection.confirmed {
+                    let inconsistent = &mut self.counts.inconsistent[usize::from(!connected)];
+                    *inconsistent = inconsistent.saturating_add(1);
+                    let kind = FindingKind::Repeat { connected };
+                    found(Finding { kind, at, settled_after: at, counted });
+                }
+                connection.confirmed |= is_event;
+                return;
+            }
+            Some(before) if connected => {
+                let before = *before;
+                self.connect_again(change, before, window, found);
+            }
+            Some(before) => {
+                let connection = at.since(before.since).unwrap_or_default();
+                self.closed = self.closed.saturating_add(nanos(connection));
+            }
+            None if connected => self.begin_session(at),
+            None => {}
+        }
+        self.connection = Some(Connection { connected, since: at, confirmed: is_event, counted });
+    }
+
+    fn connect_again(
+        &mut self,
+        change: &Change,
+        before: Connection,
+        window: Duration,
+        found: &mut impl FnMut(Finding),
+    ) {
+        let at = change.at();
+        let delay = at.since(before.since).unwrap_or_default();
+        let kind = FindingKind::ReconnectDelay(delay);
+        found(Finding { kind, at, settled_after: at, counted: change.counted });
+        if delay > window {
+            self.end_session(window, found);
+            self.begin_session(at);
+        } else {
+            self.counts.reconnects = self.counts.reconnects.saturating_add(1);
+            self.session.get_or_insert(at);
+        }
+    }
+
+    fn begin_session(&mut self, at: Timestamp) {
+        self.counts.sessions = self.counts.sessions.saturating_add(1);
+        self.session = Some(at);
+    }
+
+    /// Ends the session that ended with the newest disconnect, if the input is disconnected.
+    pub(super) fn end_session(&mut self, window: Duration, found: &mut impl FnMut(Finding)) {
+        let Some(Connection { connected: false, since: at, counted, .. }) = self.connection else { return };
+        let Some(began) = self.session.take() else { return };
+        let kind = FindingKind::Session(at.since(began).unwrap_or_default());
+        found(Finding { kind, at, settled_after: at.plus(window), counted });
+    }
+}
+
+/// Saturates like [`Timestamp`].
+pub(super) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

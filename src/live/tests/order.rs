@@ -13,8 +13,10 @@ type Sent = (u8, &'static str, u64, u64);
 fn sent() -> impl Strategy<Value = Vec<Sent>> {
     let names = prop::sample::select(vec!["connected", "disconnected", "ERR_UNHEALTHY"]);
     let delay = prop_oneof![2 => Just(0), 3 => 0..WINDOW];
-    prop::collection::vec((1u8..3, names, 0u64..90, delay), 1..60)
-        .prop_map(|sent| sent.into_iter().map(|(input, name, step, delay)| (input, name, step * 20, delay)).collect())
+    let events = prop::collection::vec((1u8..3, names, 0u64..90, delay), 1..60);
+    (events, prop::sample::select(vec![2, 20, 60])).prop_map(|(sent, pace)| {
+        sent.into_iter().map(|(input, name, step, delay)| (input, name, step * pace, delay)).collect()
+    })
 }
 
 fn received(sent: &Sent) -> Event {
@@ -144,6 +146,32 @@ fn expected(events: &[Event], input: u8, end: u64) -> (Option<bool>, [u64; 4], u
     (state, counts, connected, delays, sessions)
 }
 
+fn scrapes() -> impl Strategy<Value = Vec<u64>> {
+    prop::collection::vec(0u64..3000, 0..40)
+}
+
+/// The world after these events with scrapes in between, and the counters that the last scrape showed. No counter may
+/// fall from one scrape to the next.
+fn scraped(sent: &[Sent], scrapes: &[u64]) -> (World, Vec<u64>) {
+    let second = |event: &Event| event.received_at.since(at(0)).unwrap().as_secs();
+    let events = arriving(sent).into_iter().map(|event| (second(&event), Some(event)));
+    let mut steps: Vec<_> = events.chain(scrapes.iter().map(|second| (*second, None))).collect();
+    steps.sort_by_key(|(second, _)| *second);
+    let mut world = World::new();
+    let mut shown = properties::counters(&world.fold, at(0));
+    for (second, event) in steps {
+        if let Some(event) = event {
+            world.apply(&event);
+            continue;
+        }
+        world.shown_until = at(second).max(world.shown_until.plus(Duration::from_micros(1)));
+        let now = properties::counters(&world.fold, world.shown_until);
+        assert!(now.iter().zip(&shown).all(|(now, before)| now >= before), "{shown:?} then {now:?}");
+        shown = now;
+    }
+    (world, shown)
+}
+
 proptest! {
     #[test]
     fn arrival_within_the_window_gives_the_state_of_the_events_in_order(
@@ -175,37 +203,39 @@ proptest! {
     #[test]
     fn no_counter_falls_and_each_reaches_the_truth_or_what_was_shown(
         sent in sent(),
-        scrapes in prop::collection::vec(0u64..2200, 0..40),
+        scrapes in scrapes(),
         late in prop::collection::vec(0u64..2000, 0..4),
     ) {
         let mut sent = sent;
         for ((.., delay), late) in sent.iter_mut().zip(late) {
             *delay += late;
         }
-        let mut steps: Vec<(u64, Option<Event>)> =
-            arriving(&sent).into_iter().map(|event| (event.received_at.since(at(0)).unwrap().as_secs(), Some(event))).collect();
-        steps.extend(scrapes.into_iter().map(|second| (second, None)));
-        steps.sort_by_key(|(second, _)| *second);
-        let (mut world, mut unseen) = (World::new(), World::new());
-        let mut shown = properties::counters(&world.fold, at(0));
-        for (second, event) in steps {
-            match event {
-                Some(event) => {
-                    world.apply(&event);
-                    unseen.apply(&event);
-                }
-                None => {
-                    world.shown_until = at(second).max(world.shown_until.plus(Duration::from_micros(1)));
-                    let now = properties::counters(&world.fold, world.shown_until);
-                    prop_assert!(now.iter().zip(&shown).all(|(now, before)| now >= before), "{shown:?} then {now:?}");
-                    shown = now;
-                }
-            }
-        }
+        let (world, shown) = scraped(&sent, &scrapes);
+        let (unseen, _) = scraped(&sent, &[]);
         let [now, truth] = [&world, &unseen].map(|world| properties::counters(&world.fold, at(9000)));
         prop_assert!(now.iter().zip(&shown).all(|(now, before)| now >= before), "{shown:?} then {now:?}");
         for index in 0..properties::PER_INPUT * 2 {
             prop_assert_eq!(now[index], truth[index].max(shown[index]), "{}", index);
+        }
+    }
+
+    #[test]
+    fn what_a_scrape_shows_as_settled_is_final(sent in sent(), scrapes in scrapes(), lag in 0u64..900) {
+        // A backlog arrives late as a whole, without a pause as long as the window.
+        let sent: Vec<Sent> =
+            sent.into_iter().map(|(input, name, second, delay)| (input, name, second, delay + lag)).collect();
+        let events = arriving(&sent);
+        let pauses = (1..3u8).flat_map(|input| {
+            let of_input: Vec<_> = events.iter().filter(|event| event.input_id == input_id(input)).collect();
+            of_input.windows(2).map(|pair| pair[1].received_at.since(pair[0].received_at)).collect::<Vec<_>>()
+        });
+        prop_assume!(lag == 0 || pauses.into_iter().all(|pause| pause < Some(rules().reorder_window)));
+        let (world, _) = scraped(&sent, &scrapes);
+        let (unseen, _) = scraped(&sent, &[]);
+        let [with, without] = [&world, &unseen].map(|world| values(&world.fold, at(9000)));
+        prop_assert_eq!(with.durations, without.durations);
+        for (with, without) in with.inputs.iter().zip(&without.inputs) {
+            prop_assert_eq!(with.1.inconsistent, without.1.inconsistent);
         }
     }
 }

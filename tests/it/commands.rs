@@ -159,7 +159,7 @@ fn export_has_every_event_with_all_of_its_fields() {
         notification(MAIN, "connected", "2026-11-20T18:00:00.5+02:00"),
         fixture("errored-without-details"),
         fixture("save-and-test-properly"),
-        notification(MAIN, "connected", "2026-11-20T16:00:00Z"),
+        notification(MAIN, "connected", "2026-11-20T16:00:01Z"),
         fixture("errored-at-top-level"),
     ] {
         assert_eq!(daemon.post(&body).status, 200);
@@ -195,7 +195,7 @@ fn export_has_every_event_with_all_of_its_fields() {
             line(2, "errored", "2026-11-20T18:07:00Z", "2026-11-20T18:07:03Z", none(), code, message),
             line(3, "connected", "2026-11-20T16:00:00.5Z", sent, none(), none(), none()),
             line(4, "errored", "2026-11-20T18:08:00Z", "2026-11-20T18:08:03Z", none(), none(), none()),
-            line(5, "connected", "2026-11-20T16:00:00Z", sent, "out_of_order".into(), none(), none()),
+            line(5, "connected", "2026-11-20T16:00:01Z", sent, "inconsistent".into(), none(), none()),
         ]
     );
 }

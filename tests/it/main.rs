@@ -21,6 +21,7 @@ mod private;
 mod reload;
 mod expected;
 mod durability;
+mod order;
 mod commands;
 mod exposition;
 mod prometheus;

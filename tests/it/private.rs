@@ -169,7 +169,7 @@ fn recent_deliveries_are_listed_with_their_outcome_also_after_a_restart() {
         ["recorded", "", CHAPEL, "disconnected", "2026-11-20T18:00:10Z"],
         ["recorded", "", CHAPEL, "connected", "2026-11-20T18:00:00Z"],
         ["recorded", "", MAIN, "errored", "2026-11-20T18:06:00Z"],
-        ["recorded", "out_of_order", MAIN, "connected", "2026-11-20T18:01:00Z"],
+        ["recorded", "inconsistent", MAIN, "connected", "2026-11-20T18:01:00Z"],
         ["recorded", "", MAIN, "disconnected", "2026-11-20T18:01:30.5Z"],
         ["duplicate", "", MAIN, "connected", "2026-11-20T18:00:00Z"],
         ["recorded", "", MAIN, "connected", "2026-11-20T18:00:00Z"],

@@ -32,7 +32,7 @@ const MAX_LISTED: usize = 256;
 /// A longer gap is a pause between broadcasts, not a reconnect delay.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
-/// The state of one live input. There may be a million inputs, so derived values are not stored.
+/// The state of one live input. There may be a million inputs, so every byte counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Input {
     /// When the first event was received; `None` before it.
@@ -43,10 +43,12 @@ pub struct Input {
     changes: [u32; 2],
     /// Event time of the newest connect and the newest disconnect.
     last_change: [Option<Timestamp>; 2],
-    /// State before the list.
-    base: Walk,
+    /// State before the list; `None` if nothing was folded yet.
+    base: Option<Box<Walk>>,
     /// Changes after the base, ascending. Only newer ones can be inserted.
     list: Box<[Change]>,
+    /// State after the list: the walk from the base through it.
+    now: Walk,
     /// When the newest record about the input was made.
     recorded_at: Option<Timestamp>,
     /// Time of the latest scrape before that record.
@@ -107,9 +109,7 @@ pub(super) struct Effect {
 impl Input {
     /// The evidence for the state; `None` if there is none.
     pub fn evidence(&self) -> Option<Evidence> {
-        // The reconnect window has no influence on the state.
-        let walk = self.walk(Duration::ZERO, |_| ());
-        let (connection, updated_at) = walk.connection.zip(walk.newest)?;
+        let (connection, updated_at) = self.now.connection.zip(self.now.newest)?;
         Some(Evidence { connected: connection.connected, updated_at, since: connection.since })
     }
 
@@ -154,12 +154,12 @@ impl Input {
 
     /// Whether a change at this time is older than the list.
     pub(super) fn is_before_list(&self, at: Timestamp) -> bool {
-        self.base.newest.is_some_and(|newest| at <= newest)
+        self.base.as_ref().is_some_and(|base| Some(at) <= base.newest)
     }
 
     /// Whether a change of the reconnect window or the reorder window could alter what happened.
     pub(super) fn depends_on_windows(&self) -> bool {
-        !self.list.is_empty() || self.base.session.is_some()
+        !self.list.is_empty() || self.now.session.is_some()
     }
 
     /// Applies an event.
@@ -185,10 +185,11 @@ impl Input {
         while !self.list.is_empty() {
             self.fold_oldest(rules, &mut effect);
         }
-        let ended_at = self.base.connection.map(|connection| connection.since);
+        let ended_at = self.now.connection.map(|connection| connection.since);
         if ended_at.is_some_and(|ended_at| ended_at.plus(rules.reconnect_window) < as_of) {
-            self.base.end_session(rules.reconnect_window, &mut |finding| effect.count(finding));
+            self.now.end_session(rules.reconnect_window, &mut |finding| effect.count(finding));
         }
+        self.base = Some(Box::new(self.now));
         effect
     }
 
@@ -200,9 +201,12 @@ impl Input {
             self.shown = self.shown_at(record.shown_until, rules);
             let mut counted = Vec::new();
             self.find_uncounted(record.shown_until, rules, |finding| counted.push(finding));
-            for finding in counted {
+            for finding in &counted {
                 self.mark_counted(finding);
                 effect.observations.extend(finding.observation());
+            }
+            if !counted.is_empty() {
+                self.now = self.walk(rules.reconnect_window, |_| ());
             }
             self.shown_until = shown_until;
         }
@@ -220,9 +224,14 @@ impl Input {
         list.insert(list.partition_point(|listed| *listed < change), change);
         self.list = list.into();
         let mut repeats = false;
-        self.walk(rules.reconnect_window, |finding| {
+        let found = |finding: Finding| {
             repeats |= finding.at == change.at() && finding.kind == FindingKind::Repeat { connected: change.connected };
-        });
+        };
+        if self.now.newest < Some(change.at()) {
+            self.now.through(&[change], rules.reconnect_window, found);
+        } else {
+            self.now = self.walk(rules.reconnect_window, found);
+        }
         while self.list.len() > MAX_LISTED || self.is_oldest_settled(rules) {
             self.fold_oldest(rules, effect);
         }
@@ -232,22 +241,27 @@ impl Input {
     /// Whether the oldest instant of the list is older than the reorder window, and enough changes stay without it.
     fn is_oldest_settled(&self, rules: &Rules) -> bool {
         let [oldest, .., newest] = &*self.list else { return false };
-        let staying = self.list.iter().filter(|change| change.at() > oldest.at()).count();
-        staying >= MIN_LISTED && oldest.at() < newest.at().minus(rules.reorder_window)
+        oldest.at() < newest.at().minus(rules.reorder_window)
+            && self.list.len() - self.oldest_instant().len() >= MIN_LISTED
+    }
+
+    /// The oldest instant of the list.
+    fn oldest_instant(&self) -> &[Change] {
+        self.list.chunk_by(|one, next| one.at() == next.at()).next().unwrap_or_default()
     }
 
     /// Folds the oldest instant of the list into the base.
     fn fold_oldest(&mut self, rules: &Rules, effect: &mut Effect) {
-        let Some(instant) = self.list.chunk_by(|one, next| one.at() == next.at()).next() else { return };
-        self.base.at_instant(instant, rules.reconnect_window, &mut |finding| effect.count(finding));
-        let (folded, kept) = self.list.split_at(instant.len());
+        let (folded, kept) = self.list.split_at(self.oldest_instant().len());
+        let base = self.base.get_or_insert_default();
+        base.at_instant(folded, rules.reconnect_window, &mut |finding| effect.count(finding));
         effect.folded.extend(folded);
         self.list = kept.into();
     }
 
-    /// The state after all changes.
+    /// Walks from the base through the list.
     fn walk(&self, window: Duration, found: impl FnMut(Finding)) -> Walk {
-        let mut walk = self.base;
+        let mut walk = self.base.as_deref().copied().unwrap_or_default();
         walk.through(&self.list, window, found);
         walk
     }
@@ -256,21 +270,27 @@ impl Input {
         if self.shown_until >= Some(as_of) {
             return self.shown;
         }
-        let settled = self.settled_until(as_of, rules);
-        let mut unsettled = [0; 2];
-        let walk = self.walk(rules.reconnect_window, |finding| {
-            if let FindingKind::Repeat { connected } = finding.kind {
-                unsettled[usize::from(!connected)] += u32::from(finding.settled_after >= settled);
-            }
-        });
-        let mut counts = walk.counts;
-        for (count, unsettled) in counts.inconsistent.iter_mut().zip(unsettled) {
-            *count -= unsettled;
-        }
-        let current = walk.connection.filter(|connection| connection.connected);
+        let mut counts = self.now.counts;
+        counts.inconsistent = self.settled_repeats(as_of, rules);
+        let current = self.now.connection.filter(|connection| connection.connected);
         let running = current.and_then(|current| as_of.since(current.since)).unwrap_or_default();
-        let connected = walk.closed.saturating_add(nanos(running));
+        let connected = self.now.closed.saturating_add(nanos(running));
         Shown { counts: counts.max(self.shown.counts), connected: connected.max(self.shown.connected) }
+    }
+
+    /// Number of settled events that repeat the state: connected, disconnected.
+    fn settled_repeats(&self, as_of: Timestamp, rules: &Rules) -> [u32; 2] {
+        let mut repeats = self.now.counts.inconsistent;
+        let settled = self.settled_until(as_of, rules);
+        let in_base = self.base.as_ref().map_or([0; 2], |base| base.counts.inconsistent);
+        if repeats != in_base && self.now.newest >= Some(settled) {
+            self.walk(rules.reconnect_window, |finding| {
+                if let FindingKind::Repeat { connected } = finding.kind {
+                    repeats[usize::from(!connected)] -= u32::from(finding.settled_after >= settled);
+                }
+            });
+        }
+        repeats
     }
 
     /// Finds settled observations that are not part of the totals, unless an earlier scrape covers this time.
@@ -290,17 +310,20 @@ impl Input {
     /// The time before which only late changes can alter the history, in a view at `as_of`.
     fn settled_until(&self, as_of: Timestamp, rules: &Rules) -> Timestamp {
         let window = rules.reorder_window;
-        let newest = self.list.last().map(Change::at).or(self.base.newest).unwrap_or_default().minus(window);
+        let newest = self.now.newest.unwrap_or_default().minus(window);
         let is_quiet = self.recorded_at.is_none_or(|recorded_at| recorded_at.plus(window) <= as_of);
         if is_quiet { newest.max(as_of.minus(window)) } else { newest }
     }
 
     /// Marks the change that this finding belongs to: its observation is part of the totals.
-    fn mark_counted(&mut self, finding: Finding) {
+    fn mark_counted(&mut self, finding: &Finding) {
         let connected = matches!(finding.kind, FindingKind::ReconnectDelay(_));
         match self.list.iter_mut().find(|change| (change.at(), change.connected) == (finding.at, connected)) {
             Some(change) => change.counted = true,
-            None => self.base.connection.iter_mut().for_each(|connection| connection.counted = true),
+            None => {
+                let connection = self.base.as_mut().and_then(|base| base.connection.as_mut());
+                connection.into_iter().for_each(|connection| connection.counted = true);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use prometheus::proto::MetricFamily;
 use super::encode::{Encoder, Format};
 use super::family::Entry;
 use super::inputs::InputView;
+use super::overall::Overall;
 use super::samples::Lines;
 use super::{Exporter, exporter, inputs, overall, process};
 use crate::event::{InputId, Timestamp};
@@ -96,9 +97,11 @@ impl Exposition {
     }
 
     fn write_rest(&mut self) {
-        let counted_since = self.view.state.totals().counted_since.unwrap_or(self.started_at);
+        let View { state, as_of, .. } = &self.view;
+        let counted_since = state.totals().counted_since.unwrap_or(self.started_at);
+        let overall = Overall { view: &self.view, durations: state.durations(*as_of) };
         for Entry { family, read: write } in &overall::FAMILIES {
-            write(&self.view, &mut self.encoder.begin_family(family, counted_since));
+            write(&overall, &mut self.encoder.begin_family(family, counted_since));
         }
         for family in &self.gathered {
             exporter::write(family, &mut self.encoder, self.started_at);

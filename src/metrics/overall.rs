@@ -3,9 +3,17 @@
 use super::encode::FamilyWriter;
 use super::family::LabelValues::Open;
 use super::family::{COUNTER, Entry, Family, GAUGE, HISTOGRAM, Label};
-use crate::live::View;
+use crate::live::{Durations, View};
 
-type Write = fn(&View, &mut FamilyWriter<'_>);
+/// Writes the samples of a family.
+type Write = fn(&Overall<'_>, &mut FamilyWriter<'_>);
+
+/// What all families are read from.
+pub(super) struct Overall<'a> {
+    pub(super) view: &'a View,
+    /// Computed once, because it takes a walk over all inputs.
+    pub(super) durations: Durations,
+}
 
 /// Twelve buckets, `+Inf`, the sum and the count.
 const DURATIONS: Family = Family { series: "15", ..HISTOGRAM };
@@ -31,14 +39,14 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "histogram_quantile(0.5, rate(cloudflare_stream_live_input_session_duration_seconds_bucket[1d]))",
         ..DURATIONS
     }
-    .with(|view, out| out.durations(&view.state.durations(view.as_of).session_duration)),
+    .with(|from, out| out.durations(&from.durations.session_duration)),
     Family {
         name: "cloudflare_stream_live_input_reconnect_delay_seconds",
         help: "Time from a disconnect to the next connect, within the reconnect window or not, up to one hour, in seconds.",
         query: "histogram_quantile(0.9, rate(cloudflare_stream_live_input_reconnect_delay_seconds_bucket[1d]))",
         ..DURATIONS
     }
-    .with(|view, out| out.durations(&view.state.durations(view.as_of).reconnect_delay)),
+    .with(|from, out| out.durations(&from.durations.reconnect_delay)),
     Family {
         name: "cloudflare_stream_live_notification_source_delay_seconds",
         help: "Time from an event to its notification by Cloudflare (ts - updated_at), in seconds. \
@@ -46,7 +54,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "histogram_quantile(0.9, rate(cloudflare_stream_live_notification_source_delay_seconds_bucket[1h]))",
         ..DURATIONS
     }
-    .with(|view, out| out.durations(&view.state.totals().source_delay)),
+    .with(|from, out| out.durations(&from.view.state.totals().source_delay)),
     Family {
         name: "cloudflare_stream_live_notification_delivery_delay_seconds",
         help: "Time from the notification by Cloudflare (ts, in whole seconds) to its receipt, in seconds. \
@@ -55,7 +63,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
                 rate(cloudflare_stream_live_notification_delivery_delay_seconds_bucket[1h]))",
         ..DURATIONS
     }
-    .with(|view, out| out.durations(&view.state.totals().delivery_delay)),
+    .with(|from, out| out.durations(&from.view.state.totals().delivery_delay)),
     Family {
         name: "cloudflare_stream_live_notification_clock_skew_total",
         help: "Number of recorded events whose notification was received before it was sent: one of the clocks is wrong.",
@@ -63,7 +71,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "increase(cloudflare_stream_live_notification_clock_skew_total[1h]) > 0",
         ..COUNTER
     }
-    .with(|view, out| out.value(view.state.totals().clock_skew)),
+    .with(|from, out| out.value(from.view.state.totals().clock_skew)),
     Family {
         name: "stream_live_exporter_events_out_of_order_total",
         help: "Number of recorded events that are older than the current state of their input. \
@@ -71,7 +79,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "increase(stream_live_exporter_events_out_of_order_total[1d])",
         ..COUNTER
     }
-    .with(|view, out| out.value(view.state.totals().out_of_order)),
+    .with(|from, out| out.value(from.view.state.totals().out_of_order)),
     Family {
         name: "stream_live_exporter_last_notification_timestamp_seconds",
         help: "Time of the last authenticated, well-formed delivery of any kind, in seconds since the Unix epoch.",
@@ -79,7 +87,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "time() - stream_live_exporter_last_notification_timestamp_seconds",
         ..GAUGE
     }
-    .with(|view, out| out.known(view.state.last_seen().last)),
+    .with(|from, out| out.known(from.view.state.last_seen().last)),
     Family {
         name: "stream_live_exporter_last_test_timestamp_seconds",
         help: "Time of the last Save and Test notification, in seconds since the Unix epoch.",
@@ -87,7 +95,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "time() - stream_live_exporter_last_test_timestamp_seconds",
         ..GAUGE
     }
-    .with(|view, out| out.known(view.state.last_seen().last_test)),
+    .with(|from, out| out.known(from.view.state.last_seen().last_test)),
     Family {
         name: "stream_live_exporter_secret_last_used_timestamp_seconds",
         help: "Time of the last delivery with that secret, in seconds since the Unix epoch.",
@@ -97,8 +105,8 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "time() - stream_live_exporter_secret_last_used_timestamp_seconds > 86400",
         ..GAUGE
     }
-    .with(|view, out| {
-            for (secret, time) in &view.state.last_seen().by_secret {
+    .with(|from, out| {
+            for (secret, time) in &from.view.state.last_seen().by_secret {
                 out.labelled(&[secret], *time);
             }
         }),
@@ -109,7 +117,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "deriv(stream_live_exporter_journal_size_bytes[1d])",
         ..GAUGE
     }
-    .with(|view, out| out.value(view.journal_size_bytes)),
+    .with(|from, out| out.value(from.view.journal_size_bytes)),
     Family {
         name: "stream_live_exporter_journal_events",
         help: "Number of events in the journal.",
@@ -117,7 +125,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "stream_live_exporter_journal_events",
         ..GAUGE
     }
-    .with(|view, out| out.value(view.journal_events)),
+    .with(|from, out| out.value(from.view.journal_events)),
     Family {
         name: "stream_live_exporter_restored_inputs",
         help: "Number of live inputs that were restored from the journal at start.",
@@ -125,7 +133,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "stream_live_exporter_restored_inputs",
         ..GAUGE
     }
-    .with(|view, out| out.value(view.restored_inputs as u64)),
+    .with(|from, out| out.value(from.view.restored_inputs as u64)),
     Family {
         name: "stream_live_exporter_inputs",
         help: "Number of known live inputs.",
@@ -133,12 +141,12 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit",
         ..GAUGE
     }
-    .with(|view, out| out.value(view.state.inputs().len() as u64)),
+    .with(|from, out| out.value(from.view.state.inputs().len() as u64)),
     Family {
         name: "stream_live_exporter_inputs_limit",
         help: "Maximum number of live inputs. Events of further inputs are ignored.",
         query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit > 0.9",
         ..GAUGE
     }
-    .with(|view, out| out.value(view.state.rules().max_inputs as u64)),
+    .with(|from, out| out.value(from.view.state.rules().max_inputs as u64)),
 ];

@@ -101,7 +101,9 @@ fn view() -> View {
         for number in 0..INPUTS {
             let seconds = (step * 500 + number) as u64;
             let updated_at = Timestamp::from_seconds(NOW).plus(Duration::from_secs(seconds));
-            records.push(record(input_event(number, kind.clone(), updated_at)));
+            // A scrape before each record.
+            let record = record(input_event(number, kind.clone(), updated_at));
+            records.push(Record { recorded_at: updated_at, shown_until: updated_at, ..record });
         }
     }
     let (changes, _) = apply(&fold, &records);

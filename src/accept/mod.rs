@@ -10,6 +10,8 @@
 mod authenticate;
 mod notification;
 mod object;
+mod times;
 
 pub use authenticate::{SecretName, Secrets};
 pub use notification::{NotJson, Reading, read};
+pub use times::Received;

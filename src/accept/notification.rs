@@ -9,17 +9,13 @@
 //! because Cloudflare documents an example with a trailing comma, and people send it with curl.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
 
 use super::object::{Nested, Raw, integer_in, object, object_in, text_in};
+use super::times::{Received, is_before_live_inputs};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
-
-/// How far an event's time may be ahead of the local clock. Without this limit, an event from a clock that is far
-/// ahead would stay the newest one until that time.
-const FUTURE_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Maximum length of a stored error text, in characters. Cloudflare's are one sentence.
 const MAX_TEXT_LENGTH: usize = 1000;
@@ -43,21 +39,22 @@ pub struct NotJson {
     pub column: usize,
 }
 
-/// Reads the body of an authenticated request that was received at `received_at`.
+/// Reads the body of an authenticated request.
 ///
 /// # Errors
 ///
 /// [`NotJson`] if the body is not a JSON object, even leniently.
-pub fn read(body: &[u8], received_at: Timestamp) -> Result<Reading, NotJson> {
+pub fn read(body: &[u8], received: impl Into<Received>) -> Result<Reading, NotJson> {
+    let received = received.into();
     let error = match serde_json::from_slice(body) {
         Ok(envelope) => {
-            return Ok(Reading { notification: interpret(&envelope, received_at), lenient: false });
+            return Ok(Reading { notification: interpret(&envelope, received), lenient: false });
         }
         Err(error) => error,
     };
     let strict = strict(body).ok_or(NotJson { line: error.line(), column: error.column() })?;
     let envelope = serde_json::from_str(&strict).expect("a serialized object is a JSON object");
-    Ok(Reading { notification: interpret(&envelope, received_at), lenient: true })
+    Ok(Reading { notification: interpret(&envelope, received), lenient: true })
 }
 
 /// The body as strict JSON, if it is a lenient JSON object.
@@ -117,7 +114,7 @@ object! {
 }
 
 /// Distinguishes events, tests and notifications of other kinds.
-fn interpret(envelope: &Envelope<'_>, received_at: Timestamp) -> Notification {
+fn interpret(envelope: &Envelope<'_>, received: Received) -> Notification {
     let alert_type = text_in(envelope.alert_type);
     if envelope.uid.is_some() && envelope.ready_to_stream.is_some() {
         return Notification::Ignored(IgnoredReason::VideoWebhook);
@@ -126,7 +123,7 @@ fn interpret(envelope: &Envelope<'_>, received_at: Timestamp) -> Notification {
         return Notification::Ignored(IgnoredReason::AlertType);
     }
     match object_in(envelope.data.as_ref()) {
-        Some(data) => event(envelope, data, received_at).map_or_else(Notification::Ignored, Notification::Event),
+        Some(data) => event(envelope, data, received).map_or_else(Notification::Ignored, Notification::Event),
         // "Save and Test" sends a `text` and nothing else.
         None if alert_type.is_none() && envelope.data.is_none() && text_in(envelope.text).is_some() => {
             Notification::Test
@@ -135,7 +132,7 @@ fn interpret(envelope: &Envelope<'_>, received_at: Timestamp) -> Notification {
     }
 }
 
-fn event(envelope: &Envelope<'_>, data: &Data<'_>, received_at: Timestamp) -> Result<Event, IgnoredReason> {
+fn event(envelope: &Envelope<'_>, data: &Data<'_>, received: Received) -> Result<Event, IgnoredReason> {
     let kind = match text_in(data.event_type).as_deref() {
         Some("live_input.connected") => EventKind::Connected,
         Some("live_input.disconnected") => EventKind::Disconnected,
@@ -146,12 +143,15 @@ fn event(envelope: &Envelope<'_>, data: &Data<'_>, received_at: Timestamp) -> Re
         _ => return Err(IgnoredReason::EventType),
     };
     let input_id = parse(text_in(data.input_id)).ok_or(IgnoredReason::InputId)?;
-    let updated_at = parse(text_in(data.updated_at)).ok_or(IgnoredReason::UpdatedAt)?;
-    if updated_at > received_at.plus(FUTURE_TOLERANCE) {
+    let updated_at: Timestamp = parse(text_in(data.updated_at)).ok_or(IgnoredReason::UpdatedAt)?;
+    if is_before_live_inputs(updated_at) {
+        return Err(IgnoredReason::UpdatedAt);
+    }
+    if received.is_future(updated_at) {
         return Err(IgnoredReason::Future);
     }
-    let sent_at = integer_in(envelope.ts).map(Timestamp::from_seconds);
-    Ok(Event { input_id, kind, updated_at, sent_at, received_at })
+    let sent_at = integer_in(envelope.ts).and_then(|seconds| received.sent_at(seconds, updated_at));
+    Ok(Event { input_id, kind, updated_at, sent_at, received_at: received.at })
 }
 
 fn error_detail(errored: Option<&Nested<Errored<'_>>>) -> ErrorDetail {

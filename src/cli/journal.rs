@@ -63,6 +63,8 @@ enum Content<'a> {
         max_inputs: usize,
         configured: &'a BTreeSet<InputId>,
     },
+    #[serde(rename = "clock_set_back")]
+    ClockSetBack,
 }
 
 #[derive(Serialize)]
@@ -82,6 +84,7 @@ impl<'a> From<&'a Record> for Line<'a> {
         let content = match &record.kind {
             RecordKind::Event(event, note) => Content::Event(event_line(event, *note)),
             RecordKind::Forgotten(input_id) => Content::Forgotten { input_id: *input_id },
+            RecordKind::ClockSetBack => Content::ClockSetBack,
             RecordKind::Rules(rules) => Content::Rules {
                 reconnect_window_seconds: rules.reconnect_window.as_secs_f64(),
                 reorder_window_seconds: rules.reorder_window.as_secs_f64(),
@@ -143,7 +146,7 @@ fn verify(journal: &Journal, settings: &Settings) -> anyhow::Result<()> {
             if record.position != position + 1 {
                 problems.push(format!("record {} follows record {position}", record.position));
             }
-            if record.recorded_at < recorded_at {
+            if record.recorded_at < recorded_at && record.kind != RecordKind::ClockSetBack {
                 problems.push(format!("record {} was recorded before record {position}", record.position));
             }
         }

@@ -11,7 +11,7 @@ use super::{Event, InputId, Timestamp};
 pub struct Record {
     /// Position in the journal, from 1 and without gaps; 0 until the record is appended.
     pub position: u64,
-    /// When it was made durable; never before the preceding record.
+    /// When it was made durable; never before the preceding record, unless the clock was set back.
     pub recorded_at: Timestamp,
     /// Time of the latest scrape before it was recorded. Counters must not fall below the values of that scrape.
     pub shown_until: Timestamp,
@@ -28,6 +28,8 @@ pub enum RecordKind {
     Forgotten(InputId),
     /// Rules that are in force for all later records.
     Rules(Arc<Rules>),
+    /// The clock was set back. Counters keep the values of the latest scrape, and later views may be of earlier times.
+    ClockSetBack,
 }
 
 labelled! {
@@ -68,7 +70,7 @@ impl Record {
     pub fn event(&self) -> Option<&Event> {
         match &self.kind {
             RecordKind::Event(event, _) => Some(event),
-            RecordKind::Forgotten(_) | RecordKind::Rules(_) => None,
+            RecordKind::Forgotten(_) | RecordKind::Rules(_) | RecordKind::ClockSetBack => None,
         }
     }
 }

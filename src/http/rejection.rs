@@ -36,6 +36,9 @@ pub enum Rejection {
     /// 400: the body is not a JSON object.
     #[error(transparent)]
     NotJson(#[from] NotJson),
+    /// 503 with `Retry-After`: other notifications have the memory for bodies.
+    #[error("overloaded, try again")]
+    OutOfMemory,
     /// 503 with `Retry-After`: the recorder's queue is full.
     #[error("overloaded, try again")]
     Overloaded,
@@ -62,7 +65,7 @@ impl Rejection {
             Self::Timeout => (StatusCode::REQUEST_TIMEOUT, "timeout", None),
             Self::BrokenOff => (StatusCode::BAD_REQUEST, "timeout", None),
             Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not_json", None),
-            Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", retry_after("5")),
+            Self::OutOfMemory | Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", retry_after("5")),
             Self::Journal => (StatusCode::SERVICE_UNAVAILABLE, "journal", retry_after("5")),
         }
     }
@@ -101,6 +104,7 @@ mod tests {
             Rejection::Timeout,
             Rejection::BrokenOff,
             Rejection::NotJson(NotJson { line: 1, column: 1 }),
+            Rejection::OutOfMemory,
             Rejection::Overloaded,
             Rejection::Journal,
         ];

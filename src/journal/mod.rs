@@ -186,19 +186,23 @@ impl Journal {
         Ok(())
     }
 
-    /// Deletes up to `limit` of the oldest records: those that were recorded before `horizon` and are
-    /// part of the checkpoint. Returns their number.
+    /// Deletes up to `limit` of the oldest records: those that are part of the checkpoint and have no record before them
+    /// that was recorded since `horizon`. Returns their number.
+    ///
+    /// The time of a record from after `now` was recorded by a wrong clock. Such a record is as old as the next one.
     ///
     /// # Errors
     ///
     /// Nothing was deleted.
-    pub fn expire(&mut self, horizon: Timestamp, limit: u64) -> Result<u64, JournalError> {
+    pub fn expire(&mut self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<u64, JournalError> {
         let position = self.checkpoint_position().map_err(failed(&self.path, "the checkpoint cannot be read"))?;
         let last = position.min((self.first + limit).saturating_sub(1));
-        let old = params![last, horizon.as_nanos()];
+        let old = params![last, horizon.as_nanos(), now.as_nanos()];
         let first = self.first;
         let (expired, others) = self.transaction("cannot be expired", |transaction| {
-            let delete = "DELETE FROM records WHERE position <= ?1 AND recorded_at < ?2";
+            let delete = "DELETE FROM records WHERE position <= ( \
+                SELECT max(position) FROM records WHERE recorded_at < ?2 AND position < coalesce( \
+                    (SELECT min(position) FROM records WHERE position <= ?1 AND recorded_at BETWEEN ?2 AND ?3), ?1 + 1))";
             let expired = transaction.prepare_cached(delete)?.execute(old)? as u64;
             let delete = "DELETE FROM other_records WHERE position < ?1";
             let others = transaction.prepare_cached(delete)?.execute(params![first + expired])? as u64;

@@ -38,6 +38,8 @@ struct RulesData {
 
 const RULES_VERSION: u32 = 1;
 
+const CLOCK_SET_BACK: &str = "clock_set_back";
+
 /// Rules of earlier releases have no reorder window. This is the default of the release that introduced it.
 fn first_reorder_window() -> Duration {
     Duration::from_secs(300)
@@ -71,6 +73,7 @@ pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -
             bind_input_id(insert, *input_id)?;
             insert.raw_bind_parameter(8, "forgotten")?;
         }
+        RecordKind::ClockSetBack => insert.raw_bind_parameter(8, CLOCK_SET_BACK)?,
         RecordKind::Rules(rules) => {
             insert.raw_bind_parameter(8, "rules")?;
             insert.raw_bind_parameter(14, rules_data(rules))?;
@@ -142,6 +145,7 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
     };
     let kind = match columns.text(7)?.unwrap_or_default() {
         "forgotten" => RecordKind::Forgotten(input_id()?),
+        CLOCK_SET_BACK => RecordKind::ClockSetBack,
         "rules" => RecordKind::Rules(Arc::new(read_rules(columns.text(13)?.unwrap_or_default())?)),
         kind => {
             let kind = match kind {

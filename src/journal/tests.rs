@@ -323,3 +323,24 @@ fn deleted_checkpoint_leaves_the_records() {
     journal.input_rows(|input_id, _| panic!("{input_id} was not deleted")).unwrap();
     assert_eq!(all(&journal).len(), 1);
 }
+
+#[test]
+fn record_from_a_wrong_clock_is_as_old_as_the_next_one() {
+    let expired = |times: &[u64]| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut records: Vec<Record> =
+            times.iter().map(|time| Record { recorded_at: at(*time), ..record(*time) }).collect();
+        journal.append(&mut records).unwrap();
+        journal.save_checkpoint(&checkpoint_at(times.len() as u64), std::iter::empty()).unwrap();
+        journal.expire(at(100), at(200), 50).unwrap()
+    };
+    assert_eq!(expired(&[1, 99, 100, 150]), 2);
+    // 1000 is after now.
+    assert_eq!(expired(&[1, 1000, 1001, 99, 150]), 4);
+    assert_eq!(expired(&[1000, 99, 100]), 2);
+    assert_eq!(expired(&[1, 1000, 150]), 1);
+    assert_eq!(expired(&[1000, 1001]), 0);
+    // A record is not deleted before an older one.
+    assert_eq!(expired(&[1, 150, 2, 3]), 1);
+}

@@ -3,6 +3,8 @@
 //! Recorder, replay, tests and examples all call it. The result does not depend on how records are split into
 //! batches.
 
+mod clock;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -60,6 +62,7 @@ impl<'a> Draft<'a> {
             RecordKind::Event(event, _) => self.apply_event(record, event),
             RecordKind::Forgotten(input_id) => self.forget(record, *input_id),
             RecordKind::Rules(rules) => self.change_rules(record, rules),
+            RecordKind::ClockSetBack => self.set_clock_back(record),
         }
     }
 
@@ -97,6 +100,9 @@ impl<'a> Draft<'a> {
             return Err(too_old);
         }
         let Some(input) = self.input(&event.input_id, before) else {
+            if Some(event.updated_at) <= self.changes.forgotten.unlisted_until() {
+                return Err(too_old);
+            }
             let is_full = self.inputs >= self.changes.rules.max_inputs;
             return if is_full { Err(Verdict::Ignored(IgnoredReason::TooManyInputs)) } else { Ok(()) };
         };

@@ -100,9 +100,14 @@ impl Fold {
         self.state.last_seen = Arc::new(last_seen);
     }
 
-    /// Removes inputs from the list of forgotten ones, so that events about them are accepted again.
+    /// Removes inputs from the list of forgotten ones. Only events that are newer than all of these are accepted then.
     pub fn drop_forgotten(&mut self, input_ids: &[InputId]) {
-        input_ids.iter().for_each(|input_id| self.state.forgotten.remove(input_id));
+        input_ids.iter().for_each(|input_id| self.state.forgotten.unlist(input_id));
+    }
+
+    /// Restores until when inputs were forgotten that are no longer listed.
+    pub fn restore_unlisted(&mut self, until: Option<Timestamp>) {
+        self.state.forgotten.unlist_until(until);
     }
 
     /// Restores the counts over all inputs, which have the records up to `position`.

@@ -9,12 +9,20 @@ use crate::event::{InputId, Timestamp};
 pub struct ForgottenInputs {
     by_id: OrdMap<InputId, Timestamp>,
     by_time: OrdSet<(Timestamp, InputId)>,
+    /// When the newest of the inputs was forgotten that are no longer listed.
+    unlisted_until: Option<Timestamp>,
 }
 
 impl ForgottenInputs {
     /// When the input was forgotten; `None` if it was not.
     pub fn get(&self, input_id: &InputId) -> Option<Timestamp> {
         self.by_id.get(input_id).copied()
+    }
+
+    /// When the newest of the inputs was forgotten that are no longer listed. An event of an unknown input that is not
+    /// newer may be about one of them.
+    pub fn unlisted_until(&self) -> Option<Timestamp> {
+        self.unlisted_until
     }
 
     /// Number of inputs.
@@ -37,6 +45,25 @@ impl ForgottenInputs {
         if let Some(at) = self.by_id.remove(input_id) {
             self.by_time.remove(&(at, *input_id));
         }
+    }
+
+    /// Removes an input from the list.
+    pub(super) fn unlist(&mut self, input_id: &InputId) {
+        let at = self.get(input_id);
+        self.unlist_until(at);
+        self.remove(input_id);
+    }
+
+    pub(super) fn unlist_until(&mut self, at: Option<Timestamp>) {
+        self.unlisted_until = self.unlisted_until.max(at);
+    }
+
+    /// Inputs that were forgotten at a later time were forgotten at this time at the latest.
+    pub(super) fn set_clock_back(&mut self, now: Timestamp) {
+        while let Some((_, input_id)) = self.by_time.get_max().filter(|(at, _)| *at > now).copied() {
+            self.insert(input_id, now);
+        }
+        self.unlisted_until = self.unlisted_until.map(|at| at.min(now));
     }
 
     /// The inputs that were forgotten before `horizon`, and those above `max` inputs, oldest first.

@@ -12,6 +12,7 @@
 //! A *session* runs from a connect to the first disconnect that no reconnect follows within the reconnect window;
 //! shorter gaps are part of it.
 
+mod clock;
 mod row;
 
 use std::time::Duration;

@@ -179,6 +179,12 @@ impl LastSeen {
             None => drop(self.by_secret.insert(secret.to_owned(), received_at)),
         }
     }
+
+    /// The clock was set back: no delivery was seen later than now.
+    pub fn set_clock_back(&mut self, now: Timestamp) {
+        let times = self.last.iter_mut().chain(&mut self.last_test).chain(self.by_secret.values_mut());
+        times.for_each(|time| *time = now.min(*time));
+    }
 }
 
 impl Durations {

@@ -10,6 +10,8 @@ pub struct View {
     pub state: State,
     /// The time up to which current connections are counted.
     pub as_of: Timestamp,
+    /// The wall clock, which schedules follow. `as_of` is later if the clock has gone back, because counters never fall.
+    pub wall_clock: Timestamp,
     /// Number of events in the journal.
     pub journal_events: u64,
     /// Size of the journal on disk, in bytes.

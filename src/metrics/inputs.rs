@@ -23,6 +23,7 @@ pub(super) struct InputView<'a> {
     pub(super) input: &'a Input,
     pub(super) state: &'a State,
     pub(super) as_of: Timestamp,
+    pub(super) wall_clock: Timestamp,
 }
 
 impl InputView<'_> {
@@ -86,7 +87,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "cloudflare_stream_live_input_expected == 1 unless cloudflare_stream_live_input_connected == 1",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put(view.state.expected(&view.input_id, view.as_of)))),
+    .with(Read::Values(|view, values| values.put(view.state.expected(&view.input_id, view.wall_clock)))),
     Family {
         name: "cloudflare_stream_live_input_events_total",
         help: "Number of distinct events of the live input, by kind.",

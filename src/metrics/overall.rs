@@ -50,7 +50,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
     Family {
         name: "cloudflare_stream_live_notification_source_delay_seconds",
         help: "Time from an event to its notification by Cloudflare (ts - updated_at), in seconds. \
-               Observed for each recorded event.",
+               Observed for each recorded event with a plausible ts.",
         query: "histogram_quantile(0.9, rate(cloudflare_stream_live_notification_source_delay_seconds_bucket[1h]))",
         ..DURATIONS
     }
@@ -58,7 +58,7 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
     Family {
         name: "cloudflare_stream_live_notification_delivery_delay_seconds",
         help: "Time from the notification by Cloudflare (ts, in whole seconds) to its receipt, in seconds. \
-               Observed for each recorded event.",
+               Observed for each recorded event with a plausible ts.",
         query: "histogram_quantile(0.9, \
                 rate(cloudflare_stream_live_notification_delivery_delay_seconds_bucket[1h]))",
         ..DURATIONS

@@ -44,7 +44,8 @@ fn view(inputs: u8) -> View {
         fold.adopt(changes);
     }
     let state = fold.state().clone();
-    View { state, as_of: at(61_234), journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }
+    let as_of = at(61_234);
+    View { state, as_of, wall_clock: as_of, journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }
 }
 
 fn exposition(view: View, format: Format, created_samples: bool) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::handle::Answer;
-use super::{Delivery, Outcome, RecentDelivery};
+use super::{Delivery, Outcome, RecentDelivery, Reservation};
 use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordKind, Timestamp};
 use crate::journal::Unrecognized;
 use crate::live::{LastSeen, Verdict};
@@ -24,6 +24,8 @@ struct Pending {
     /// The outcome; `None` for an event.
     outcome: Option<Outcome>,
     answer: Answer,
+    /// Released together with the delivery.
+    _reservation: Reservation,
 }
 
 impl Batch {
@@ -46,7 +48,7 @@ impl Batch {
             last_seen: LastSeen::default(),
             deliveries: Vec::with_capacity(count),
         };
-        for (Delivery { received_at, secret, notification, body }, answer) in deliveries {
+        for (Delivery { received_at, secret, notification, body, reservation }, answer) in deliveries {
             // A secret may have been removed while a delivery with it was in flight.
             let secret = Some(secret.as_ref()).filter(|secret| secrets.contains(*secret));
             last_seen.record(received_at, secret, notification == Notification::Test);
@@ -61,7 +63,7 @@ impl Batch {
                     None
                 }
             };
-            batch.deliveries.push(Pending { received_at, outcome, answer });
+            batch.deliveries.push(Pending { received_at, outcome, answer, _reservation: reservation });
         }
         batch.last_seen = last_seen;
         batch
@@ -70,6 +72,11 @@ impl Batch {
     /// Whether the batch has deliveries; all of its records are then events.
     pub(super) fn has_deliveries(&self) -> bool {
         !self.deliveries.is_empty()
+    }
+
+    /// Whether it records that the clock was set back; it then has no other record.
+    pub(super) fn sets_clock_back(&self) -> bool {
+        self.records.first().is_some_and(|record| record.kind == RecordKind::ClockSetBack)
     }
 
     /// Sets the times of all records.
@@ -104,7 +111,7 @@ impl Batch {
         };
         let mut recent = recent;
         let each = self.deliveries.into_iter();
-        each.map(|Pending { received_at, outcome, answer }| (Arc::new(recent(received_at, outcome)), answer)).unzip()
+        each.map(|pending| (Arc::new(recent(pending.received_at, pending.outcome)), pending.answer)).unzip()
     }
 
     /// Answers every sender that its delivery is not durable.

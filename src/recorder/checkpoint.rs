@@ -16,17 +16,19 @@ impl Recorder {
         self.note_written(saved);
     }
 
-    /// Brings the checkpoint up to date, in one transaction.
+    /// Brings the checkpoint up to date, in one transaction. It has the time of the latest scrape, so it is saved also
+    /// if nothing else has changed.
     pub(super) fn save_checkpoint(&mut self) -> Result<(), JournalError> {
         self.timers.restart_checkpoint();
-        if self.dirty_inputs.is_empty() { Ok(()) } else { self.save(Slice::Everything) }
+        self.save(Slice::Everything)
     }
 
     pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
         let recorded_until = self.recorded_until.max(self.state_reader.published.shown_until());
+        let retention_clock = self.retention_clock.reached();
         let (fold, last_position) = (&self.fold, self.journal.last_position());
         let position = self.dirty_inputs.position_after(slice, last_position);
-        let (version, state) = CheckpointState::new(fold, last_position, recorded_until).encode();
+        let (version, state) = CheckpointState::new(fold, last_position, recorded_until, retention_clock).encode();
         let checkpoint = Checkpoint { position, rules: self.rules_history.at(position).clone(), version, state };
         let rows = self.dirty_inputs.inputs(slice).map(|input_id| row(fold, input_id, last_position));
         self.journal.save_checkpoint(&checkpoint, rows)?;

@@ -20,6 +20,12 @@ const NEWER: &str = "it is from a newer version";
 pub(super) struct CheckpointState {
     /// `recorded_at` of the newest record, or the time of the latest scrape if that is later.
     pub(super) recorded_until: Timestamp,
+    /// The time that the retention clock has reached; missing in checkpoints of earlier versions.
+    #[serde(default)]
+    pub(super) retention_clock: Option<Timestamp>,
+    /// When the newest of the inputs was forgotten that are no longer listed.
+    #[serde(default)]
+    pub(super) unlisted_until: Option<Timestamp>,
     /// Position up to which the totals have every record. If it is missing, it is the checkpoint's position.
     #[serde(default)]
     counted_until: u64,
@@ -28,8 +34,14 @@ pub(super) struct CheckpointState {
 
 impl CheckpointState {
     /// Encodes the totals of a fold that has every record up to this position.
-    pub(super) fn new(fold: &Fold, position: u64, recorded_until: Timestamp) -> Self {
-        Self { recorded_until, counted_until: position, totals: fold.state().totals().clone() }
+    pub(super) fn new(fold: &Fold, position: u64, recorded_until: Timestamp, retention_clock: Timestamp) -> Self {
+        Self {
+            recorded_until,
+            retention_clock: Some(retention_clock),
+            unlisted_until: fold.state().forgotten().unlisted_until(),
+            counted_until: position,
+            totals: fold.state().totals().clone(),
+        }
     }
 
     /// Position up to which the totals have every record.

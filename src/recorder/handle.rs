@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 use tokio::sync::oneshot;
 
+use super::memory::{Memory, Overloaded, Reservation};
 use super::{Delivery, Limits, Outcome, StateReader};
 
 /// Channel for the outcome of a delivery; `None` if it could not be made durable.
@@ -28,15 +29,17 @@ pub struct Handle {
     /// Wake-up flag: a channel of capacity 1. If it is full, a wake-up is pending already.
     wake_tx: SyncSender<()>,
     state_reader: StateReader,
+    memory: Memory,
 }
-
-/// The queue is full, or the recorder has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overloaded;
 
 impl Handle {
     pub(super) fn new(queue: SyncSender<Message>, wake_tx: SyncSender<()>, state_reader: StateReader) -> Self {
-        Self { queue, wake_tx, state_reader }
+        Self { queue, wake_tx, state_reader, memory: Memory::default() }
+    }
+
+    /// A reservation for a notification that is about to be read, still empty.
+    pub fn reservation(&self) -> Reservation {
+        self.memory.reservation()
     }
 
     /// Queues a delivery and wakes the recorder. The answer is `None` if the delivery could not be made durable.

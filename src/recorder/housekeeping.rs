@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::run_loop::Recorder;
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::event::{RecordKind, Timestamp};
 use crate::journal::{JournalError, JournalErrorKind};
 use crate::live::SearchLimits;
@@ -64,6 +64,9 @@ impl Recorder {
             Some("wal_checkpoint")
         } else if failing {
             (self.timers.since_checkpoint.elapsed() >= PROBE_INTERVAL).then(|| self.probe())
+        } else if self.clock_is_behind() {
+            self.set_clock_back();
+            Some("clock")
         } else if self.rules_pending {
             self.change_rules();
             Some("rules")
@@ -123,7 +126,7 @@ impl Recorder {
     /// Deletes some of the records after their retention. Returns their number.
     pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
         let horizon = self.retention_clock.now().minus(self.limits.retention);
-        let expired = self.journal.expire(horizon, EXPIRY_SLICE)?;
+        let expired = self.journal.expire(horizon, clock::now(), EXPIRY_SLICE)?;
         self.drop_forgotten(horizon);
         if expired > 0 {
             tracing::debug!(expired, "old records deleted");

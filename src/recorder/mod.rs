@@ -13,6 +13,7 @@
 //! forgets silent inputs. [`Handle::finish`] makes it record the queue, write a last checkpoint and end.
 
 mod handle;
+mod memory;
 mod thread;
 mod run_loop;
 mod batch;
@@ -33,7 +34,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use handle::{Handle, Overloaded};
+pub use handle::Handle;
+pub use memory::{Overloaded, Reservation};
 pub use readiness::Readiness;
 pub use restore::{Restored, restore};
 pub use state_reader::{RecentDelivery, StateReader};
@@ -43,7 +45,7 @@ use crate::event::{IgnoredReason, InputId, Notification, Rules, Timestamp};
 use crate::schedule::Configured;
 
 /// An authenticated, well-formed delivery.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Delivery {
     /// When its body had been read.
     pub received_at: Timestamp,
@@ -53,6 +55,8 @@ pub struct Delivery {
     pub notification: Notification,
     /// Its body, which is kept if the notification is ignored.
     pub body: Bytes,
+    /// Its part of the memory for notifications.
+    pub reservation: Reservation,
 }
 
 /// The outcome of a delivery.

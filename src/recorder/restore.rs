@@ -22,6 +22,8 @@ pub struct Restored {
     pub last_seen: LastSeen,
     /// Time of the newest record, or of the latest scrape according to the checkpoint if that is later.
     pub recorded_until: Timestamp,
+    /// The time that the retention clock had reached at the checkpoint, if that has one.
+    pub(super) retention_clock: Option<Timestamp>,
     /// Number of events after the checkpoint.
     pub replayed: u64,
     /// The inputs that records after the checkpoint changed.
@@ -46,6 +48,7 @@ pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, Jou
         fold: Fold::new(rules.clone()),
         last_seen: last_seen.transpose()?.unwrap_or_default(),
         recorded_until: Timestamp::EPOCH,
+        retention_clock: None,
         replayed: 0,
         dirty_inputs: DirtyInputs::default(),
         rules_history: RulesHistory::new(Arc::new(rules.clone())),
@@ -67,10 +70,17 @@ pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, Jou
 }
 
 impl Restored {
+    /// The time that the retention clock had reached, or the earlier of `now` and the newest record if that is not known.
+    pub(super) fn retention_time(&self, now: Timestamp) -> Timestamp {
+        let newest = Some(self.recorded_until).filter(|newest| *newest > Timestamp::EPOCH);
+        self.retention_clock.unwrap_or_else(|| newest.map_or(now, |newest| newest.min(now)))
+    }
+
     fn read_checkpoint(&mut self, journal: &Journal, checkpoint: &Checkpoint) -> Result<(), JournalError> {
         let position = checkpoint.position;
         let state = CheckpointState::decode(journal, checkpoint)?;
-        self.recorded_until = state.recorded_until;
+        (self.recorded_until, self.retention_clock) = (state.recorded_until, state.retention_clock);
+        self.fold.restore_unlisted(state.unlisted_until);
         let totals_position = state.totals_position(position);
         self.fold.restore_totals(state.totals, totals_position);
         let mut unknown_positions = HashSet::new();
@@ -93,7 +103,9 @@ impl Restored {
         self.dirty_inputs.mark(changes.input_ids(), first.position);
         self.fold.adopt(changes);
         for record in batch.drain(..) {
-            self.recorded_until = self.recorded_until.max(record.recorded_at);
+            let newest = record.recorded_at.max(record.shown_until);
+            let set_back = record.kind == RecordKind::ClockSetBack;
+            self.recorded_until = if set_back { record.recorded_at } else { self.recorded_until.max(newest) };
             self.replayed += u64::from(record.event().is_some());
             if let RecordKind::Rules(rules) = record.kind {
                 self.rules_history.push(record.position, rules);

@@ -1,31 +1,47 @@
 //! The clock for retention.
 //!
-//! If the wall clock jumps ahead, all records look old, and deleted records do not come back when the clock is
+//! If the system clock jumps ahead, all records look old, and deleted records do not come back when the clock is
 //! corrected. The retention clock therefore runs at most at twice real speed until it has caught up with the
-//! wall clock, which gives an operator as much time to react as the jump was long. If the wall clock goes
-//! back, the retention clock follows immediately.
+//! system clock, which gives an operator as much time to react as the jump was long. If the system clock goes
+//! back, the retention clock follows immediately, and returns with it.
+//!
+//! A restart continues from the time that the checkpoint has. The system clock may be wrong at the start, and then
+//! nothing else shows that it is.
 
 use std::time::Duration;
 
-use crate::clock::{self, Stopwatch};
+use crate::clock::{self, Stopwatch, TOLERANCE};
 use crate::event::Timestamp;
 
-/// A larger difference between clocks, or to the newest record, is a jump.
-pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+/// After a longer downtime, a warning says that the retention clock is behind.
+const DOWNTIME: Duration = Duration::from_secs(3600);
 
 /// The time that the age of records and inputs is measured against.
 pub(super) struct RetentionClock {
-    now: Timestamp,
+    /// The latest time that it has reached.
+    reached: Timestamp,
     /// Since the last call of [`RetentionClock::now`].
     since_read: Stopwatch,
-    /// The wall clock is ahead by more than the tolerance; set while a warning is in force.
+    /// The system clock is ahead by more than the tolerance; set while a warning is in force.
     lagging: bool,
 }
 
 impl RetentionClock {
-    /// A clock that starts at `now`.
-    pub(super) fn new(now: Timestamp) -> Self {
-        Self { now, since_read: Stopwatch::start(), lagging: false }
+    /// A clock that has reached a time in an earlier run.
+    pub(super) fn new(now: Timestamp, reached: Timestamp) -> Self {
+        if now > reached.plus(DOWNTIME) {
+            tracing::warn!(
+                system_clock = %now, retention_clock = %reached,
+                "system clock is far ahead of the journal; retention is slowed down until it has caught up"
+            );
+        }
+        Self { reached, since_read: Stopwatch::start(), lagging: now > reached.plus(TOLERANCE) }
+    }
+
+    /// The latest time that it has reached.
+    pub(super) fn reached(&mut self) -> Timestamp {
+        self.now();
+        self.reached
     }
 
     /// The current retention time.
@@ -35,19 +51,19 @@ impl RetentionClock {
         self.advance(clock::now(), elapsed)
     }
 
-    /// Moves towards the wall clock, `elapsed` after the last call.
-    fn advance(&mut self, wall_clock: Timestamp, elapsed: Duration) -> Timestamp {
-        self.now = wall_clock.min(self.now.plus(elapsed * 2));
-        let lagging = wall_clock > self.now.plus(CLOCK_TOLERANCE);
+    /// Moves towards the system clock, `elapsed` after the last call.
+    fn advance(&mut self, system_clock: Timestamp, elapsed: Duration) -> Timestamp {
+        self.reached = self.reached.max(system_clock.min(self.reached.plus(elapsed * 2)));
+        let lagging = system_clock > self.reached.plus(TOLERANCE);
         if lagging && !self.lagging {
-            let retention_clock = self.now;
+            let retention_clock = self.reached;
             tracing::warn!(
-                %wall_clock, %retention_clock,
+                %system_clock, %retention_clock,
                 "system clock jumped ahead; retention is slowed down until it has caught up"
             );
         }
         self.lagging = lagging;
-        self.now
+        self.reached.min(system_clock)
     }
 }
 
@@ -55,34 +71,50 @@ impl RetentionClock {
 mod tests {
     use super::*;
 
+    const YEAR: i64 = 365 * 86_400;
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(1_795_000_000 + seconds)
     }
 
     #[test]
-    fn retention_clock_follows_the_wall_clock_and_slows_down_after_a_jump_ahead() {
+    fn retention_clock_follows_the_system_clock_and_slows_down_after_a_jump_ahead() {
         let minute = Duration::from_secs(60);
-        let mut clock = RetentionClock::new(at(0));
-        let year = 365 * 86_400;
-        for (wall_clock, expected, lagging) in [
+        let mut clock = RetentionClock::new(at(0), at(0));
+        for (system_clock, expected, lagging) in [
             (60, 60, false),
             (120, 120, false),
             // A small step ahead, such as a correction.
             (240, 240, false),
-            (year, 360, true),
-            (year + 60, 480, true),
-            // Corrected, and a little behind.
-            (420, 420, false),
-            (300, 300, false),
-            (360, 360, false),
+            (YEAR, 360, true),
+            (YEAR + 60, 480, true),
+            // Corrected.
+            (480, 480, false),
+            (540, 540, false),
+            // Back, and right again.
+            (-YEAR, -YEAR, false),
+            (60 - YEAR, 60 - YEAR, false),
+            (720, 660, false),
+            (780, 780, false),
             // Ahead by an hour for good.
-            (4020, 480, true),
-            (4080, 600, true),
+            (4440, 900, true),
+            (4500, 1020, true),
         ] {
-            let now = clock.advance(at(wall_clock), minute);
-            assert_eq!((now, clock.lagging), (at(expected), lagging), "{wall_clock}");
+            let now = clock.advance(at(system_clock), minute);
+            assert_eq!((now, clock.lagging), (at(expected), lagging), "{system_clock}");
         }
-        let caught_up = clock.advance(at(7680), Duration::from_secs(3600));
-        assert_eq!(caught_up, at(7680), "caught up after an hour");
+        let caught_up = clock.advance(at(8100), Duration::from_secs(3600));
+        assert_eq!(caught_up, at(8100), "caught up after an hour");
+    }
+
+    #[test]
+    fn retention_clock_continues_at_the_time_of_an_earlier_run() {
+        for (system_clock, reached, now, lagging) in
+            [(300, 0, 0, false), (301, 0, 0, true), (YEAR, 0, 0, true), (0, YEAR, 0, false)]
+        {
+            let mut clock = RetentionClock::new(at(system_clock), at(reached));
+            assert_eq!(clock.lagging, lagging, "{system_clock} {reached}");
+            assert_eq!(clock.advance(at(system_clock), Duration::ZERO), at(now), "{system_clock} {reached}");
+        }
     }
 }

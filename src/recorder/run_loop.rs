@@ -20,12 +20,12 @@ use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
 use super::handle::{Answer, Message, Queue};
 use super::restore::{Restored, restore};
-use super::retention_clock::{CLOCK_TOLERANCE, RetentionClock};
+use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
 use super::state_reader::MAX_RECENT_DELIVERIES;
 use super::timers::Timers;
 use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
-use crate::clock::{self, Stopwatch};
+use crate::clock::{self, Stopwatch, TOLERANCE};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
 use crate::journal::{Journal, JournalError, JournalErrorKind};
 use crate::live::{Changes, Fold, LastSeen, Verdict, apply};
@@ -68,8 +68,11 @@ impl Recorder {
         metrics: Arc<Exporter>,
     ) -> Result<Self, JournalError> {
         let stopwatch = Stopwatch::start();
-        let Restored { fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded } =
-            restore(&journal, &limits.rules)?;
+        let restored = restore(&journal, &limits.rules)?;
+        let now = clock::now();
+        let retention_clock = RetentionClock::new(now, restored.retention_time(now));
+        let Restored { fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, .. } =
+            restored;
         let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
@@ -78,7 +81,7 @@ impl Recorder {
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
-        state_reader.published.restored(inputs, recent, plausible(recorded_until));
+        state_reader.published.restored(inputs, recent, recorded_until.max(clock::now()));
         let mut recorder = Self {
             journal,
             fold,
@@ -92,7 +95,7 @@ impl Recorder {
             rules_history,
             timers: Timers::default(),
             search_after: None,
-            retention_clock: RetentionClock::new(clock::now()),
+            retention_clock,
             recorded_until,
             finished: false,
             sync_error: None,
@@ -116,7 +119,11 @@ impl Recorder {
         }
         match self.sync_error.take() {
             Some(error) => Err(error),
-            None => self.save_checkpoint().and_then(|()| self.journal.close()),
+            None => {
+                // Later scrapes show the time that the checkpoint has.
+                self.state_reader.published.begin_change();
+                self.save_checkpoint().and_then(|()| self.journal.close())
+            }
         }
     }
 
@@ -142,6 +149,7 @@ impl Recorder {
 
     pub(super) fn record_deliveries(&mut self, deliveries: Vec<(Delivery, Answer)>) {
         if !deliveries.is_empty() {
+            self.set_clock_back();
             self.record(Batch::of_deliveries(deliveries, self.last_seen.clone(), &self.limits.secrets));
         }
     }
@@ -162,8 +170,9 @@ impl Recorder {
                 self.note_written(Ok(()));
                 self.note_dirty(&batch.records, &changes);
                 self.last_seen = std::mem::take(&mut batch.last_seen);
+                let set_back = batch.sets_clock_back().then_some(self.recorded_until);
                 let (deliveries, answers) = batch.outcomes(&verdicts);
-                self.publish(changes, &deliveries);
+                self.publish(changes, &deliveries, set_back);
                 for (delivery, answer) in deliveries.iter().zip(answers) {
                     self.metrics.notified(delivery.outcome.name(), delivery.outcome.ignored());
                     // The sender may have disconnected; its delivery stays recorded.
@@ -187,8 +196,9 @@ impl Recorder {
         let stopwatch = Stopwatch::start();
         let mut append = self.journal.begin()?;
         let shown_until = self.state_reader.published.begin_change();
-        self.recorded_until = self.recorded_until.max(clock::now());
-        batch.set_times(self.recorded_until, shown_until);
+        let now = clock::now();
+        let recorded_at = if batch.sets_clock_back() { now } else { self.recorded_until.max(now) };
+        batch.set_times(recorded_at, shown_until);
 
         let (changes, verdicts) = apply(&self.fold, &batch.records);
 
@@ -196,6 +206,7 @@ impl Recorder {
         append.unrecognized(&batch.unrecognized)?;
         append.last_seen(&serde_json::to_string(&batch.last_seen).expect("plain data serializes"))?;
         append.commit()?;
+        self.recorded_until = recorded_at;
         if batch.has_deliveries() {
             let events = batch.records.iter().filter(|record| record.is_appended()).count();
             self.metrics.committed(events, stopwatch.elapsed());
@@ -212,14 +223,14 @@ impl Recorder {
             match &record.kind {
                 RecordKind::Rules(rules) => self.rules_history.push(record.position, rules.clone()),
                 RecordKind::Forgotten(input_id) => tracing::info!(%input_id, "input forgotten"),
-                RecordKind::Event(..) => {}
+                RecordKind::Event(..) | RecordKind::ClockSetBack => {}
             }
         }
     }
 
-    fn publish(&mut self, changes: Changes, deliveries: &[Arc<RecentDelivery>]) {
+    fn publish(&mut self, changes: Changes, deliveries: &[Arc<RecentDelivery>], set_back: Option<Timestamp>) {
         let Self { fold, last_seen, journal, .. } = self;
-        self.state_reader.published.change(clock::now(), journal.events(), deliveries, || {
+        self.state_reader.published.change(clock::now(), set_back, journal.events(), deliveries, || {
             fold.adopt(changes);
             if fold.state().last_seen() != last_seen {
                 fold.set_last_seen(last_seen.clone());
@@ -234,8 +245,27 @@ impl Recorder {
         self.last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
         self.fold.set_last_seen(self.last_seen.clone());
         self.limits = limits;
+        self.set_clock_back();
         self.change_rules();
         self.publish_state();
+    }
+
+    /// Whether the clock is behind what was recorded or shown by so much that it must have been wrong before.
+    pub(super) fn clock_is_behind(&self) -> bool {
+        let newest = self.recorded_until.max(self.state_reader.published.shown_until());
+        newest > clock::now().plus(TOLERANCE)
+    }
+
+    /// Continues at the time of the clock, if that was set back. Counters keep what was shown.
+    pub(super) fn set_clock_back(&mut self) {
+        if self.clock_is_behind() {
+            let newest = self.recorded_until.max(self.state_reader.published.shown_until());
+            let mut last_seen = self.last_seen.clone();
+            last_seen.set_clock_back(clock::now());
+            if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen)) {
+                tracing::warn!(%newest, now = %self.recorded_until, "system clock was set back; counters keep what was shown");
+            }
+        }
     }
 
     /// Makes the configured rules durable, if they differ from those in force.
@@ -250,7 +280,7 @@ impl Recorder {
     /// Publishes a state that changed without records.
     pub(super) fn publish_state(&mut self) {
         let state = self.fold.state().clone();
-        self.state_reader.published.change(clock::now(), self.journal.events(), &[], || state);
+        self.state_reader.published.change(clock::now(), None, self.journal.events(), &[], || state);
     }
 
     /// Sets whether the journal can be written, and logs changes of that.
@@ -273,16 +303,6 @@ impl Recorder {
             }
         }
     }
-}
-
-/// The start time for scrapes: not before a time that an earlier run may have shown, unless its clock was far ahead.
-fn plausible(recorded_until: Timestamp) -> Timestamp {
-    let now = clock::now();
-    if recorded_until > now.plus(CLOCK_TOLERANCE) {
-        tracing::warn!(%recorded_until, %now, "system clock is behind the newest record of the journal");
-        return now;
-    }
-    recorded_until.max(now)
 }
 
 fn recent_delivery(record: Record) -> Option<RecentDelivery> {

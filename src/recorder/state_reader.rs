@@ -54,7 +54,7 @@ impl StateReader {
     pub fn view(&self) -> Option<View> {
         let size = journal::size_bytes(&self.folder);
         let current = self.published.lock();
-        current.view(current.next_scrape(clock::now()), size)
+        current.view(current.next_scrape(clock::now()), clock::wall(), size)
     }
 
     /// The state for a scrape; `None` until it is restored.
@@ -68,7 +68,7 @@ impl StateReader {
             let _ = timeout(SCRAPE_WAIT, version.changed()).await;
         }
         let size = journal::size_bytes(&self.folder);
-        self.published.scrape(clock::now(), size)
+        self.published.scrape(clock::now(), clock::wall(), size)
     }
 
     /// A number that changes whenever the state does.
@@ -124,13 +124,15 @@ impl Published {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Publishes a new state and the deliveries of its batch, and ends the change.
+    /// Publishes a new state and the deliveries of its batch, and ends the change. If the clock was set back, later
+    /// scrapes continue from that time.
     ///
     /// The old state is dropped before `update` makes the new one. Parts that no reader holds are then changed in place
     /// instead of copied, which saves a third of the time to apply a batch.
     pub(super) fn change(
         &self,
         now: Timestamp,
+        set_back: Option<Timestamp>,
         journal_events: u64,
         deliveries: &[Arc<RecentDelivery>],
         update: impl FnOnce() -> State,
@@ -142,6 +144,7 @@ impl Published {
         current.recent.extend(deliveries.iter().cloned());
         let surplus = current.recent.len().saturating_sub(MAX_RECENT_DELIVERIES);
         current.recent.drain(..surplus);
+        current.shown_until = set_back.unwrap_or(current.shown_until);
         current.end_change(now);
         drop(current);
         self.version.send_modify(|version| *version += 1);
@@ -160,13 +163,13 @@ impl Published {
         current.shown_until = shown_until;
     }
 
-    /// The state for a scrape at `now`, with the journal's size.
-    pub(super) fn scrape(&self, now: Timestamp, journal_size_bytes: u64) -> Option<View> {
+    /// The state for a scrape at `now`, with the wall clock and the journal's size.
+    pub(super) fn scrape(&self, now: Timestamp, wall_clock: Timestamp, journal_size_bytes: u64) -> Option<View> {
         let mut current = self.lock();
         if !current.change_in_progress {
             current.shown_until = current.next_scrape(now);
         }
-        current.view(current.shown_until, journal_size_bytes)
+        current.view(current.shown_until, wall_clock, journal_size_bytes)
     }
 
     /// Time of the latest scrape.
@@ -198,8 +201,9 @@ impl Current {
         }
     }
 
-    fn view(&self, as_of: Timestamp, journal_size_bytes: u64) -> Option<View> {
+    fn view(&self, as_of: Timestamp, wall_clock: Timestamp, journal_size_bytes: u64) -> Option<View> {
         let Self { journal_events, restored_inputs, .. } = *self;
-        Some(View { state: self.state.clone()?, as_of, journal_events, journal_size_bytes, restored_inputs })
+        let state = self.state.clone()?;
+        Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs })
     }
 }

@@ -48,7 +48,8 @@ fn recorder(folder: &Path) -> Running {
 
 fn delivery(notification: Notification) -> Delivery {
     let body = Bytes::from_static(b"{}");
-    Delivery { received_at: clock::now(), secret: "default".into(), notification, body }
+    let (received_at, reservation) = (clock::now(), Reservation::default());
+    Delivery { received_at, secret: "default".into(), notification, body, reservation }
 }
 
 fn event(input: u8, kind: EventKind, seconds_ago: u64) -> Notification {
@@ -213,11 +214,11 @@ fn deliveries_that_are_queued_before_a_wake_up_share_a_batch() {
 #[test]
 fn view_is_absent_until_the_state_is_restored() {
     let published = Published::default();
-    assert!(published.scrape(clock::now(), 0).is_none());
+    assert!(published.scrape(clock::now(), clock::wall(), 0).is_none());
     published.restored(3, std::iter::empty(), clock::now());
-    assert!(published.scrape(clock::now(), 0).is_none());
-    published.change(clock::now(), 7, &[], State::default);
-    let view = published.scrape(clock::now(), 5).unwrap();
+    assert!(published.scrape(clock::now(), clock::wall(), 0).is_none());
+    published.change(clock::now(), None, 7, &[], State::default);
+    let view = published.scrape(clock::now(), clock::wall(), 5).unwrap();
     assert_eq!((view.restored_inputs, view.journal_events, view.journal_size_bytes), (3, 7, 5));
 }
 
@@ -225,11 +226,11 @@ fn view_is_absent_until_the_state_is_restored() {
 fn scrape_waits_for_the_batch_and_shows_it() {
     let folder = tempfile::tempdir().unwrap();
     let reader = StateReader::new(folder.path().into());
-    reader.published.change(clock::now(), 1, &[], State::default);
+    reader.published.change(clock::now(), None, 1, &[], State::default);
     let shown_until = reader.published.begin_change();
     let batch = async {
         let version = *reader.version().borrow();
-        reader.published.change(clock::now(), 2, &[], State::default);
+        reader.published.change(clock::now(), None, 2, &[], State::default);
         assert_ne!(*reader.version().borrow(), version);
         // The next batch begins before the scrape continues.
         reader.published.begin_change()
@@ -263,7 +264,7 @@ proptest! {
         steps in proptest::collection::vec((0u8..6, 0i64..1000), 1..100)
     ) {
         let published = Published::default();
-        published.change(Timestamp::EPOCH, 0, &[], State::default);
+        published.change(Timestamp::EPOCH, None, 0, &[], State::default);
         let (mut changing_at, mut latest) = (None, Timestamp::EPOCH);
         for (step, nanos) in steps {
             let now = Timestamp::from_nanos(nanos);
@@ -282,7 +283,7 @@ proptest! {
                     changing_at = None;
                 }
                 _ => {
-                    let as_of = published.scrape(now, 0).unwrap().as_of;
+                    let as_of = published.scrape(now, now, 0).unwrap().as_of;
                     match changing_at {
                         Some(shown_until) => prop_assert_eq!(as_of, shown_until),
                         None => prop_assert!(as_of > latest && as_of >= now),

@@ -77,11 +77,17 @@ impl Daemon {
     }
 
     /// Runs the command and waits until it is ready.
-    pub fn spawn(mut command: Command, folder: &Path) -> Self {
+    pub fn spawn(command: Command, folder: &Path) -> Self {
+        let daemon = Self::spawn_unready(command, folder);
+        daemon.wait_for("ready");
+        daemon
+    }
+
+    /// Runs the command and waits until it listens.
+    pub fn spawn_unready(mut command: Command, folder: &Path) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Log::follow(child.stderr.take().expect("standard error is piped"));
         let listening = log.wait_for("listening");
-        log.wait_for("ready");
         let url = |key: &str| listening[key].as_str().expect("the line has the URL").to_owned();
         let private = url("metrics").split('/').take(3).collect::<Vec<_>>().join("/");
         let secret = std::fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned();

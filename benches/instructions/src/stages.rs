@@ -116,6 +116,7 @@ fn view() -> View {
     View {
         state: fold.state().clone(),
         as_of: Timestamp::from_seconds(NOW + 100_000),
+        wall_clock: Timestamp::from_seconds(NOW + 100_000),
         journal_events: 20_000,
         journal_size_bytes: 4_000_000,
         restored_inputs: INPUTS,

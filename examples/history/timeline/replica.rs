@@ -169,6 +169,7 @@ impl Replica {
         let view = View {
             state: self.fold.state().clone(),
             as_of: self.shown_until,
+            wall_clock: at,
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             restored_inputs: running.restored_inputs,

@@ -7,6 +7,7 @@ mod properties;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -46,10 +47,10 @@ fn every_fixture_has_its_expected_outcome() {
     let expected = [
         ("connected", "connected 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T18:00:02.104233871Z 1795197605"),
         ("disconnected", "disconnected 2c28dd2cc444cb77578c4840b51e43a8 2026-11-20T20:31:40.000000001Z 1795206711"),
-        ("docs-disconnected", "disconnected eb222fcca08eeb1ae84c981ebe8aeeb6 2022-01-13T11:43:41.85571791Z 1642074233"),
+        ("docs-disconnected", "disconnected eb222fcca08eeb1ae84c981ebe8aeeb6 2022-01-13T11:43:41.85571791Z -1"),
         (
             "docs-errored-trailing-comma",
-            r#"errored "ERR_GOP_OUT_OF_RANGE" eb222fcca08eeb1ae84c981ebe8aeeb6 2024-07-09T18:07:51.077371662Z 1720548474 leniently"#,
+            r#"errored "ERR_GOP_OUT_OF_RANGE" eb222fcca08eeb1ae84c981ebe8aeeb6 2024-07-09T18:07:51.077371662Z -1 leniently"#,
         ),
         (
             "errored-at-top-level",
@@ -121,9 +122,12 @@ fn connected(updated_at: &str) -> String {
 }
 
 #[test]
-fn event_time_must_not_be_in_the_future() {
+fn event_time_must_be_between_2020_and_the_receipt() {
     check(&connected("soon"), "ignored updated_at");
-    check(&connected("0001-01-01T00:00:00Z"), "ignored updated_at");
+    for too_early in ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2019-12-31T23:59:59.999999999Z"] {
+        check(&connected(too_early), "ignored updated_at");
+    }
+    check(&connected("2020-01-01T00:00:00Z"), &format!("connected {INPUT} 2020-01-01T00:00:00Z -1"));
     check(&connected("9999-01-01T00:00:00Z"), "ignored future");
     let latest = Timestamp::from_seconds(RECEIVED_AT + 300);
     check(&connected(&latest.to_string()), &format!("connected {INPUT} {latest} -1"));
@@ -131,12 +135,36 @@ fn event_time_must_not_be_in_the_future() {
 }
 
 #[test]
+fn implausible_time_of_sending_counts_as_absent() {
+    let sent = |ts: Value| {
+        let data =
+            json!({"input_id": INPUT, "event_type": "live_input.connected", "updated_at": "2026-11-20T18:00:00Z"});
+        json!({ "ts": ts, "data": data }).to_string()
+    };
+    let connected = |sent_at: i64| format!("connected {INPUT} 2026-11-20T18:00:00Z {sent_at}");
+    check(&sent(1_795_197_605.into()), &connected(1_795_197_605));
+    for ts in [
+        json!(0),
+        json!(-1),
+        json!(1_795_197_605_000_i64),
+        json!(i64::MAX),
+        json!(u64::MAX),
+        json!(i64::MIN),
+        json!(1.8e300),
+        json!("1795197605"),
+        json!(null),
+    ] {
+        check(&sent(ts), &connected(-1));
+    }
+}
+
+#[test]
 fn last_of_repeated_members_counts_and_keys_may_be_escaped() {
     check(
         &format!(
-            r#"{{"ts": "x", "ts": 7, "d\u0061ta": {{"input_id": "{INPUT}", "event_type": "live_input.connected", "event_type": "live_input.disconnected", "updated_at": "2026-11-20T18:00:00Z"}}}}"#
+            r#"{{"ts": "x", "ts": 1795197605, "d\u0061ta": {{"input_id": "{INPUT}", "event_type": "live_input.connected", "event_type": "live_input.disconnected", "updated_at": "2026-11-20T18:00:00Z"}}}}"#
         ),
-        &format!("disconnected {INPUT} 2026-11-20T18:00:00Z 7"),
+        &format!("disconnected {INPUT} 2026-11-20T18:00:00Z 1795197605"),
     );
 }
 

@@ -7,9 +7,9 @@ use actix_web::web::{Data, Query};
 use serde::{Deserialize, Serialize};
 
 use super::Private;
-use crate::event::{ErrorClass, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Timestamp};
+use crate::event::{ErrorClass, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note};
 use crate::http::responses::restoring;
-use crate::live::{Input, State, View};
+use crate::live::{Input, View};
 use crate::recorder::RecentDelivery;
 
 #[derive(Serialize)]
@@ -42,20 +42,21 @@ struct LastError {
 
 /// `GET /api/v1/inputs`.
 pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
-    let Some(View { state, as_of, .. }) = private.state_reader.view() else { return restoring() };
-    let inputs = state.inputs().iter().map(|(id, entry)| input_status(*id, &entry.input, &state, as_of)).collect();
-    HttpResponse::Ok().json(Inputs { as_of: as_of.to_string(), inputs })
+    let Some(view) = private.state_reader.view() else { return restoring() };
+    let inputs = view.state.inputs().iter().map(|(id, entry)| input_status(*id, &entry.input, &view)).collect();
+    HttpResponse::Ok().json(Inputs { as_of: view.as_of.to_string(), inputs })
 }
 
-fn input_status<'a>(id: InputId, input: &Input, state: &'a State, as_of: Timestamp) -> InputStatus<'a> {
+fn input_status<'a>(id: InputId, input: &Input, view: &'a View) -> InputStatus<'a> {
+    let View { state, as_of, wall_clock, .. } = view;
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
     let evidence = input.evidence();
-    let counters = input.counters(as_of, state.rules());
+    let counters = input.counters(*as_of, state.rules());
     let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
     InputStatus {
         id,
         name: state.name(&id),
-        expected: state.expected(&id, as_of),
+        expected: state.expected(&id, *wall_clock),
         state: match evidence.map(|evidence| evidence.connected) {
             Some(true) => "connected",
             Some(false) => "disconnected",

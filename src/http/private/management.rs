@@ -6,10 +6,13 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::Private;
-use crate::http::responses::text;
+use crate::http::responses::{restoring, text};
 
 /// `GET /`: links to the other endpoints.
 pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
+    if private.state_reader.view().is_none() {
+        return restoring();
+    }
     HttpResponse::Ok().content_type(ContentType::html()).body(format!(
         "<!DOCTYPE html>
 <html lang=\"en\">

@@ -13,6 +13,7 @@ use crate::accept::{SecretName, Secrets};
 use crate::http::RateLimiter;
 use crate::http::peer::{TrustedProxies, network};
 use crate::http::rejection::Rejection;
+use crate::recorder::{Overloaded, Reservation};
 
 /// The header in which Cloudflare repeats the destination's secret.
 const SECRET_HEADER: &str = "cf-webhook-auth";
@@ -58,28 +59,40 @@ impl RequestPolicy {
         if admitted { Rejection::Secret } else { Rejection::TooManyFailures }
     }
 
-    /// Reads the body within the limits of size and time.
+    /// Reads the body within the limits of size, time and memory.
     pub(super) async fn read_body(
         &self,
         request: &HttpRequest,
         payload: &mut web::Payload,
+        reservation: &mut Reservation,
     ) -> Result<Bytes, Rejection> {
         let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let declared = declared.and_then(|length| length.parse::<u64>().ok());
-        if declared.is_some_and(|declared| declared > self.max_body_size as u64) {
+        let declared = declared.and_then(|length| length.parse::<usize>().ok());
+        if declared.is_some_and(|declared| declared > self.max_body_size) {
             return Err(Rejection::TooLarge(self.max_body_size));
         }
-        let body = collect(payload, self.max_body_size);
+        let body = collect(payload, declared, self.max_body_size, reservation);
         tokio::time::timeout(self.body_timeout, body).await.unwrap_or(Err(Rejection::Timeout))
     }
 }
 
-async fn collect(payload: &mut web::Payload, limit: usize) -> Result<Bytes, Rejection> {
-    let mut body = BytesMut::new();
+async fn collect(
+    payload: &mut web::Payload,
+    declared: Option<usize>,
+    limit: usize,
+    reservation: &mut Reservation,
+) -> Result<Bytes, Rejection> {
+    reservation.grow_to(declared.unwrap_or_default()).map_err(|Overloaded| Rejection::OutOfMemory)?;
+    let mut body = BytesMut::with_capacity(declared.unwrap_or_default());
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
-        if body.len() + chunk.len() > limit {
+        let length = body.len() + chunk.len();
+        if length > limit {
             return Err(Rejection::TooLarge(limit));
+        }
+        if length > body.capacity() {
+            // Without a declared length, the capacity grows by doubling.
+            reservation.grow_to(2 * length).map_err(|Overloaded| Rejection::OutOfMemory)?;
         }
         body.extend_from_slice(&chunk);
     }

@@ -1,8 +1,8 @@
 //! `POST /webhook`: the only endpoint that accepts data from the internet.
 //!
-//! [`Rejection`] lists the checks in their order, each with its status: secret, method, content encoding, size, time,
-//! JSON, space in the queue, journal. The first check that fails determines the response. The secret is checked before
-//! the body is read.
+//! [`Rejection`] lists the checks in their order, each with its status: secret, method, content encoding, size, memory,
+//! time, JSON, space in the queue, journal. The first check that fails determines the response. The secret is checked
+//! before the body is read.
 //!
 //! Every well-formed notification gets 200 with its outcome, even if it is not used, because Cloudflare treats any
 //! other status as a failure. The content type is not checked, because people test with curl.
@@ -15,7 +15,7 @@ use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::request_policy::RequestPolicy;
-use crate::accept;
+use crate::accept::{self, Received};
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
 use crate::http::rejection::Rejection;
@@ -62,16 +62,18 @@ impl Webhook {
     async fn record(&self, request: &HttpRequest, payload: &mut Payload) -> Result<Outcome, Rejection> {
         let policy = self.policy();
         let secret = policy.check_head(request)?;
-        let body = policy.read_body(request, payload).await?;
+        let mut reservation = self.recorder.reservation();
+        let body = policy.read_body(request, payload, &mut reservation).await?;
         let received_at = clock::now();
-        let reading = accept::read(&body, received_at)?;
+        let received = Received { at: received_at, latest: received_at.max(clock::wall()) };
+        let reading = accept::read(&body, received)?;
         if reading.lenient {
             self.metrics.lenient.inc();
         }
         let notification = reading.notification;
         // Only the bodies of ignored notifications are stored. Others are freed before the wait for the disk.
         let body = if matches!(notification, Notification::Ignored(_)) { body } else { Bytes::new() };
-        self.submit(Delivery { received_at, secret, notification, body }).await
+        self.submit(Delivery { received_at, secret, notification, body, reservation }).await
     }
 
     /// Queues a delivery and waits until it is durable. Wakes the recorder once per turn of the event loop.

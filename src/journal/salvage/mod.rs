@@ -17,7 +17,7 @@ use rusqlite::Connection;
 
 use super::lock::Lock;
 use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, schema, wal_file};
-use crate::event::{EventKind, InputId, Record, Timestamp};
+use crate::event::{EventKind, InputId, Record, RecordKind, Timestamp};
 
 mod cells;
 mod pages;
@@ -180,7 +180,8 @@ fn write(
     let lost = lost(&records, position);
     let mut recorded_at = Timestamp::EPOCH;
     for record in &mut records {
-        recorded_at = recorded_at.max(record.recorded_at.min(now));
+        let at = record.recorded_at.min(now);
+        recorded_at = if record.kind == RecordKind::ClockSetBack { at } else { recorded_at.max(at) };
         record.recorded_at = recorded_at;
         record.shown_until = record.shown_until.min(now);
     }

@@ -120,9 +120,10 @@ fn clock_jump_ahead_expires_nothing() {
     record(&mut recorder, event(1, EventKind::Disconnected, 30));
     recorder.save_checkpoint().unwrap();
     // For a retention clock of an hour ago, the wall clock has jumped ahead.
-    recorder.retention_clock = RetentionClock::new(clock::now().minus(Duration::from_secs(3600)));
+    let an_hour_ago = clock::now().minus(Duration::from_secs(3600));
+    recorder.retention_clock = RetentionClock::new(clock::now(), an_hour_ago);
     assert_eq!((recorder.expire().unwrap(), recorder.forget_silent_inputs()), (0, 0));
-    recorder.retention_clock = RetentionClock::new(clock::now());
+    recorder.retention_clock = RetentionClock::new(clock::now(), clock::now());
     assert_eq!((recorder.expire().unwrap(), recorder.forget_silent_inputs()), (2, 1));
 }
 
@@ -174,6 +175,10 @@ fn list_of_forgotten_inputs_is_bounded_by_the_maximum_number_of_inputs() {
     while recorder.fold.state().forgotten().len() > 100 {
         recorder.expire().unwrap();
     }
+    // An old event about an input that is no longer listed does not bring it back.
+    let known = recorder.fold.state().inputs().len();
+    record(&mut recorder, numbered(0, EventKind::Connected, 91));
+    assert_eq!(recorder.fold.state().inputs().len(), known);
     recorder.save_checkpoint().unwrap();
     let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
     assert_eq!(restored.fold.state().forgotten(), recorder.fold.state().forgotten());

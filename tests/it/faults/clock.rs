@@ -1,103 +1,277 @@
-//! The system clock jumps forwards and backwards while the daemon runs.
+//! The system clock jumps forwards and backwards while the daemon runs, or while it is stopped.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{INPUT, journaled};
-use crate::daemon::{Daemon, command, notification};
+use crate::daemon::{Daemon, PATIENCE, command, eventually, notification, within};
+use crate::journal::exported;
 use crate::tools::tool;
 
 const CONNECTED_SECONDS: &str = "cloudflare_stream_live_input_connected_seconds_total";
+const OTHER: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
 /// Upper limit of the test duration in seconds; much shorter than the clock jumps.
 const MAX_TEST_DURATION: f64 = 1800.0;
+/// In seconds.
+const DAY: i64 = 86_400;
 
 /// The library that intercepts clock calls; `None` if the test is skipped.
-fn faketime() -> Option<PathBuf> {
+pub(super) fn faketime() -> Option<PathBuf> {
     let libraries = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
     let libraries = libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let default = libraries.into_iter().find(|library| library.is_file());
     tool("LIBFAKETIME", &default.unwrap_or_else(|| Path::new("/usr/lib/faketime/libfaketimeMT.so.1").to_owned()))
 }
 
-/// A daemon whose wall clock has the offset in the file `offset`. Its monotonic clock is not changed.
-fn start(library: &Path, folder: &Path) -> Daemon {
+/// A daemon whose wall clock has the offset in the file `offset`. Its other clocks are not changed.
+fn start(library: &Path, folder: &Path, arguments: &[&str]) -> Daemon {
     let mut command = command(folder);
-    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", folder.join("offset"));
+    command.args(arguments).env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", folder.join("offset"));
     command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
     Daemon::spawn(command, folder)
 }
 
-fn set_offset(folder: &Path, offset: &str) {
+fn set_offset(folder: &Path, seconds: i64) {
     // Atomic, because the library reads the file on every clock call.
-    fs::write(folder.join("offset.new"), format!("{offset}\n")).unwrap();
+    fs::write(folder.join("offset.new"), format!("{seconds:+}s\n")).unwrap();
     fs::rename(folder.join("offset.new"), folder.join("offset")).unwrap();
 }
 
 /// A notification, sent now, of an event `seconds_ago` seconds in the past.
-fn sent_now(event: &str, seconds_ago: i64) -> String {
-    let body = notification(INPUT, event, &ago(seconds_ago));
+fn sent_now(input_id: &str, event: &str, seconds_ago: i64) -> String {
+    let body = notification(input_id, event, &ago(seconds_ago));
     let mut body: serde_json::Value = serde_json::from_str(&body).unwrap();
-    body["ts"] = jiff::Timestamp::now().as_second().into();
+    body["ts"] = Timestamp::now().as_second().into();
     body.to_string()
 }
 
 /// The wall clock of this machine minus `seconds`.
 fn ago(seconds: i64) -> String {
-    (jiff::Timestamp::now() - jiff::SignedDuration::from_secs(seconds)).to_string()
+    (Timestamp::now() - SignedDuration::from_secs(seconds)).to_string()
+}
+
+fn post(daemon: &Daemon, input_id: &str, event: &str, seconds_ago: i64) {
+    assert_eq!(daemon.post(&sent_now(input_id, event, seconds_ago)).body, r#"{"outcome":"recorded"}"#, "{event}");
+}
+
+fn connected_seconds(daemon: &Daemon, input_id: &str) -> f64 {
+    daemon.metric(&format!("{CONNECTED_SECONDS}{{input_id=\"{input_id}\"}}")).expect("the input is known")
+}
+
+fn assert_about(value: f64, expected: f64) {
+    assert!((expected..expected + MAX_TEST_DURATION).contains(&value), "{value} instead of {expected}");
 }
 
 #[test]
 fn clock_jumps_lose_no_event_and_decrease_no_counter() {
     let Some(library) = faketime() else { return };
     let folder = tempfile::tempdir().unwrap();
-    set_offset(folder.path(), "+0s");
-    let mut daemon = start(&library, folder.path());
-    let series = format!("{CONNECTED_SECONDS}{{input_id=\"{INPUT}\"}}");
-    let post = |daemon: &Daemon, event: &str, seconds_ago: i64| {
-        let answer = daemon.post(&sent_now(event, seconds_ago));
-        assert_eq!(answer.body, r#"{"outcome":"recorded"}"#);
-    };
-    post(&daemon, "connected", 100);
-    let mut shown = daemon.metric(&series).unwrap();
-    assert!((100.0..100.0 + MAX_TEST_DURATION).contains(&shown), "{shown}");
-
-    // Two hours ahead: the running connection follows the wall clock.
+    set_offset(folder.path(), 0);
+    let mut daemon = start(&library, folder.path(), &[]);
+    post(&daemon, INPUT, "connected", 100);
+    let mut shown = connected_seconds(&daemon, INPUT);
+    assert_about(shown, 100.0);
     let mut scrape = |daemon: &Daemon| {
-        let now = daemon.metric(&series).unwrap();
+        let now = connected_seconds(daemon, INPUT);
         assert!(now >= shown, "the counter fell from {shown} to {now}");
         shown = now;
         now
     };
-    set_offset(folder.path(), "+7200s");
-    assert!((7300.0..7300.0 + MAX_TEST_DURATION).contains(&scrape(&daemon)));
-    post(&daemon, "errored", 50);
-    // An hour behind: the counter keeps its value. An event from the future is ignored and counted, because its time
-    // may be nonsense.
-    set_offset(folder.path(), "-3600s");
-    assert!((7300.0..7300.0 + MAX_TEST_DURATION).contains(&scrape(&daemon)));
-    let answer = daemon.post(&sent_now("errored", 45));
-    assert_eq!(answer.body, r#"{"outcome":"ignored"}"#);
+
+    // Two hours ahead: the running connection follows the clock once the jump has lasted.
+    set_offset(folder.path(), 7200);
+    assert_about(scrape(&daemon), 100.0);
+    eventually("the jump is followed", || scrape(&daemon) >= 7300.0);
+    post(&daemon, INPUT, "errored", 50);
+    // An hour behind: the counter keeps its value.
+    set_offset(folder.path(), -3600);
+    assert_about(scrape(&daemon), 7300.0);
+    post(&daemon, INPUT, "errored", 45);
+    // An event from the future is ignored and counted, because its time may be nonsense.
     let ignored = r#"stream_live_exporter_notifications_ignored_total{reason="future"}"#;
-    assert_eq!(daemon.metric(ignored), Some(1.0));
+    eventually("the jump is followed", || {
+        daemon.post(&sent_now(INPUT, "errored", 45));
+        daemon.metric(ignored) == Some(1.0)
+    });
+    assert_about(scrape(&daemon), 7300.0);
     // Four minutes behind: within the tolerated clock skew.
-    set_offset(folder.path(), "-240s");
-    post(&daemon, "errored", 40);
+    set_offset(folder.path(), -240);
+    eventually("the jump is followed", || daemon.post(&sent_now(INPUT, "errored", 40)).body.contains("recorded"));
+    post(&daemon, INPUT, "errored", 35);
     assert!(daemon.metric("cloudflare_stream_live_notification_clock_skew_total") > Some(0.0));
     assert_eq!(daemon.get("/-/ready").status, 200);
 
-    // A restart uses the system clock unchanged: the counter falls once, like a counter reset.
+    // Neither a stop nor a kill makes the counter fall.
     assert!(daemon.stop().success());
-    daemon = start(&library, folder.path());
-    daemon.wait_for("system clock is behind the newest record of the journal");
-    shown = daemon.metric(&series).unwrap();
-    assert!(shown < 100.0 + MAX_TEST_DURATION, "{shown}");
-    post(&daemon, "errored", 30);
+    daemon = start(&library, folder.path(), &[]);
+    assert_about(scrape(&daemon), 7300.0);
+    post(&daemon, INPUT, "errored", 30);
     daemon.kill();
-    set_offset(folder.path(), "+0s");
-    daemon = start(&library, folder.path());
-    assert!(daemon.metric(&series).unwrap() >= shown);
-    post(&daemon, "disconnected", 0);
-    assert!((100.0..100.0 + MAX_TEST_DURATION).contains(&daemon.metric(&series).unwrap()));
+    set_offset(folder.path(), 0);
+    daemon = start(&library, folder.path(), &[]);
+    assert_about(scrape(&daemon), 7300.0);
+    post(&daemon, INPUT, "disconnected", 0);
+    assert_about(scrape(&daemon), 7300.0);
+    // Other inputs count by the right time.
+    post(&daemon, OTHER, "connected", 20);
+    post(&daemon, OTHER, "disconnected", 5);
+    assert_eq!(connected_seconds(&daemon, OTHER).round(), 15.0);
     assert!(daemon.stop().success());
-    assert_eq!(journaled(folder.path(), "data").len(), 5);
+    journaled(folder.path(), "data");
+}
+
+/// A daemon with an input that is expected now, and not in a day.
+fn site(library: &Path, folder: &Path) -> Daemon {
+    let (from, until) = (ago(3600), ago(-3600));
+    let input =
+        format!("[[inputs]]\nid = \"{INPUT}\"\nname = \"Gala\"\nexpected = [{{ from = {from}, until = {until} }}]");
+    fs::write(folder.join("site.toml"), input).unwrap();
+    start(library, folder, &["--config.file=site.toml"])
+}
+
+#[test]
+fn one_wrong_second_of_the_clock_leaves_no_trace() {
+    let Some(library) = faketime() else { return };
+    for offset in [DAY, 3650 * DAY, -DAY] {
+        let folder = tempfile::tempdir().unwrap();
+        set_offset(folder.path(), 0);
+        let mut daemon = site(&library, folder.path());
+        post(&daemon, INPUT, "connected", 100);
+        let expected = |daemon: &Daemon| {
+            let status: serde_json::Value = serde_json::from_str(&daemon.get("/api/v1/inputs").body).unwrap();
+            let metric = format!("cloudflare_stream_live_input_expected{{input_id=\"{INPUT}\"}}");
+            (daemon.metric(&metric), status["inputs"][0]["expected"].as_bool())
+        };
+        assert_eq!(expected(&daemon), (Some(1.0), Some(true)));
+
+        set_offset(folder.path(), offset);
+        assert_eq!(expected(&daemon), (Some(0.0), Some(false)), "schedules follow the wall clock");
+        post(&daemon, INPUT, "errored", 50);
+        assert_about(connected_seconds(&daemon, INPUT), 100.0);
+        set_offset(folder.path(), 0);
+
+        for restarted in [false, true] {
+            if restarted {
+                daemon.kill();
+                daemon = site(&library, folder.path());
+            }
+            assert_eq!(expected(&daemon), (Some(1.0), Some(true)));
+            assert_about(connected_seconds(&daemon, INPUT), 100.0);
+            let age = |name: &str| Timestamp::now().as_second() as f64 - daemon.metric(name).unwrap();
+            assert!(age("stream_live_exporter_last_notification_timestamp_seconds").abs() < MAX_TEST_DURATION);
+        }
+        let delays = "cloudflare_stream_live_notification_delivery_delay_seconds_sum";
+        assert!(daemon.metric(delays) < Some(MAX_TEST_DURATION));
+        // A new connection counts from its beginning.
+        post(&daemon, OTHER, "connected", 20);
+        assert_about(connected_seconds(&daemon, OTHER), 20.0);
+        post(&daemon, OTHER, "disconnected", 5);
+        assert!(daemon.stop().success());
+        for line in exported(folder.path(), "data") {
+            for key in ["recorded_at", "received_at"] {
+                let at: Timestamp = line[key].as_str().unwrap().parse().unwrap();
+                assert!(at <= Timestamp::now() && at > Timestamp::now() - SignedDuration::from_hours(1), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn orderly_end_keeps_what_was_shown_although_the_clock_goes_back() {
+    let Some(library) = faketime() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    set_offset(folder.path(), 0);
+    let daemon = start(&library, folder.path(), &[]);
+    post(&daemon, INPUT, "connected", 7200);
+    assert!(daemon.stop().success());
+    let mut shown = 0.0;
+    // From the second start on, nothing changes but the time of the latest scrape.
+    for offset in [0, -2, -4, -200, -290] {
+        set_offset(folder.path(), offset);
+        let daemon = start(&library, folder.path(), &[]);
+        for _ in 0..3 {
+            let now = connected_seconds(&daemon, INPUT);
+            assert!(now >= shown && now >= 7200.0, "the counter fell from {shown} to {now}, {offset}");
+            shown = now;
+        }
+        assert!(daemon.stop().success());
+    }
+    assert!(shown < 7200.0 + MAX_TEST_DURATION, "{shown}");
+}
+
+/// Waits for the search for old records and silent inputs, a minute after the start.
+fn wait_for_expiry(daemon: &Daemon) {
+    let expired = || daemon.log().iter().any(|line| line["task"] == "expiry");
+    within(2 * PATIENCE, "old records and silent inputs are searched", expired);
+}
+
+#[test]
+fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
+    let Some(library) = faketime() else { return };
+    for (years, warning) in [
+        (1, "system clock is far ahead of the journal; retention is slowed down until it has caught up"),
+        (-1, "system clock was set back; counters keep what was shown"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("site.toml"), "[inputs]\nforget_after = \"1h\"\n").unwrap();
+        let start = || start(&library, folder.path(), &["--config.file=site.toml", "--log.level=debug"]);
+        set_offset(folder.path(), 0);
+        let daemon = start();
+        post(&daemon, INPUT, "connected", 100);
+        post(&daemon, OTHER, "connected", 100);
+        post(&daemon, OTHER, "disconnected", 50);
+        let shown = connected_seconds(&daemon, INPUT);
+        assert!(daemon.stop().success());
+        set_offset(folder.path(), years * 365 * DAY);
+        // The second start has the times that the first one recorded.
+        for round in 1..=2 {
+            let daemon = start();
+            assert!(connected_seconds(&daemon, INPUT) >= shown);
+            post(&daemon, INPUT, "errored", 365 * DAY * i64::from(years < 0) + 10);
+            if round == 2 {
+                wait_for_expiry(&daemon);
+            }
+            assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(3.0 + f64::from(round)));
+            assert_eq!(daemon.metric("stream_live_exporter_inputs"), Some(2.0));
+            let warnings: Vec<_> = daemon.log().into_iter().filter(|line| line["level"] == "WARN").collect();
+            let expected = usize::from(round == 1 || years > 0);
+            assert_eq!(warnings.iter().filter(|line| line["message"] == warning).count(), expected, "{warnings:?}");
+            assert_eq!(warnings.len(), expected, "{warnings:?}");
+            assert!(daemon.stop().success());
+        }
+        // The clock is right again.
+        set_offset(folder.path(), 0);
+        let daemon = start();
+        assert!(connected_seconds(&daemon, INPUT) >= shown);
+        post(&daemon, OTHER, "connected", 20);
+        post(&daemon, OTHER, "disconnected", 5);
+        assert_eq!(connected_seconds(&daemon, OTHER).round(), 65.0);
+        assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(7.0));
+        assert!(daemon.stop().success());
+        journaled(folder.path(), "data");
+    }
+}
+
+#[test]
+fn old_event_of_a_forgotten_input_does_not_bring_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("site.toml"), "[inputs]\nforget_after = \"1s\"\nmax = 1\n").unwrap();
+    let start = || Daemon::start_with(folder.path(), ["--config.file=site.toml", "--log.level=debug"]);
+    let daemon = start();
+    let connected = sent_now(INPUT, "connected", 50);
+    assert_eq!(daemon.post(&connected).body, r#"{"outcome":"recorded"}"#);
+    post(&daemon, INPUT, "disconnected", 40);
+    wait_for_expiry(&daemon);
+    eventually("the input is forgotten", || daemon.metric("stream_live_exporter_inputs") == Some(0.0));
+    let check = |daemon: &Daemon| {
+        assert_eq!(daemon.post(&connected).body, r#"{"outcome":"ignored"}"#);
+        let too_old = r#"stream_live_exporter_notifications_ignored_total{reason="too_old"}"#;
+        assert_eq!(daemon.metric(too_old), Some(1.0));
+        assert_eq!(daemon.metric("stream_live_exporter_inputs"), Some(0.0));
+    };
+    check(&daemon);
+    daemon.kill();
+    check(&start());
 }

@@ -9,6 +9,7 @@ mod disk;
 mod kill;
 mod load;
 mod process;
+mod restart;
 mod sync;
 
 use std::collections::BTreeSet;

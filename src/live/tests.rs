@@ -4,6 +4,7 @@
 //! late, `20s scrape` is a scrape.
 
 mod batches;
+mod clock;
 mod forgotten;
 mod order;
 mod properties;

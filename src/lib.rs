@@ -27,3 +27,4 @@ pub mod config;
 pub mod simulate;
 pub mod clock;
 pub mod telemetry;
+pub mod text;

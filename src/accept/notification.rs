@@ -5,8 +5,9 @@
 //! an event, because two policies send the same event in two envelopes. The prose in `text` is not parsed: in
 //! Cloudflare's own example it names another input.
 //!
-//! A body that is not strict JSON is parsed again with trailing commas, comments and Unicode white space allowed,
-//! because Cloudflare documents an example with a trailing comma, and people send it with curl.
+//! A body that is not strict JSON is read leniently, because a refused notification is lost. A byte order mark selects
+//! the encoding and is skipped, bytes that are not valid UTF-8 are replaced, and trailing commas, comments and Unicode
+//! white space are allowed: Cloudflare documents an example with a trailing comma, and people send it with curl.
 
 use std::borrow::Cow;
 
@@ -17,6 +18,9 @@ use super::object::{Nested, Raw, integer_in, object, object_in, text_in};
 use super::times::{Received, is_before_live_inputs};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
 
+/// How the message of "Save and Test" begins. Its end differs.
+const TEST_MESSAGE: &str = "Hello World! This is a test message sent from https://cloudflare.com";
+
 /// Maximum length of a stored error text, in characters. Cloudflare's are one sentence.
 const MAX_TEXT_LENGTH: usize = 1000;
 
@@ -25,11 +29,11 @@ const MAX_TEXT_LENGTH: usize = 1000;
 pub struct Reading {
     /// The content of the body.
     pub notification: Notification,
-    /// Whether the body is not strict JSON.
+    /// Whether the body is not strict JSON in UTF-8.
     pub lenient: bool,
 }
 
-/// The body is not a JSON object, even leniently. Says where parsing it as strict JSON failed.
+/// The body is not a JSON object, even leniently. Says where parsing its text as strict JSON failed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("not a JSON object: line {line}, column {column}")]
 pub struct NotJson {
@@ -46,19 +50,23 @@ pub struct NotJson {
 /// [`NotJson`] if the body is not a JSON object, even leniently.
 pub fn read(body: &[u8], received: impl Into<Received>) -> Result<Reading, NotJson> {
     let received = received.into();
-    let error = match serde_json::from_slice(body) {
+    // UTF-8, or UTF-16 if there is a byte order mark of UTF-16.
+    let (decoded, ..) = encoding_rs::UTF_8.decode(body);
+    let text = decoded.trim_start_matches('\u{feff}');
+    let error = match serde_json::from_str(text) {
         Ok(envelope) => {
-            return Ok(Reading { notification: interpret(&envelope, received), lenient: false });
+            let lenient = text.as_bytes() != body;
+            return Ok(Reading { notification: interpret(&envelope, received), lenient });
         }
         Err(error) => error,
     };
-    let strict = strict(body).ok_or(NotJson { line: error.line(), column: error.column() })?;
+    let strict = strict(text).ok_or(NotJson { line: error.line(), column: error.column() })?;
     let envelope = serde_json::from_str(&strict).expect("a serialized object is a JSON object");
     Ok(Reading { notification: interpret(&envelope, received), lenient: true })
 }
 
-/// The body as strict JSON, if it is a lenient JSON object.
-fn strict(body: &[u8]) -> Option<String> {
+/// The text as strict JSON, if it is a lenient JSON object.
+fn strict(text: &str) -> Option<String> {
     let leniency = jsonc_parser::ParseOptions {
         allow_comments: true,
         allow_trailing_commas: true,
@@ -71,14 +79,13 @@ fn strict(body: &[u8]) -> Option<String> {
         allow_non_finite_numbers: false,
         allow_extended_string_escapes: false,
     };
-    let text = std::str::from_utf8(body).ok()?;
     let value: Value = jsonc_parser::parse_to_serde_value(text, &leniency).ok()?;
     value.is_object().then(|| value.to_string())
 }
 
 object! {
-    /// The relevant members of the envelope.
-    Envelope {
+    /// The relevant members of the envelope, and whether it has others.
+    Envelope and has_others {
         alert_type: Raw<'a> = "alert_type",
         data: Nested<Data<'a>> = "data",
         live_input_errored: Nested<Errored<'a>> = "live_input_errored",
@@ -124,12 +131,19 @@ fn interpret(envelope: &Envelope<'_>, received: Received) -> Notification {
     }
     match object_in(envelope.data.as_ref()) {
         Some(data) => event(envelope, data, received).map_or_else(Notification::Ignored, Notification::Event),
-        // "Save and Test" sends a `text` and nothing else.
-        None if alert_type.is_none() && envelope.data.is_none() && text_in(envelope.text).is_some() => {
-            Notification::Test
-        }
+        None if is_test(envelope) => Notification::Test,
         None => Notification::Ignored(IgnoredReason::NoData),
     }
+}
+
+/// Whether it is the message of "Save and Test": a `text` and nothing else, or with other members Cloudflare's text.
+/// Anything else without `data` may be a notification in a form that this release does not know.
+fn is_test(envelope: &Envelope<'_>) -> bool {
+    let Envelope { alert_type, data, live_input_errored, text, ts, uid, ready_to_stream, has_others } = envelope;
+    let Some(text) = text_in(*text) else { return false };
+    let others = [alert_type, ts, uid, ready_to_stream].into_iter().any(Option::is_some);
+    let only_text = !(others || data.is_some() || live_input_errored.is_some() || *has_others);
+    only_text || text.starts_with(TEST_MESSAGE)
 }
 
 fn event(envelope: &Envelope<'_>, data: &Data<'_>, received: Received) -> Result<Event, IgnoredReason> {

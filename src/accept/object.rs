@@ -63,13 +63,15 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Anything<T> {
     visit_scalars! { visit_bool(bool), visit_i64(i64), visit_u64(u64), visit_f64(f64), visit_str(&str) }
 }
 
-/// Declares a struct of optional members with their JSON names.
+/// Declares a struct of optional members with their JSON names. `and` names a field that says whether the object has
+/// other members.
 macro_rules! object {
-    ($(#[$doc:meta])* $name:ident { $($member:ident: $kind:ty = $key:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident $(and $has_others:ident)? { $($member:ident: $kind:ty = $key:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Default)]
         pub(super) struct $name<'a> {
             $(pub(super) $member: Option<$kind>,)+
+            $(pub(super) $has_others: bool,)?
         }
 
         impl<'de: 'a, 'a> serde::Deserialize<'de> for $name<'a> {
@@ -96,7 +98,10 @@ macro_rules! object {
                         while let Some(key) = map.next_key()? {
                             match key {
                                 $(Key::$member => members.$member = Some(map.next_value()?),)+
-                                Key::unused => drop(map.next_value::<serde::de::IgnoredAny>()?),
+                                Key::unused => {
+                                    $(members.$has_others = true;)?
+                                    map.next_value::<serde::de::IgnoredAny>()?;
+                                }
                             }
                         }
                         Ok(members)
@@ -109,11 +114,32 @@ macro_rules! object {
 }
 pub(super) use object;
 
-/// The member as a string, or `None` if it is missing or has another type.
+/// The member as a string, or `None` if it is missing or has another type. Half a surrogate pair, as in a text that was
+/// cut off within an emoji, becomes U+FFFD.
 pub(super) fn text_in(member: Option<&RawValue>) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+    struct Text<'a>(Cow<'a, str>);
 
+    struct TextVisitor;
+    impl<'de> Visitor<'de> for TextVisitor {
+        type Value = Text<'de>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_borrowed_bytes<E>(self, text: &'de [u8]) -> Result<Text<'de>, E> {
+            Ok(Text(String::from_utf8_lossy(text)))
+        }
+
+        fn visit_bytes<E>(self, text: &[u8]) -> Result<Text<'de>, E> {
+            Ok(Text(Cow::Owned(String::from_utf8_lossy(text).into_owned())))
+        }
+    }
+    impl<'de> Deserialize<'de> for Text<'de> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_bytes(TextVisitor)
+        }
+    }
     serde_json::from_str(member?.get()).ok().map(|Text(text)| text)
 }
 

@@ -99,6 +99,7 @@ impl Daemon {
             settings.webhook.clone();
         let policy = policy(&settings, &secrets);
         let webhook = Arc::new(Webhook::new(path, policy, recorder.handle.clone(), metrics.clone()));
+        let unused_deliveries = webhook.unused_deliveries();
         let limits = ConnectionLimits { total: max_connections, per_peer: max_connections_per_peer, idle_timeout };
         let public = http::serve_public(public, limits, certificate, webhook.clone());
         let WebSettings { telemetry_path, compression, .. } = settings.web.clone();
@@ -112,7 +113,7 @@ impl Daemon {
             reloading: Default::default(),
         });
         let (state_reader, reload) = (recorder.handle.state_reader().clone(), Reloader::callback(&reloader));
-        let served = Private { telemetry_path, compression, state_reader, metrics, reload };
+        let served = Private { telemetry_path, compression, state_reader, metrics, unused_deliveries, reload };
         let private = http::serve_private(private, idle_timeout, web_config, served);
         Ok(Self {
             endpoints,

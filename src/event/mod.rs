@@ -37,7 +37,7 @@ pub use input_id::{InputId, InvalidInputId};
 pub use record::{Note, Record, RecordKind, Rules};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
-/// The content of an authenticated, well-formed delivery.
+/// The content of an authenticated delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notification {
     /// An event of a live input.
@@ -46,6 +46,8 @@ pub enum Notification {
     Test,
     /// Not used, but answered 2xx.
     Ignored(IgnoredReason),
+    /// The body is not a JSON object. It is kept and answered 400.
+    NotJson,
 }
 
 /// An event of a live input, as reported by Cloudflare.

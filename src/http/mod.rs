@@ -1,4 +1,5 @@
-//! The only module that knows HTTP. It has two listeners that share nothing but the recorder.
+//! The only module that knows HTTP. It has two listeners that share nothing but the recorder and the list of rejected
+//! deliveries.
 //!
 //! | listener | serves | for |
 //! |---|---|---|
@@ -16,6 +17,8 @@ mod connections;
 mod rate_limiter;
 mod peer;
 mod rejection;
+mod unused_deliveries;
+mod advice;
 mod responses;
 
 use std::io;
@@ -27,7 +30,8 @@ pub use peer::TrustedProxies;
 pub use private::{PRIVATE_CONNECTIONS, Private, Reload, serve_private};
 pub use public::{RequestPolicy, Webhook, serve_public};
 pub use rate_limiter::RateLimiter;
-pub use rejection::Rejection;
+pub use rejection::{AuthFailure, Rejection};
+pub use unused_deliveries::UnusedDeliveries;
 pub use web_config::WebConfig;
 
 /// Length of the listen backlog; the kernel caps it at `net.core.somaxconn`. With the standard library's 128, the

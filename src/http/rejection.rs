@@ -12,12 +12,12 @@ use crate::accept::NotJson;
 /// A rejected request. The client receives the message, which repeats nothing of the request.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Rejection {
-    /// 401: the secret is missing or wrong. The response does not say which.
+    /// 401: there is no valid secret. The response does not say why.
     #[error("unauthorized")]
-    Secret,
-    /// 429 with `Retry-After`: a missing or wrong secret, after too many of this client.
+    Unauthenticated(AuthFailure),
+    /// 429 with `Retry-After`: the same, after too many of this client.
     #[error("too many attempts")]
-    TooManyFailures,
+    TooManyFailures(AuthFailure),
     /// 405 with `Allow`: not a `POST`.
     #[error("method not allowed: notifications are sent with POST")]
     Method,
@@ -47,18 +47,57 @@ pub enum Rejection {
     Journal,
 }
 
+/// Why a request has no valid secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthFailure {
+    /// It has no header with a secret.
+    Missing,
+    /// The secret is not one of the valid ones.
+    Wrong,
+    /// It has the header more than once.
+    Repeated,
+    /// It is not a `POST` either, so it is no notification with a wrong secret, but a monitor or a browser.
+    Method,
+}
+
 impl Rejection {
     /// The value of the metric's label `reason`.
     pub fn reason(&self) -> &'static str {
         self.answer().1
     }
 
+    /// Distinguishes rejections with the same reason.
+    pub(super) fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::Unauthenticated(failure) | Self::TooManyFailures(failure) => Some(match failure {
+                AuthFailure::Missing => "missing",
+                AuthFailure::Wrong => "wrong",
+                AuthFailure::Repeated => "repeated",
+                AuthFailure::Method => "unauthenticated",
+            }),
+            Self::BrokenOff => Some("incomplete"),
+            Self::OutOfMemory => Some("memory"),
+            Self::Method
+            | Self::Encoding
+            | Self::TooLarge(_)
+            | Self::Timeout
+            | Self::NotJson(_)
+            | Self::Overloaded
+            | Self::Journal => None,
+        }
+    }
+
+    /// The status of the response.
+    pub(super) fn status(&self) -> StatusCode {
+        self.answer().0
+    }
+
     /// Status, value of the label `reason`, and the header that the status calls for.
     fn answer(&self) -> (StatusCode, &'static str, Option<(HeaderName, &'static str)>) {
         let retry_after = |seconds| Some((header::RETRY_AFTER, seconds));
         match self {
-            Self::Secret => (StatusCode::UNAUTHORIZED, "secret", None),
-            Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "secret", retry_after("60")),
+            Self::Unauthenticated(failure) => (StatusCode::UNAUTHORIZED, failure.reason(), None),
+            Self::TooManyFailures(failure) => (StatusCode::TOO_MANY_REQUESTS, failure.reason(), retry_after("60")),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method", Some((header::ALLOW, "POST"))),
             Self::Encoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoding", None),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", None),
@@ -88,6 +127,15 @@ impl Rejection {
     }
 }
 
+impl AuthFailure {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Missing | Self::Wrong | Self::Repeated => "secret",
+            Self::Method => "method",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,8 +144,10 @@ mod tests {
     #[test]
     fn reasons_equal_those_of_the_metric_catalogue() {
         let rejections = [
-            Rejection::Secret,
-            Rejection::TooManyFailures,
+            Rejection::Unauthenticated(AuthFailure::Missing),
+            Rejection::Unauthenticated(AuthFailure::Repeated),
+            Rejection::TooManyFailures(AuthFailure::Wrong),
+            Rejection::TooManyFailures(AuthFailure::Method),
             Rejection::Method,
             Rejection::Encoding,
             Rejection::TooLarge(1),

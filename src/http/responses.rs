@@ -3,9 +3,12 @@
 use std::convert::Infallible;
 
 use actix_web::HttpResponse;
-use actix_web::body::{MessageBody, SizedStream};
+use actix_web::body::{BodySize, MessageBody, SizedStream};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{self, Guard};
-use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{ConnectionType, StatusCode, Version};
+use actix_web::middleware::Next;
 use actix_web::web::Payload;
 use futures_util::stream::{self, StreamExt};
 
@@ -20,7 +23,31 @@ pub(super) async fn not_found(payload: Payload) -> HttpResponse {
     unread(StatusCode::NOT_FOUND, "not found", payload)
 }
 
-/// Health checks use either method.
+/// 405 with the methods that the resource has.
+pub(super) async fn method_not_allowed(allowed: &'static str, payload: Payload) -> HttpResponse {
+    let text = format!("method not allowed (allowed: {allowed})");
+    let mut response = unread(StatusCode::METHOD_NOT_ALLOWED, &text, payload);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Middleware that ends a response of unknown length by closing the connection if the request is HTTP/1.0, which has no
+/// chunks.
+pub(super) async fn end_body_by_closing_for_http_1_0<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let has_chunks = request.version() >= Version::HTTP_11;
+    let mut response = next.call(request).await?;
+    if !has_chunks && response.response().body().size() == BodySize::Stream {
+        let head = response.response_mut().head_mut();
+        head.no_chunking(true);
+        head.set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
+}
+
+/// `HEAD` gets the headers of `GET`; the server leaves out the body.
 pub(super) fn get_or_head() -> impl Guard {
     guard::Any(guard::Get()).or(guard::Head())
 }

@@ -10,17 +10,15 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{
-    ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp,
-};
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Rules, Timestamp};
 
 /// An authenticated body that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unrecognized {
     /// When it was received.
     pub received_at: Timestamp,
-    /// Why it was not used.
-    pub reason: IgnoredReason,
+    /// Why it was not used: the label of an ignored or rejected delivery.
+    pub reason: &'static str,
     /// The body, verbatim.
     pub body: Vec<u8>,
 }
@@ -194,7 +192,7 @@ pub(super) fn insert_unrecognized(
     let mut insert =
         connection.prepare_cached("INSERT INTO unrecognized (received_at, reason, body) VALUES (?1, ?2, ?3)")?;
     for delivery in unrecognized {
-        insert.execute(params![delivery.received_at.as_nanos(), delivery.reason.label(), delivery.body])?;
+        insert.execute(params![delivery.received_at.as_nanos(), delivery.reason, delivery.body])?;
     }
     let mut trim =
         connection.prepare_cached("DELETE FROM unrecognized WHERE seq <= (SELECT max(seq) FROM unrecognized) - ?1")?;

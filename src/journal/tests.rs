@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::append::UNRECOGNIZED_KEPT;
 use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, RecordKind, Rules};
+use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, RecordKind, Rules};
 
 pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
@@ -175,7 +175,7 @@ fn newest_unrecognized_bodies_are_kept() {
     let mut journal = Journal::open(folder.path()).unwrap();
     let body = |number: u64| Unrecognized {
         received_at: at(number),
-        reason: IgnoredReason::NoData,
+        reason: "no_data",
         body: number.to_string().into_bytes(),
     };
     for number in 0..UNRECOGNIZED_KEPT + 5 {

@@ -61,13 +61,15 @@ exporter_metrics! {
     }
     lenient: IntCounter {
         name: "stream_live_exporter_notifications_lenient_total",
-        help: "Number of notifications that were not strict JSON and were read with trailing commas and comments allowed.",
+        help: "Number of notifications that were not strict JSON in UTF-8 and were read leniently: with a byte order mark, \
+               invalid bytes, trailing commas or comments.",
         query: "increase(stream_live_exporter_notifications_lenient_total[1d])",
         ..COUNTER
     }
     rejected: IntCounterVec {
         name: "stream_live_exporter_requests_rejected_total",
-        help: "Number of requests to the webhook that were rejected, by reason.",
+        help: "Number of requests to the webhook that were rejected, by reason. Those that are not POST count as method, \
+               also without a valid secret.",
         labels: &[Label { name: "reason", values: Closed(&REJECTION_REASONS) }],
         series: "8",
         query: "sum by (reason) (increase(stream_live_exporter_requests_rejected_total[1h])) > 0",

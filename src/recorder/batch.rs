@@ -3,11 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::handle::Answer;
 use super::{Delivery, Outcome, RecentDelivery, Reservation};
 use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordKind, Timestamp};
 use crate::journal::Unrecognized;
 use crate::live::{LastSeen, Verdict};
+
+/// The reason with which bodies that are not JSON are kept and rejected.
+const NOT_JSON: &str = "not_json";
 
 /// Deliveries, or other changes, that are not durable yet.
 pub(super) struct Batch {
@@ -49,14 +54,24 @@ impl Batch {
             deliveries: Vec::with_capacity(count),
         };
         for (Delivery { received_at, secret, notification, body, reservation }, answer) in deliveries {
-            // A secret may have been removed while a delivery with it was in flight.
-            let secret = Some(secret.as_ref()).filter(|secret| secrets.contains(*secret));
-            last_seen.record(received_at, secret, notification == Notification::Test);
+            // What is not JSON is no notification, so it does not end a silence.
+            if notification != Notification::NotJson {
+                // A secret may have been removed while a delivery with it was in flight.
+                let secret = Some(secret.as_ref()).filter(|secret| secrets.contains(*secret));
+                last_seen.record(received_at, secret, notification == Notification::Test);
+            }
+            let mut keep = |reason, body: Bytes| {
+                batch.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
+            };
             let outcome = match notification {
                 Notification::Test => Some(Outcome::Test),
                 Notification::Ignored(reason) => {
-                    batch.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
+                    keep(reason.label(), body);
                     Some(Outcome::Ignored(reason))
+                }
+                Notification::NotJson => {
+                    keep(NOT_JSON, body);
+                    Some(Outcome::NotJson)
                 }
                 Notification::Event(event) => {
                     batch.records.push(Record::new(RecordKind::Event(event, None)));

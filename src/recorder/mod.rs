@@ -44,7 +44,7 @@ pub use thread::{Running, start};
 use crate::event::{IgnoredReason, InputId, Notification, Rules, Timestamp};
 use crate::schedule::Configured;
 
-/// An authenticated, well-formed delivery.
+/// An authenticated delivery.
 #[derive(Debug)]
 pub struct Delivery {
     /// When its body had been read.
@@ -53,7 +53,7 @@ pub struct Delivery {
     pub secret: Arc<str>,
     /// Its content.
     pub notification: Notification,
-    /// Its body, which is kept if the notification is ignored.
+    /// Its body, which is kept if the notification is ignored or is not JSON.
     pub body: Bytes,
     /// Its part of the memory for notifications.
     pub reservation: Reservation,
@@ -70,10 +70,12 @@ pub enum Outcome {
     Test,
     /// Understood and not used.
     Ignored(IgnoredReason),
+    /// Not JSON: the body is kept, and the listener rejects the request.
+    NotJson,
 }
 
 impl Outcome {
-    /// Every name that [`Outcome::name`] returns.
+    /// The names of the outcomes that are answered 2xx.
     pub const NAMES: [&'static str; 4] = ["recorded", "duplicate", "test", "ignored"];
 
     /// The value of the label `outcome`, and of the member of that name in answers.
@@ -83,6 +85,7 @@ impl Outcome {
             Self::Duplicate => "duplicate",
             Self::Test => "test",
             Self::Ignored(_) => "ignored",
+            Self::NotJson => "rejected",
         }
     }
 
@@ -90,7 +93,7 @@ impl Outcome {
     pub fn ignored(self) -> Option<IgnoredReason> {
         match self {
             Self::Ignored(reason) => Some(reason),
-            Self::Recorded | Self::Duplicate | Self::Test => None,
+            Self::Recorded | Self::Duplicate | Self::Test | Self::NotJson => None,
         }
     }
 }

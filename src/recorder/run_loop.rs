@@ -174,7 +174,10 @@ impl Recorder {
                 let (deliveries, answers) = batch.outcomes(&verdicts);
                 self.publish(changes, &deliveries, set_back);
                 for (delivery, answer) in deliveries.iter().zip(answers) {
-                    self.metrics.notified(delivery.outcome.name(), delivery.outcome.ignored());
+                    // The listener counts what it rejects.
+                    if delivery.outcome != Outcome::NotJson {
+                        self.metrics.notified(delivery.outcome.name(), delivery.outcome.ignored());
+                    }
                     // The sender may have disconnected; its delivery stays recorded.
                     let _ = answer.send(Some(delivery.outcome));
                 }

@@ -141,7 +141,9 @@ impl Published {
         current.state = None;
         current.state = Some(update());
         current.journal_events = journal_events;
-        current.recent.extend(deliveries.iter().cloned());
+        // The listener lists what it rejects.
+        let accepted = deliveries.iter().filter(|delivery| delivery.outcome != Outcome::NotJson);
+        current.recent.extend(accepted.cloned());
         let surplus = current.recent.len().saturating_sub(MAX_RECENT_DELIVERIES);
         current.recent.drain(..surplus);
         current.shown_until = set_back.unwrap_or(current.shown_until);

@@ -9,6 +9,8 @@ mod parser;
 mod connection;
 mod smoke;
 mod webhook;
+mod unused_deliveries;
+mod methods;
 mod canary;
 mod connections;
 mod framing;

@@ -88,12 +88,34 @@ fn unauthenticated_request_gets_401_before_its_body_is_read() {
         // The secret is checked before everything else.
         "POST /webhook | content-length: 999999999999",
         "POST /webhook | content-encoding: gzip | content-length: 5",
-        "GET /webhook",
-        "DELETE /webhook",
     ] {
         // None of the announced bodies is sent.
         check(&daemon, head, "", UNAUTHORIZED, Some("secret"));
     }
+}
+
+#[test]
+fn unauthenticated_request_other_than_post_gets_401_and_counts_as_method() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    for head in [
+        "GET /webhook",
+        "GET /webhook?check=1",
+        "GET /webhook | cf-webhook-auth: wrong",
+        "GET /webhook | AUTH | AUTH",
+        "OPTIONS /webhook",
+        "DELETE /webhook",
+        "PUT /webhook | content-length: 5",
+    ] {
+        check(&daemon, head, "", UNAUTHORIZED, Some("method"));
+    }
+    let before = rejections(&daemon);
+    assert_eq!(exchange(daemon.public_address(), "HEAD /webhook", b"").status, "401 Unauthorized");
+    let method = "stream_live_exporter_requests_rejected_total{reason=\"method\"}";
+    assert_eq!(rejections(&daemon)[method], before[method] + 1.0);
+    // Monitors have a path of their own.
+    let healthy = "200 OK | content-length: 8 | content-type: text/plain; charset=utf-8";
+    check(&daemon, "HEAD /-/healthy", "", healthy, None);
 }
 
 #[test]

@@ -116,6 +116,7 @@ impl Replica {
         Ok(match notification {
             Notification::Test => Outcome::Test,
             Notification::Ignored(reason) => Outcome::Ignored(reason),
+            Notification::NotJson => Outcome::NotJson,
             Notification::Event(event) => match self.record(at, RecordKind::Event(event, None)) {
                 Verdict::Recorded(note) => {
                     let fact = delivery.event.context("an unexpected event was recorded")?.fact;

@@ -25,6 +25,7 @@ fn describe(body: &[u8]) -> String {
     match reading.notification {
         Notification::Test => format!("test{leniently}"),
         Notification::Ignored(reason) => format!("ignored {}{leniently}", reason.label()),
+        Notification::NotJson => unreachable!("reading returns an error instead"),
         Notification::Event(Event { input_id, kind, updated_at, sent_at, .. }) => {
             let code = match &kind {
                 EventKind::Errored(detail) => format!(" {:?}", detail.code.as_str()),
@@ -92,7 +93,9 @@ fn non_object_is_rejected_with_its_position() {
     check("{\"text\": \"a\"} {}", "not JSON: line 1, column 15");
     check("{\n  \"ts\": nope}", "not JSON: line 2, column 10");
     check("{'text': 'a'}", "not JSON: line 1, column 2");
-    assert_eq!(describe(b"{\"text\": \"\xff\"}"), "not JSON: line 1, column 11");
+    assert_eq!(describe(b"\xff"), "not JSON: line 1, column 1");
+    assert_eq!(describe(b"{\0\"\0t\0\"\0:\x001\0}\0"), "not JSON: line 1, column 2");
+    assert_eq!(describe(b"\xff\xfe{\0\"\0"), "not JSON: line 1, column 2");
 }
 
 #[test]
@@ -113,8 +116,51 @@ fn members_of_any_type_are_accepted() {
     check(r#"{"data": {"event_type": 1}}"#, "ignored event_type");
     check(r#"{"alert_type": 7, "data": {"event_type": "live_input.connected"}}"#, "ignored input_id");
     check(r#"{"uid": "u", "readyToStream": false}"#, "ignored video_webhook");
-    check(r#"{"uid": "u", "text": "Hello"}"#, "test");
-    check(r#"{"readyToStream": true, "text": "Hello"}"#, "test");
+}
+
+#[test]
+fn test_has_only_a_text_or_the_text_of_cloudflare() {
+    const SENTENCE: &str = "Hello World! This is a test message sent from https://cloudflare.com. If you can see this, \
+                            your webhook is configured";
+    for body in [
+        json!({"text": "Hello"}),
+        json!({"text": ""}),
+        json!({"text": SENTENCE}),
+        json!({"text": SENTENCE, "name": "destination", "ts": 1}),
+        json!({"text": SENTENCE, "data": null}),
+        json!({"text": SENTENCE, "alert_type": "stream_live_notifications", "uid": "u"}),
+    ] {
+        check(&body.to_string(), "test");
+    }
+    for body in [
+        json!({"text": "Hello", "data": null}),
+        json!({"text": "Hello", "data": [{"input_id": INPUT, "event_type": "live_input.connected"}]}),
+        json!({"text": "Hello", "data": connected("2026-11-20T18:00:00Z")}),
+        json!({"text": "Hello", "input_id": INPUT}),
+        json!({"text": "Hello", "event_type": "live_input.connected"}),
+        json!({"text": "Hello", "updated_at": "2026-11-20T18:00:00Z"}),
+        json!({
+            "text": "Hello", "input_id": INPUT, "event_type": "live_input.connected", "updated_at": "2026-11-20T18:00:00Z",
+        }),
+        json!({"text": "Hello", "live_input": {"input_id": INPUT}}),
+        json!({"text": "Hello", "live_input_errored": {}}),
+        json!({"text": "Hello", "Data": {}}),
+        json!({"text": "Hello", "alert_type": 7}),
+        json!({"text": "Hello", "alert_type": "stream_live_notifications"}),
+        json!({"text": "Hello", "ts": 1}),
+        json!({"text": "Hello", "uid": "u"}),
+        json!({"text": "Hello", "readyToStream": true}),
+        json!({"text": "Hello", "": null}),
+        json!({"text": null}),
+        json!({"text": [SENTENCE]}),
+        json!({"message": SENTENCE}),
+    ] {
+        check(&body.to_string(), "ignored no_data");
+    }
+    // The event counts, not the text.
+    let mut event: Value = serde_json::from_str(&connected("2026-11-20T18:00:00Z")).unwrap();
+    event["text"] = SENTENCE.into();
+    check(&event.to_string(), &format!("connected {INPUT} 2026-11-20T18:00:00Z -1"));
 }
 
 fn connected(updated_at: &str) -> String {
@@ -187,4 +233,58 @@ fn long_text_is_truncated() {
 #[test]
 fn comments_and_trailing_commas_are_read_leniently() {
     check("{\"text\": \"Hello\", /* pasted */ }", "test leniently");
+}
+
+/// An error with this code and message, as bytes.
+fn errored(code: &[u8], message: &[u8]) -> Vec<u8> {
+    let head = format!(
+        r#"{{"data": {{"input_id": "{INPUT}", "event_type": "live_input.errored", "updated_at": "2026-11-20T18:00:00Z", "live_input_errored": {{"error": {{"code": ""#
+    );
+    [head.as_bytes(), code, br#"", "message": ""#, message, br#""}}}}"#].concat()
+}
+
+fn utf_16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(to_bytes).collect()
+}
+
+#[test]
+fn byte_order_marks_are_skipped_and_invalid_bytes_are_replaced() {
+    let strict = errored(b"ERR_UNHEALTHY", "für".as_bytes());
+    let text = std::str::from_utf8(&strict).unwrap();
+    let prefixed = |prefix: &[u8]| [prefix, &strict[..]].concat();
+    let event = format!("errored \"ERR_UNHEALTHY\" {INPUT} 2026-11-20T18:00:00Z -1");
+    assert_eq!(describe(&strict), event);
+    for (what, body) in [
+        ("a mark", prefixed(b"\xef\xbb\xbf")),
+        ("two marks", prefixed(b"\xef\xbb\xbf\xef\xbb\xbf")),
+        ("a mark before a space", prefixed(b"\xef\xbb\xbf\r\n")),
+        ("a mark and a trailing comma", format!("\u{feff}{}", text.replace("}}}}", "}}},}")).into_bytes()),
+        ("UTF-16, little endian", utf_16(text, u16::to_le_bytes)),
+        ("UTF-16, big endian", utf_16(text, u16::to_be_bytes)),
+        ("Latin-1", errored(b"ERR_UNHEALTHY", b"f\xfcr")),
+        ("a character that is cut off", errored(b"ERR_UNHEALTHY", b"\xf0\x9f\x98")),
+        ("half a surrogate pair in UTF-8", errored(b"ERR_UNHEALTHY", b"\xed\xa0\xbd")),
+        ("Latin-1 and a trailing comma", [&errored(b"ERR_UNHEALTHY", b"f\xfcr")[..strict.len() - 2], b",}"].concat()),
+        ("a raw line end", errored(b"ERR_UNHEALTHY", b"one\ntwo")),
+        ("Latin-1 in an unused member", [&b"{\"name\": \"\xfc\", "[..], &strict[1..]].concat()),
+    ] {
+        assert_eq!(describe(&body), format!("{event} leniently"), "{what}");
+    }
+    assert_eq!(
+        describe(&errored(b"ERR_UNHEALTHY", br"\ud83d")),
+        event,
+        "half an escaped surrogate pair is strict JSON"
+    );
+    assert_eq!(describe(&errored(b"ERR_\xfc", b"")), event.replace("UNHEALTHY", "\u{fffd}") + " leniently");
+    assert_eq!(message(&errored(b"", b"f\xfcr")), "f\u{fffd}r");
+    assert!(message(&errored(b"", br"cut off: \ud83d")).starts_with("cut off: \u{fffd}"));
+}
+
+/// The message of an error.
+fn message(body: &[u8]) -> String {
+    let notification = read(body, Timestamp::from_seconds(RECEIVED_AT)).unwrap().notification;
+    let Notification::Event(Event { kind: EventKind::Errored(detail), .. }) = notification else {
+        panic!("not an error: {notification:?}");
+    };
+    detail.message.unwrap().into()
 }

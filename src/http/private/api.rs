@@ -1,16 +1,16 @@
-//! The JSON API.
+//! `GET /api/v1/inputs`: the state of all inputs.
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
-use actix_web::web::{Data, Query};
-use serde::{Deserialize, Serialize};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
 
 use super::Private;
-use crate::event::{ErrorClass, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note};
+use super::parameters::Parameters;
+use crate::event::{ErrorClass, EventKind, InputId};
 use crate::http::responses::restoring;
 use crate::live::{Input, View};
-use crate::recorder::RecentDelivery;
 
 #[derive(Serialize)]
 struct Inputs<'a> {
@@ -40,8 +40,11 @@ struct LastError {
     at: String,
 }
 
-/// `GET /api/v1/inputs`.
-pub(super) async fn inputs(private: Data<Private>) -> HttpResponse {
+/// The inputs in the order of their ids.
+pub(super) async fn inputs(request: HttpRequest, private: Data<Private>) -> HttpResponse {
+    if let Err(invalid) = Parameters::of(&request, &[]) {
+        return invalid.response();
+    }
     let Some(view) = private.state_reader.view() else { return restoring() };
     let inputs = view.state.inputs().iter().map(|(id, entry)| input_status(*id, &entry.input, &view)).collect();
     HttpResponse::Ok().json(Inputs { as_of: view.as_of.to_string(), inputs })
@@ -73,60 +76,5 @@ fn input_status<'a>(id: InputId, input: &Input, view: &'a View) -> InputStatus<'
             code: Some(code.as_str().to_owned()).filter(|code| !code.is_empty()),
             at: at.to_string(),
         }),
-    }
-}
-
-/// The query of `GET /api/v1/events`.
-#[derive(Deserialize)]
-pub(super) struct Limit {
-    limit: Option<usize>,
-}
-
-#[derive(Serialize)]
-struct DeliveryStatus {
-    received_at: String,
-    outcome: &'static str,
-    /// Why it was ignored, or a remark such as that the event was late.
-    reason: Option<&'static str>,
-    #[serde(flatten)]
-    event: Option<EventStatus>,
-}
-
-#[derive(Serialize)]
-struct EventStatus {
-    input_id: InputId,
-    event: &'static str,
-    updated_at: String,
-    sent_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorDetail>,
-}
-
-/// `GET /api/v1/events`: the most recent deliveries, newest first.
-pub(super) async fn events(private: Data<Private>, Query(Limit { limit }): Query<Limit>) -> HttpResponse {
-    let Some(deliveries) = private.state_reader.recent_deliveries(limit.unwrap_or(100)) else { return restoring() };
-    let events: Vec<_> = deliveries.iter().map(|delivery| delivery_status(delivery)).collect();
-    HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
-}
-
-fn delivery_status(delivery: &RecentDelivery) -> DeliveryStatus {
-    DeliveryStatus {
-        received_at: delivery.received_at.to_string(),
-        outcome: delivery.outcome.name(),
-        reason: delivery.outcome.ignored().map(IgnoredReason::label).or(delivery.note.map(Note::label)),
-        event: delivery.event.as_ref().map(event_status),
-    }
-}
-
-fn event_status(event: &Event) -> EventStatus {
-    EventStatus {
-        input_id: event.input_id,
-        event: event.kind.name(),
-        updated_at: event.updated_at.to_string(),
-        sent_at: event.sent_at.map(|at| at.to_string()),
-        error: match &event.kind {
-            EventKind::Errored(detail) => Some(detail.as_ref().clone()),
-            EventKind::Connected | EventKind::Disconnected => None,
-        },
     }
 }

@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::Private;
 use crate::http::responses::{restoring, text};
 
-/// `GET /`: links to the other endpoints.
+/// `GET /`: links to the other endpoints. They are relative, so that they also work behind a proxy's subpath.
 pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
     if private.state_reader.view().is_none() {
         return restoring();
@@ -21,11 +21,11 @@ pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
 <h1>Stream Live Exporter</h1>
 <p>Version {version}</p>
 <ul>
-<li><a href=\"{metrics}\">Metrics</a></li>
-<li><a href=\"/api/v1/inputs\">Live inputs</a> (JSON)</li>
-<li><a href=\"/api/v1/events\">Recent deliveries and their outcomes</a> (JSON)</li>
-<li><a href=\"/-/ready\">Readiness</a></li>
-<li><a href=\"/-/healthy\">Health</a></li>
+<li><a href=\".{metrics}\">Metrics</a></li>
+<li><a href=\"./api/v1/inputs\">Live inputs</a> (JSON)</li>
+<li><a href=\"./api/v1/events\">Recent deliveries and their outcomes</a> (JSON)</li>
+<li><a href=\"./-/ready\">Readiness</a></li>
+<li><a href=\"./-/healthy\">Health</a></li>
 </ul>
 </body>
 </html>

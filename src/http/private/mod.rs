@@ -1,6 +1,8 @@
 //! The private listener: metrics, readiness, reload, API.
 
 mod api;
+mod events;
+mod parameters;
 mod management;
 mod scrape;
 
@@ -9,15 +11,16 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::App;
 use actix_web::dev::Server;
 use actix_web::http::header;
 use actix_web::middleware::{Compress, Condition, DefaultHeaders, from_fn};
-use actix_web::web::{self, Data};
+use actix_web::web::{self, Data, Payload};
+use actix_web::{App, FromRequest, Handler, Resource, Responder};
 
 use crate::http::connections::{self, ConnectionLimits, Connections};
 use crate::http::listener;
-use crate::http::responses::{get_or_head, healthy, not_found};
+use crate::http::responses::{end_body_by_closing_for_http_1_0, get_or_head, healthy, method_not_allowed, not_found};
+use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::http::web_config::{self, WebConfig};
 use crate::metrics::Exporter;
 use crate::recorder::StateReader;
@@ -40,6 +43,8 @@ pub struct Private {
     pub state_reader: StateReader,
     /// The exporter's metrics about itself.
     pub metrics: Arc<Exporter>,
+    /// The newest rejected deliveries.
+    pub unused_deliveries: Arc<UnusedDeliveries>,
     /// Runs for `POST /-/reload`.
     pub reload: Reload,
 }
@@ -68,15 +73,32 @@ pub fn serve_private(
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(from_fn(connections::reset_idle_deadline))
             .wrap(security_headers())
-            .service(web::resource(&private.telemetry_path).route(web::get().to(scrape::metrics)))
-            .service(web::resource("/-/healthy").route(web::route().guard(get_or_head()).to(healthy)))
-            .service(web::resource("/-/ready").route(web::route().guard(get_or_head()).to(management::ready)))
-            .service(web::resource("/-/reload").route(web::post().to(management::reload)))
-            .service(web::resource("/api/v1/inputs").route(web::get().to(api::inputs)))
-            .service(web::resource("/api/v1/events").route(web::get().to(api::events)))
-            .service(web::resource("/").route(web::get().to(management::landing_page)))
+            .wrap(from_fn(end_body_by_closing_for_http_1_0))
+            .service(read_only(&private.telemetry_path, scrape::metrics))
+            .service(read_only("/-/healthy", healthy))
+            .service(read_only("/-/ready", management::ready))
+            .service(
+                web::resource("/-/reload")
+                    .route(web::post().to(management::reload))
+                    .default_service(web::to(|payload: Payload| method_not_allowed("POST", payload))),
+            )
+            .service(read_only("/api/v1/inputs", api::inputs))
+            .service(read_only("/api/v1/events", events::events))
+            .service(read_only("/", management::landing_page))
             .default_service(web::to(not_found))
     })
+}
+
+/// A resource for `GET` and `HEAD`.
+fn read_only<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path)
+        .route(web::route().guard(get_or_head()).to(handler))
+        .default_service(web::to(|payload: Payload| method_not_allowed("GET, HEAD", payload)))
 }
 
 /// Headers that forbid browsers to run scripts, load resources, show the page in a frame or cache it.

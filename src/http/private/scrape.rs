@@ -1,10 +1,13 @@
 //! `/metrics`.
 
+use std::cmp::Reverse;
 use std::convert::Infallible;
 
-use actix_web::HttpResponse;
-use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding};
+use actix_web::http::Method;
+use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Quality};
+use actix_web::mime::Mime;
 use actix_web::web::{Bytes, Data, Header};
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::stream::{self, Stream};
 
 use super::Private;
@@ -13,22 +16,27 @@ use crate::metrics::{Exposition, Format};
 
 /// Streams all metrics in the scraper's preferred format.
 pub(super) async fn metrics(
+    request: HttpRequest,
     private: Data<Private>,
     accept: Option<Header<header::Accept>>,
     encodings: Option<Header<AcceptEncoding>>,
 ) -> HttpResponse {
     let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));
-    let Some(view) = private.state_reader.scrape().await else { return restoring() };
-    let exposition = Exposition::new(view, &private.metrics, format);
+    let gzip = private.compression && encodings.is_some_and(|Header(encodings)| prefers_gzip(&encodings));
     let mut response = HttpResponse::Ok();
     response.insert_header((header::CONTENT_TYPE, format.content_type()));
-    if private.compression && encodings.is_some_and(|Header(encodings)| prefers_gzip(&encodings)) {
+    if gzip {
         // The middleware does not compress responses that already have a content encoding.
         response.insert_header(ContentEncoding::Gzip).insert_header((header::VARY, "accept-encoding"));
-        response.streaming(chunks(exposition.compressed()))
-    } else {
-        response.streaming(chunks(exposition))
     }
+    if request.method() == Method::HEAD {
+        // It shows no values, so it does not count as a scrape.
+        let restored = private.state_reader.view().is_some();
+        return if restored { response.streaming(stream::empty::<Result<Bytes, Infallible>>()) } else { restoring() };
+    }
+    let Some(view) = private.state_reader.scrape().await else { return restoring() };
+    let exposition = Exposition::new(view, &private.metrics, format);
+    response.streaming(chunks(if gzip { exposition.compressed() } else { exposition }))
 }
 
 fn chunks(exposition: Exposition) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -41,17 +49,40 @@ fn prefers_gzip(encodings: &AcceptEncoding) -> bool {
     encodings.negotiate([&gzip, &Encoding::identity()].into_iter()) == Some(gzip.clone())
 }
 
-/// The most preferred format that is supported, or text if there is none.
+/// The preferred format. It is text if the header prefers neither or accepts none, because a scraper can use an
+/// unexpected format better than an error.
 fn preferred(accept: &header::Accept) -> Format {
-    let known = accept.ranked().into_iter().find_map(|mime| match (mime.type_().as_str(), mime.subtype().as_str()) {
-        ("application", "openmetrics-text") => {
-            let version = mime.get_param("version");
-            version.is_none_or(|version| version == "1.0.0").then_some(Format::OpenMetrics)
-        }
-        ("text", "plain" | "*") | ("*", "*") => Some(Format::Text),
-        _ => None,
+    if preference(accept, Format::OpenMetrics) > preference(accept, Format::Text) {
+        Format::OpenMetrics
+    } else {
+        Format::Text
+    }
+}
+
+/// How much the header prefers a format; `None` if it does not accept it. The most specific range that matches a format
+/// determines its quality. Among formats with equal quality, the one with the more specific range is preferred, then the
+/// one that is listed first.
+fn preference(accept: &header::Accept, format: Format) -> Option<impl Ord> {
+    let ranges = accept.iter().enumerate().filter_map(|(index, range)| {
+        specificity(&range.item, format).map(|specificity| (specificity, range.quality, Reverse(index)))
     });
-    known.unwrap_or(Format::Text)
+    let (specificity, quality, position) = ranges.max()?;
+    (quality > Quality::ZERO).then_some((quality, specificity, position))
+}
+
+/// How specifically a media range of an `Accept` header names a format; `None` if it does not match.
+fn specificity(range: &Mime, format: Format) -> Option<u8> {
+    let (of_type, subtype, version) = match format {
+        Format::Text => ("text", "plain", "0.0.4"),
+        Format::OpenMetrics => ("application", "openmetrics-text", "1.0.0"),
+    };
+    match (range.type_().as_str(), range.subtype().as_str(), range.get_param("version")) {
+        ("*", "*", _) => Some(0),
+        (range, "*", _) if range == of_type => Some(1),
+        (range, subrange, None) if (range, subrange) == (of_type, subtype) => Some(2),
+        (range, subrange, Some(wanted)) if (range, subrange) == (of_type, subtype) && wanted == version => Some(3),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +104,38 @@ mod tests {
             ("application/openmetrics-text", Format::OpenMetrics),
             ("text/html", Format::Text),
             ("*/*", Format::Text),
+            // Prometheus 3.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                 application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+                 text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                Format::OpenMetrics,
+            ),
+            (
+                "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,text/plain;version=0.0.4;q=0.5,\
+                 application/openmetrics-text;version=1.0.0;q=0.4",
+                Format::Text,
+            ),
+            // Zero forbids a format, also if a wider range allows it.
+            ("application/openmetrics-text;q=0", Format::Text),
+            ("application/openmetrics-text;q=0,*/*", Format::Text),
+            ("application/openmetrics-text;q=0.0,text/plain;q=0.1", Format::Text),
+            ("application/openmetrics-text;version=1.0.0;q=0,application/openmetrics-text", Format::Text),
+            ("text/plain;q=0,*/*", Format::OpenMetrics),
+            ("text/*;q=0,*/*;q=0.1", Format::OpenMetrics),
+            ("*/*;q=0", Format::Text),
+            // The more specific range counts, then the order.
+            ("*/*;q=0.9,application/openmetrics-text;q=0.5", Format::Text),
+            ("text/*;q=0.9,application/*;q=0.5", Format::Text),
+            ("application/*,text/plain;q=0.9", Format::OpenMetrics),
+            ("text/plain,application/openmetrics-text", Format::Text),
+            ("application/openmetrics-text,text/plain", Format::OpenMetrics),
+            ("*/*,application/openmetrics-text", Format::OpenMetrics),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", Format::Text),
+            ("application/openmetrics-text;q=0.3;version=1.0.0,text/plain;q=0.5", Format::Text),
+            ("APPLICATION/OpenMetrics-Text; Version=1.0.0; Q=0.9, text/plain; q=0.8", Format::OpenMetrics),
+            ("nonsense, application/openmetrics-text;q=2, text/plain;q=0.5", Format::Text),
+            ("", Format::Text),
         ] {
             let request = TestRequest::default().insert_header((header::ACCEPT, accept)).to_http_request();
             assert_eq!(preferred(&header::Accept::parse(&request).unwrap()), format, "{accept}");

@@ -45,7 +45,7 @@ pub fn serve_public(
                     .default_service(web::to(not_found)),
             )
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
-            .default_service(web::to(not_found))
+            .default_service(web::to(webhook::other_path))
     })
 }
 

@@ -12,11 +12,12 @@ use futures_util::StreamExt;
 use crate::accept::{SecretName, Secrets};
 use crate::http::RateLimiter;
 use crate::http::peer::{TrustedProxies, network};
-use crate::http::rejection::Rejection;
+use crate::http::rejection::{AuthFailure, Rejection};
+use crate::http::unused_deliveries::Sender;
 use crate::recorder::{Overloaded, Reservation};
 
 /// The header in which Cloudflare repeats the destination's secret.
-const SECRET_HEADER: &str = "cf-webhook-auth";
+pub(super) const SECRET_HEADER: &str = "cf-webhook-auth";
 
 /// Secrets and limits of the webhook. A reload replaces all of them at once.
 #[derive(Debug)]
@@ -38,10 +39,11 @@ impl RequestPolicy {
     pub(super) fn check_head(&self, request: &HttpRequest) -> Result<SecretName, Rejection> {
         let mut presented = request.headers().get_all(SECRET_HEADER);
         let secret = match (presented.next(), presented.next()) {
-            (Some(secret), None) => self.secrets.identify(secret.as_bytes()),
-            _ => None,
+            (Some(secret), None) => self.secrets.identify(secret.as_bytes()).ok_or(AuthFailure::Wrong),
+            (Some(_), Some(_)) => Err(AuthFailure::Repeated),
+            (None, _) => Err(AuthFailure::Missing),
         };
-        let secret = secret.ok_or_else(|| self.wrong_secret(request))?;
+        let secret = secret.map_err(|failure| self.unauthenticated(request, failure))?;
         if request.method() != Method::POST {
             return Err(Rejection::Method);
         }
@@ -52,11 +54,18 @@ impl RequestPolicy {
         Ok(secret.clone())
     }
 
-    /// Counts a wrong secret for its client.
-    fn wrong_secret(&self, request: &HttpRequest) -> Rejection {
+    /// Counts a missing or wrong secret for its client.
+    fn unauthenticated(&self, request: &HttpRequest, failure: AuthFailure) -> Rejection {
+        let failure = if request.method() == Method::POST { failure } else { AuthFailure::Method };
         let client = self.trusted_proxies.client(request).map(network);
         let admitted = client.is_none_or(|client| self.wrong_secrets.admits(&client));
-        if admitted { Rejection::Secret } else { Rejection::TooManyFailures }
+        if admitted { Rejection::Unauthenticated(failure) } else { Rejection::TooManyFailures(failure) }
+    }
+
+    /// What is known of the sender of a request, and of the size of its body.
+    pub(super) fn sender(&self, request: &HttpRequest, size: Option<u64>) -> Sender {
+        let peer = self.trusted_proxies.client(request).map(|client| client.to_canonical());
+        Sender { peer, size }
     }
 
     /// Reads the body within the limits of size, time and memory.
@@ -66,24 +75,30 @@ impl RequestPolicy {
         payload: &mut web::Payload,
         reservation: &mut Reservation,
     ) -> Result<Bytes, Rejection> {
-        let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let declared = declared.and_then(|length| length.parse::<usize>().ok());
-        if declared.is_some_and(|declared| declared > self.max_body_size) {
+        let declared = declared_size(request);
+        if declared.is_some_and(|declared| declared > self.max_body_size as u64) {
             return Err(Rejection::TooLarge(self.max_body_size));
         }
+        // It is not above the limit, which is a `usize`.
+        let declared = declared.map_or(0, |declared| usize::try_from(declared).unwrap_or(self.max_body_size));
         let body = collect(payload, declared, self.max_body_size, reservation);
         tokio::time::timeout(self.body_timeout, body).await.unwrap_or(Err(Rejection::Timeout))
     }
 }
 
+/// The size of the body according to `Content-Length`.
+pub(super) fn declared_size(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 async fn collect(
     payload: &mut web::Payload,
-    declared: Option<usize>,
+    declared: usize,
     limit: usize,
     reservation: &mut Reservation,
 ) -> Result<Bytes, Rejection> {
-    reservation.grow_to(declared.unwrap_or_default()).map_err(|Overloaded| Rejection::OutOfMemory)?;
-    let mut body = BytesMut::with_capacity(declared.unwrap_or_default());
+    reservation.grow_to(declared).map_err(|Overloaded| Rejection::OutOfMemory)?;
+    let mut body = BytesMut::with_capacity(declared);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
         let length = body.len() + chunk.len();

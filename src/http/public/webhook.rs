@@ -5,7 +5,8 @@
 //! before the body is read.
 //!
 //! Every well-formed notification gets 200 with its outcome, even if it is not used, because Cloudflare treats any
-//! other status as a failure. The content type is not checked, because people test with curl.
+//! other status as a failure. The content type is not checked, because people test with curl. An authenticated body
+//! that is not JSON gets 400 and is kept in the journal.
 
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,11 +15,13 @@ use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::request_policy::RequestPolicy;
+use super::request_policy::{RequestPolicy, SECRET_HEADER, declared_size};
 use crate::accept::{self, Received};
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
 use crate::http::rejection::Rejection;
+use crate::http::responses::not_found;
+use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
 
@@ -33,12 +36,19 @@ pub struct Webhook {
     policy: RwLock<Arc<RequestPolicy>>,
     recorder: Arc<Handle>,
     metrics: Arc<Exporter>,
+    unused: Arc<UnusedDeliveries>,
 }
 
 impl Webhook {
     /// Creates a webhook at this path of the public listener.
     pub fn new(path: String, policy: RequestPolicy, recorder: Handle, metrics: Arc<Exporter>) -> Self {
-        Self { path, policy: RwLock::new(Arc::new(policy)), recorder: Arc::new(recorder), metrics }
+        let (policy, recorder) = (RwLock::new(Arc::new(policy)), Arc::new(recorder));
+        Self { path, policy, recorder, metrics, unused: Arc::default() }
+    }
+
+    /// The newest rejected deliveries.
+    pub fn unused_deliveries(&self) -> Arc<UnusedDeliveries> {
+        self.unused.clone()
     }
 
     /// Replaces the policy. In-flight requests keep the policy that they started with, and wrong secrets stay counted
@@ -59,14 +69,29 @@ impl Webhook {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn record(&self, request: &HttpRequest, payload: &mut Payload) -> Result<Outcome, Rejection> {
-        let policy = self.policy();
+    /// Takes a request through all checks. Sets the size of its body once it is known.
+    async fn record(
+        &self,
+        request: &HttpRequest,
+        payload: &mut Payload,
+        policy: &RequestPolicy,
+        size: &mut Option<u64>,
+    ) -> Result<Outcome, Rejection> {
         let secret = policy.check_head(request)?;
         let mut reservation = self.recorder.reservation();
         let body = policy.read_body(request, payload, &mut reservation).await?;
+        *size = Some(body.len() as u64);
         let received_at = clock::now();
         let received = Received { at: received_at, latest: received_at.max(clock::wall()) };
-        let reading = accept::read(&body, received)?;
+        let reading = match accept::read(&body, received) {
+            Ok(reading) => reading,
+            Err(not_json) => {
+                // The sender may not send it again, so it is kept. It may also be a form that a later release reads.
+                let notification = Notification::NotJson;
+                self.submit(Delivery { received_at, secret, notification, body, reservation }).await?;
+                return Err(not_json.into());
+            }
+        };
         if reading.lenient {
             self.metrics.lenient.inc();
         }
@@ -99,15 +124,34 @@ impl Webhook {
 /// Receives a notification.
 pub(super) async fn receive(request: HttpRequest, mut payload: Payload, webhook: Data<Webhook>) -> HttpResponse {
     let stopwatch = Stopwatch::start();
-    let response = match webhook.record(&request, &mut payload).await {
-        Ok(outcome) => accepted(outcome, webhook.recorder.state_reader().readiness().draining()),
+    let policy = webhook.policy();
+    let mut size = declared_size(&request);
+    let result = webhook.record(&request, &mut payload, &policy, &mut size).await;
+    let sender = || policy.sender(&request, size);
+    let response = match result {
+        Ok(outcome) => {
+            if let Some(reason) = outcome.ignored() {
+                webhook.unused.note_ignored(reason, &sender());
+            }
+            accepted(outcome, webhook.recorder.state_reader().readiness().draining())
+        }
         Err(rejection) => {
             webhook.metrics.rejected.with_label_values(&[rejection.reason()]).inc();
+            webhook.unused.note_rejected(&rejection, &sender(), clock::now());
             rejection.response(payload)
         }
     };
     webhook.metrics.request_duration.observe(stopwatch.elapsed().as_secs_f64());
     response
+}
+
+/// 404. A request with a secret is a delivery to a wrong URL, so it must leave a trace.
+pub(super) async fn other_path(request: HttpRequest, payload: Payload, webhook: Data<Webhook>) -> HttpResponse {
+    if request.headers().contains_key(SECRET_HEADER) {
+        let sender = webhook.policy().sender(&request, declared_size(&request));
+        webhook.unused.note_other_path(&sender, clock::now());
+    }
+    not_found(payload).await
 }
 
 /// 200 with the outcome. While the daemon is shutting down, it closes the connection.

@@ -1,5 +1,5 @@
-//! Inserts and removes what lenient JSON allows: trailing commas, comments and Unicode white space. This follows the
-//! grammar only, so that the parser can be compared with it.
+//! Inserts and removes what lenient JSON allows: byte order marks, invalid UTF-8, trailing commas, comments and Unicode
+//! white space. This follows the grammar only, so that the parser can be compared with it.
 
 /// A token of a text that may be lenient JSON.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,18 +13,35 @@ enum Piece<'a> {
 }
 
 /// The strict JSON for a lenient text.
-pub fn strict(text: &[u8]) -> Vec<u8> {
-    let pieces = pieces(text);
+pub fn strict(body: &[u8]) -> Vec<u8> {
+    let text = decoded(body);
+    let pieces = pieces(text.trim_start_matches('\u{feff}').as_bytes());
     let mut strict = Vec::new();
     for (index, piece) in pieces.iter().enumerate() {
         match piece {
             Piece::Mark(b',') if is_trailing(&pieces, index) => {}
             Piece::Mark(mark) => strict.push(*mark),
-            Piece::Word(bytes) => strict.extend_from_slice(bytes),
+            Piece::Word(bytes) => bytes.iter().for_each(|byte| match byte {
+                ..b' ' => strict.extend(format!("\\u{byte:04x}").bytes()),
+                byte => strict.push(*byte),
+            }),
             Piece::Space(_) | Piece::Comment => strict.push(b' '),
         }
     }
     strict
+}
+
+/// The text in the encoding that a byte order mark names, or in UTF-8.
+fn decoded(body: &[u8]) -> String {
+    let units = |unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = body[2..].chunks(2).map(|pair| pair.try_into().map_or(0xfffd, unit)).collect();
+        String::from_utf16_lossy(&units)
+    };
+    match body {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        _ => String::from_utf8_lossy(body).into_owned(),
+    }
 }
 
 /// Inserts trailing commas and comments into a strict text where `choices` says so. Also returns whether it inserted any.

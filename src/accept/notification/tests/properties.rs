@@ -113,9 +113,37 @@ proptest! {
     }
 
     #[test]
-    fn leniency_covers_only_commas_and_comments(body in fragments()) {
-        if let Ok(reading) = read(body.as_bytes(), received_at()) {
-            let strict = read(&leniency::strict(body.as_bytes()), received_at());
+    fn encoding_that_a_byte_order_mark_names_does_not_change_the_result(object in object(), encoding in 0..3) {
+        let text = object.to_string();
+        let encoded = match encoding {
+            0 => utf_16(&text, u16::to_le_bytes),
+            1 => utf_16(&text, u16::to_be_bytes),
+            _ => format!("\u{feff}{text}").into_bytes(),
+        };
+        let expected = Reading { lenient: true, ..read(text.as_bytes(), received_at()).unwrap() };
+        prop_assert_eq!(read(&encoded, received_at()), Ok(expected));
+    }
+
+    #[test]
+    fn invalid_bytes_in_a_text_do_not_change_what_is_not_in_it(object in object(), at in any::<prop::sample::Index>()) {
+        let strict = format!("{{\"name\":\"0123456789\",\"data\":{object}}}").into_bytes();
+        let mut body = strict.clone();
+        body[10 + at.index(9)] = 0xfc;
+        let expected = Reading { lenient: true, ..read(&strict, received_at()).unwrap() };
+        prop_assert_eq!(read(&body, received_at()), Ok(expected));
+    }
+
+    #[test]
+    fn leniency_covers_only_encoding_commas_and_comments(
+        mut body in fragments().prop_map(String::into_bytes),
+        invalid in proptest::option::of(any::<(prop::sample::Index, u8)>()),
+    ) {
+        if let Some((at, byte)) = invalid.filter(|_| !body.is_empty()) {
+            let at = at.index(body.len());
+            body[at] = byte;
+        }
+        if let Ok(reading) = read(&body, received_at()) {
+            let strict = read(&leniency::strict(&body), received_at());
             prop_assert_eq!(strict, Ok(Reading { lenient: false, ..reading }));
         }
     }

@@ -5,8 +5,9 @@
 //! open. A *grace* extends a window at one end, or shortens it if negative.
 //!
 //! Weekly windows follow local time across daylight-saving changes: 22:00 to 06:00 lasts seven, eight
-//! or nine hours. A local time that is skipped is read with the offset before the change; one that
-//! occurs twice means its first occurrence (RFC 5545, section 3.3.5).
+//! or nine hours. A local time that is skipped means the moment of the jump, at the start and at the
+//! end of a window, so a window that is skipped as a whole lasts no time. One that occurs twice means
+//! its first occurrence.
 
 mod window;
 

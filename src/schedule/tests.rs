@@ -96,16 +96,84 @@ fn daylight_saving_change_shortens_or_lengthens_a_night() {
     check(&[night()], "2026-10-24T12:00:00Z", "+2026-10-24T20:00:00Z -2026-10-25T05:00:00Z");
 }
 
+/// In London, 1:00 becomes 2:00 on 2027-03-28.
 #[test]
-fn skipped_local_time_uses_the_offset_before_the_change() {
-    let skipped = weekly(&[Weekday::Sunday], "02:15", "02:45", "Europe/Berlin");
-    check(&[skipped], "2026-03-28T12:00:00Z", "+2026-03-29T01:15:00Z -2026-03-29T01:45:00Z");
+fn skipped_start_or_end_is_the_moment_of_the_jump() {
+    let london = |from, to| [weekly(&[Weekday::Sunday], from, to, "Europe/London")];
+    let check = |from, to, changes| check(&london(from, to), "2027-03-27T12:00:00Z", changes);
+    check("01:30", "02:30", "+2027-03-28T01:00:00Z -2027-03-28T01:30:00Z");
+    check("01:00", "03:00", "+2027-03-28T01:00:00Z -2027-03-28T02:00:00Z");
+    check("00:30", "01:30", "+2027-03-28T00:30:00Z -2027-03-28T01:00:00Z");
+    check("00:30", "02:00", "+2027-03-28T00:30:00Z -2027-03-28T01:00:00Z");
+    check("01:59", "01:30", "+2027-03-28T01:00:00Z -2027-03-29T00:30:00Z");
+}
+
+#[test]
+fn skipped_window_lasts_no_time() {
+    let skipped = || weekly(&[Weekday::Sunday], "01:15", "01:45", "Europe/London");
+    let next = "+2027-04-04T00:15:00Z -2027-04-04T00:45:00Z";
+    check(&[skipped()], "2027-03-27T12:00:00Z", next);
+    let graced = skipped().with_grace(minutes(10), minutes(10)).unwrap();
+    check(&[graced], "2027-03-27T12:00:00Z", "+2027-04-04T00:05:00Z -2027-04-04T00:55:00Z");
+    let exact = weekly(&[Weekday::Sunday], "01:00", "02:00", "Europe/London");
+    check(&[exact], "2027-03-27T12:00:00Z", "+2027-04-04T00:00:00Z -2027-04-04T01:00:00Z");
+}
+
+#[test]
+fn graces_count_from_the_moment_of_the_jump() {
+    let graced = |before, after| {
+        let window = weekly(&[Weekday::Sunday], "01:30", "02:30", "Europe/London");
+        window.with_grace(minutes(before), minutes(after)).unwrap()
+    };
+    check(&[graced(10, 5)], "2027-03-27T12:00:00Z", "+2027-03-28T00:50:00Z -2027-03-28T01:35:00Z");
+    check(&[graced(-2, -5)], "2027-03-27T12:00:00Z", "+2027-03-28T01:02:00Z -2027-03-28T01:25:00Z");
+    // The negative graces leave nothing of the half hour.
+    check(&[graced(-20, -20)], "2027-03-27T12:00:00Z", "+2027-04-04T00:50:00Z");
+}
+
+#[test]
+fn skipped_times_of_other_zones_are_the_moment_of_the_jump() {
+    // 2:00 becomes 2:30.
+    let half_hour = weekly(&[Weekday::Sunday], "02:10", "03:00", "Australia/Lord_Howe");
+    check(&[half_hour], "2026-10-03T00:00:00Z", "+2026-10-03T15:30:00Z -2026-10-03T16:00:00Z");
+    // 0:00 becomes 1:00.
+    for (zone, after, opens, closes) in [
+        ("America/Asuncion", "2023-09-30T12:00:00Z", "+2023-10-01T04:00:00Z", "-2023-10-01T05:00:00Z"),
+        ("Asia/Beirut", "2026-03-28T12:00:00Z", "+2026-03-28T22:00:00Z", "-2026-03-28T23:00:00Z"),
+    ] {
+        let midnight = weekly(&[Weekday::Sunday], "00:00", "02:00", zone);
+        check(&[midnight], after, &format!("{opens} {closes}"));
+        let skipped = weekly(&[Weekday::Sunday], "00:10", "00:50", zone);
+        let next = Schedule::new(vec![skipped]).changes(at(after), 1)[0].at;
+        assert!(next > at(after).plus(Duration::from_secs(6 * 86_400)), "{zone}: {next}");
+        let evening = weekly(&[Weekday::Saturday], "22:00", "00:00", zone);
+        let changes = Schedule::new(vec![evening]).changes(at(after), 2);
+        assert_eq!(format!("+{}", changes[1].at), opens, "{zone}: an end at midnight is the moment of the jump");
+    }
+}
+
+/// Samoa crossed the date line: 2011-12-29 was followed by 2011-12-31, at 10:00 UTC on the 30th.
+#[test]
+fn skipped_day_has_no_windows() {
+    let friday = weekly(&[Weekday::Friday], "09:00", "17:00", "Pacific/Apia");
+    check(&[friday], "2011-12-28T00:00:00Z", "+2012-01-05T19:00:00Z -2012-01-06T03:00:00Z");
+    let night = weekly(&[Weekday::Thursday], "22:00", "06:00", "Pacific/Apia");
+    check(&[night], "2011-12-28T00:00:00Z", "+2011-12-30T08:00:00Z -2011-12-30T10:00:00Z");
+    let saturday = weekly(&[Weekday::Saturday], "00:00", "06:00", "Pacific/Apia");
+    check(std::slice::from_ref(&saturday), "2011-12-28T00:00:00Z", "+2011-12-30T10:00:00Z -2011-12-30T16:00:00Z");
+    let early = saturday.with_grace(minutes(720), minutes(0)).unwrap();
+    check(&[early], "2011-12-28T00:00:00Z", "+2011-12-29T22:00:00Z -2011-12-30T16:00:00Z");
 }
 
 #[test]
 fn repeated_local_time_means_its_first_occurrence() {
     let twice = weekly(&[Weekday::Sunday], "02:15", "02:45", "Europe/Berlin");
     check(&[twice], "2026-10-24T12:00:00Z", "+2026-10-25T00:15:00Z -2026-10-25T00:45:00Z +2026-11-01T01:15:00Z");
+    let around = weekly(&[Weekday::Sunday], "01:30", "03:00", "Europe/Berlin");
+    check(&[around], "2026-10-24T12:00:00Z", "+2026-10-24T23:30:00Z -2026-10-25T02:00:00Z");
+    // In Lord Howe, 2:00 becomes 1:30 on 2026-04-05.
+    let half_hour = weekly(&[Weekday::Sunday], "01:45", "02:15", "Australia/Lord_Howe");
+    check(&[half_hour], "2026-04-04T00:00:00Z", "+2026-04-04T14:45:00Z -2026-04-04T15:45:00Z");
 }
 
 #[test]
@@ -200,7 +268,7 @@ fn any_clock() -> impl Strategy<Value = Time> {
 }
 
 fn any_window() -> impl Strategy<Value = Window> {
-    let zones = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"];
+    let zones = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Beirut", "Asia/Kathmandu"];
     let weekly = (1..128_u8, any_clock(), any_clock(), prop::sample::select(zones.to_vec())).prop_map(
         |(days, from, to, zone)| {
             let days = EVERY_DAY.iter().enumerate().filter(|(day, _)| days & (1 << day) != 0).map(|(_, day)| *day);

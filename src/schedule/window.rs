@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use jiff::civil::{Date, Time, Weekday};
-use jiff::tz::TimeZone;
+use jiff::tz::{AmbiguousOffset, TimeZone};
 use thiserror::Error;
 
 use crate::event::Timestamp;
 
 /// Maximum length of a grace.
 const MAX_GRACE: SignedDuration = SignedDuration::from_hours(12);
-/// A window that opened this many days ago can still be open: it lasts up to a day, plus half a day of grace.
-const DAYS_BACK: i32 = 2;
-/// A window that opens this many days ahead can be open already because of its grace.
-const DAYS_AHEAD: i32 = 1;
+/// A window that opened this many dates ago can still be open: it lasts up to a day, plus half a day of grace, and a
+/// time zone that moves across the date line skips a date.
+const DAYS_BACK: i32 = 3;
+/// A window that opens this many dates ahead can be open already because of its grace, with one skipped date.
+const DAYS_AHEAD: i32 = 2;
+const NANOSECOND: SignedDuration = SignedDuration::from_nanos(1);
 
 /// A window of a [`super::Schedule`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +100,11 @@ impl Window {
         open.flat_map(|(opens, closes)| [opens, closes]).filter(move |edge| *edge <= until)
     }
 
+    /// When the window closes for the last time; `None` if it is weekly.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.dated_edges().map(|[_, end]| end)
+    }
+
     pub(super) fn dated_edges(&self) -> Option<[Timestamp; 2]> {
         match &self.span {
             Span::Weekly { .. } => None,
@@ -128,7 +135,8 @@ impl Window {
             Span::Dated { from, until } => (None, Some((*from, *until))),
         };
         let opening = |(from, until)| (shift(from, -self.before), shift(until, self.after));
-        weekly.into_iter().flatten().chain(dated).map(opening)
+        // A window that a time change skips is not opened by its grace either.
+        weekly.into_iter().flatten().chain(dated).filter(|(from, until)| from < until).map(opening)
     }
 }
 
@@ -195,9 +203,15 @@ fn shifted(date: Date, days: i32) -> Date {
     date.checked_add(jiff::Span::new().days(days)).expect("timestamps end in 2262, dates in 9999")
 }
 
+/// The first moment at which local clocks show this time or a later one. A time that occurs twice means its first
+/// occurrence, and a skipped time means the moment of the jump.
 fn instant(date: Date, time: Time, time_zone: &TimeZone) -> Timestamp {
-    let zoned = time_zone.to_ambiguous_timestamp(date.to_datetime(time)).compatible();
-    Timestamp::from_jiff(zoned.expect("timestamps end in 2262, dates in 9999"))
+    let local = time_zone.to_ambiguous_timestamp(date.to_datetime(time));
+    let skipped = matches!(local.offset(), AmbiguousOffset::Gap { .. });
+    // With the offset before the jump, a skipped time lies after the jump or at it.
+    let instant = local.compatible().expect("timestamps end in 2262, dates in 9999");
+    let jump = skipped.then(|| time_zone.preceding(instant + NANOSECOND).next()).flatten();
+    Timestamp::from_jiff(jump.map_or(instant, |jump| jump.timestamp()))
 }
 
 fn shift(instant: Timestamp, by: SignedDuration) -> Timestamp {

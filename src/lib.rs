@@ -24,6 +24,7 @@ pub mod http;
 pub mod daemon;
 pub mod cli;
 pub mod config;
+pub mod document;
 pub mod simulate;
 pub mod clock;
 pub mod telemetry;

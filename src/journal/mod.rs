@@ -23,6 +23,7 @@
 //! `last_seen` are opaque text and bytes with a version number.
 
 mod append;
+mod check;
 mod checkpoint;
 mod error;
 mod lock;
@@ -41,6 +42,7 @@ use std::sync::atomic::AtomicI64;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
 
 pub use append::Append;
+pub use check::FolderUse;
 pub use checkpoint::{Checkpoint, InputRow};
 pub use error::{JournalError, JournalErrorKind};
 pub use rows::Unrecognized;

@@ -6,22 +6,21 @@
 //!
 //! File contents are compared, not modification times, because two changes may have the same time.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{ASN1Time, FromDer};
 
-use crate::clock::Stopwatch;
+use super::pem::{Pem, exposed_key};
+use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
 
 /// Minimum time between two reads of the files.
@@ -46,18 +45,16 @@ struct State {
     since_read: Stopwatch,
 }
 
-/// The contents of a PEM file, and its name for error messages.
-#[derive(Debug, PartialEq)]
-pub(super) struct Pem {
-    pub(super) name: PathBuf,
-    pub(super) bytes: Vec<u8>,
-}
-
 /// A certificate with its key.
 #[derive(Debug)]
 pub(super) struct Pair {
+    /// The certificate's file.
+    name: PathBuf,
     pub(super) certified: Arc<CertifiedKey>,
+    /// When the first certificate expires.
     pub(super) not_after: Timestamp,
+    /// From when until when each certificate is valid.
+    validity: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Certificate {
@@ -75,6 +72,12 @@ impl Certificate {
     /// When the certificate expires.
     pub fn not_after(&self) -> Timestamp {
         self.with_current(|pair| pair.not_after)
+    }
+
+    /// What is dangerous about files that work.
+    pub fn warnings(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.pair.problem_at(clock::now()).into_iter().chain(exposed_key(&state.pems[1].name)).collect()
     }
 
     fn with_current<T>(&self, get: impl FnOnce(&Pair) -> T) -> T {
@@ -97,6 +100,9 @@ impl State {
         match read.and_then(|pems| Ok((Pair::parse(&pems)?, pems))) {
             Ok((pair, pems)) => {
                 tracing::info!(not_after = %pair.not_after, "certificate renewed");
+                if let Some(problem) = pair.problem_at(clock::now()) {
+                    tracing::warn!(problem, "clients refuse the certificate");
+                }
                 (self.pair, self.pems, self.problem) = (pair, pems, None);
             }
             Err(problem) => {
@@ -128,33 +134,38 @@ fn read(certificate: &Path, key: &Path) -> Result<[Pem; 2], String> {
     Ok([Pem::read(certificate)?, Pem::read(key)?])
 }
 
-impl Pem {
-    pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self { name: path.to_owned(), bytes })
-    }
-
-    /// The certificates, at least one.
-    pub(super) fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, String> {
-        let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.bytes).collect();
-        parsed.ok().filter(|certificates| !certificates.is_empty()).ok_or_else(|| self.lacks("certificate"))
-    }
-
-    pub(super) fn lacks(&self, item: &str) -> String {
-        format!("{}: no {item} in PEM format", self.name.display())
-    }
-}
-
 impl Pair {
     pub(super) fn parse([certificate, key]: &[Pem; 2]) -> Result<Self, String> {
         let chain = certificate.certificates()?;
-        let (_, parsed) = X509Certificate::from_der(&chain[0]).map_err(|_| certificate.lacks("certificate"))?;
-        let not_after = Timestamp::from_seconds(parsed.validity().not_after.timestamp());
-        let private = PrivateKeyDer::from_pem_slice(&key.bytes).map_err(|_| key.lacks("private key"))?;
-        let private = ring::sign::any_supported_type(&private).map_err(|_| key.lacks("private key"))?;
-        let certified = CertifiedKey::new(chain, private);
-        let mismatch = |_| format!("{}: does not belong to {}", certificate.name.display(), key.name.display());
+        let validity = chain.iter().map(validity).collect::<Option<Vec<_>>>();
+        let validity = validity.ok_or_else(|| certificate.lacks("certificate"))?;
+        let certified = CertifiedKey::new(chain, key.private_key()?);
+        let mismatch = |_| {
+            let (certificate, key) = (certificate.name.display(), key.name.display());
+            format!("{certificate}: its first certificate does not belong to the private key in {key}")
+        };
         certified.keys_match().map_err(mismatch)?;
-        Ok(Self { certified: Arc::new(certified), not_after })
+        let not_after = validity[0].1;
+        Ok(Self { name: certificate.name.clone(), certified: Arc::new(certified), not_after, validity })
     }
+
+    /// Why clients refuse the certificate at this time.
+    pub(super) fn problem_at(&self, now: Timestamp) -> Option<String> {
+        let problem = |(number, (not_before, not_after)): (usize, &(Timestamp, Timestamp))| {
+            let certificate = format!("{}: certificate {} of {}", self.name.display(), number + 1, self.validity.len());
+            match now {
+                now if now > *not_after => Some(format!("{certificate} expired at {not_after}; renew it")),
+                now if now < *not_before => Some(format!("{certificate} is not valid before {not_before}")),
+                _ => None,
+            }
+        };
+        self.validity.iter().enumerate().find_map(problem)
+    }
+}
+
+/// From when until when the certificate is valid.
+fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let seconds = |time: ASN1Time| Timestamp::from_seconds(time.timestamp());
+    Some((seconds(parsed.validity().not_before), seconds(parsed.validity().not_after)))
 }

@@ -12,6 +12,7 @@ mod public;
 mod private;
 mod web_config;
 mod certificate;
+mod pem;
 mod listener;
 mod connections;
 mod rate_limiter;
@@ -23,6 +24,9 @@ mod responses;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
 
 pub use certificate::{Certificate, InvalidFile};
 pub use connections::ConnectionLimits;
@@ -52,4 +56,21 @@ pub fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
         listening.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
     };
     addresses.iter().map(listen).collect()
+}
+
+/// Checks whether [`listen`] could use all of these addresses. Accepts no connection and occupies nothing.
+///
+/// # Errors
+///
+/// The first address that cannot be listened on, and why.
+pub fn check_addresses(addresses: &[SocketAddr]) -> io::Result<()> {
+    let bind = |address: &SocketAddr| {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = rustix::net::socket(family, SocketType::STREAM, None)?;
+        // As `listen` does. Until one of them listens, several sockets may have the same address.
+        rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        rustix::net::bind(&socket, address)
+    };
+    let in_address = |address, error: Errno| io::Error::new(error.kind(), format!("{address}: {error}"));
+    addresses.iter().try_for_each(|address| bind(address).map_err(|error| in_address(address, error)))
 }

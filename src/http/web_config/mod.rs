@@ -26,7 +26,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub(super) use guard::guard;
 
+use super::pem::exposed_key;
 use super::{InvalidFile, RateLimiter};
+use crate::clock;
 use crate::event::Timestamp;
 use file::Settings;
 use file_cache::FileCache;
@@ -95,6 +97,14 @@ impl WebConfig {
         not_after.expect("a listener with TLS had a certificate when it started")
     }
 
+    /// What is dangerous about files that work.
+    pub fn warnings(&self) -> Vec<String> {
+        let Ok(settings) = self.settings() else { return Vec::new() };
+        let Some(tls) = &settings.tls else { return Vec::new() };
+        let problem = self.loaded_tls(tls).ok().and_then(|loaded_tls| loaded_tls.pair.problem_at(clock::now()));
+        problem.into_iter().chain(exposed_key(tls.key_file().unwrap_or(&self.path))).collect()
+    }
+
     /// Warns if listeners that are not on loopback are unprotected: now, and whenever the file changes.
     ///
     /// # Errors
@@ -109,6 +119,11 @@ impl WebConfig {
             config.reachable.get_or_init(|| reachable);
         }
         Ok(())
+    }
+
+    /// What other machines can do if the listener is not on loopback and unprotected.
+    pub fn exposure(config: Option<&Self>) -> Option<&'static str> {
+        exposure(config.and_then(|config| config.settings().ok()).as_deref())
     }
 
     fn settings(&self) -> Result<Arc<Settings>, String> {
@@ -137,6 +152,12 @@ impl WebConfig {
     fn loaded_tls(&self, tls: &Tls) -> Result<Arc<LoadedTls>, String> {
         self.loaded_tls.current(&self.path, tls.read(), |pems| {
             let loaded_tls = LoadedTls::new(pems)?;
+            // Those of the start are reported with all other warnings.
+            if self.reachable.get().is_some()
+                && let Some(problem) = loaded_tls.pair.problem_at(clock::now())
+            {
+                tracing::warn!(problem, "clients refuse the certificate");
+            }
             *self.not_after.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded_tls.pair.not_after);
             Ok(loaded_tls)
         })
@@ -145,17 +166,22 @@ impl WebConfig {
 
 /// Warns for each of these addresses if other machines can reach it without authentication or encryption.
 fn warn_of_exposure(reachable: &[SocketAddr], settings: Option<&Settings>) {
-    let tls = settings.and_then(|settings| settings.tls.as_ref());
-    let has_users = settings.is_some_and(|settings| !settings.users.0.is_empty());
-    let exposure = match tls {
-        Some(tls) if has_users || tls.client_auth == ClientAuth::RequireAndVerify => return,
-        None if has_users => "passwords are sent in clear text; add tls_server_config to web.config_file",
-        _ => {
-            "anyone who can connect can read all data and reload the configuration; \
-             require users or client certificates in web.config_file, or listen on loopback"
-        }
-    };
+    let Some(exposure) = exposure(settings) else { return };
     for address in reachable {
         tracing::warn!(%address, exposure, "private listener is not on loopback");
+    }
+}
+
+/// What other machines could do on a listener that is not on loopback.
+fn exposure(settings: Option<&Settings>) -> Option<&'static str> {
+    let tls = settings.and_then(|settings| settings.tls.as_ref());
+    let has_users = settings.is_some_and(|settings| !settings.users.0.is_empty());
+    match tls {
+        Some(tls) if has_users || tls.client_auth == ClientAuth::RequireAndVerify => None,
+        None if has_users => Some("passwords are sent in clear text; add tls_server_config to web.config_file"),
+        _ => Some(
+            "anyone who can connect can read all data and reload the configuration; \
+             require users or client certificates in web.config_file, or listen on loopback",
+        ),
     }
 }

@@ -1,6 +1,6 @@
 //! Takes typed values out of YAML, key by key. Keys that are left at the end are unknown keys.
 
-use config::{File, FileFormat, Map, Source, Value, ValueKind};
+use crate::document::{self, Node, Table};
 
 /// A value, or an error that names the key. Values that may be secret are not quoted.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -8,12 +8,12 @@ pub(super) type Parsed<T> = Result<T, String>;
 /// A mapping in the file, and the key that leads to it.
 pub(super) struct Section {
     key: String,
-    fields: Map<String, Value>,
+    fields: Table,
 }
 
 impl Section {
     pub(super) fn root(text: &str) -> Parsed<Self> {
-        let fields = File::from_str(text, FileFormat::Yaml).collect().map_err(|error| no_yaml(&error.to_string()))?;
+        let fields = document::from_yaml(text).map_err(|error| error.to_string())?;
         Ok(Self { key: String::new(), fields })
     }
 
@@ -25,15 +25,15 @@ impl Section {
     /// Takes a mapping, which is empty if the key is missing.
     pub(super) fn section(&mut self, field: &str) -> Parsed<Self> {
         let key = self.name(field);
-        let fields = self.take(field).map(Value::into_table).unwrap_or_else(|| Ok(Map::new()));
-        Ok(Self { fields: fields.map_err(|_| format!("{key}: must be a mapping"))?, key })
+        let fields = self.take(field).map_or_else(|| Some(Table::new()), Node::into_table);
+        Ok(Self { fields: fields.ok_or_else(|| format!("{key}: must be a mapping"))?, key })
     }
 
     /// Takes a string. An empty one counts as missing.
     pub(super) fn text(&mut self, field: &str) -> Parsed<Option<String>> {
-        let text = self.take(field).map(Value::into_string).transpose();
-        let text = text.map_err(|_| format!("{}: must be a single value", self.name(field)))?;
-        Ok(text.filter(|text| !text.is_empty()))
+        let Some(node) = self.take(field) else { return Ok(None) };
+        let text = node.into_text().ok_or_else(|| format!("{}: must be a single value", self.name(field)))?;
+        Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// Takes one of these names and returns its value.
@@ -54,45 +54,36 @@ impl Section {
     }
 
     pub(super) fn boolean(&mut self, field: &str) -> Parsed<Option<bool>> {
-        let boolean = self.take(field).map(Value::into_bool).transpose();
-        boolean.map_err(|_| format!("{}: must be true or false", self.name(field)))
+        let Some(node) = self.take(field) else { return Ok(None) };
+        // YAML has more words for these in the version that the reference reads.
+        match node.into_text().map(|text| text.to_ascii_lowercase()).as_deref() {
+            Some("true" | "yes" | "on") => Ok(Some(true)),
+            Some("false" | "no" | "off") => Ok(Some(false)),
+            _ => Err(format!("{}: must be true or false", self.name(field))),
+        }
     }
 
     pub(super) fn list(&mut self, field: &str) -> Parsed<Option<Vec<String>>> {
-        let list = self.take(field).map(Value::into_array).transpose();
-        let list = list.and_then(|list| {
-            list.map(|list| list.into_iter().map(Value::into_string).collect::<Result<_, _>>()).transpose()
-        });
-        list.map_err(|_| format!("{}: must be a list of strings", self.name(field)))
+        let Some(node) = self.take(field) else { return Ok(None) };
+        let texts = node.into_list().and_then(|list| list.into_iter().map(Node::into_text).collect());
+        texts.map(Some).ok_or_else(|| format!("{}: must be a list of strings", self.name(field)))
     }
 
     /// Takes all fields as strings, sorted by name.
     pub(super) fn texts(mut self) -> Parsed<Vec<(String, String)>> {
-        let mut names: Vec<String> = self.fields.keys().cloned().collect();
-        names.sort_unstable();
+        let names: Vec<String> = self.fields.keys().cloned().collect();
         names.into_iter().map(|name| Ok((name.clone(), self.text(&name)?.unwrap_or_default()))).collect()
     }
 
     /// Fails if a field is left.
     pub(super) fn finish(self) -> Parsed<()> {
-        match self.fields.keys().min() {
+        match self.fields.keys().next() {
             Some(unknown) => Err(format!("{}: unknown key", self.name(unknown))),
             None => Ok(()),
         }
     }
 
-    fn take(&mut self, field: &str) -> Option<Value> {
-        self.fields.remove(field).filter(|value| value.kind != ValueKind::Nil)
-    }
-}
-
-/// The YAML scanner's message without the name of a duplicate key, which is the only thing that it quotes.
-fn no_yaml(message: &str) -> String {
-    match message.split_once(" at byte ").zip(message.rsplit_once(" line ")) {
-        Some(((problem, _), (_, place))) => {
-            let twice = problem.ends_with("duplicated key in mapping");
-            format!("line {place}: {}", if twice { "duplicate key" } else { problem })
-        }
-        None => "not a YAML mapping".to_owned(),
+    fn take(&mut self, field: &str) -> Option<Node> {
+        self.fields.remove(field).filter(|node| *node != Node::Null)
     }
 }

@@ -13,7 +13,8 @@ use rustls::{
 };
 
 use super::section::{Parsed, Section};
-use crate::http::certificate::{Pair, Pem};
+use crate::http::certificate::Pair;
+use crate::http::pem::Pem;
 
 const VERSIONS: [(&str, usize); 2] = [("TLS12", 0), ("TLS13", 1)];
 const PROTOCOLS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
@@ -127,6 +128,11 @@ impl Tls {
         }
         section.finish()?;
         Ok(Some(Self { certificate, key, client_ca, client_auth, client_allowed_sans, static_tls }))
+    }
+
+    /// The file that contains the private key; `None` if it is the web configuration itself.
+    pub(super) fn key_file(&self) -> Option<&Path> {
+        self.key.text.is_none().then_some(&self.key.name)
     }
 
     pub(super) fn read(&self) -> Parsed<Pems> {

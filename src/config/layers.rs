@@ -4,17 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
-
-use super::{DEFAULT, Problem};
+use super::DEFAULT;
+use super::problem::Problem;
+use crate::document::{self, Node, Table};
 
 const ENVIRONMENT_PREFIX: &str = "STREAM_LIVE_EXPORTER__";
 
 /// The variable that names the configuration file if no flag does.
 const CONFIG_FILE_VARIABLE: &str = "STREAM_LIVE_EXPORTER__CONFIG__FILE";
-
-/// The YAML parser's name for this error; the key follows.
-const DUPLICATE_KEY: &str = "duplicated key in mapping";
 
 /// Where a configuration is read from.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +40,7 @@ pub(super) type Leaves = BTreeMap<String, Leaf>;
 
 /// A value and its origin: a file, a variable or a flag.
 pub(super) struct Leaf {
-    pub(super) value: Value,
+    pub(super) value: Node,
     pub(super) origin: String,
 }
 
@@ -72,17 +69,16 @@ impl Sources {
         };
         let origin = path.display().to_string();
         let problem = |message: String| Problem::new(&origin, None, message);
-        let format = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") => FileFormat::Toml,
-            Some("yaml" | "yml") => FileFormat::Yaml,
+        let parse = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => document::from_toml,
+            Some("yaml" | "yml") => document::from_yaml,
             _ => return Err(problem("unknown format (expected .toml, .yaml or .yml)".into())),
         };
         let text = std::fs::read_to_string(&path).map_err(|error| problem(format!("cannot be read: {error}")))?;
-        let values = File::from_str(&text, format).collect();
-        let mut leaves = flatten(values.map_err(|error| problem(without_quotes(&error, format)))?, &origin);
+        let mut leaves = flatten(parse(&text).map_err(|error| problem(error.to_string()))?, &origin);
         // `[[inputs]]` is short for `[[inputs.list]]`.
         if let Some(list) = leaves.remove("inputs") {
-            let key = if matches!(list.value.kind, ValueKind::Array(_)) { "inputs.list" } else { "inputs" };
+            let key = if matches!(list.value, Node::List(_)) { "inputs.list" } else { "inputs" };
             leaves.insert(key.to_owned(), list);
         }
         Ok(leaves)
@@ -96,20 +92,19 @@ impl Sources {
             let value = value.to_str().ok_or_else(|| Problem::new(name, None, "is not UTF-8"))?;
             let key = key.to_lowercase().replace("__", ".");
             let origin = environment_name(&key);
-            leaves.insert(key, Leaf { value: value.into(), origin });
+            leaves.insert(key, Leaf { value: Node::Text(value.to_owned()), origin });
         }
         Ok(leaves)
     }
 
     fn flag_layer(&self) -> Leaves {
-        let leaf = |flag: &Flag| Leaf { value: flag.value.as_str().into(), origin: flag.name.clone() };
+        let leaf = |flag: &Flag| Leaf { value: Node::Text(flag.value.clone()), origin: flag.name.clone() };
         self.flags.iter().map(|flag| (flag.key.clone(), leaf(flag))).collect()
     }
 }
 
 pub(super) fn defaults() -> Leaves {
-    let values = File::from_str(DEFAULT, FileFormat::Toml).collect();
-    flatten(values.expect("the defaults are TOML"), "default")
+    flatten(document::from_toml(DEFAULT).expect("the defaults are TOML"), "default")
 }
 
 /// The name of a key in the environment.
@@ -117,35 +112,21 @@ pub fn environment_name(key: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// The dots of a key separate tables. The `config` crate's own merging would also read `a[99999999]`
-/// as a list of that length.
-fn flatten(values: Map<String, Value>, origin: &str) -> Leaves {
+/// The dots of a key separate tables.
+fn flatten(table: Table, origin: &str) -> Leaves {
     let mut leaves = Leaves::new();
-    let mut pending: Vec<(String, Value)> = values.into_iter().collect();
+    let mut pending: Vec<(String, Node)> = table.into_iter().collect();
     while let Some((key, value)) = pending.pop() {
-        if let ValueKind::Table(table) = value.kind {
-            pending.extend(table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
-        } else if value.kind != ValueKind::Nil {
-            leaves.insert(key, Leaf { value, origin: origin.to_owned() });
+        match value {
+            Node::Table(table) => {
+                pending.extend(table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
+            }
+            // Not set.
+            Node::Null => {}
+            value @ (Node::Text(_) | Node::List(_)) => {
+                leaves.insert(key, Leaf { value, origin: origin.to_owned() });
+            }
         }
     }
     leaves
-}
-
-/// The parser's message without the text that it quotes, which may be a secret.
-fn without_quotes(error: &ConfigError, format: FileFormat) -> String {
-    let message = error.to_string();
-    let lines = message.lines().filter(|line| !line.contains('|') && !line.trim().is_empty());
-    let message = lines.collect::<Vec<_>>().join(": ");
-    if format != FileFormat::Yaml {
-        return message;
-    }
-    // The YAML parser's own errors end with a position, and quote at most a key. All other errors quote values.
-    let is_position =
-        |text: &str| text.split(' ').all(|word| word.parse::<u64>().is_ok() || ["line", "column"].contains(&word));
-    match message.rsplit_once(" at byte ").filter(|(_, position)| is_position(position)) {
-        Some((problem, position)) if problem.ends_with(DUPLICATE_KEY) => format!("{DUPLICATE_KEY} at byte {position}"),
-        Some(_) => message,
-        None => "must be a table of keys and values".to_owned(),
-    }
 }

@@ -12,15 +12,21 @@
 mod settings;
 mod inputs;
 mod layers;
+mod problem;
 mod reader;
+mod secret;
 mod secrets;
+mod spelling;
 mod values;
+mod warnings;
 
 use thiserror::Error;
 
 pub use layers::{Flag, Sources, environment_name};
-pub use reader::{Effective, Problem};
-pub use secrets::{Secret, SecretSource, WebhookSecrets};
+pub use problem::Problem;
+pub use reader::Effective;
+pub use secret::{InvalidSecret, Secret};
+pub use secrets::{MissingSecret, SecretSource, WebhookSecrets};
 pub use settings::{InputSettings, LogSettings, Settings, StorageSettings, WebSettings, WebhookSettings};
 pub use values::{ListenAddress, LogLevel, positive_duration};
 

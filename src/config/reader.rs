@@ -2,37 +2,14 @@
 //!
 //! Reading a key removes it. The keys that are left at the end are unknown.
 
-use std::{fmt, mem};
+use std::mem;
+use std::time::Duration;
 
-use config::Value;
-
-use super::InvalidConfig;
 use super::layers::{Leaf, Leaves, Sources, defaults};
-use super::values::Parsed;
-
-/// A problem and its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    origin: String,
-    key: Option<String>,
-    message: String,
-}
-
-impl Problem {
-    /// A problem in `origin`: a file, a variable or a flag.
-    pub fn new(origin: impl Into<String>, key: Option<&str>, message: impl Into<String>) -> Self {
-        Self { origin: origin.into(), key: key.map(str::to_owned), message: message.into() }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.key {
-            Some(key) => write!(f, "{}: {key}: {}", self.origin, self.message),
-            None => write!(f, "{}: {}", self.origin, self.message),
-        }
-    }
-}
+use super::problem::Problem;
+use super::values::{self, Parsed, duration_in_words, in_words};
+use super::{InvalidConfig, spelling};
+use crate::document::Node;
 
 /// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +18,8 @@ pub struct Effective {
     pub key: String,
     /// The value as given; secrets are masked.
     pub value: String,
+    /// What a duration or a size means, in words.
+    pub meaning: Option<String>,
     /// `default`, a file, a variable or a flag.
     pub origin: String,
     /// Whether a change takes effect on reload, without a restart.
@@ -54,29 +33,49 @@ pub(super) struct Reader {
     defaults: Leaves,
     effective: Vec<Effective>,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl Reader {
     pub(super) fn new(sources: &Sources) -> Result<Self, InvalidConfig> {
         let leaves = sources.merged().map_err(InvalidConfig)?;
-        Ok(Self { leaves, defaults: defaults(), effective: Vec::new(), problems: Vec::new() })
+        Ok(Self { leaves, defaults: defaults(), effective: Vec::new(), problems: Vec::new(), warnings: Vec::new() })
     }
 
     /// Reads a single value whose changes need a restart.
     pub(super) fn on_restart<T>(&mut self, key: &str, parse: fn(&str) -> Parsed<T>) -> T {
-        self.scalar(key, false, parse)
+        self.scalar(key, false, parse, |_| None)
     }
 
     /// Reads a single value whose changes take effect on reload.
     pub(super) fn on_reload<T>(&mut self, key: &str, parse: fn(&str) -> Parsed<T>) -> T {
-        self.scalar(key, true, parse)
+        self.scalar(key, true, parse, |_| None)
     }
 
-    fn scalar<T>(&mut self, key: &str, reloadable: bool, parse: fn(&str) -> Parsed<T>) -> T {
+    pub(super) fn duration_on_restart(&mut self, key: &str, parse: fn(&str) -> Parsed<Duration>) -> Duration {
+        self.scalar(key, false, parse, |duration| Some(duration_in_words(*duration)))
+    }
+
+    pub(super) fn duration_on_reload(&mut self, key: &str, parse: fn(&str) -> Parsed<Duration>) -> Duration {
+        self.scalar(key, true, parse, |duration| Some(duration_in_words(*duration)))
+    }
+
+    pub(super) fn size_on_reload(&mut self, key: &str) -> usize {
+        self.scalar(key, true, values::size, |size| Some(in_words(*size as u128, "byte")))
+    }
+
+    fn scalar<T>(
+        &mut self,
+        key: &str,
+        reloadable: bool,
+        parse: fn(&str) -> Parsed<T>,
+        meaning: fn(&T) -> Option<String>,
+    ) -> T {
         if let Some(Leaf { value, origin }) = self.take(key) {
             let parsed = single(value).and_then(|text| Ok((parse(&text)?, text)));
             if let Some((parsed, value)) = self.check(&origin, key, parsed) {
-                self.effective.push(Effective { key: key.to_owned(), value, origin, reloadable });
+                let meaning = meaning(&parsed);
+                self.effective.push(Effective { key: key.to_owned(), value, meaning, origin, reloadable });
                 return parsed;
             }
         }
@@ -113,19 +112,32 @@ impl Reader {
         self.problems.push(Problem::new("configuration", Some(key), message));
     }
 
-    /// Adds a reloadable key to the effective configuration.
-    pub(super) fn show(&mut self, key: String, origin: &str, value: &str) {
-        self.effective.push(Effective { key, value: value.to_owned(), origin: origin.to_owned(), reloadable: true });
+    /// Reports a value that works and is dangerous.
+    pub(super) fn warn(&mut self, origin: &str, key: &str, message: impl Into<String>) {
+        self.warnings.push(Problem::new(origin, Some(key), message));
     }
 
-    /// The effective configuration, if there were no problems.
-    pub(super) fn finish(mut self) -> Result<Vec<Effective>, InvalidConfig> {
-        let unknown = self.leaves.iter().map(|(key, leaf)| Problem::new(&leaf.origin, Some(key), "unknown key"));
+    /// Adds a reloadable key to the effective configuration.
+    pub(super) fn show(&mut self, key: String, origin: &str, value: &str) {
+        let (value, origin) = (value.to_owned(), origin.to_owned());
+        self.effective.push(Effective { key, value, meaning: None, origin, reloadable: true });
+    }
+
+    /// The effective configuration and the warnings, if there were no problems.
+    pub(super) fn finish(mut self) -> Result<(Vec<Effective>, Vec<Problem>), InvalidConfig> {
+        let unknown = self.leaves.iter().map(|(key, leaf)| {
+            let known = spelling::known_key(key).map(|known| format!(" (did you mean {known}?)")).unwrap_or_default();
+            Problem::new(&leaf.origin, Some(key), format!("unknown key{known}"))
+        });
         self.problems.extend(unknown);
-        if self.problems.is_empty() { Ok(self.effective) } else { Err(InvalidConfig(self.problems)) }
+        if self.problems.is_empty() { Ok((self.effective, self.warnings)) } else { Err(InvalidConfig(self.problems)) }
     }
 }
 
-pub(super) fn single(value: Value) -> Parsed<String> {
-    value.into_string().map_err(|_| "must be a single value".to_owned())
+pub(super) fn single(value: Node) -> Parsed<String> {
+    match value {
+        Node::Text(text) => Ok(text),
+        Node::Null => Err("has no value (quote it if it is text)".to_owned()),
+        Node::List(_) | Node::Table(_) => Err("must be a single value".to_owned()),
+    }
 }

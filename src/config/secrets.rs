@@ -1,38 +1,22 @@
-//! The webhook's secrets: where they are configured, and their values.
+//! The webhook's secrets: where they are configured, and the one that the daemon generates.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::{fmt, str};
 
-use super::reader::{Problem, Reader};
-use super::values::Parsed;
+use super::problem::Problem;
+use super::reader::Reader;
+use super::secret::Secret;
+use super::values::{self, Parsed};
 use super::{InvalidConfig, environment_name};
 
-/// The name of the generated secret, and its file in the data folder.
-const GENERATED_NAME: &str = "default";
-const GENERATED_FILE: &str = "webhook-secret";
+/// The name of the daemon's own secret, and its file in the data folder.
+const OWN_NAME: &str = "default";
+const OWN_FILE: &str = "webhook-secret";
 /// The file's name until it is complete. It must not be a name that a user may choose for a secret.
 const INCOMPLETE_FILE: &str = ".webhook-secret.unfinished";
-
-/// A secret. Formatting masks it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The value.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
-    }
-}
 
 /// Where a secret is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,35 +32,91 @@ pub enum SecretSource {
 pub struct WebhookSecrets {
     /// The secrets by name.
     pub named: BTreeMap<String, Secret>,
-    /// The file of the generated secret, if none is configured.
+    /// The file of the daemon's own secret, if none is configured.
     pub own_file: Option<PathBuf>,
+    /// Whether the own secret was generated just now.
+    pub generated: bool,
+    /// What is dangerous about secrets that work.
+    pub warnings: Vec<Problem>,
+}
+
+/// What to do if no secret is configured and the daemon's own one is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingSecret {
+    /// Generate it, for a new journal: 256 bits, readable only by its owner.
+    Generate,
+    /// Fail: Cloudflare would still send the previous one.
+    Refuse,
+    /// Continue without a secret, to check a configuration before the first start.
+    Ignore,
 }
 
 impl WebhookSecrets {
-    /// Reads the configured secrets. If there are none, reads the generated one from the data folder,
-    /// and generates it first if necessary: 256 bits, readable only by its owner.
+    /// Reads the configured secrets. If there are none, reads the daemon's own one from the data folder.
     ///
     /// # Errors
     ///
     /// Every file that cannot be read or does not contain a secret.
-    pub fn load(configured: &BTreeMap<String, SecretSource>, data_folder: &Path) -> Result<Self, InvalidConfig> {
-        if configured.is_empty() {
-            let file = data_folder.join(GENERATED_FILE);
-            let secret = read_or_generate(&file).map_err(|problem| InvalidConfig(vec![problem]))?;
-            return Ok(Self { named: [(GENERATED_NAME.to_owned(), secret)].into(), own_file: Some(file) });
-        }
-        let (mut named, mut problems) = (BTreeMap::new(), Vec::new());
+    pub fn load(
+        configured: &BTreeMap<String, SecretSource>,
+        data_folder: &Path,
+        missing: MissingSecret,
+    ) -> Result<Self, InvalidConfig> {
+        let mut secrets = Self { named: BTreeMap::new(), own_file: None, generated: false, warnings: Vec::new() };
+        let mut problems = Vec::new();
         for (name, source) in configured {
             let secret = match source {
-                SecretSource::File(path) => read_file(path),
+                SecretSource::File(path) => Secret::read(path, &mut secrets.warnings),
                 SecretSource::Environment(secret) => Ok(secret.clone()),
             };
             match secret {
-                Ok(secret) => _ = named.insert(name.clone(), secret),
+                Ok(secret) => _ = secrets.named.insert(name.clone(), secret),
                 Err(problem) => problems.push(problem),
             }
         }
-        if problems.is_empty() { Ok(Self { named, own_file: None }) } else { Err(InvalidConfig(problems)) }
+        if configured.is_empty() {
+            problems.extend(secrets.read_own(data_folder.join(OWN_FILE), missing).err());
+        }
+        secrets.warn_of_equal_ones();
+        if problems.is_empty() { Ok(secrets) } else { Err(InvalidConfig(problems)) }
+    }
+
+    fn read_own(&mut self, file: PathBuf, missing: MissingSecret) -> Result<(), Problem> {
+        let problem = |message: String| Problem::new(file.display().to_string(), None, message);
+        // Not following a link: it must not be replaced, even if its target is missing.
+        let missing_kinds = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+        let is_missing = fs::symlink_metadata(&file).is_err_and(|error| missing_kinds.contains(&error.kind()));
+        match missing {
+            MissingSecret::Generate if is_missing => {
+                generate(&file).map_err(|error| problem(format!("the secret cannot be generated: {error}")))?;
+                self.generated = true;
+            }
+            MissingSecret::Refuse if is_missing => {
+                return Err(problem(format!(
+                    "the webhook secret is missing. It is generated only together with a new journal, because \
+                     Cloudflare still sends the previous one. Restore the file; or create a new secret with \
+                     (umask 077; openssl rand -hex 32 > {}) and configure it at Cloudflare too",
+                    file.display()
+                )));
+            }
+            MissingSecret::Ignore if is_missing => return Ok(()),
+            MissingSecret::Generate | MissingSecret::Refuse | MissingSecret::Ignore => {}
+        }
+        let secret = Secret::read(&file, &mut self.warnings)?;
+        self.named.insert(OWN_NAME.to_owned(), secret);
+        self.own_file = Some(file);
+        Ok(())
+    }
+
+    /// Requests with such a secret count for only one of its names.
+    fn warn_of_equal_ones(&mut self) {
+        let mut names: Vec<_> = self.named.iter().map(|(name, secret)| (secret.expose(), name)).collect();
+        names.sort_unstable();
+        for pair in names.windows(2).filter(|pair| pair[0].0 == pair[1].0) {
+            let message = format!("is the same secret as webhook.secret_files.{}", pair[0].1);
+            let key = format!("webhook.secret_files.{}", pair[1].1);
+            self.warnings.push(Problem::new("configuration", Some(&key), message));
+        }
     }
 }
 
@@ -84,8 +124,9 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
     let mut sources = BTreeMap::new();
     for (name, path, origin) in reader.table("webhook.secret_files") {
         let key = format!("webhook.secret_files.{name}");
-        if let Some(name) = reader.check(&origin, &key, secret_name(name)) {
-            sources.insert(name, SecretSource::File(PathBuf::from(&path)));
+        let checked = secret_name(name).and_then(|name| Ok((name, values::path(&path)?)));
+        if let Some((name, path)) = reader.check(&origin, &key, checked) {
+            sources.insert(name, SecretSource::File(path));
         }
         reader.show(key, &origin, &path);
     }
@@ -95,13 +136,15 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
             Err("secrets by value are accepted only from the environment".to_owned())
         } else if sources.contains_key(&name) {
             Err(format!("webhook.secret_files.{name} exists too"))
-        } else if text.is_empty() {
-            Err("must not be empty".to_owned())
         } else {
-            secret_name(name)
+            let secret = Secret::new(text.as_bytes()).map_err(|invalid| invalid.to_string());
+            secret.and_then(|secret| Ok((secret_name(name)?, secret)))
         };
-        if let Some(name) = reader.check(&origin, &key, checked) {
-            sources.insert(name, SecretSource::Environment(Secret(text)));
+        if let Some((name, secret)) = reader.check(&origin, &key, checked) {
+            if let Some(weakness) = secret.weakness() {
+                reader.warn(&origin, &key, weakness);
+            }
+            sources.insert(name, SecretSource::Environment(secret));
         }
         reader.show(key, &origin, "<secret>");
     }
@@ -115,28 +158,6 @@ fn secret_name(name: String) -> Parsed<String> {
     } else {
         Err("not a name for a secret (expected up to 64 lower-case letters, digits, - and _)".to_owned())
     }
-}
-
-fn read_file(path: &Path) -> Result<Secret, Problem> {
-    let problem = |message: String| Problem::new(path.display().to_string(), None, message);
-    let bytes = fs::read(path).map_err(|error| problem(format!("the secret cannot be read: {error}")))?;
-    let text = str::from_utf8(&bytes).map_err(|_| problem("the secret is not UTF-8".to_owned()))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(problem("the secret is empty".to_owned())),
-        secret if secret.bytes().any(|byte| byte < b' ' || byte == 0x7f) => {
-            Err(problem("the secret contains control characters (expected one line)".to_owned()))
-        }
-        secret => Ok(Secret(secret.to_owned())),
-    }
-}
-
-fn read_or_generate(file: &Path) -> Result<Secret, Problem> {
-    let problem =
-        |error| Problem::new(file.display().to_string(), None, format!("the secret cannot be generated: {error}"));
-    if !file.try_exists().map_err(problem)? {
-        generate(file).map_err(problem)?;
-    }
-    read_file(file)
 }
 
 /// Writes a secret under another name and renames the file, so that it is never incomplete.
@@ -153,5 +174,7 @@ fn generate(file: &Path) -> io::Result<()> {
     let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&incomplete)?;
     writeln!(output, "{secret}")?;
     output.sync_all()?;
-    fs::rename(&incomplete, file)
+    fs::rename(&incomplete, file)?;
+    // Without a synced directory entry, a power failure could lose the file and keep the journal.
+    file.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::problem::Problem;
 use super::reader::{Effective, Reader};
 use super::secrets::SecretSource;
 use super::values::{self, ListenAddress, LogLevel};
-use super::{InvalidConfig, Sources, inputs, secrets};
+use super::{InvalidConfig, Sources, inputs, secrets, spelling};
 use crate::event::{InputId, Rules};
 use crate::schedule::Configured;
 use crate::telemetry::Format;
@@ -29,6 +30,8 @@ pub struct Settings {
     pub log: LogSettings,
     /// Every key with its value and origin, secrets masked.
     pub effective: Vec<Effective>,
+    /// The warnings that were found while reading.
+    pub(super) warnings: Vec<Problem>,
 }
 
 impl Settings {
@@ -46,7 +49,9 @@ impl Settings {
             reader.conflict("inputs.list", &format!("{listed} inputs listed, but inputs.max is {max}"));
         }
         let log = LogSettings::read(&mut reader);
-        Ok(Self { webhook, web, storage, inputs, log, effective: reader.finish()? })
+        let (effective, mut warnings) = reader.finish()?;
+        warnings.extend(spelling::ignored_variables(&sources.environment));
+        Ok(Self { webhook, web, storage, inputs, log, effective, warnings })
     }
 
     /// The keys whose new values take effect only after a restart.
@@ -82,9 +87,9 @@ section! {
         /// Path of the webhook's URL.
         path: String = reader.on_restart("webhook.path", values::url_path),
         /// Largest accepted body, in bytes.
-        max_body_size: usize = reader.on_reload("webhook.max_body_size", values::size),
+        max_body_size: usize = reader.size_on_reload("webhook.max_body_size"),
         /// Time limit for reading a body.
-        body_timeout: Duration = reader.on_reload("webhook.body_timeout", values::positive_duration),
+        body_timeout: Duration = reader.duration_on_reload("webhook.body_timeout", values::positive_duration),
         /// Maximum number of notifications waiting to be written.
         queue_size: usize = reader.on_restart("webhook.queue_size", values::queue_size),
         /// Maximum number of open connections.
@@ -92,7 +97,7 @@ section! {
         /// Maximum number of open connections per peer (IPv4 address or IPv6 /64).
         max_connections_per_peer: usize = reader.on_restart("webhook.max_connections_per_peer", values::count),
         /// Connections are closed when no request begins or is answered for this long.
-        idle_timeout: Duration = reader.on_restart("webhook.idle_timeout", values::positive_duration),
+        idle_timeout: Duration = reader.duration_on_restart("webhook.idle_timeout", values::positive_duration),
         /// Failed authentications per peer and minute before 429.
         max_failures_per_peer: usize = reader.on_reload("webhook.max_failures_per_peer", values::count),
         /// Proxies whose `x-forwarded-for` is trusted.
@@ -126,7 +131,7 @@ section! {
         /// Data folder.
         path: PathBuf = reader.on_restart("storage.path", values::path),
         /// How long events are kept.
-        retention: Duration = reader.on_reload("storage.retention", values::positive_duration),
+        retention: Duration = reader.duration_on_reload("storage.retention", values::retention),
     }
 }
 
@@ -136,11 +141,11 @@ section! {
         /// Maximum number of inputs.
         max: usize = reader.on_reload("inputs.max", values::count),
         /// A connect within this time after a disconnect is a reconnect.
-        reconnect_window: Duration = reader.on_reload("inputs.reconnect_window", values::parse_duration),
+        reconnect_window: Duration = reader.duration_on_reload("inputs.reconnect_window", values::parse_duration),
         /// Events may arrive in any order within this time.
-        reorder_window: Duration = reader.on_reload("inputs.reorder_window", values::parse_duration),
+        reorder_window: Duration = reader.duration_on_reload("inputs.reorder_window", values::parse_duration),
         /// A disconnected input without events for this long is forgotten; zero means never.
-        forget_after: Duration = reader.on_reload("inputs.forget_after", values::parse_duration),
+        forget_after: Duration = reader.duration_on_reload("inputs.forget_after", values::parse_duration),
         /// The configured inputs.
         configured: BTreeMap<InputId, Configured> = inputs::read(reader),
     }

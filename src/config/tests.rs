@@ -3,16 +3,18 @@
 //! Expected problems name origin, key and values; `…` stands for the words between them.
 
 mod properties;
+mod secrets;
+mod warnings;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{PermissionsExt, symlink};
 use std::{fs, path::Path};
 
 use std::time::Duration;
 
 use super::*;
+use crate::event::Timestamp;
 
 /// The sources: a file in a new folder, variables without their prefix, flags.
 fn sources(folder: &Path, file: &str, text: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Sources {
@@ -32,10 +34,6 @@ fn load(file: &str, text: &str, variables: &[(&str, &str)], flags: &[(&str, &str
     let folder = tempfile::tempdir().unwrap();
     let loaded = Settings::load(&sources(folder.path(), file, text, variables, flags));
     loaded.map_err(|invalid| invalid.to_string().replace(&format!("{}/", folder.path().display()), ""))
-}
-
-fn load_secrets(settings: &Settings) -> Result<WebhookSecrets, InvalidConfig> {
-    WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path)
 }
 
 /// Whether the problems are these, line by line and no others.
@@ -71,6 +69,11 @@ fn invalid_values_are_reported_with_what_was_expected() {
     check("[storage]\nretention = \"101y\"", "site.toml: storage.retention: … 100 years");
     check("[webhook]\nqueue_size = 100001", "site.toml: webhook.queue_size: … 100000");
     check("[storage]\nretention = \"0s\"", "site.toml: storage.retention: … 0");
+    check("[storage]\nretention = \"3m\"", "site.toml: storage.retention: … 1h … \"3m\" … 3 minutes");
+    check("[storage]\nretention = \"59m 59s\"", "site.toml: storage.retention: … 1h …");
+    check("[storage]\nretention = \"1M\"", "site.toml: storage.retention: … M … \"1M\" … m … d");
+    check("[webhook]\nbody_timeout = \"1M 2s\"", "site.toml: webhook.body_timeout: … M …");
+    check("[inputs]\nreconnect_window = \"1M\"", "site.toml: inputs.reconnect_window: … M …");
     check("[storage]\npath = \"\"", "site.toml: storage.path: …");
     check("[inputs]\nmax = \"many\"", r#"site.toml: inputs.max: … "many""#);
     check("[inputs]\nmax = [1]", "site.toml: inputs.max: …");
@@ -190,18 +193,6 @@ fn effective_configuration_has_one_entry_per_window() {
 }
 
 #[test]
-fn secrets_are_accepted_only_from_files_or_the_environment() {
-    check("[webhook.secrets]\ncloudflare = \"hunter2\"", "site.toml: webhook.secrets.cloudflare: … environment");
-    check("[webhook.secret_files]\n\"Two Words\" = \"x\"", "site.toml: webhook.secret_files.Two Words: … 64 … - … _");
-    let both = load("site.toml", "[webhook.secret_files]\na = \"x\"", &[("WEBHOOK__SECRETS__A", "hunter2")], &[]);
-    assert_problems(
-        &both.unwrap_err(),
-        "STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__A: webhook.secrets.a: webhook.secret_files.a …",
-        "",
-    );
-}
-
-#[test]
 fn unreadable_file_is_reported_without_quoting_it() {
     check("[webhook\nx = 1", "site.toml: … line 1, column 9 …");
     check("[webhook.secrets]\na = \"hunter2", "site.toml: … line 2, column 13 …");
@@ -214,8 +205,8 @@ fn unreadable_file_is_reported_without_quoting_it() {
     {
         check(text, "…");
     }
-    check("a: 1\nb: 2\na: hunter2", "… byte 13 line 3 column 4");
-    check("a: \"hunter2", "… byte 3 line 1 column 4");
+    check("a: 1\nb: 2\na: hunter2", "line 3 column 4: …");
+    check("a: \"hunter2", "line 1 column 4: …");
     assert_problems(&load("site.conf", "", &[], &[]).unwrap_err(), "site.conf: … .toml, .yaml … .yml", "");
     let missing = Sources { file: Some("/nowhere/site.toml".into()), ..Sources::default() };
     let problems = Settings::load(&missing).unwrap_err().to_string();
@@ -280,60 +271,8 @@ fn inputs_from_a_file_combine_with_limits_from_other_layers() {
     );
 }
 
-#[test]
-fn secret_that_looks_like_a_number_stays_text_and_is_masked() {
-    let variables = [("WEBHOOK__SECRETS__CLOUDFLARE", "0012e5")];
-    let settings = load("site.toml", "", &variables, &[]).unwrap();
-    let secrets = load_secrets(&settings).unwrap();
-    assert_eq!(secrets.named["cloudflare"].expose(), "0012e5");
-    assert!(!format!("{settings:?} {secrets:?}").contains("0012e5"));
-}
-
-#[test]
-fn secret_file_must_contain_one_line() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("secret");
-    let read = |content: &[u8]| {
-        fs::write(&file, content).unwrap();
-        let flag = ("webhook.secret_files.a", file.to_str().unwrap());
-        let secrets = load_secrets(&load("site.toml", "", &[], &[flag]).unwrap());
-        secrets.map(|secrets| secrets.named["a"].expose().to_owned()).map_err(|invalid| invalid.to_string())
-    };
-    assert_eq!(read(b"s3cret\r\n"), Ok("s3cret".into()));
-    assert_eq!(read(b" spaces count \n"), Ok(" spaces count ".into()));
-    for (content, expected) in [(&b"\n"[..], "…"), (b"a\nb", "…"), (b"\xff", "… UTF-8")] {
-        let expected = format!("{}: {expected}", file.display());
-        assert_problems(&read(content).unwrap_err(), &expected, &String::from_utf8_lossy(content));
-    }
-}
-
-#[test]
-fn generated_secret_is_readable_by_its_owner_only_and_is_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = load("site.toml", "", &[], &[("storage.path", folder.path().to_str().unwrap())]).unwrap();
-    let generated = load_secrets(&settings).unwrap();
-    let file = folder.path().join("webhook-secret");
-    assert_eq!(generated.named["default"].expose().len(), 64);
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(generated.own_file.as_deref(), Some(file.as_path()));
-    assert_eq!(load_secrets(&settings).unwrap(), generated);
-}
-
-#[test]
-fn generating_a_secret_overwrites_no_other_file() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = load("site.toml", "", &[], &[("storage.path", folder.path().to_str().unwrap())]).unwrap();
-    let named = ["webhook-secret.new", "webhook-secret.old", "webhook-secret-2"];
-    named.iter().for_each(|name| fs::write(folder.path().join(name), "Cloudflare's\n").unwrap());
-    // An interrupted start or an attacker may have left it.
-    let elsewhere = folder.path().join("elsewhere");
-    symlink(&elsewhere, folder.path().join(".webhook-secret.unfinished")).unwrap();
-    load_secrets(&settings).unwrap();
-    for name in named {
-        assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "Cloudflare's\n", "{name}");
-    }
-    assert!(!elsewhere.exists());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+fn now() -> Timestamp {
+    "2026-11-28T12:00:00Z".parse().unwrap()
 }
 
 #[test]

@@ -11,6 +11,18 @@ use crate::telemetry::Format;
 
 /// Longer durations could overflow timestamps.
 const LONGEST_DURATION: Duration = Duration::from_secs(36_525 * 86_400);
+/// Housekeeping deletes records every minute, so a mistake would delete all history before it is noticed.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(3_600);
+/// The units in which durations are printed, in nanoseconds.
+const UNITS: [(&str, u128); 7] = [
+    ("day", 86_400_000_000_000),
+    ("hour", 3_600_000_000_000),
+    ("minute", 60_000_000_000),
+    ("second", 1_000_000_000),
+    ("millisecond", 1_000_000),
+    ("microsecond", 1_000),
+    ("nanosecond", 1),
+];
 /// The queue is allocated at the start. This many entries take about 30 MB.
 const MAX_QUEUE_SIZE: usize = 100_000;
 
@@ -76,7 +88,7 @@ pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
 
 pub(super) fn size(text: &str) -> Parsed<usize> {
     let expected = || format!("not a size: {text:?} (expected for example 64KiB)");
-    let bytes = text.parse::<bytesize::ByteSize>().map_err(|_| expected())?.as_u64();
+    let bytes = without_separators(text).parse::<bytesize::ByteSize>().map_err(|_| expected())?.as_u64();
     usize::try_from(bytes).map_err(|_| expected()).and_then(positive)
 }
 
@@ -87,6 +99,10 @@ fn positive<T: Default + PartialEq>(value: T) -> Parsed<T> {
 /// A duration such as `90d` or `1h 30m`, up to 100 years.
 pub(super) fn parse_duration(text: &str) -> Parsed<Duration> {
     match humantime::parse_duration(text) {
+        // humantime's M is a month and its m a minute. No other unit has a capital letter.
+        Ok(_) if text.contains('M') => {
+            Err(format!("ambiguous unit M: {text:?} (expected m for minutes or d for days)"))
+        }
         Ok(duration) if duration > LONGEST_DURATION => Err("must be at most 100 years".into()),
         Ok(duration) => Ok(duration),
         Err(_) => Err(format!("not a duration: {text:?} (expected for example 500ms, 60s or 90d)")),
@@ -102,8 +118,42 @@ pub fn positive_duration(text: &str) -> Parsed<Duration> {
     parse_duration(text).and_then(positive)
 }
 
+pub(super) fn retention(text: &str) -> Parsed<Duration> {
+    match positive_duration(text)? {
+        retention if retention < SHORTEST_RETENTION => {
+            Err(format!("must be at least 1h: {text:?} is {}", duration_in_words(retention)))
+        }
+        retention => Ok(retention),
+    }
+}
+
+/// A duration without abbreviations: `1 day 30 minutes`.
+pub(super) fn duration_in_words(duration: Duration) -> String {
+    let mut rest = duration.as_nanos();
+    let mut words = Vec::new();
+    for (unit, length) in UNITS {
+        if rest >= length {
+            words.push(in_words(rest / length, unit));
+            rest %= length;
+        }
+    }
+    if words.is_empty() { in_words(0, "second") } else { words.join(" ") }
+}
+
+pub(super) fn in_words(count: u128, unit: &str) -> String {
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// TOML allows `_` between digits.
+fn without_separators(text: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let bytes = text.as_bytes();
+    let separates = |at: usize| bytes[at] == b'_' && digit(bytes.get(at.wrapping_sub(1))) && digit(bytes.get(at + 1));
+    text.char_indices().filter(|(at, _)| !separates(*at)).map(|(_, char)| char).collect()
+}
+
 pub(super) fn count(text: &str) -> Parsed<usize> {
-    text.parse().map_err(|_| format!("not a whole number: {text:?}")).and_then(positive)
+    without_separators(text).parse().map_err(|_| format!("not a whole number: {text:?}")).and_then(positive)
 }
 
 pub(super) fn queue_size(text: &str) -> Parsed<usize> {
@@ -114,7 +164,8 @@ pub(super) fn queue_size(text: &str) -> Parsed<usize> {
 }
 
 pub(super) fn boolean(text: &str) -> Parsed<bool> {
-    text.parse().map_err(|_| format!("not a boolean: {text:?} (expected true or false)"))
+    // YAML's booleans may be capitalised.
+    text.to_ascii_lowercase().parse().map_err(|_| format!("not a boolean: {text:?} (expected true or false)"))
 }
 
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {

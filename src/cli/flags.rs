@@ -1,87 +1,169 @@
-//! Command-line flags, named as in other exporters: `--webhook.listen-address` sets the key
-//! `webhook.listen_address`.
+//! Command-line flags, named as in other exporters: `--web.config.file` sets the key `web.config_file`.
+//!
+//! `serve` and `check-config` have all flags. Other commands have those that change what they do. Flags may also precede
+//! the command.
 
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::config::{Flag, Settings, Sources};
 
-/// Flag, key, name of the value, help.
-const FLAGS: [(&str, &str, &str, &str); 14] = [
-    ("webhook.listen-address", "webhook.listen_address", "ADDRESS", "Address for Cloudflare's notifications"),
-    ("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL"),
-    ("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body"),
-    ("web.listen-address", "web.listen_address", "ADDRESS", "Address for metrics, status and API"),
-    ("web.telemetry-path", "web.telemetry_path", "PATH", "Path of the metrics"),
-    ("web.config.file", "web.config_file", "PATH", "Web configuration file: TLS, client certificates, users"),
-    ("storage.path", "storage.path", "PATH", "Data folder"),
-    ("storage.retention", "storage.retention", "DURATION", "How long events are kept"),
-    ("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs"),
-    ("inputs.reconnect-window", "inputs.reconnect_window", "DURATION", "Longest gap that is counted as a reconnect"),
-    ("inputs.reorder-window", "inputs.reorder_window", "DURATION", "Time within which events may arrive in any order"),
-    ("inputs.forget-after", "inputs.forget_after", "DURATION", "Forget disconnected inputs without events; 0s: never"),
-    ("log.level", "log.level", "LEVEL", "error, warn, info, debug or trace"),
-    ("log.format", "log.format", "FORMAT", "auto, logfmt or json"),
+/// A flag that sets a key.
+struct Row {
+    flag: &'static str,
+    key: &'static str,
+    /// The name of the value in the help.
+    value: &'static str,
+    help: &'static str,
+    /// The commands besides [`ALL_FLAGS`] on which it acts.
+    commands: &'static [&'static str],
+}
+
+const fn row(
+    flag: &'static str,
+    key: &'static str,
+    value: &'static str,
+    help: &'static str,
+    commands: &'static [&'static str],
+) -> Row {
+    Row { flag, key, value, help, commands }
+}
+
+/// The commands that have all flags, the default one first.
+const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
+/// The other commands that read the configuration file.
+const READ_CONFIG: [&str; 2] = ["healthcheck", "journal"];
+
+const ROWS: [Row; 14] = [
+    row(
+        "webhook.listen-address",
+        "webhook.listen_address",
+        "ADDRESS",
+        "Address for Cloudflare's notifications",
+        &["healthcheck"],
+    ),
+    row("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL", &[]),
+    row("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body", &[]),
+    row("web.listen-address", "web.listen_address", "ADDRESS", "Address for metrics, status and API", &["healthcheck"]),
+    row("web.telemetry-path", "web.telemetry_path", "PATH", "Path of the metrics", &[]),
+    row(
+        "web.config.file",
+        "web.config_file",
+        "PATH",
+        "Web configuration file: TLS, client certificates, users",
+        &["healthcheck"],
+    ),
+    row("storage.path", "storage.path", "PATH", "Data folder", &["journal"]),
+    row("storage.retention", "storage.retention", "DURATION", "How long events are kept", &[]),
+    row("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs", &[]),
+    row(
+        "inputs.reconnect-window",
+        "inputs.reconnect_window",
+        "DURATION",
+        "Longest gap that is counted as a reconnect",
+        &[],
+    ),
+    row(
+        "inputs.reorder-window",
+        "inputs.reorder_window",
+        "DURATION",
+        "Time within which events may arrive in any order",
+        &[],
+    ),
+    row(
+        "inputs.forget-after",
+        "inputs.forget_after",
+        "DURATION",
+        "Forget disconnected inputs without events; 0s: never",
+        &[],
+    ),
+    row("log.level", "log.level", "LEVEL", "error, warn, info, debug or trace", &[]),
+    row("log.format", "log.format", "FORMAT", "auto, logfmt or json", &[]),
 ];
 
 const CONFIG_FILE: &str = "config.file";
 const SECRET_FILE: &str = "webhook.secret-file";
 const HEADING: &str = "Configuration (each flag is also a key of the file and an environment variable)";
 
-/// The layers of the configuration, with the given flags as the last one. Values are validated with the
-/// rest of the configuration, so that all problems are reported at once.
-#[derive(Debug)]
-pub(super) struct Flags(pub(super) Sources);
-
-impl Args for Flags {
-    fn augment_args(command: Command) -> Command {
-        let defaults = Settings::load(&Sources::default()).expect("the defaults are valid").effective;
-        let default = |key: &str| {
-            let default = defaults.iter().find(|effective| effective.key == key).map(|found| found.value.as_str());
-            default.filter(|value| !value.is_empty()).unwrap_or("none")
-        };
-        let flags = FLAGS.iter().map(|(flag, key, value, help)| {
-            Arg::new(*flag).long(*flag).value_name(*value).help(format!("{help} [default: {}]", default(key)))
-        });
-        let config_file = Arg::new(CONFIG_FILE).value_name("PATH").value_parser(value_parser!(PathBuf));
-        let secret_file = Arg::new(SECRET_FILE).value_name("NAME=PATH").value_parser(named_file);
-        command
-            .next_help_heading(HEADING)
-            .arg(config_file.long(CONFIG_FILE).global(true).help("Configuration file, TOML or YAML"))
-            .args(flags.map(|flag| flag.global(true)))
-            .arg(
-                secret_file.long(SECRET_FILE).global(true).action(ArgAction::Append).help(
-                    "Name and file of a valid secret; repeatable [default: a generated secret in the data folder]",
-                ),
-            )
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
+/// Adds to the program and to each of its commands the flags that act on it.
+pub(super) fn add(program: Command) -> Command {
+    let defaults = Settings::load(&Sources::default()).expect("the defaults are valid").effective;
+    let default = |key: &str| {
+        let default = defaults.iter().find(|effective| effective.key == key).map(|found| found.value.as_str());
+        default.filter(|value| !value.is_empty()).unwrap_or("none")
+    };
+    let flag = |Row { flag, key, value, help, .. }: &Row| {
+        Arg::new(*flag).long(*flag).value_name(*value).help(format!("{help} [default: {}]", default(key)))
+    };
+    let flags_of = |name: &str| -> Vec<Arg> {
+        let config_file = acts(CONFIG_FILE, name).then(config_file);
+        let secret_file = acts(SECRET_FILE, name).then(secret_file);
+        let rows = ROWS.iter().filter(|row| acts(row.flag, name));
+        config_file.into_iter().chain(rows.map(flag)).chain(secret_file).collect()
+    };
+    let names: Vec<String> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    let program = program.next_help_heading(HEADING).args(flags_of(ALL_FLAGS[0]));
+    names.into_iter().fold(program, |program, name| {
+        let flags = flags_of(&name);
+        program.mut_subcommand(name, |command| {
+            let has_commands = command.has_subcommands();
+            command.next_help_heading(HEADING).args(flags.into_iter().map(|flag| flag.global(has_commands)))
+        })
+    })
 }
 
-impl FromArgMatches for Flags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let scalars = FLAGS.iter().filter_map(|(flag, key, ..)| {
-            let value = matches.get_one::<String>(flag)?.clone();
-            Some(Flag { name: format!("--{flag}"), key: (*key).to_owned(), value })
-        });
-        let secrets = matches.get_many::<(String, String)>(SECRET_FILE).into_iter().flatten();
-        let secrets = secrets.map(|(name, path)| Flag {
-            name: format!("--{SECRET_FILE} {name}"),
-            key: format!("webhook.secret_files.{name}"),
-            value: path.clone(),
-        });
-        let file = matches.get_one(CONFIG_FILE).cloned();
-        Ok(Self(Sources::of_this_process(file, scalars.chain(secrets).collect())))
-    }
+/// Whether a flag changes what a command does.
+fn acts(flag: &str, command: &str) -> bool {
+    let commands = match ROWS.iter().find(|row| row.flag == flag) {
+        Some(row) => row.commands,
+        None if flag == CONFIG_FILE => &READ_CONFIG,
+        None => &[],
+    };
+    ALL_FLAGS.contains(&command) || commands.contains(&command)
+}
 
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
+fn config_file() -> Arg {
+    let flag = Arg::new(CONFIG_FILE).long(CONFIG_FILE).value_name("PATH").value_parser(value_parser!(PathBuf));
+    flag.help("Configuration file, TOML or YAML")
+}
+
+fn secret_file() -> Arg {
+    let flag = Arg::new(SECRET_FILE).long(SECRET_FILE).value_name("NAME=PATH").value_parser(named_file);
+    flag.action(ArgAction::Append)
+        .help("Name and file of a valid secret; repeatable [default: a generated secret in the data folder]")
+}
+
+/// The layers of the configuration, with the given flags as the last one. Values are validated with the rest of the
+/// configuration, so that all problems are reported at once.
+///
+/// # Errors
+///
+/// A flag precedes a command on which it does not act.
+pub(super) fn sources(matches: &ArgMatches) -> Result<Sources, clap::Error> {
+    let levels: Vec<&ArgMatches> =
+        std::iter::successors(Some(matches), |matches| matches.subcommand().map(|(_, inner)| inner)).collect();
+    let command = matches.subcommand_name().unwrap_or(ALL_FLAGS[0]);
+    let flags = ROWS.iter().map(|row| row.flag).chain([CONFIG_FILE, SECRET_FILE]);
+    if let Some(flag) = flags.into_iter().find(|flag| matches.contains_id(flag) && !acts(flag, command)) {
+        return Err(clap::Error::raw(ErrorKind::UnknownArgument, format!("--{flag} has no effect on {command}\n")));
     }
+    // The flag after the command overrides the one before it.
+    let scalars = ROWS.iter().filter_map(|row| {
+        let given = |matches: &&ArgMatches| matches.try_get_one::<String>(row.flag).ok().flatten().cloned();
+        let value = levels.iter().rev().find_map(given)?;
+        Some(Flag { name: format!("--{}", row.flag), key: row.key.to_owned(), value })
+    });
+    let secrets = levels.iter().filter_map(|matches| matches.try_get_many::<(String, String)>(SECRET_FILE).ok()?);
+    let secrets = secrets.flatten().map(|(name, path)| Flag {
+        name: format!("--{SECRET_FILE} {name}"),
+        key: format!("webhook.secret_files.{name}"),
+        value: path.clone(),
+    });
+    let given = |matches: &&ArgMatches| matches.try_get_one::<PathBuf>(CONFIG_FILE).ok().flatten().cloned();
+    let file = levels.iter().rev().find_map(given);
+    Ok(Sources::of_this_process(file, scalars.chain(secrets).collect()))
 }
 
 fn named_file(text: &str) -> Result<(String, String), &'static str> {

@@ -11,13 +11,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::Sources;
 use crate::daemon;
 use crate::journal::{JournalError, JournalErrorKind};
-use flags::Flags;
 
 /// Exit code after a failed sync: `EX_IOERR` of BSD's `sysexits.h`.
 const SYNC_FAILED: u8 = 74;
@@ -32,16 +31,14 @@ const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` copies ever
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
-    #[command(flatten)]
-    flags: Flags,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon (the default command)
     Serve,
-    /// Print the effective configuration with secrets masked, or all of its problems
-    CheckConfig,
+    /// Print the effective configuration with secrets masked, or everything that would stop a start or a reload
+    CheckConfig(check_config::Arguments),
     /// Post realistic notifications to a URL, in Cloudflare's format
     Simulate(simulate::Arguments),
     /// Export, verify or salvage the journal
@@ -58,7 +55,9 @@ enum Command {
 
 /// Runs the command of the command line and prints its error, if any.
 pub fn run() -> ExitCode {
-    let Arguments { command, flags: Flags(sources) } = Arguments::parse();
+    let matches = command().get_matches();
+    let parsed = Arguments::from_arg_matches(&matches).and_then(|parsed| Ok((parsed, flags::sources(&matches)?)));
+    let (Arguments { command }, sources) = parsed.unwrap_or_else(|error| error.exit());
     match dispatch(command.unwrap_or(Command::Serve), sources) {
         Ok(code) => code,
         Err(error) => {
@@ -70,15 +69,20 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// The command line's grammar.
+fn command() -> clap::Command {
+    flags::add(Arguments::command())
+}
+
 fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve => serve::run(sources),
-        Command::CheckConfig => check_config::run(&sources),
+        Command::CheckConfig(arguments) => check_config::run(&arguments, &sources),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Journal(command) => journal::run(&command, &sources),
         Command::Healthcheck => healthcheck::run(&sources),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), env!("CARGO_PKG_NAME"), &mut io::stdout());
+            clap_complete::generate(shell, &mut self::command(), env!("CARGO_PKG_NAME"), &mut io::stdout());
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -96,11 +100,13 @@ fn journal_error_kind(error: &anyhow::Error) -> Option<JournalErrorKind> {
     error.downcast_ref().map(JournalError::kind)
 }
 
-#[expect(clippy::print_stderr, reason = "commands report errors on standard error")]
 fn print_error(error: &anyhow::Error) {
-    for line in format!("{error:#}").lines() {
-        eprintln!("{}: {line}", env!("CARGO_PKG_NAME"));
-    }
+    format!("{error:#}").lines().for_each(print_message);
+}
+
+#[expect(clippy::print_stderr, reason = "commands report errors on standard error")]
+fn print_message(message: &str) {
+    eprintln!("{}: {message}", env!("CARGO_PKG_NAME"));
 }
 
 /// Prints to standard output. A closed pipe is not an error.

@@ -1,7 +1,7 @@
 //! Assembles the application and runs it until it is stopped.
 //!
 //! ```text
-//! build   sockets ─▶ journal ─▶ secrets, certificates ─▶ recorder
+//! build   sockets ─▶ journal ─▶ resources ─▶ recorder
 //! run     private server ─▶ state restored ─▶ public server ─▶ ready
 //! stop    not ready ─▶ public server drained ─▶ recorder finished ─▶ private server closed
 //! ```
@@ -17,8 +17,11 @@
 //! SIGTERM or SIGINT stops the daemon. A second one exits immediately: all acknowledged notifications
 //! are on disk already.
 
+mod addresses;
+mod check;
 mod file_descriptors;
 mod reload;
+mod resources;
 mod signals;
 
 use std::net::TcpListener;
@@ -30,13 +33,18 @@ use actix_web::rt;
 use anyhow::{Context, anyhow, bail};
 
 use crate::clock;
-use crate::config::{ListenAddress, Settings, Sources, WebSettings, WebhookSecrets, WebhookSettings};
+use crate::config::{
+    InvalidConfig, ListenAddress, MissingSecret, Problem, Settings, Sources, WebSettings, WebhookSecrets,
+    WebhookSettings,
+};
 use crate::http::{self, Certificate, ConnectionLimits, Private, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Running};
 use crate::telemetry::Level;
+pub use check::check;
 use reload::{Reloader, limits, policy};
+use resources::Resources;
 use signals::Signals;
 
 /// Release, commit and compiler.
@@ -74,12 +82,16 @@ impl Daemon {
     /// An address, file or folder of the configuration cannot be used.
     pub fn build(sources: Sources, settings: Settings, log_level: Level) -> anyhow::Result<Self> {
         file_descriptors::raise_limit(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
+        log_warnings(&settings.warnings(clock::now()));
+        addresses::conflict(&settings).map_or(Ok(()), |conflict| Err(InvalidConfig(vec![conflict])))?;
         let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
         let private = listen("web.listen_address", &settings.web.listen_address)?;
         let journal = Journal::open(&settings.storage.path)?;
-        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path)?;
-        let certificate = load_certificate(&settings)?;
-        let web_config = load_web_config(&settings)?;
+        let missing_secret = if journal.last_position() == 0 { MissingSecret::Generate } else { MissingSecret::Refuse };
+        let resources = Resources::load(&settings, missing_secret)?;
+        log_warnings(&resources.warnings());
+        let Resources { secrets, certificate, web_config } = resources;
+        announce_generated(&secrets);
         WebConfig::watch_exposure(web_config.as_deref(), &private)?;
         let metrics = exporter(&settings, certificate.clone(), web_config.clone());
         let (limits, queue_size) = (limits(&settings, &secrets), settings.webhook.queue_size);
@@ -218,15 +230,22 @@ fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>
     http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
-fn load_certificate(settings: &Settings) -> anyhow::Result<Option<Arc<Certificate>>> {
-    let Some((certificate, key)) = settings.webhook.tls.clone() else { return Ok(None) };
-    let loaded = Certificate::load(&certificate, &key);
-    Ok(Some(Arc::new(loaded.context("webhook.tls_cert_file, webhook.tls_key_file")?)))
+/// Logs values and files that are accepted although they are dangerous.
+fn log_warnings(warnings: &[Problem]) {
+    for warning in warnings {
+        tracing::warn!(%warning, "configuration accepted with a warning");
+    }
 }
 
-fn load_web_config(settings: &Settings) -> anyhow::Result<Option<Arc<WebConfig>>> {
-    let Some(file) = settings.web.config_file.clone() else { return Ok(None) };
-    Ok(Some(Arc::new(WebConfig::load(file).context("web.config_file")?)))
+/// Without this secret, every notification is rejected, so it must not be overlooked.
+fn announce_generated(secrets: &WebhookSecrets) {
+    if let Some(file) = secrets.own_file.as_ref().filter(|_| secrets.generated) {
+        tracing::warn!(
+            file = %file.display(),
+            action = "enter the content of this file as the secret of the webhook destination in Cloudflare's dashboard",
+            "new webhook secret generated"
+        );
+    }
 }
 
 fn exporter(

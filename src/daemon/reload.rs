@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::accept;
 use crate::clock;
-use crate::config::{InvalidConfig, Settings, Sources, WebhookSecrets};
+use crate::config::{InvalidConfig, MissingSecret, Settings, Sources, WebhookSecrets};
 use crate::http::{RateLimiter, Reload, RequestPolicy, TrustedProxies, Webhook};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
@@ -34,6 +34,8 @@ impl Reloader {
         self.metrics.reloaded(clock::now(), loaded.is_ok());
         let (settings, secrets) = loaded.inspect_err(|invalid| tracing::error!(problems = %invalid, "{FAILED}"))?;
         self.log_level.set(settings.log.level);
+        super::log_warnings(&settings.warnings(clock::now()));
+        super::log_warnings(&secrets.warnings);
         self.webhook.set_policy(policy(&settings, &secrets));
         self.recorder.adopt(limits(&settings, &secrets));
         let needs_restart = self.started_with.needs_restart(&settings);
@@ -52,7 +54,8 @@ impl Reloader {
 
     fn load(&self) -> Result<(Settings, WebhookSecrets), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
-        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &self.started_with.storage.path)?;
+        let folder = &self.started_with.storage.path;
+        let secrets = WebhookSecrets::load(&settings.webhook.secrets, folder, MissingSecret::Refuse)?;
         Ok((settings, secrets))
     }
 }

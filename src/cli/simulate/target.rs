@@ -1,16 +1,16 @@
 //! The URL and the secret of the webhook.
 
-use std::fs;
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use ureq::Agent;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue};
 use ureq::http::{Response, Uri};
 
 use super::answer::Answer;
+use crate::config::Secret;
 use crate::simulate::Notification;
 
 /// Timeout of each phase of a request. It also limits how long an interrupted run waits for requests in flight.
@@ -35,12 +35,9 @@ impl Target {
     ///
     /// If the file cannot be read or does not contain a secret, or the host cannot be resolved.
     pub(super) fn new(url: Uri, secret_file: &Path) -> anyhow::Result<Self> {
-        let file = secret_file.display();
-        let secret = fs::read_to_string(secret_file).with_context(|| format!("cannot read the secret file {file}"))?;
-        let secret = secret.trim_end_matches(['\r', '\n']);
-        ensure!(!secret.is_empty(), "the secret file {file} is empty");
-        let mut secret = HeaderValue::from_str(secret)
-            .map_err(|_| anyhow!("the secret file {file} contains characters that are not allowed in a header"))?;
+        // The daemon warns of weak secrets.
+        let secret = Secret::read(secret_file, &mut Vec::new()).map_err(|problem| anyhow!("{problem}"))?;
+        let mut secret = HeaderValue::from_str(secret.expose()).context("the secret cannot be sent in a header")?;
         secret.set_sensitive(true);
         resolve(&url)?;
         Ok(Self { url, secret })
@@ -96,6 +93,8 @@ pub(super) fn parse_url(text: &str) -> Result<Uri, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

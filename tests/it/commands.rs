@@ -38,9 +38,14 @@ fn binary(folder: &Path) -> Command {
 #[test]
 fn check_config_prints_every_default_and_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let Ran { code, stdout, stderr } = run(folder.path(), &["check-config"]);
+    let flags = ["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"];
+    let checked = run(folder.path(), &[&["check-config"], &flags[..]].concat());
+    assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    // With the default addresses, which other programs of this machine may use.
+    let Ran { code, stdout, stderr } = run(folder.path(), &["check-config", "--syntax-only"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
-    let assignments = stdout.lines().map(|line| line.strip_suffix("# default").expect("the origin").trim_end());
+    let assignments = stdout.lines().map(|line| line.split_once("# default").expect("the origin").0.trim_end());
     let printed: BTreeSet<String> = assignments.map(|assignment| assignment.replace('"', "")).collect();
     let mut table = "";
     let mut defaults = BTreeSet::new();
@@ -57,8 +62,8 @@ fn check_config_prints_every_default_and_creates_nothing() {
 #[test]
 fn check_config_prints_the_origin_of_each_value_and_masks_secrets() {
     let checked = ran(binary(Path::new(CHECKOUT))
-        .args(["--config.file=config/example.toml", "check-config", "--inputs.max=7"])
-        .env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__X", "hunter2")
+        .args(["--config.file=config/example.toml", "check-config", "--syntax-only", "--inputs.max=7"])
+        .env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__X", "hunter2-hunter2-hunter2")
         .env("STREAM_LIVE_EXPORTER__WEB__CREATED_SAMPLES", "true"));
     assert_eq!((checked.code, checked.stderr.as_str()), (Some(0), ""));
     let assignments = checked.stdout.lines().take_while(|line| !line.is_empty());
@@ -70,7 +75,7 @@ fn check_config_prints_the_origin_of_each_value_and_masks_secrets() {
         r#"webhook.secret_files.current = "/etc/stream-live-exporter/webhook-secret" # config/example.toml"#,
         r#"webhook.secrets.x = "<secret>" # STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__X"#,
         r#"web.created_samples = "true" # STREAM_LIVE_EXPORTER__WEB__CREATED_SAMPLES"#,
-        r#"storage.retention = "1y" # config/example.toml"#,
+        r#"storage.retention = "1y" # config/example.toml: 365 days 6 hours"#,
         r#"inputs.max = "7" # --inputs.max"#,
         r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.name = "Main stage" # config/example.toml"#,
         r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.expected = "always" # config/example.toml"#,
@@ -94,7 +99,7 @@ fn every_command_reports_all_problems_of_the_configuration() {
         &["--storage.retention: storage.retention: ", "\"long\"", "90d"],
         &["bad.toml: web.port: "],
     ];
-    for command in [&["check-config"][..], &["serve"], &[], &["healthcheck"], &["journal", "verify"]] {
+    for command in [&["check-config"][..], &["check-config", "--syntax-only"], &["serve"], &[]] {
         let failed = ran(binary(folder.path())
             .args(["--config.file=bad.toml", "--storage.retention=long"])
             .args(command)
@@ -102,6 +107,10 @@ fn every_command_reports_all_problems_of_the_configuration() {
             .env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__EMPTY", ""));
         assert!(!failed.stderr.contains("hunter2"), "{}", failed.stderr);
         assert_failed(&failed, &problems);
+    }
+    for command in [&["healthcheck"][..], &["journal", "verify"]] {
+        let failed = ran(binary(folder.path()).arg("--config.file=bad.toml").args(command));
+        assert_failed(&failed, &[problems[0], problems[3], problems[5]]);
     }
     let missing = run(folder.path(), &["--config.file=none.toml", "check-config"]);
     assert_failed(&missing, &[&["none.toml: ", "(os error 2)"]]);

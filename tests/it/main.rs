@@ -25,6 +25,7 @@ mod expected;
 mod durability;
 mod order;
 mod commands;
+mod configuration;
 mod exposition;
 mod prometheus;
 mod alertmanager;

@@ -36,6 +36,8 @@ fn expected(name: &str) -> BTreeMap<String, f64> {
 
 /// The same families of a daemon on the data folder `storage`.
 fn exposed(folder: &Path, storage: &str, expected: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
+    // The secret of the release that wrote the journal.
+    fs::write(folder.join(storage).join("webhook-secret"), "0123456789abcdef").unwrap();
     let daemon = Daemon::start_with(folder, [format!("--storage.path={storage}")]);
     let mut metrics = daemon.metrics();
     assert!(daemon.stop().success());

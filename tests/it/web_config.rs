@@ -159,7 +159,15 @@ fn invalid_file_is_rejected_with_its_problem() {
     fs::write(site.path().join("other.key"), site.authority.identity("other", 2040).key_pem()).unwrap();
     for (text, place, named) in INVALID {
         site.write(text);
-        let checked = run(site.path(), &["check-config", "--web.config.file=web.yml"]);
+        let checked = run(
+            site.path(),
+            &[
+                "check-config",
+                "--web.config.file=web.yml",
+                "--webhook.listen-address=127.0.0.1:0",
+                "--web.listen-address=127.0.0.1:0",
+            ],
+        );
         assert_eq!((checked.code, checked.stdout.as_str()), (Some(1), ""), "{text}");
         let prefix = "stream-live-exporter: web.config_file: web.yml: ";
         let problem = checked.stderr.strip_prefix(prefix).unwrap_or_else(|| panic!("{text}: {}", checked.stderr));

@@ -23,7 +23,7 @@ const MEMORY: &str = "/dev/shm";
 /// All events of the history expire, and disconnected inputs are forgotten. Idle connections stay open. At level debug
 /// the log has the duration of each task.
 const SETTINGS: [(&str, &str); 4] = [
-    ("STORAGE__RETENTION", "1s"),
+    ("STORAGE__RETENTION", "1h"),
     ("INPUTS__FORGET_AFTER", "1s"),
     ("WEBHOOK__IDLE_TIMEOUT", "10m"),
     ("LOG__LEVEL", "debug"),

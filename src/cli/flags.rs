@@ -34,9 +34,9 @@ const fn row(
 /// The commands that have all flags, the default one first.
 const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
 /// The other commands that read the configuration file.
-const READ_CONFIG: [&str; 2] = ["healthcheck", "journal"];
+const READ_CONFIG: [&str; 3] = ["healthcheck", "inputs", "journal"];
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     row(
         "webhook.listen-address",
         "webhook.listen_address",
@@ -46,16 +46,23 @@ const ROWS: [Row; 14] = [
     ),
     row("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL", &[]),
     row("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body", &[]),
-    row("web.listen-address", "web.listen_address", "ADDRESS", "Address for metrics, status and API", &["healthcheck"]),
+    row(
+        "web.listen-address",
+        "web.listen_address",
+        "ADDRESS",
+        "Address for metrics, status and API",
+        &["healthcheck", "inputs"],
+    ),
     row("web.telemetry-path", "web.telemetry_path", "PATH", "Path of the metrics", &[]),
     row(
         "web.config.file",
         "web.config_file",
         "PATH",
         "Web configuration file: TLS, client certificates, users",
-        &["healthcheck"],
+        &["healthcheck", "inputs"],
     ),
-    row("storage.path", "storage.path", "PATH", "Data folder", &["journal"]),
+    row("web.enable-admin-api", "web.enable_admin_api", SWITCH, "Let everyone who can connect correct inputs", &[]),
+    row("storage.path", "storage.path", "PATH", "Data folder", &["inputs", "journal"]),
     row("storage.retention", "storage.retention", "DURATION", "How long events are kept", &[]),
     row("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs", &[]),
     row(
@@ -83,6 +90,9 @@ const ROWS: [Row; 14] = [
     row("log.format", "log.format", "FORMAT", "auto, logfmt or json", &[]),
 ];
 
+/// The value's name of a flag that may stand alone, which means true.
+const SWITCH: &str = "true|false";
+
 const CONFIG_FILE: &str = "config.file";
 const SECRET_FILE: &str = "webhook.secret-file";
 const HEADING: &str = "Configuration (each flag is also a key of the file and an environment variable)";
@@ -95,7 +105,9 @@ pub(super) fn add(program: Command) -> Command {
         default.filter(|value| !value.is_empty()).unwrap_or("none")
     };
     let flag = |Row { flag, key, value, help, .. }: &Row| {
-        Arg::new(*flag).long(*flag).value_name(*value).help(format!("{help} [default: {}]", default(key)))
+        let arg = Arg::new(*flag).long(*flag).value_name(*value).help(format!("{help} [default: {}]", default(key)));
+        let is_switch = *value == SWITCH;
+        if is_switch { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
     };
     let flags_of = |name: &str| -> Vec<Arg> {
         let config_file = acts(CONFIG_FILE, name).then(config_file);

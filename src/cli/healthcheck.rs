@@ -41,7 +41,7 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
 }
 
 /// Replaces the unspecified address by the loopback address.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
     }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::config::{Settings, Sources};
-use crate::event::{ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
+use crate::event::{Correction, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
 use crate::journal::{Journal, Salvaged};
 use crate::recorder::restore;
 
@@ -57,6 +57,13 @@ enum Content<'a> {
     Forgotten {
         input_id: InputId,
     },
+    Correction {
+        input_id: InputId,
+        to: &'static str,
+        at: String,
+        user: Option<&'a str>,
+        reason: Option<&'a str>,
+    },
     Rules {
         reconnect_window_seconds: f64,
         reorder_window_seconds: f64,
@@ -85,6 +92,13 @@ impl<'a> From<&'a Record> for Line<'a> {
             RecordKind::Event(event, note) => Content::Event(event_line(event, *note)),
             RecordKind::Forgotten(input_id) => Content::Forgotten { input_id: *input_id },
             RecordKind::ClockSetBack => Content::ClockSetBack,
+            RecordKind::Correction(Correction { input_id, to, at, user, reason }) => Content::Correction {
+                input_id: *input_id,
+                to: to.label(),
+                at: at.to_string(),
+                user: user.as_deref(),
+                reason: reason.as_deref(),
+            },
             RecordKind::Rules(rules) => Content::Rules {
                 reconnect_window_seconds: rules.reconnect_window.as_secs_f64(),
                 reorder_window_seconds: rules.reorder_window.as_secs_f64(),

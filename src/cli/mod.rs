@@ -4,6 +4,7 @@ mod flags;
 mod serve;
 mod check_config;
 mod simulate;
+mod inputs;
 mod journal;
 mod healthcheck;
 
@@ -41,6 +42,9 @@ enum Command {
     CheckConfig(check_config::Arguments),
     /// Post realistic notifications to a URL, in Cloudflare's format
     Simulate(simulate::Arguments),
+    /// List live inputs, and correct their state by hand
+    #[command(subcommand)]
+    Inputs(inputs::Command),
     /// Export, verify or salvage the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -79,6 +83,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Serve => serve::run(sources),
         Command::CheckConfig(arguments) => check_config::run(&arguments, &sources),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Inputs(command) => inputs::run(&command, &sources),
         Command::Journal(command) => journal::run(&command, &sources),
         Command::Healthcheck => healthcheck::run(&sources),
         Command::Completions { shell } => {

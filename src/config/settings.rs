@@ -120,6 +120,8 @@ section! {
         created_samples: bool = reader.on_restart("web.created_samples", values::boolean),
         /// Whether responses are compressed for clients that accept gzip.
         compression: bool = reader.on_restart("web.compression", values::boolean),
+        /// Whether clients without authentication may correct inputs, also if the listener is not on loopback.
+        enable_admin_api: bool = reader.on_restart("web.enable_admin_api", values::boolean),
         /// Web configuration file: TLS, client certificates, users.
         config_file: Option<PathBuf> = reader.on_restart("web.config_file", values::optional_path),
     }

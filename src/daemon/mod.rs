@@ -114,7 +114,7 @@ impl Daemon {
         let unused_deliveries = webhook.unused_deliveries();
         let limits = ConnectionLimits { total: max_connections, per_peer: max_connections_per_peer, idle_timeout };
         let public = http::serve_public(public, limits, certificate, webhook.clone());
-        let WebSettings { telemetry_path, compression, .. } = settings.web.clone();
+        let WebSettings { telemetry_path, compression, enable_admin_api, .. } = settings.web.clone();
         let reloader = Arc::new(Reloader {
             sources,
             log_level,
@@ -125,7 +125,17 @@ impl Daemon {
             reloading: Default::default(),
         });
         let (state_reader, reload) = (recorder.handle.state_reader().clone(), Reloader::callback(&reloader));
-        let served = Private { telemetry_path, compression, state_reader, metrics, unused_deliveries, reload };
+        let recorder_handle = recorder.handle.clone();
+        let served = Private {
+            telemetry_path,
+            compression,
+            enable_admin_api,
+            recorder: recorder_handle,
+            state_reader,
+            metrics,
+            unused_deliveries,
+            reload,
+        };
         let private = http::serve_private(private, idle_timeout, web_config, served);
         Ok(Self {
             endpoints,

@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error_code::{ErrorClass, ErrorCode};
 pub use input_id::{InputId, InvalidInputId};
-pub use record::{Note, Record, RecordKind, Rules};
+pub use record::{Corrected, Correction, Note, Record, RecordKind, Rules};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// The content of an authenticated delivery.

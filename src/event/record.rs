@@ -26,10 +26,39 @@ pub enum RecordKind {
     Event(Event, Option<Note>),
     /// An input was silent for `inputs.forget_after` and is forgotten.
     Forgotten(InputId),
+    /// An operator corrected the state of an input.
+    Correction(Correction),
     /// Rules that are in force for all later records.
     Rules(Arc<Rules>),
     /// The clock was set back. Counters keep the values of the latest scrape, and later views may be of earlier times.
     ClockSetBack,
+}
+
+/// A decision of an operator about an input whose notification was lost or never sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correction {
+    /// The live input.
+    pub input_id: InputId,
+    /// What it is corrected to.
+    pub to: Corrected,
+    /// When the operator decided it, by the wall clock. `recorded_at` may be ahead of it, if the clock was ahead before.
+    pub at: Timestamp,
+    /// Who decided it; `None` without authentication.
+    pub user: Option<Box<str>>,
+    /// Why, for people.
+    pub reason: Option<Box<str>>,
+}
+
+labelled! {
+    /// What an input is corrected to: the label `to` of `stream_live_exporter_corrections_total`.
+    Corrected {
+        /// The input is connected.
+        Connected = "connected",
+        /// The input is disconnected.
+        Disconnected = "disconnected",
+        /// The input is forgotten. If it is configured, it is known again, without a state.
+        Forgotten = "forgotten",
+    }
 }
 
 labelled! {
@@ -70,8 +99,17 @@ impl Record {
     pub fn event(&self) -> Option<&Event> {
         match &self.kind {
             RecordKind::Event(event, _) => Some(event),
-            RecordKind::Forgotten(_) | RecordKind::Rules(_) | RecordKind::ClockSetBack => None,
+            RecordKind::Forgotten(_) | RecordKind::Rules(_) | RecordKind::Correction(_) | RecordKind::ClockSetBack => {
+                None
+            }
         }
+    }
+}
+
+impl Corrected {
+    /// The correction with this label.
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|corrected| corrected.label() == label)
     }
 }
 

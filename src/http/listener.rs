@@ -18,12 +18,15 @@ use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, map_config,
 };
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 
 use super::connections::{self, Connections};
+use super::web_config::Operator;
 
 /// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -34,7 +37,8 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for in-flight requests, in seconds.
 const DRAIN_SECONDS: u64 = 20;
 
-/// Serves an app on these sockets until the server is stopped, over TLS if `tls` is given.
+/// Serves an app on these sockets until the server is stopped, over TLS if `tls` is given. `owner` names the owner of the
+/// certificates that a client has presented; handlers find it with [`Operator::of`].
 ///
 /// # Errors
 ///
@@ -44,6 +48,7 @@ pub(super) fn serve<F, I, S, B>(
     tls: Option<&ServerConfig>,
     connections: &Arc<Connections>,
     workers: usize,
+    owner: impl Fn(&[CertificateDer<'_>]) -> Option<Operator> + Send + Clone + 'static,
     app: F,
 ) -> io::Result<Server>
 where
@@ -64,7 +69,7 @@ where
     actix_tls::accept::max_concurrent_tls_connect(usize::MAX);
     let mut builder = ServerBuilder::new().workers(workers).max_concurrent_connections(usize::MAX);
     for listener in listeners {
-        let (tls, connections, app) = (tls.cloned(), connections.clone(), app.clone());
+        let (tls, connections, app, owner) = (tls.cloned(), connections.clone(), app.clone(), owner.clone());
         let stopping = builder.graceful_shutdown_signal();
         builder = builder.listen("http", listener, move || {
             let (tls, app, stopping) = (tls.clone(), app.clone(), stopping.clone());
@@ -74,7 +79,14 @@ where
             let http = match tls.clone() {
                 Some(tls) => {
                     let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
-                    let http = protocol(idle_timeout, stopping).finish(app);
+                    let owner = owner.clone();
+                    let http = protocol(idle_timeout, stopping).on_connect_ext(move |stream: &TlsStream<_>, data| {
+                        let (_, session) = stream.get_ref();
+                        if let Some(operator) = session.peer_certificates().and_then(&owner) {
+                            data.insert(operator);
+                        }
+                    });
+                    let http = http.finish(app);
                     boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
                 }
                 None => {

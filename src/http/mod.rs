@@ -31,7 +31,7 @@ use rustix::net::{AddressFamily, SocketType};
 pub use certificate::{Certificate, InvalidFile};
 pub use connections::ConnectionLimits;
 pub use peer::TrustedProxies;
-pub use private::{PRIVATE_CONNECTIONS, Private, Reload, serve_private};
+pub use private::{PRIVATE_CONNECTIONS, Private, Reload, inputs_json, serve_private};
 pub use public::{RequestPolicy, Webhook, serve_public};
 pub use rate_limiter::RateLimiter;
 pub use rejection::{AuthFailure, Rejection};

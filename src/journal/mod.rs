@@ -108,6 +108,17 @@ impl Journal {
         Self::prepare(connection, path, None)
     }
 
+    /// Opens the journal of a stopped daemon for reading only, and owns it. No journal is created or migrated.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::InUse`] if another process owns the folder; otherwise why it cannot be read.
+    pub fn open_stopped(folder: &Path) -> Result<Self, JournalError> {
+        let lock = Lock::take(folder).map_err(|source| JournalError::Folder { path: folder.to_owned(), source })?;
+        let lock = lock.ok_or(JournalError::InUse { path: folder.to_owned() })?;
+        Ok(Self { _lock: Some(lock), ..Self::open_to_read(folder)? })
+    }
+
     fn prepare(mut connection: Connection, path: PathBuf, lock: Option<Lock>) -> Result<Self, JournalError> {
         wal::keep_wal_on_close(&connection, true).map_err(failed(&path, "cannot be opened"))?;
         schema::prepare(&mut connection, &path, lock.is_some())?;

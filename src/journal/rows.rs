@@ -10,7 +10,10 @@ use std::time::Duration;
 use rusqlite::{CachedStatement, Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Rules, Timestamp};
+use crate::event::{
+    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Rules,
+    Timestamp,
+};
 
 /// An authenticated body that was not understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,18 @@ const CLOCK_SET_BACK: &str = "clock_set_back";
 fn first_reorder_window() -> Duration {
     Duration::from_secs(300)
 }
+
+/// A correction in `data`, version 1, without its input, which is a column.
+#[derive(Serialize, Deserialize)]
+struct CorrectionData {
+    version: u32,
+    to: Box<str>,
+    at: Timestamp,
+    user: Option<Box<str>>,
+    reason: Option<Box<str>>,
+}
+
+const CORRECTION_VERSION: u32 = 1;
 
 pub(super) const INSERT_RECORD: &str = "INSERT INTO records \
     (position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
@@ -75,6 +90,11 @@ pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -
         RecordKind::Rules(rules) => {
             insert.raw_bind_parameter(8, "rules")?;
             insert.raw_bind_parameter(14, rules_data(rules))?;
+        }
+        RecordKind::Correction(correction) => {
+            bind_input_id(insert, correction.input_id)?;
+            insert.raw_bind_parameter(8, "correction")?;
+            insert.raw_bind_parameter(14, correction_data(correction))?;
         }
     }
     insert.raw_execute().map(drop)
@@ -145,6 +165,7 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
         "forgotten" => RecordKind::Forgotten(input_id()?),
         CLOCK_SET_BACK => RecordKind::ClockSetBack,
         "rules" => RecordKind::Rules(Arc::new(read_rules(columns.text(13)?.unwrap_or_default())?)),
+        "correction" => RecordKind::Correction(read_correction(input_id()?, columns.text(13)?.unwrap_or_default())?),
         kind => {
             let kind = match kind {
                 "connected" => EventKind::Connected,
@@ -182,6 +203,22 @@ pub(super) fn read_rules(data: &str) -> Result<Rules, &'static str> {
         return Err("the rules are from a newer version");
     }
     Ok(Rules { reconnect_window, reorder_window, max_inputs, configured })
+}
+
+fn correction_data(correction: &Correction) -> String {
+    let Correction { to, at, user, reason, .. } = correction.clone();
+    let data = CorrectionData { version: CORRECTION_VERSION, to: to.label().into(), at, user, reason };
+    serde_json::to_string(&data).expect("plain data serializes")
+}
+
+fn read_correction(input_id: InputId, data: &str) -> Result<Correction, &'static str> {
+    let CorrectionData { version, to, at, user, reason } =
+        serde_json::from_str(data).map_err(|_| "the correction cannot be read")?;
+    if version > CORRECTION_VERSION {
+        return Err("the correction is from a newer version");
+    }
+    let to = Corrected::from_label(&to).ok_or("the correction is unknown to this version")?;
+    Ok(Correction { input_id, to, at, user, reason })
 }
 
 pub(super) fn insert_unrecognized(

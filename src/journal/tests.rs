@@ -8,21 +8,28 @@ use std::time::Duration;
 use super::append::UNRECOGNIZED_KEPT;
 use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
-use crate::event::{ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, RecordKind, Rules};
+use crate::event::{Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, RecordKind, Rules};
 
 pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
-/// A record: one in five has rules, and one in five forgets an input.
+/// A record: one in five has rules, one in ten forgets an input, and one in ten corrects one.
 pub(super) fn record(second: u64) -> Record {
     let input_id = input_id(second);
     let kind = match second % 5 {
+        3 if second.is_multiple_of(2) => RecordKind::Correction(correction(second)),
         3 => RecordKind::Forgotten(input_id),
         4 => RecordKind::Rules(Arc::new(rules(second))),
         _ => RecordKind::Event(event(second), second.is_multiple_of(3).then_some(Note::OutOfOrder)),
     };
     Record { position: 0, recorded_at: at(second), shown_until: at(second / 2), kind }
+}
+
+fn correction(second: u64) -> Correction {
+    let to = Corrected::ALL[usize::try_from(second % 3).unwrap()];
+    let reason = second.is_multiple_of(4).then(|| "it's \"deleted\"".into());
+    Correction { input_id: input_id(second), to, at: at(second), user: Some("anna".into()), reason }
 }
 
 fn input_id(number: u64) -> InputId {

@@ -13,7 +13,7 @@ use super::dedup::{Identity, Lookup};
 use super::fold::InputChange;
 use super::input::Effect;
 use super::{Changes, Fold, Input, InputEntry, SeenEvents};
-use crate::event::{Event, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp};
+use crate::event::{Corrected, Correction, Event, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp};
 
 /// The result of applying a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Verdict {
     Duplicate,
     /// An event that cannot be used.
     Ignored(IgnoredReason),
+    /// A correction of an input that is not known.
+    UnknownInput,
 }
 
 /// Applies records in their order. Returns what they change, and a verdict for each.
@@ -60,7 +62,8 @@ impl<'a> Draft<'a> {
     fn apply(&mut self, record: &Record) -> Verdict {
         match &record.kind {
             RecordKind::Event(event, _) => self.apply_event(record, event),
-            RecordKind::Forgotten(input_id) => self.forget(record, *input_id),
+            RecordKind::Forgotten(input_id) => self.forget(record, *input_id, record.recorded_at),
+            RecordKind::Correction(correction) => self.correct(record, correction),
             RecordKind::Rules(rules) => self.change_rules(record, rules),
             RecordKind::ClockSetBack => self.set_clock_back(record),
         }
@@ -119,16 +122,45 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn forget(&mut self, record: &Record, input_id: InputId) -> Verdict {
-        let before = self.before(&input_id);
-        if self.fold.input_has(&input_id, record) || self.input(&input_id, before).is_none() {
+    fn correct(&mut self, record: &Record, correction: &Correction) -> Verdict {
+        let Correction { input_id, to, at, .. } = *correction;
+        if self.fold.input_has(&input_id, record) {
             return Verdict::Duplicate;
         }
+        let before = self.before(&input_id);
+        let Some(input) = self.input(&input_id, before) else {
+            let forgotten = to == Corrected::Forgotten && self.changes.forgotten.get(&input_id).is_some();
+            return if forgotten { Verdict::Duplicate } else { Verdict::UnknownInput };
+        };
+        let connected = match to {
+            Corrected::Connected => true,
+            Corrected::Disconnected => false,
+            Corrected::Forgotten if input.known_since.is_some() => return self.forget(record, input_id, at),
+            // It is configured, and nothing is known about it.
+            Corrected::Forgotten => return Verdict::Duplicate,
+        };
+        if input.evidence().is_some_and(|evidence| evidence.connected == connected) {
+            return Verdict::Duplicate;
+        }
+        let rules = self.changes.rules.clone();
+        let effect = self.parts(input_id, before).input.correct(connected, at, record, &rules);
+        self.count(input_id, before, record, effect);
+        Verdict::Recorded(None)
+    }
+
+    /// Forgets an input. Events up to this time, or up to that of its newest event, do not bring it back.
+    fn forget(&mut self, record: &Record, input_id: InputId, at: Timestamp) -> Verdict {
+        let before = self.before(&input_id);
+        if self.fold.input_has(&input_id, record) {
+            return Verdict::Duplicate;
+        }
+        let Some(input) = self.input(&input_id, before) else { return Verdict::Duplicate };
+        let at = input.newest_event().map_or(at, |newest| newest.max(at));
         self.settle(input_id, before, record, Timestamp::MAX);
         let (seen, added) = self.seen(&input_id, before);
         let events = seen.count(added, self.changes.seen_limits.per_input);
         self.changes.seen_limits.release(events);
-        self.changes.forgotten.insert(input_id, record.recorded_at);
+        self.changes.forgotten.insert(input_id, at);
         let change = if self.changes.rules.configured.contains(&input_id) {
             InputChange::Replaced(InputEntry::default())
         } else {

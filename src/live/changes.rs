@@ -48,6 +48,11 @@ impl Change {
         Self { at: event.updated_at.into(), connected, is_event: true, counted: false }
     }
 
+    /// The change by a correction.
+    pub(super) fn of_correction(connected: bool, at: Timestamp) -> Self {
+        Self { at: at.into(), connected, is_event: false, counted: false }
+    }
+
     pub(super) fn at(&self) -> Timestamp {
         self.at.into()
     }

@@ -179,6 +179,17 @@ impl Input {
         effect
     }
 
+    /// Sets the state as an operator decided at this time.
+    pub(super) fn correct(&mut self, connected: bool, at: Timestamp, record: &Record, rules: &Rules) -> Effect {
+        self.known_since.get_or_insert(at);
+        let mut effect = self.begin(record, rules);
+        // The clock of the newest event may be ahead, and the correction must take effect all the same.
+        let after_newest = self.evidence().map(|evidence| evidence.updated_at.plus(Duration::from_nanos(1)));
+        let change = Change::of_correction(connected, after_newest.map_or(at, |newest| newest.max(at)));
+        self.insert(change, rules, &mut effect);
+        effect
+    }
+
     /// Ends what depends on the rules, before they change or the input is forgotten: folds the list, and counts the
     /// session if it is finished at `as_of`.
     pub(super) fn settle(&mut self, record: &Record, rules: &Rules, as_of: Timestamp) -> Effect {

@@ -141,12 +141,14 @@ impl State {
         durations
     }
 
-    /// Searches for inputs that are not connected, not configured, and had no event since `horizon`. Searches only a
+    /// Searches for inputs that are not connected, not configured, and had no event or correction since `horizon`. Searches only a
     /// part of the inputs, starting after the given one.
     pub fn silent_inputs(&self, horizon: Timestamp, after: Option<InputId>, limits: SearchLimits) -> SilentInputs {
         let is_silent = |input: &Input| {
-            input.evidence().is_none_or(|evidence| !evidence.connected)
-                && input.newest_event().is_some_and(|newest| newest < horizon)
+            let evidence = input.evidence();
+            // A correction is evidence, but no event.
+            let newest = input.newest_event().max(evidence.map(|evidence| evidence.updated_at));
+            evidence.is_none_or(|evidence| !evidence.connected) && newest.is_some_and(|newest| newest < horizon)
         };
         let mut search = SilentInputs { found: Vec::new(), resume_after: None };
         let mut last = after;

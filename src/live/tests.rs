@@ -5,6 +5,7 @@
 
 mod batches;
 mod clock;
+mod corrections;
 mod forgotten;
 mod order;
 mod properties;
@@ -17,7 +18,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::{
-    ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp,
+    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Record, RecordKind,
+    Rules, Timestamp,
 };
 use crate::schedule::{Configured, Expectation};
 

@@ -9,7 +9,7 @@ use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opt
 use super::encode::{Encoder, Value};
 use super::family::LabelValues::Closed;
 use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Kind, Label};
-use crate::event::{IgnoredReason, Timestamp};
+use crate::event::{Corrected, IgnoredReason, Timestamp};
 
 /// From the sync of a fast disk to that of a slow one, and for requests that wait for it.
 const SECONDS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -112,10 +112,23 @@ exporter_metrics! {
                 rate(stream_live_exporter_journal_batch_size_count[5m])",
         ..HISTOGRAM
     }
-    inputs_expired: IntCounter {
-        name: "stream_live_exporter_inputs_expired_total",
-        help: "Number of live inputs that were forgotten after their retention.",
-        query: "increase(stream_live_exporter_inputs_expired_total[1d])",
+    inputs_forgotten: IntCounterVec {
+        name: "stream_live_exporter_inputs_forgotten_total",
+        help: "Number of live inputs that were forgotten: silent for inputs.forget_after, by an operator, or deleted at Cloudflare.",
+        labels: &[Label { name: "reason", values: Closed(&["silent", "operator", "deleted"]) }],
+        series: "3",
+        query: "increase(stream_live_exporter_inputs_forgotten_total[1d])",
+        ..COUNTER
+    }
+    corrections: IntCounterVec {
+        name: "stream_live_exporter_corrections_total",
+        help: "Number of changes of a live input that no notification reported, by who made them and what the input was changed to.",
+        labels: &[
+            Label { name: "source", values: Closed(&["operator"]) },
+            Label { name: "to", values: Closed(&Corrected::LABELS) },
+        ],
+        series: "3",
+        query: "sum by (source, to) (increase(stream_live_exporter_corrections_total[1d])) > 0",
         ..COUNTER
     }
     reload_successful: Gauge {
@@ -212,10 +225,15 @@ impl Metric for IntCounter {
 
 impl Metric for IntCounterVec {
     fn create(family: &Family) -> prometheus::Result<Self> {
-        let label = &family.labels[0];
-        let counters = Self::new(opts(family), &[label.name])?;
-        for value in label.closed_set().unwrap_or_default() {
-            counters.with_label_values(&[value]);
+        let names: Vec<_> = family.labels.iter().map(|label| label.name).collect();
+        let counters = Self::new(opts(family), &names)?;
+        let every = |combinations: Vec<Vec<&'static str>>, label: &Label| {
+            let values = label.closed_set().unwrap_or_default();
+            let extended = |combination: Vec<_>| values.iter().map(move |value| [&combination[..], &[*value]].concat());
+            combinations.into_iter().flat_map(extended).collect()
+        };
+        for combination in family.labels.iter().fold(vec![vec![]], every) {
+            counters.with_label_values(&combination);
         }
         Ok(counters)
     }

@@ -65,7 +65,7 @@ const INPUT_COUNTER: Family = Family { labels: &[INPUT_ID], absent: UNKNOWN_INPU
 pub(super) static FAMILIES: [Entry<Read>; 12] = [
     Family {
         name: "cloudflare_stream_live_input_connected",
-        help: "Whether the live input is connected (1) or disconnected (0), according to its newest connected or disconnected event.",
+        help: "Whether the live input is connected (1) or disconnected (0), according to its newest connected or disconnected event or a newer correction by an operator.",
         zero: "disconnected",
         absent: "unknown: the input is known, but it has neither connected nor disconnected yet; errors do not count",
         query: "cloudflare_stream_live_input_connected == 0",
@@ -74,7 +74,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
     .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|newest| newest.connected)]))),
     Family {
         name: "cloudflare_stream_live_input_state_timestamp_seconds",
-        help: "Event time of the event that determines the connected state, in seconds since the Unix epoch.",
+        help: "Event time of the event, or time of the correction by an operator, that determines the connected state, in seconds since the Unix epoch.",
         absent: "unknown, like `cloudflare_stream_live_input_connected`",
         query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
         ..INPUT_GAUGE

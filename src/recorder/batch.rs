@@ -141,7 +141,8 @@ impl Batch {
 fn outcome_of(verdict: Verdict) -> (Outcome, Option<Note>) {
     match verdict {
         Verdict::Recorded(note) => (Outcome::Recorded, note),
-        Verdict::Duplicate => (Outcome::Duplicate, None),
+        // Only corrections have the last one.
+        Verdict::Duplicate | Verdict::UnknownInput => (Outcome::Duplicate, None),
         Verdict::Ignored(reason) => (Outcome::Ignored(reason), None),
     }
 }

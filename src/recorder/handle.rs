@@ -5,13 +5,18 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use tokio::sync::oneshot;
 
 use super::memory::{Memory, Overloaded, Reservation};
-use super::{Delivery, Limits, Outcome, StateReader};
+use super::{CorrectionOutcome, Delivery, Limits, Outcome, StateReader};
+use crate::event::Correction;
 
 /// Channel for the outcome of a delivery; `None` if it could not be made durable.
 pub(super) type Answer = oneshot::Sender<Option<Outcome>>;
 
+/// Channel for the outcome of a correction; `None` if it could not be made durable.
+pub(super) type CorrectionAnswer = oneshot::Sender<Option<CorrectionOutcome>>;
+
 pub(super) enum Message {
     Deliver(Delivery, Answer),
+    Correct(Correction, CorrectionAnswer),
     Adopt(Limits),
     Finish,
 }
@@ -61,10 +66,24 @@ impl Handle {
     /// [`Overloaded`] if the queue is full; the delivery was not accepted.
     pub fn queue(&self, delivery: Delivery) -> Result<oneshot::Receiver<Option<Outcome>>, Overloaded> {
         let (answer_tx, answer) = oneshot::channel();
-        match self.queue.try_send(Message::Deliver(delivery, answer_tx)) {
-            Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(Overloaded),
-        }
+        self.try_send(Message::Deliver(delivery, answer_tx))?;
+        Ok(answer)
+    }
+
+    /// Queues a correction and wakes the recorder. The answer is `None` if it could not be made durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] if the queue is full; the correction was not accepted.
+    pub fn correct(&self, correction: Correction) -> Result<oneshot::Receiver<Option<CorrectionOutcome>>, Overloaded> {
+        let (answer_tx, answer) = oneshot::channel();
+        self.try_send(Message::Correct(correction, answer_tx))?;
+        self.wake();
+        Ok(answer)
+    }
+
+    fn try_send(&self, message: Message) -> Result<(), Overloaded> {
+        self.queue.try_send(message).map_err(|_: TrySendError<Message>| Overloaded)
     }
 
     /// Wakes the recorder: it records everything in the queue.

@@ -156,13 +156,13 @@ impl Recorder {
         let horizon = self.retention_clock.now().minus(self.limits.forget_after);
         let search = self.fold.state().silent_inputs(horizon, self.search_after, SEARCH_SLICE);
         let count = search.found.len();
-        if count > 0 && !self.record_changes(search.found.into_iter().map(RecordKind::Forgotten)) {
+        if count > 0 && self.record_changes(search.found.into_iter().map(RecordKind::Forgotten)).is_none() {
             // The next search finds them again.
             self.search_after = None;
             return 0;
         }
         self.search_after = search.resume_after;
-        self.metrics.inputs_expired.inc_by(count as u64);
+        self.metrics.inputs_forgotten.with_label_values(&["silent"]).inc_by(count as u64);
         count
     }
 }

@@ -17,6 +17,7 @@ mod memory;
 mod thread;
 mod run_loop;
 mod batch;
+mod correction;
 mod housekeeping;
 mod timers;
 mod checkpoint;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use correction::{CorrectionOutcome, correct_stopped};
 pub use handle::Handle;
 pub use memory::{Overloaded, Reservation};
 pub use readiness::Readiness;

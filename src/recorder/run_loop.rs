@@ -139,6 +139,10 @@ impl Recorder {
                     self.record_deliveries(std::mem::take(&mut deliveries));
                     self.adopt(limits);
                 }
+                Ok(Message::Correct(correction, answer)) => {
+                    self.record_deliveries(std::mem::take(&mut deliveries));
+                    self.correct(correction, answer);
+                }
                 Ok(Message::Finish) => self.finished = true,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => more_waiting = false,
             }
@@ -154,16 +158,16 @@ impl Recorder {
         }
     }
 
-    /// Records changes that do not come from deliveries. Returns whether they are durable.
-    pub(super) fn record_changes(&mut self, kinds: impl Iterator<Item = RecordKind>) -> bool {
+    /// Records changes that do not come from deliveries. Returns the verdicts if they are durable.
+    pub(super) fn record_changes(&mut self, kinds: impl Iterator<Item = RecordKind>) -> Option<Vec<Verdict>> {
         self.record(Batch::of(kinds, self.last_seen.clone()))
     }
 
-    /// Records a batch. Returns whether it is durable.
-    fn record(&mut self, mut batch: Batch) -> bool {
+    /// Records a batch. Returns the verdicts if it is durable.
+    fn record(&mut self, mut batch: Batch) -> Option<Vec<Verdict>> {
         if self.sync_error.is_some() {
             batch.refuse();
-            return false;
+            return None;
         }
         match self.write(&mut batch) {
             Ok((changes, verdicts)) => {
@@ -182,14 +186,14 @@ impl Recorder {
                     let _ = answer.send(Some(delivery.outcome));
                 }
                 deliveries.iter().for_each(|delivery| log(delivery));
-                true
+                Some(verdicts)
             }
             Err(error) => {
                 self.metrics.append_failures.inc();
                 self.note_written(Err(error));
                 self.state_reader.published.end_change(clock::now());
                 batch.refuse();
-                false
+                None
             }
         }
     }
@@ -226,7 +230,7 @@ impl Recorder {
             match &record.kind {
                 RecordKind::Rules(rules) => self.rules_history.push(record.position, rules.clone()),
                 RecordKind::Forgotten(input_id) => tracing::info!(%input_id, "input forgotten"),
-                RecordKind::Event(..) | RecordKind::ClockSetBack => {}
+                RecordKind::Event(..) | RecordKind::Correction(_) | RecordKind::ClockSetBack => {}
             }
         }
     }
@@ -265,7 +269,7 @@ impl Recorder {
             let newest = self.recorded_until.max(self.state_reader.published.shown_until());
             let mut last_seen = self.last_seen.clone();
             last_seen.set_clock_back(clock::now());
-            if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen)) {
+            if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen)).is_some() {
                 tracing::warn!(%newest, now = %self.recorded_until, "system clock was set back; counters keep what was shown");
             }
         }
@@ -276,7 +280,7 @@ impl Recorder {
         let rules = &self.limits.rules;
         if self.rules_pending || rules != self.fold.state().rules() {
             let record = RecordKind::Rules(Arc::new(rules.clone()));
-            self.rules_pending = !self.record_changes(std::iter::once(record));
+            self.rules_pending = self.record_changes(std::iter::once(record)).is_none();
         }
     }
 

@@ -1,5 +1,6 @@
 //! The recorder on a real journal.
 
+mod corrections;
 mod housekeeping;
 
 use std::fs;

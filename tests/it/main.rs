@@ -20,6 +20,8 @@ mod authority;
 mod web_config;
 mod web_clients;
 mod private;
+mod corrections;
+mod inputs_command;
 mod reload;
 mod expected;
 mod durability;

@@ -121,7 +121,7 @@ fn longest_task_millis(log: &str) -> anyhow::Result<f64> {
 fn kept_and_forgotten(server: &Server) -> anyhow::Result<(f64, f64)> {
     let text = scrape::text(server.private)?;
     let value = |name| scrape::value(&text, name);
-    Ok((value("stream_live_exporter_journal_events")?, value("stream_live_exporter_inputs_expired_total")?))
+    Ok((value("stream_live_exporter_journal_events")?, value("stream_live_exporter_inputs_forgotten_total{reason=\"silent\"}")?))
 }
 
 struct Removed<'a>(&'a Path);

@@ -124,7 +124,8 @@ impl Replica {
                     ensure!(note == expected_note(meaning), "{note:?} does not match {meaning:?}: {fact:?}");
                     Outcome::Recorded
                 }
-                Verdict::Duplicate => Outcome::Duplicate,
+                // Only corrections have the last one.
+                Verdict::Duplicate | Verdict::UnknownInput => Outcome::Duplicate,
                 Verdict::Ignored(reason) => Outcome::Ignored(reason),
             },
         })

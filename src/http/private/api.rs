@@ -1,16 +1,18 @@
 //! `GET /api/v1/inputs`: the state of all inputs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use actix_web::http::header::ContentType;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::Private;
 use super::parameters::Parameters;
-use crate::event::{ErrorClass, EventKind, InputId};
+use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
 use crate::http::responses::restoring;
-use crate::live::{Input, View};
+use crate::live::{Input, InputEntry, State, View};
 
 #[derive(Serialize)]
 struct Inputs<'a> {
@@ -45,21 +47,32 @@ pub(super) async fn inputs(request: HttpRequest, private: Data<Private>) -> Http
     if let Err(invalid) = Parameters::of(&request, &[]) {
         return invalid.response();
     }
-    let Some(view) = private.state_reader.view() else { return restoring() };
-    let inputs = view.state.inputs().iter().map(|(id, entry)| input_status(*id, &entry.input, &view)).collect();
-    HttpResponse::Ok().json(Inputs { as_of: view.as_of.to_string(), inputs })
+    let Some(View { state, as_of, wall_clock, .. }) = private.state_reader.view() else { return restoring() };
+    HttpResponse::Ok().content_type(ContentType::json()).body(inputs_json(&state, as_of, wall_clock))
 }
 
-fn input_status<'a>(id: InputId, input: &Input, view: &'a View) -> InputStatus<'a> {
-    let View { state, as_of, wall_clock, .. } = view;
+/// The answer of `GET /api/v1/inputs`: all inputs as of a time, and whether they are expected by the wall clock.
+pub fn inputs_json(state: &State, as_of: Timestamp, wall_clock: Timestamp) -> String {
+    let status = |(id, entry): (&InputId, &Arc<InputEntry>)| input_status(*id, &entry.input, state, as_of, wall_clock);
+    let inputs = state.inputs().iter().map(status).collect();
+    serde_json::to_string(&Inputs { as_of: as_of.to_string(), inputs }).expect("plain data serializes")
+}
+
+fn input_status<'a>(
+    id: InputId,
+    input: &Input,
+    state: &'a State,
+    as_of: Timestamp,
+    wall_clock: Timestamp,
+) -> InputStatus<'a> {
     let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
     let evidence = input.evidence();
-    let counters = input.counters(*as_of, state.rules());
+    let counters = input.counters(as_of, state.rules());
     let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
     InputStatus {
         id,
         name: state.name(&id),
-        expected: state.expected(&id, *wall_clock),
+        expected: state.expected(&id, wall_clock),
         state: match evidence.map(|evidence| evidence.connected) {
             Some(true) => "connected",
             Some(false) => "disconnected",

@@ -60,7 +60,7 @@ pub(super) async fn reload(request: HttpRequest, private: Data<Private>) -> Http
 }
 
 /// Whether a browser says that the request comes from a page of another origin. Other programs do not send these headers.
-fn is_cross_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_cross_origin(headers: &HeaderMap) -> bool {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
         return !["same-origin", "none"].contains(&site);

@@ -1,6 +1,7 @@
 //! The private listener: metrics, readiness, reload, API.
 
 mod api;
+mod correction;
 mod events;
 mod parameters;
 mod management;
@@ -14,16 +15,19 @@ use std::time::Duration;
 use actix_web::dev::Server;
 use actix_web::http::header;
 use actix_web::middleware::{Compress, Condition, DefaultHeaders, from_fn};
-use actix_web::web::{self, Data, Payload};
+use actix_web::web::{self, Data, Payload, PayloadConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
+use rustls::pki_types::CertificateDer;
 
+pub use self::api::inputs_json;
+use self::correction::CorrectionPolicy;
 use crate::http::connections::{self, ConnectionLimits, Connections};
 use crate::http::listener;
 use crate::http::responses::{end_body_by_closing_for_http_1_0, get_or_head, healthy, method_not_allowed, not_found};
 use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::http::web_config::{self, WebConfig};
 use crate::metrics::Exporter;
-use crate::recorder::StateReader;
+use crate::recorder::{Handle, StateReader};
 
 /// Maximum number of connections of the private listener.
 pub const PRIVATE_CONNECTIONS: usize = 512;
@@ -39,6 +43,10 @@ pub struct Private {
     pub telemetry_path: String,
     /// Whether responses are compressed for clients that accept gzip.
     pub compression: bool,
+    /// Whether clients without authentication may correct inputs, also beyond loopback.
+    pub enable_admin_api: bool,
+    /// Access to the recorder.
+    pub recorder: Handle,
     /// Access to the recorder's published state.
     pub state_reader: StateReader,
     /// The exporter's metrics about itself.
@@ -64,11 +72,17 @@ pub fn serve_private(
     let tls = web_config.as_ref().and_then(WebConfig::server_config);
     let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS_PER_PEER, idle_timeout };
     let connections = Connections::new(limits, |_| false);
+    let policy = Data::new(CorrectionPolicy::new(&listeners, private.enable_admin_api)?);
     let private = Data::new(private);
-    listener::serve(listeners, tls.as_ref(), &connections, 1, move || {
+    let certificates = web_config.clone();
+    let owner = move |presented: &[CertificateDer<'_>]| {
+        certificates.as_ref().and_then(|web_config| web_config.owner(presented))
+    };
+    listener::serve(listeners, tls.as_ref(), &connections, 1, owner, move || {
         let web_config = web_config.clone();
         App::new()
             .app_data(private.clone())
+            .app_data(policy.clone())
             .wrap(Condition::new(private.compression, Compress::default()))
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(from_fn(connections::reset_idle_deadline))
@@ -83,6 +97,17 @@ pub fn serve_private(
                     .default_service(web::to(|payload: Payload| method_not_allowed("POST", payload))),
             )
             .service(read_only("/api/v1/inputs", api::inputs))
+            .service(
+                web::resource("/api/v1/inputs/{id}")
+                    .route(web::delete().to(correction::forget))
+                    .default_service(web::to(|payload: Payload| method_not_allowed("DELETE", payload))),
+            )
+            .service(
+                web::resource("/api/v1/inputs/{id}/state")
+                    .app_data(PayloadConfig::new(correction::MAX_BODY))
+                    .route(web::post().to(correction::set_state))
+                    .default_service(web::to(|payload: Payload| method_not_allowed("POST", payload))),
+            )
             .service(read_only("/api/v1/events", events::events))
             .service(read_only("/", management::landing_page))
             .default_service(web::to(not_found))

@@ -35,18 +35,25 @@ pub fn serve_public(
     let policy_source = webhook.clone();
     let connections = Connections::new(limits, move |peer| policy_source.policy().trusted_proxies.contain(peer));
     let tls = certificate.map(certificate::server_config);
-    listener::serve(listeners, tls.as_ref(), &connections, public_workers(), move || {
-        App::new()
-            .app_data(webhook.clone())
-            .wrap(from_fn(connections::reset_idle_deadline))
-            .service(
-                web::resource("/-/healthy")
-                    .route(web::route().guard(get_or_head()).to(healthy))
-                    .default_service(web::to(not_found)),
-            )
-            .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
-            .default_service(web::to(webhook::other_path))
-    })
+    listener::serve(
+        listeners,
+        tls.as_ref(),
+        &connections,
+        public_workers(),
+        |_| None,
+        move || {
+            App::new()
+                .app_data(webhook.clone())
+                .wrap(from_fn(connections::reset_idle_deadline))
+                .service(
+                    web::resource("/-/healthy")
+                        .route(web::route().guard(get_or_head()).to(healthy))
+                        .default_service(web::to(not_found)),
+                )
+                .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
+                .default_service(web::to(webhook::other_path))
+        },
+    )
 }
 
 /// One worker fewer than processors, which leaves one processor to the recorder. With two workers on two processors a

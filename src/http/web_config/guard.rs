@@ -7,9 +7,9 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::web;
+use actix_web::{HttpMessage, web};
 
-use super::WebConfig;
+use super::{Operator, WebConfig};
 use crate::http::responses::unread;
 
 type Guarded<B> = Result<ServiceResponse<EitherBody<B>>, actix_web::Error>;
@@ -27,7 +27,12 @@ pub(in super::super) async fn guard<B: MessageBody>(
         return reject(request, StatusCode::TOO_MANY_REQUESTS).await;
     }
     let mut response = match config.passwords.check(&settings.users, &request).await {
-        Ok(()) => next.call(request).await?.map_into_left_body(),
+        Ok(user) => {
+            if let Some(user) = user {
+                request.extensions_mut().insert(Operator(user.into()));
+            }
+            next.call(request).await?.map_into_left_body()
+        }
         Err(status) => reject(request, status).await?,
     };
     for (name, value) in &settings.headers {

@@ -15,9 +15,9 @@ use rustls::{
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::WebConfig;
 use super::file::Settings;
 use super::tls::{ClientAuth, LoadedTls};
+use super::{Operator, WebConfig};
 
 impl WebConfig {
     /// The listener's TLS configuration, or `None` for plain HTTP.
@@ -30,6 +30,18 @@ impl WebConfig {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Some(config)
+    }
+
+    /// The owner of the certificate that a client has presented; `None` if it was not verified.
+    pub(in super::super) fn owner(&self, presented: &[CertificateDer<'_>]) -> Option<Operator> {
+        if !self.client_auth().verifies() {
+            return None;
+        }
+        let certificate = presented.first()?;
+        let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+        let subject = Some(parsed.subject().to_string()).filter(|subject| !subject.is_empty());
+        let name = subject.or_else(|| names(certificate).into_iter().next());
+        Some(Operator(name.unwrap_or_else(|| "client certificate without a name".to_owned()).into()))
     }
 
     fn current(&self) -> Option<(Arc<Settings>, Arc<LoadedTls>)> {

@@ -24,6 +24,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use actix_web::{HttpMessage, HttpRequest};
+
 pub(super) use guard::guard;
 
 use super::pem::exposed_key;
@@ -34,6 +36,18 @@ use file::Settings;
 use file_cache::FileCache;
 use tls::{ClientAuth, LoadedTls, Pems, StaticTls, Tls};
 use users::Passwords;
+
+/// Who sends a request: a user, or the subject of a verified client certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Operator(pub(super) Box<str>);
+
+impl Operator {
+    /// The sender of a request; `None` without authentication.
+    pub(super) fn of(request: &HttpRequest) -> Option<Self> {
+        let user = request.extensions().get::<Self>().cloned();
+        user.or_else(|| request.conn_data::<Self>().cloned())
+    }
+}
 
 /// The current web configuration, and its files.
 #[derive(Debug)]

@@ -45,6 +45,11 @@ impl ClientAuth {
     pub(super) fn requires(self) -> bool {
         matches!(self, Self::RequireAny | Self::RequireAndVerify)
     }
+
+    /// Whether a certificate that a client presents is verified.
+    pub(super) fn verifies(self) -> bool {
+        matches!(self, Self::VerifyIfGiven | Self::RequireAndVerify)
+    }
 }
 
 #[derive(Debug)]
@@ -115,8 +120,7 @@ impl Tls {
         }
         let Some(certificate) = certificate else { return problem("cert_file", "is required, unless cert is set") };
         let Some(key) = key else { return problem("key_file", "is required, unless key is set") };
-        let verified = matches!(client_auth, ClientAuth::VerifyIfGiven | ClientAuth::RequireAndVerify);
-        if verified && client_ca.is_none() {
+        if client_auth.verifies() && client_ca.is_none() {
             return problem("client_ca_file", "is required, unless client_ca is set");
         }
         if client_auth == ClientAuth::None && client_ca.is_some() {

@@ -98,23 +98,29 @@ impl Passwords {
         }
     }
 
-    /// Returns the status of the rejection unless the request has the credentials of a user, or there are no users.
-    pub(super) async fn check(self: &Arc<Self>, users: &Users, request: &ServiceRequest) -> Result<(), StatusCode> {
+    /// Returns the user whose credentials the request has, or nothing if there are no users. Otherwise returns the status
+    /// of the rejection.
+    pub(super) async fn check(
+        self: &Arc<Self>,
+        users: &Users,
+        request: &ServiceRequest,
+    ) -> Result<Option<String>, StatusCode> {
         if users.0.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let credentials = Credentials::of(request.headers()).ok_or(StatusCode::UNAUTHORIZED)?;
         let (hash, known) = users.hash(&credentials.user).ok_or(StatusCode::UNAUTHORIZED)?;
         let digest = credentials.digest(hash);
+        let user = Some(String::from_utf8_lossy(&credentials.user).into_owned());
         if self.is_verified(&digest) {
-            return Ok(());
+            return Ok(user);
         }
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
         let permit = self.waiting.acquire(peer, false).ok_or(StatusCode::TOO_MANY_REQUESTS)?;
         let turn = self.turn.clone().lock_owned().await;
         // A request that waited before this one may have had the same credentials.
         if self.is_verified(&digest) {
-            return Ok(());
+            return Ok(user);
         }
         let (passwords, hash) = (self.clone(), hash.to_owned());
         // The comparison continues even if the client disconnects, so it owns the turn and the permit.
@@ -126,7 +132,7 @@ impl Passwords {
             }
             right
         });
-        if checked.await.unwrap_or(false) { Ok(()) } else { Err(StatusCode::UNAUTHORIZED) }
+        if checked.await.unwrap_or(false) { Ok(user) } else { Err(StatusCode::UNAUTHORIZED) }
     }
 
     fn is_verified(&self, digest: &[u8; 32]) -> bool {

@@ -15,7 +15,9 @@ fn kind() -> impl Strategy<Value = RecordKind> {
         let configured = configured.into_iter().map(input_id).collect();
         RecordKind::Rules(Arc::new(Rules { reconnect_window, reorder_window, max_inputs, configured }))
     });
-    prop_oneof![12 => event, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
+    let corrected = (1u8..5, prop::sample::select(&Corrected::ALL[..]), 0u64..40);
+    let correction = corrected.prop_map(|(input, to, step)| corrections::correction(input, to, at(step * 15)));
+    prop_oneof![12 => event, 2 => correction, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
 }
 
 /// Records with the scrapes in between.

@@ -1,6 +1,7 @@
 //! Housekeeping tasks, called directly.
 
 use super::*;
+use crate::event::Corrected;
 use crate::live::Fold;
 use crate::recorder::dirty_inputs::Slice;
 use crate::recorder::retention_clock::RetentionClock;
@@ -197,7 +198,7 @@ fn failing_journal_is_probed_without_a_pause() {
 }
 
 /// Asserts that a restart after a crash now restores the state of the recorder.
-fn check_crash(folder: &Path, recorder: &Recorder) {
+pub(super) fn check_crash(folder: &Path, recorder: &Recorder) {
     let restored = restore(&Journal::open_to_read(folder).unwrap(), &rules()).unwrap();
     let (found, known) = (restored.fold.state(), recorder.fold.state());
     assert_eq!(found.inputs(), known.inputs());
@@ -211,7 +212,7 @@ proptest! {
 
     #[test]
     fn crash_between_any_two_slices_of_a_checkpoint_loses_and_repeats_nothing(
-        steps in proptest::collection::vec((0u8..15, 1u8..7, 0u64..500), 1..60)
+        steps in proptest::collection::vec((0u8..17, 1u8..7, 0u64..500), 1..60)
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = idle_recorder(folder.path(), limits());
@@ -227,6 +228,10 @@ proptest! {
                 7 => {
                     let rules = Rules { reconnect_window: Duration::from_secs(seconds_ago / 100), ..rules() };
                     recorder.adopt(Limits { rules, ..recorder.limits.clone() });
+                }
+                15 | 16 => {
+                    let to = Corrected::ALL[usize::from(input % 3)];
+                    corrections::correct(&mut recorder, input, to);
                 }
                 _ => {
                     let kind = if step % 2 == 0 { EventKind::Connected } else { EventKind::Disconnected };

@@ -1,0 +1,121 @@
+//! `inputs`: lists live inputs and corrects their state by hand, through the private listener of the running daemon or in
+//! the journal of a stopped one.
+
+mod client;
+mod list;
+mod stopped;
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::config::{Settings, Sources};
+use crate::event::{Corrected, InputId};
+use crate::recorder::CorrectionOutcome;
+use client::{Access, Client};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List all inputs with their state
+    List {
+        /// Print the answer of /api/v1/inputs as it is
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Forget an input, for example one that was deleted at Cloudflare
+    Forget {
+        /// The id of the live input
+        id: InputId,
+        /// Why, for the journal
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Set an input connected or disconnected, for example after a lost notification
+    Set {
+        /// The id of the live input
+        id: InputId,
+        /// Its state
+        #[arg(value_enum)]
+        state: State,
+        /// Why, for the journal
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum State {
+    Connected,
+    Disconnected,
+}
+
+/// Where the inputs are.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// Use the journal in the data folder; the daemon must be stopped
+    #[arg(long, conflicts_with_all = ["url", "ca_file", "user", "cert_file"])]
+    offline: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// What to do to one input.
+struct Change<'a> {
+    input_id: InputId,
+    to: Corrected,
+    reason: Option<&'a str>,
+}
+
+pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(sources)?;
+    match command {
+        Command::List { json, place } => {
+            let inputs = if place.offline {
+                stopped::list(&settings)?
+            } else {
+                Client::new(&place.access, &settings)?.list()?
+            };
+            super::print(&if *json { format!("{}\n", inputs.trim_end()) } else { list::table(&inputs)? })?;
+        }
+        Command::Forget { id, reason, place } => {
+            let change = Change { input_id: *id, to: Corrected::Forgotten, reason: reason.as_deref() };
+            correct(&change, place, &settings, sources)?;
+        }
+        Command::Set { id, state, reason, place } => {
+            let to = match state {
+                State::Connected => Corrected::Connected,
+                State::Disconnected => Corrected::Disconnected,
+            };
+            correct(&Change { input_id: *id, to, reason: reason.as_deref() }, place, &settings, sources)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn correct(change: &Change<'_>, place: &Place, settings: &Settings, sources: &Sources) -> anyhow::Result<()> {
+    let outcome = match place.offline {
+        true => stopped::correct(change, settings, sources)?,
+        false => Client::new(&place.access, settings)?.correct(change)?,
+    };
+    let Change { input_id, to, .. } = change;
+    let result = match (outcome, to) {
+        (CorrectionOutcome::Recorded, Corrected::Forgotten) => "forgotten",
+        (CorrectionOutcome::Unchanged, Corrected::Forgotten) => "nothing to forget",
+        (CorrectionOutcome::Recorded, Corrected::Connected) => "set to connected",
+        (CorrectionOutcome::Recorded, Corrected::Disconnected) => "set to disconnected",
+        (CorrectionOutcome::Unchanged, Corrected::Connected) => "is connected already",
+        (CorrectionOutcome::Unchanged, Corrected::Disconnected) => "is disconnected already",
+        (CorrectionOutcome::UnknownInput, _) => {
+            bail!("{input_id}: no such input; `stream-live-exporter inputs list` lists all")
+        }
+    };
+    super::print(&format!("{input_id}: {result}\n"))?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! The journal of a stopped daemon.
+
+use super::Change;
+use crate::clock;
+use crate::config::{Settings, Sources};
+use crate::event::Correction;
+use crate::http::inputs_json;
+use crate::journal::Journal;
+use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, restore};
+
+/// The same JSON document as `/api/v1/inputs`.
+pub(super) fn list(settings: &Settings) -> anyhow::Result<String> {
+    let journal = Journal::open_stopped(&settings.storage.path)?;
+    let Restored { mut fold, recorded_until, .. } = restore(&journal, &settings.inputs.rules())?;
+    fold.set_configured(settings.inputs.configured.clone());
+    let now = clock::now();
+    Ok(inputs_json(fold.state(), recorded_until.max(now), now))
+}
+
+pub(super) fn correct(
+    change: &Change<'_>,
+    settings: &Settings,
+    sources: &Sources,
+) -> anyhow::Result<CorrectionOutcome> {
+    let Change { input_id, to, reason } = *change;
+    // Fails if there is no journal; opening it for writing would create one.
+    drop(Journal::open_stopped(&settings.storage.path)?);
+    let mut journal = Journal::open(&settings.storage.path)?;
+    let user = Some(format!("{} (offline)", local_user(sources)).into());
+    let reason = reason.map(Into::into);
+    let correction = Correction { input_id, to, at: clock::now(), user, reason };
+    let outcome = correct_stopped(&mut journal, &settings.inputs.rules(), correction)?;
+    journal.close()?;
+    Ok(outcome)
+}
+
+/// The user who runs the command, also through sudo.
+fn local_user(sources: &Sources) -> String {
+    let variable = |wanted: &str| {
+        let found = sources.environment.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+    };
+    let uid = || format!("uid {}", rustix::process::getuid().as_raw());
+    ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable).unwrap_or_else(uid)
+}

@@ -142,6 +142,8 @@ impl<'a> Draft<'a> {
         if input.evidence().is_some_and(|evidence| evidence.connected == connected) {
             return Verdict::Duplicate;
         }
+        // As after a newer event: a row of the checkpoint has an input or the time of its forgetting.
+        self.changes.forgotten.remove(&input_id);
         let rules = self.changes.rules.clone();
         let effect = self.parts(input_id, before).input.correct(connected, at, record, &rules);
         self.count(input_id, before, record, effect);

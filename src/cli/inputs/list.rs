@@ -63,8 +63,8 @@ mod tests {
             {"id": "b", "name": "\u001b[31m", "state": "unknown", "since": null, "last_event_at": null, "expected": false}
         ]}"#;
         let expected = "\
-ID  NAME         STATE      SINCE                 LAST EVENT            EXPECTED
-a   Main stage   connected  2026-11-20T18:00:00Z  2026-11-20T18:00:01Z  yes
+ID  NAME        STATE      SINCE                 LAST EVENT            EXPECTED
+a   Main stage  connected  2026-11-20T18:00:00Z  2026-11-20T18:00:01Z  yes
 b   \\u{1b}[31m  unknown    -                     -                     no
 ";
         assert_eq!(table(json).unwrap(), expected);

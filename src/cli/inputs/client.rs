@@ -169,6 +169,10 @@ fn basic(user: &str, password_file: &Path) -> anyhow::Result<HeaderValue> {
     let password = password.trim_end_matches(['\r', '\n']);
     ensure!(!password.is_empty(), "the password file {file} is empty");
     ensure!(!password.contains(['\r', '\n']), "the password file {file} has more than one line");
+    ensure!(
+        !password.starts_with('\u{feff}'),
+        "the password file {file} begins with a byte order mark (save it without)"
+    );
     let mut header = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
         .expect("Base64 is ASCII");
     header.set_sensitive(true);

@@ -1,83 +1,82 @@
 //! TOML and YAML documents as trees, with every number, boolean and time as it was written.
 //!
 //! The usual readers turn `007` into 7, `3.10` into 3.1, and 32 digits into a rounded number. Only the place that reads
-//! a value knows whether it is a number or text, so this module interprets nothing but quotes and null. Errors never
-//! quote the document, which may contain a secret.
+//! a value knows whether it is a number or text, so this module interprets nothing but quotes and null: every scalar is
+//! a string. Errors never quote the document, which may contain a secret.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
-use thiserror::Error;
+use config::{FileStoredFormat, Format, Map, Value, ValueKind};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use yaml_rust2::parser::{Event, MarkedEventReceiver, Parser};
 use yaml_rust2::scanner::{Marker, ScanError, TScalarStyle};
 
-/// A table of nodes.
-pub type Table = BTreeMap<String, Node>;
+/// A table of values.
+pub type Table = Map<String, Value>;
+
+/// The syntax of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syntax {
+    /// TOML.
+    Toml,
+    /// YAML whose root is a mapping. An empty document is an empty table.
+    Yaml,
+}
 
 /// What some programs write at the beginning of a text file.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 /// Aliases of YAML are copies, so a short file could otherwise describe a huge tree.
 const MAX_NODES: usize = 10_000_000;
 
-/// A value of a document.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Node {
-    /// A string without its quotes; a number, boolean or time as written.
-    Text(String),
-    /// YAML's null, or no value.
-    Null,
-    /// A list.
-    List(Vec<Node>),
-    /// A table.
-    Table(Table),
-}
-
 /// Why a text is not a document, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidDocument(String);
 
-impl Node {
-    /// The node as a table, if it is one.
-    pub fn into_table(self) -> Option<Table> {
+impl Syntax {
+    /// Reads a document.
+    ///
+    /// # Errors
+    ///
+    /// It does not have this syntax.
+    pub fn read(self, text: &str) -> Result<Table, InvalidDocument> {
         match self {
-            Self::Table(table) => Some(table),
-            Self::Text(_) | Self::Null | Self::List(_) => None,
-        }
-    }
-
-    /// The node as a list, if it is one.
-    pub fn into_list(self) -> Option<Vec<Self>> {
-        match self {
-            Self::List(list) => Some(list),
-            Self::Text(_) | Self::Null | Self::Table(_) => None,
-        }
-    }
-
-    /// The node as text, if it is a single value.
-    pub fn into_text(self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text),
-            Self::Null | Self::List(_) | Self::Table(_) => None,
-        }
-    }
-
-    fn count(&self) -> usize {
-        match self {
-            Self::Text(_) | Self::Null => 1,
-            Self::List(nodes) => 1 + nodes.iter().map(Self::count).sum::<usize>(),
-            Self::Table(table) => 1 + table.values().map(Self::count).sum::<usize>(),
+            Self::Toml => from_toml(text),
+            Self::Yaml => from_yaml(text),
         }
     }
 }
 
-/// Reads a TOML document.
-///
-/// # Errors
-///
-/// It is not TOML.
-pub fn from_toml(text: &str) -> Result<Table, InvalidDocument> {
+impl Format for Syntax {
+    fn parse(&self, _: Option<&String>, text: &str) -> Result<Table, Box<dyn Error + Send + Sync>> {
+        Ok(self.read(text)?)
+    }
+}
+
+impl FileStoredFormat for Syntax {
+    fn file_extensions(&self) -> &'static [&'static str] {
+        match self {
+            Self::Toml => &["toml"],
+            Self::Yaml => &["yaml", "yml"],
+        }
+    }
+}
+
+fn value(kind: impl Into<ValueKind>) -> Value {
+    Value::new(None, kind)
+}
+
+fn count(value: &Value) -> usize {
+    match &value.kind {
+        ValueKind::Array(values) => 1 + values.iter().map(count).sum::<usize>(),
+        ValueKind::Table(table) => 1 + table.values().map(count).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+fn from_toml(text: &str) -> Result<Table, InvalidDocument> {
     // The parser skips a byte order mark itself.
     let table = DeTable::parse(text).map_err(|error| {
         // The lines with a `|` quote the document.
@@ -89,30 +88,23 @@ pub fn from_toml(text: &str) -> Result<Table, InvalidDocument> {
 }
 
 fn toml_table(text: &str, table: DeTable<'_>) -> Table {
-    let entry = |(key, value): (Spanned<_>, _)| (String::from(key.into_inner()), toml_node(text, value));
+    let entry = |(key, value): (Spanned<_>, _)| (String::from(key.into_inner()), toml_value(text, value));
     table.into_iter().map(entry).collect()
 }
 
-fn toml_node(text: &str, value: Spanned<DeValue<'_>>) -> Node {
-    let span = value.span();
-    match value.into_inner() {
-        DeValue::String(string) => Node::Text(string.into_owned()),
+fn toml_value(text: &str, read: Spanned<DeValue<'_>>) -> Value {
+    let span = read.span();
+    match read.into_inner() {
+        DeValue::String(string) => value(string.into_owned()),
         // With a T between date and time.
-        DeValue::Datetime(datetime) => Node::Text(datetime.to_string()),
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
-            Node::Text(text.get(span).unwrap_or_default().to_owned())
-        }
-        DeValue::Array(values) => Node::List(values.into_iter().map(|value| toml_node(text, value)).collect()),
-        DeValue::Table(table) => Node::Table(toml_table(text, table)),
+        DeValue::Datetime(datetime) => value(datetime.to_string()),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => value(text.get(span).unwrap_or_default()),
+        DeValue::Array(values) => value(values.into_iter().map(|value| toml_value(text, value)).collect::<Vec<_>>()),
+        DeValue::Table(table) => value(toml_table(text, table)),
     }
 }
 
-/// Reads a YAML document whose root is a mapping. An empty document is an empty table.
-///
-/// # Errors
-///
-/// It is not YAML, or has another root or several documents.
-pub fn from_yaml(text: &str) -> Result<Table, InvalidDocument> {
+fn from_yaml(text: &str) -> Result<Table, InvalidDocument> {
     let invalid = |error: &ScanError| {
         let (line, column) = (error.marker().line(), error.marker().col() + 1);
         InvalidDocument(format!("line {line} column {column}: {}", error.info()))
@@ -120,24 +112,24 @@ pub fn from_yaml(text: &str) -> Result<Table, InvalidDocument> {
     let mut loader = Loader::default();
     let mut parser = Parser::new_from_str(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text));
     parser.load(&mut loader, true).map_err(|error| invalid(&error))?;
-    match (loader.problem, loader.root) {
-        (Some(problem), _) => Err(invalid(&problem)),
-        (None, None | Some(Node::Null)) => Ok(Table::new()),
-        (None, Some(Node::Table(table))) => Ok(table),
-        (None, Some(Node::Text(_) | Node::List(_))) => {
-            Err(InvalidDocument("must be a YAML mapping of keys and values".to_owned()))
-        }
+    if let Some(problem) = loader.problem {
+        return Err(invalid(&problem));
+    }
+    match loader.root.unwrap_or_default().kind {
+        ValueKind::Nil => Ok(Table::new()),
+        ValueKind::Table(table) => Ok(table),
+        _ => Err(InvalidDocument("must be a YAML mapping of keys and values".to_owned())),
     }
 }
 
 /// Builds the tree from the parser's events.
 #[derive(Default)]
 struct Loader {
-    root: Option<Node>,
+    root: Option<Value>,
     /// The lists and tables that are not complete yet, the innermost last.
     open: Vec<Open>,
     /// Complete nodes by the number of their anchor.
-    anchors: BTreeMap<usize, Node>,
+    anchors: BTreeMap<usize, Value>,
     nodes: usize,
     problem: Option<ScanError>,
 }
@@ -148,7 +140,7 @@ struct Open {
 }
 
 enum Incomplete {
-    List(Vec<Node>),
+    List(Vec<Value>),
     /// With the key whose value comes next.
     Table(Table, Option<String>),
 }
@@ -172,8 +164,8 @@ impl Loader {
             Event::SequenceStart(anchor, _) => self.begin(anchor, Incomplete::List(Vec::new())),
             Event::MappingStart(anchor, _) => self.begin(anchor, Incomplete::Table(Table::new(), None)),
             Event::SequenceEnd | Event::MappingEnd => match self.open.pop() {
-                Some(Open { anchor, node: Incomplete::List(list) }) => self.add(Node::List(list), anchor),
-                Some(Open { anchor, node: Incomplete::Table(table, _) }) => self.add(Node::Table(table), anchor),
+                Some(Open { anchor, node: Incomplete::List(list) }) => self.add(value(list), anchor),
+                Some(Open { anchor, node: Incomplete::Table(table, _) }) => self.add(value(table), anchor),
                 None => Ok(()),
             },
             Event::Scalar(text, style, anchor, tag) => {
@@ -181,11 +173,11 @@ impl Loader {
                     Some(kind) => kind == "null",
                     None => style == TScalarStyle::Plain && ["", "~", "null", "Null", "NULL"].contains(&text.as_str()),
                 };
-                self.add(if is_null && !self.expects_key() { Node::Null } else { Node::Text(text) }, anchor)
+                self.add(if is_null && !self.expects_key() { Value::default() } else { value(text) }, anchor)
             }
             Event::Alias(anchor) => {
                 let node = self.anchors.get(&anchor).cloned().ok_or("the alias is part of its own anchor")?;
-                self.nodes += node.count();
+                self.nodes += count(&node);
                 self.add(node, 0)
             }
         }
@@ -200,7 +192,7 @@ impl Loader {
         matches!(self.open.last(), Some(Open { node: Incomplete::Table(_, None), .. }))
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), &'static str> {
+    fn add(&mut self, node: Value, anchor: usize) -> Result<(), &'static str> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             return Err("the document is too large");
@@ -212,7 +204,7 @@ impl Loader {
             None => self.root = Some(node),
             Some(Incomplete::List(list)) => list.push(node),
             Some(Incomplete::Table(table, key)) => match key.take() {
-                None => *key = Some(node.into_text().ok_or("a key must be text")?),
+                None => *key = Some(node.into_string().map_err(|_| "a key must be text")?),
                 Some(key) if table.contains_key(&key) => return Err("duplicate key"),
                 Some(key) => _ = table.insert(key, node),
             },
@@ -226,20 +218,22 @@ mod tests {
     use super::*;
 
     /// The tree in one line: `{key: text, key: [text, null]}`.
-    fn shown(node: &Node) -> String {
-        match node {
-            Node::Text(text) => text.clone(),
-            Node::Null => "null!".to_owned(),
-            Node::List(nodes) => format!("[{}]", nodes.iter().map(shown).collect::<Vec<_>>().join(", ")),
-            Node::Table(table) => {
-                let entries: Vec<_> = table.iter().map(|(key, node)| format!("{key}: {}", shown(node))).collect();
+    fn shown(value: &Value) -> String {
+        match &value.kind {
+            ValueKind::String(text) => text.clone(),
+            ValueKind::Nil => "null!".to_owned(),
+            ValueKind::Array(values) => format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(", ")),
+            ValueKind::Table(table) => {
+                let entries: BTreeMap<_, _> = table.iter().map(|(key, value)| (key, shown(value))).collect();
+                let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
                 format!("{{{}}}", entries.join(", "))
             }
+            other => panic!("interpreted: {other}"),
         }
     }
 
     fn yaml(text: &str) -> Result<String, String> {
-        from_yaml(text).map(|table| shown(&Node::Table(table))).map_err(|error| error.to_string())
+        from_yaml(text).map(|table| shown(&value(table))).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -325,18 +319,18 @@ mod tests {
     #[test]
     fn toml_scalar_is_kept_as_written() {
         for text in ["3.10", "1e3", "0x1F", "1_000", "+5", "-0", "inf", "true", "12345678901234567890123456789012"] {
-            let table = from_toml(&format!("a = {text}\n[[b]]\nc = [{text}]")).map(Node::Table);
-            assert_eq!(table.map(|node| shown(&node)), Ok(format!("{{a: {text}, b: [{{c: [{text}]}}]}}")));
+            let table = from_toml(&format!("a = {text}\n[[b]]\nc = [{text}]")).map(value);
+            assert_eq!(table.map(|table| shown(&table)), Ok(format!("{{a: {text}, b: [{{c: [{text}]}}]}}")));
         }
-        let table = from_toml("a = 2026-12-24 18:00:00+01:00\nb = \"007\"\n007 = 'c'").map(Node::Table);
-        assert_eq!(table.map(|node| shown(&node)), Ok("{007: c, a: 2026-12-24T18:00:00+01:00, b: 007}".to_owned()));
+        let table = from_toml("a = 2026-12-24 18:00:00+01:00\nb = \"007\"\n007 = 'c'").map(value);
+        assert_eq!(table.map(|table| shown(&table)), Ok("{007: c, a: 2026-12-24T18:00:00+01:00, b: 007}".to_owned()));
     }
 
     #[test]
     fn one_leading_byte_order_mark_is_skipped() {
         assert_eq!(yaml("\u{feff}a: b"), Ok("{a: b}".to_owned()));
-        let table = from_toml("\u{feff}a = 1.0").map(Node::Table);
-        assert_eq!(table.map(|node| shown(&node)), Ok("{a: 1.0}".to_owned()));
+        let table = from_toml("\u{feff}a = 1.0").map(value);
+        assert_eq!(table.map(|table| shown(&table)), Ok("{a: 1.0}".to_owned()));
         assert!(from_toml("\u{feff}\u{feff}a = 1").is_err());
         assert!(!from_yaml("\u{feff}\u{feff}a: b").is_ok_and(|table| table.contains_key("a")));
     }

@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use config::{Value, ValueKind};
 use jiff::SignedDuration;
 use jiff::civil::{Time, Weekday};
 use jiff::fmt::strtime::BrokenDownTime;
@@ -21,7 +22,7 @@ use jiff::tz::TimeZone;
 use super::layers::Leaf;
 use super::reader::{Reader, single};
 use super::values::{Parsed, parse_duration};
-use crate::document::{Node, Table};
+use crate::document::Table;
 use crate::event::{InputId, Timestamp};
 use crate::schedule::{Configured, Days, Expectation, Schedule, Window};
 
@@ -32,7 +33,7 @@ const WEEKLY_FIELDS: [&str; 3] = ["days", "to", "time_zone"];
 pub(super) fn read(reader: &mut Reader) -> BTreeMap<InputId, Configured> {
     let mut inputs = BTreeMap::new();
     let Some(Leaf { value, origin }) = reader.take("inputs.list") else { return inputs };
-    let entries = value.into_list().ok_or_else(|| "must be a list of tables with id and name".to_owned());
+    let entries = value.into_array().map_err(|_| "must be a list of tables with id and name".to_owned());
     for (index, value) in reader.check(&origin, "inputs.list", entries).into_iter().flatten().enumerate() {
         let key = format!("inputs[{index}]");
         let mut entry = Entry { reader, fields: value.into_table().unwrap_or_default(), origin: &origin, key: &key };
@@ -81,21 +82,18 @@ impl Entry<'_> {
         Some((id?, Configured { name: name?, expectation: expectation? }))
     }
 
-    fn expectation(&mut self, value: Node) -> Option<Expectation> {
+    fn expectation(&mut self, value: Value) -> Option<Expectation> {
         let key = format!("{}.expected", self.key);
-        let windows = match value {
-            Node::List(windows) => windows,
-            other @ (Node::Text(_) | Node::Null | Node::Table(_)) => {
-                return self.reader.check(self.origin, &key, always_or_never(other));
-            }
+        let ValueKind::Array(windows) = value.kind else {
+            return self.reader.check(self.origin, &key, always_or_never(value));
         };
         if windows.is_empty() {
             return self.reader.check(self.origin, &key, Err(format!("the list is empty ({EXPECTED})")));
         }
-        let window = |(index, value): (usize, Node)| {
+        let window = |(index, value): (usize, Value)| {
             let key = format!("{key}[{index}]");
             let fields = value.into_table();
-            let fields = fields.ok_or_else(|| "expected days, from, to and time_zone; or from and until".to_owned());
+            let fields = fields.map_err(|_| "expected days, from, to and time_zone; or from and until".to_owned());
             let fields = self.reader.check(self.origin, &key, fields)?;
             Entry { reader: self.reader, fields, origin: self.origin, key: &key }.window()
         };
@@ -134,9 +132,9 @@ impl Entry<'_> {
     }
 
     fn days(&mut self) -> Option<Days> {
-        let parsed = match self.fields.remove("days").map(Node::into_list) {
+        let parsed = match self.fields.remove("days").map(Value::into_array) {
             None => Err("is missing".to_owned()),
-            Some(Some(names)) if !names.is_empty() => names.into_iter().map(weekday).collect(),
+            Some(Ok(names)) if !names.is_empty() => names.into_iter().map(weekday).collect(),
             Some(_) => Err("must be a list of days, for example [\"mon\", \"fri\"]".to_owned()),
         };
         self.reader.check(self.origin, &format!("{}.days", self.key), parsed)
@@ -160,12 +158,12 @@ impl Entry<'_> {
     }
 }
 
-fn always_or_never(value: Node) -> Parsed<Expectation> {
-    match value.into_text().as_deref() {
-        Some("always") => Ok(Expectation::Always),
-        Some("never") => Ok(Expectation::Never),
-        Some(text) => Err(format!("not an expectation: {text:?} ({EXPECTED})")),
-        None => Err(format!("not an expectation ({EXPECTED})")),
+fn always_or_never(value: Value) -> Parsed<Expectation> {
+    match value.into_string().as_deref() {
+        Ok("always") => Ok(Expectation::Always),
+        Ok("never") => Ok(Expectation::Never),
+        Ok(text) => Err(format!("not an expectation: {text:?} ({EXPECTED})")),
+        Err(_) => Err(format!("not an expectation ({EXPECTED})")),
     }
 }
 
@@ -177,8 +175,8 @@ fn input_name(text: &str) -> Parsed<Arc<str>> {
     }
 }
 
-fn weekday(value: Node) -> Parsed<Weekday> {
-    let text = value.into_text().unwrap_or_default();
+fn weekday(value: Value) -> Parsed<Weekday> {
+    let text = value.into_string().unwrap_or_default();
     let parsed = ["%a", "%A"].iter().find_map(|format| BrokenDownTime::parse(format, &text).ok()?.weekday());
     parsed.ok_or_else(|| format!("not a day: {text:?} (expected mon, tue, wed, thu, fri, sat or sun)"))
 }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use config::{File, Map, Source, Value, ValueKind};
+
 use super::DEFAULT;
 use super::problem::Problem;
-use crate::document::{self, Node, Table};
+use crate::document::Syntax;
 
 const ENVIRONMENT_PREFIX: &str = "STREAM_LIVE_EXPORTER__";
 
@@ -40,7 +42,7 @@ pub(super) type Leaves = BTreeMap<String, Leaf>;
 
 /// A value and its origin: a file, a variable or a flag.
 pub(super) struct Leaf {
-    pub(super) value: Node,
+    pub(super) value: Value,
     pub(super) origin: String,
 }
 
@@ -69,16 +71,17 @@ impl Sources {
         };
         let origin = path.display().to_string();
         let problem = |message: String| Problem::new(&origin, None, message);
-        let parse = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("toml") => document::from_toml,
-            Some("yaml" | "yml") => document::from_yaml,
+        let syntax = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("toml") => Syntax::Toml,
+            Some("yaml" | "yml") => Syntax::Yaml,
             _ => return Err(problem("unknown format (expected .toml, .yaml or .yml)".into())),
         };
         let text = std::fs::read_to_string(&path).map_err(|error| problem(format!("cannot be read: {error}")))?;
-        let mut leaves = flatten(parse(&text).map_err(|error| problem(error.to_string()))?, &origin);
+        let values = File::from_str(&text, syntax).collect().map_err(|error| problem(error.to_string()))?;
+        let mut leaves = flatten(values, &origin);
         // `[[inputs]]` is short for `[[inputs.list]]`.
         if let Some(list) = leaves.remove("inputs") {
-            let key = if matches!(list.value, Node::List(_)) { "inputs.list" } else { "inputs" };
+            let key = if matches!(list.value.kind, ValueKind::Array(_)) { "inputs.list" } else { "inputs" };
             leaves.insert(key.to_owned(), list);
         }
         Ok(leaves)
@@ -92,19 +95,20 @@ impl Sources {
             let value = value.to_str().ok_or_else(|| Problem::new(name, None, "is not UTF-8"))?;
             let key = key.to_lowercase().replace("__", ".");
             let origin = environment_name(&key);
-            leaves.insert(key, Leaf { value: Node::Text(value.to_owned()), origin });
+            leaves.insert(key, Leaf { value: value.into(), origin });
         }
         Ok(leaves)
     }
 
     fn flag_layer(&self) -> Leaves {
-        let leaf = |flag: &Flag| Leaf { value: Node::Text(flag.value.clone()), origin: flag.name.clone() };
+        let leaf = |flag: &Flag| Leaf { value: flag.value.as_str().into(), origin: flag.name.clone() };
         self.flags.iter().map(|flag| (flag.key.clone(), leaf(flag))).collect()
     }
 }
 
 pub(super) fn defaults() -> Leaves {
-    flatten(document::from_toml(DEFAULT).expect("the defaults are TOML"), "default")
+    let values = File::from_str(DEFAULT, Syntax::Toml).collect();
+    flatten(values.expect("the defaults are TOML"), "default")
 }
 
 /// The name of a key in the environment.
@@ -112,20 +116,16 @@ pub fn environment_name(key: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// The dots of a key separate tables.
-fn flatten(table: Table, origin: &str) -> Leaves {
+/// The dots of a key separate tables. The `config` crate's own merging would also read `a[99999999]`
+/// as a list of that length.
+fn flatten(values: Map<String, Value>, origin: &str) -> Leaves {
     let mut leaves = Leaves::new();
-    let mut pending: Vec<(String, Node)> = table.into_iter().collect();
+    let mut pending: Vec<(String, Value)> = values.into_iter().collect();
     while let Some((key, value)) = pending.pop() {
-        match value {
-            Node::Table(table) => {
-                pending.extend(table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
-            }
-            // Not set.
-            Node::Null => {}
-            value @ (Node::Text(_) | Node::List(_)) => {
-                leaves.insert(key, Leaf { value, origin: origin.to_owned() });
-            }
+        if let ValueKind::Table(table) = value.kind {
+            pending.extend(table.into_iter().map(|(name, value)| (format!("{key}.{name}"), value)));
+        } else if value.kind != ValueKind::Nil {
+            leaves.insert(key, Leaf { value, origin: origin.to_owned() });
         }
     }
     leaves

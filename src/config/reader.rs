@@ -5,11 +5,12 @@
 use std::mem;
 use std::time::Duration;
 
+use config::{Value, ValueKind};
+
 use super::layers::{Leaf, Leaves, Sources, defaults};
 use super::problem::Problem;
 use super::values::{self, Parsed, duration_in_words, in_words};
 use super::{InvalidConfig, spelling};
-use crate::document::Node;
 
 /// One key of the effective configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,10 +135,9 @@ impl Reader {
     }
 }
 
-pub(super) fn single(value: Node) -> Parsed<String> {
-    match value {
-        Node::Text(text) => Ok(text),
-        Node::Null => Err("has no value (quote it if it is text)".to_owned()),
-        Node::List(_) | Node::Table(_) => Err("must be a single value".to_owned()),
+pub(super) fn single(value: Value) -> Parsed<String> {
+    match value.kind {
+        ValueKind::Nil => Err("has no value (quote it if it is text)".to_owned()),
+        _ => value.into_string().map_err(|_| "must be a single value".to_owned()),
     }
 }

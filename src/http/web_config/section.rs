@@ -1,6 +1,8 @@
 //! Takes typed values out of YAML, key by key. Keys that are left at the end are unknown keys.
 
-use crate::document::{self, Node, Table};
+use config::{Value, ValueKind};
+
+use crate::document::{Syntax, Table};
 
 /// A value, or an error that names the key. Values that may be secret are not quoted.
 pub(super) type Parsed<T> = Result<T, String>;
@@ -13,7 +15,7 @@ pub(super) struct Section {
 
 impl Section {
     pub(super) fn root(text: &str) -> Parsed<Self> {
-        let fields = document::from_yaml(text).map_err(|error| error.to_string())?;
+        let fields = Syntax::Yaml.read(text).map_err(|error| error.to_string())?;
         Ok(Self { key: String::new(), fields })
     }
 
@@ -25,14 +27,14 @@ impl Section {
     /// Takes a mapping, which is empty if the key is missing.
     pub(super) fn section(&mut self, field: &str) -> Parsed<Self> {
         let key = self.name(field);
-        let fields = self.take(field).map_or_else(|| Some(Table::new()), Node::into_table);
+        let fields = self.take(field).map_or_else(|| Some(Table::new()), |value| value.into_table().ok());
         Ok(Self { fields: fields.ok_or_else(|| format!("{key}: must be a mapping"))?, key })
     }
 
     /// Takes a string. An empty one counts as missing.
     pub(super) fn text(&mut self, field: &str) -> Parsed<Option<String>> {
-        let Some(node) = self.take(field) else { return Ok(None) };
-        let text = node.into_text().ok_or_else(|| format!("{}: must be a single value", self.name(field)))?;
+        let Some(value) = self.take(field) else { return Ok(None) };
+        let text = value.into_string().map_err(|_| format!("{}: must be a single value", self.name(field)))?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
@@ -54,19 +56,19 @@ impl Section {
     }
 
     pub(super) fn boolean(&mut self, field: &str) -> Parsed<Option<bool>> {
-        let Some(node) = self.take(field) else { return Ok(None) };
+        let Some(value) = self.take(field) else { return Ok(None) };
         // YAML has more words for these in the version that the reference reads.
-        match node.into_text().map(|text| text.to_ascii_lowercase()).as_deref() {
-            Some("true" | "yes" | "on") => Ok(Some(true)),
-            Some("false" | "no" | "off") => Ok(Some(false)),
+        match value.into_string().map(|text| text.to_ascii_lowercase()).as_deref() {
+            Ok("true" | "yes" | "on") => Ok(Some(true)),
+            Ok("false" | "no" | "off") => Ok(Some(false)),
             _ => Err(format!("{}: must be true or false", self.name(field))),
         }
     }
 
     pub(super) fn list(&mut self, field: &str) -> Parsed<Option<Vec<String>>> {
-        let Some(node) = self.take(field) else { return Ok(None) };
-        let texts = node.into_list().and_then(|list| list.into_iter().map(Node::into_text).collect());
-        texts.map(Some).ok_or_else(|| format!("{}: must be a list of strings", self.name(field)))
+        let Some(value) = self.take(field) else { return Ok(None) };
+        let texts = value.into_array().and_then(|list| list.into_iter().map(Value::into_string).collect());
+        texts.map(Some).map_err(|_| format!("{}: must be a list of strings", self.name(field)))
     }
 
     /// Takes all fields as strings, sorted by name.
@@ -83,7 +85,7 @@ impl Section {
         }
     }
 
-    fn take(&mut self, field: &str) -> Option<Node> {
-        self.fields.remove(field).filter(|node| *node != Node::Null)
+    fn take(&mut self, field: &str) -> Option<Value> {
+        self.fields.remove(field).filter(|value| value.kind != ValueKind::Nil)
     }
 }

@@ -140,9 +140,7 @@ fn start(binary: &Path, folder: &Path) -> anyhow::Result<(Daemon, Start)> {
     let mut log = BufReader::new(stderr).lines();
     let mut wait_for = |message: &str| {
         let mut lines = log.by_ref().map_while(Result::ok).filter_map(|line| serde_json::from_str(&line).ok());
-        lines
-            .find(|line: &Value| line["message"] == message)
-            .with_context(|| format!("the log has no message {message:?}"))
+        lines.find(|line: &Value| line["msg"] == message).with_context(|| format!("the log has no message {message:?}"))
     };
     let listening = wait_for("listening")?;
     let restored = wait_for("journal restored")?;

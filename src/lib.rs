@@ -27,5 +27,5 @@ pub mod config;
 pub mod document;
 pub mod simulate;
 pub mod clock;
-pub mod telemetry;
 pub mod text;
+pub mod telemetry;

@@ -15,6 +15,7 @@ use crate::config::{Settings, Sources};
 use crate::event::{Correction, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Timestamp};
 use crate::journal::{Journal, Salvaged};
 use crate::recorder::restore;
+use crate::text;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
@@ -145,7 +146,7 @@ fn export(journal: &Journal) -> anyhow::Result<()> {
 }
 
 fn write_line(output: &mut impl Write, record: &Record) -> io::Result<()> {
-    serde_json::to_writer(&mut *output, &Line::from(record))?;
+    text::write_json(&mut *output, &Line::from(record))?;
     output.write_all(b"\n")
 }
 

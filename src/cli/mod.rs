@@ -16,11 +16,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::Sources;
-use crate::daemon;
+use crate::daemon::{self, DiskHangs};
 use crate::journal::{JournalError, JournalErrorKind};
+use crate::text::{escaped, escaped_lines};
 
-/// Exit code after a failed sync: `EX_IOERR` of BSD's `sysexits.h`.
-const SYNC_FAILED: u8 = 74;
+/// Exit code after a failed sync, and if the disk hangs during the shutdown: `EX_IOERR` of BSD's `sysexits.h`.
+const DISK_FAILED: u8 = 74;
 
 const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` copies everything readable to a new journal \
                        and does not modify this one: see docs/journal.md";
@@ -66,8 +67,7 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let code = exit_code(&error);
-            let damaged = journal_error_kind(&error) == Some(JournalErrorKind::Damaged);
-            print_error(&if damaged { anyhow!("{error:#}\n{SALVAGE}") } else { error });
+            print_error(&if is_damaged(&error) { anyhow!("{error:#}\n{SALVAGE}") } else { error });
             code
         }
     }
@@ -93,12 +93,14 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// A failed sync has a separate exit code, because a restart fixes it.
+/// A disk that fails or hangs has a separate exit code, because a restart recovers from it.
 fn exit_code(error: &anyhow::Error) -> ExitCode {
-    match journal_error_kind(error) {
-        Some(JournalErrorKind::SyncFailed) => ExitCode::from(SYNC_FAILED),
-        _ => ExitCode::FAILURE,
-    }
+    let sync_failed = journal_error_kind(error) == Some(JournalErrorKind::SyncFailed);
+    if sync_failed || error.is::<DiskHangs>() { ExitCode::from(DISK_FAILED) } else { ExitCode::FAILURE }
+}
+
+fn is_damaged(error: &anyhow::Error) -> bool {
+    journal_error_kind(error) == Some(JournalErrorKind::Damaged)
 }
 
 fn journal_error_kind(error: &anyhow::Error) -> Option<JournalErrorKind> {
@@ -111,12 +113,12 @@ fn print_error(error: &anyhow::Error) {
 
 #[expect(clippy::print_stderr, reason = "commands report errors on standard error")]
 fn print_message(message: &str) {
-    eprintln!("{}: {message}", env!("CARGO_PKG_NAME"));
+    eprintln!("{}: {}", env!("CARGO_PKG_NAME"), escaped(message));
 }
 
-/// Prints to standard output. A closed pipe is not an error.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
+/// Prints lines to standard output, with control characters escaped. A closed pipe is not an error.
+fn print(lines: &str) -> io::Result<()> {
+    match io::stdout().write_all(escaped_lines(lines).as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }

@@ -64,6 +64,12 @@ impl Sources {
         if problems.is_empty() { Ok(leaves) } else { Err(problems) }
     }
 
+    /// The values of a key in the layers that can be read, the one in force first.
+    pub(super) fn values(&self, key: &str) -> Vec<Value> {
+        let layers = [Ok(self.flag_layer()), self.environment_layer(), self.file_layer()];
+        layers.into_iter().flatten().filter_map(|mut layer| layer.remove(key)).map(|leaf| leaf.value).collect()
+    }
+
     fn file_layer(&self) -> Result<Leaves, Problem> {
         let variable = || self.environment.iter().find(|(name, _)| name == CONFIG_FILE_VARIABLE);
         let Some(path) = self.file.clone().or_else(|| variable().map(|(_, path)| path.into())) else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::problem::Problem;
-use super::reader::{Effective, Reader};
+use super::reader::{Effective, Reader, single};
 use super::secrets::SecretSource;
 use super::values::{self, ListenAddress, LogLevel};
 use super::{InvalidConfig, Sources, inputs, secrets, spelling};
@@ -160,6 +160,15 @@ section! {
         level: LogLevel = reader.on_reload("log.level", values::log_level),
         /// Format of log lines.
         format: Format = reader.on_restart("log.format", values::log_format),
+    }
+}
+
+impl LogSettings {
+    /// The format of log lines, also if the configuration has problems, so that they can be logged. Layers that cannot be
+    /// read and invalid values are skipped.
+    pub fn format_despite_problems(sources: &Sources) -> Format {
+        let formats = sources.values("log.format").into_iter().filter_map(|value| single(value).ok());
+        formats.filter_map(|text| values::log_format(&text).ok()).next().unwrap_or(Format::Auto)
     }
 }
 

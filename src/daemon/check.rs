@@ -25,7 +25,7 @@ pub fn check(settings: &Settings) -> Result<Vec<Problem>, InvalidConfig> {
     match Resources::load(settings, missing_secret) {
         Ok(resources) => {
             warnings.extend(resources.warnings());
-            warnings.extend(addresses::exposure(settings, resources.web_config.as_deref()));
+            warnings.extend(addresses::exposure(settings, resources.files.web_config.as_deref()));
         }
         Err(InvalidConfig(found)) => problems.extend(found),
     }

@@ -1,17 +1,23 @@
 //! Reload: applies changed inputs, secrets, log level and limits without a restart.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, MissingSecret, Settings, Sources, WebhookSecrets};
-use crate::http::{RateLimiter, Reload, RequestPolicy, TrustedProxies, Webhook};
+use crate::http::{RateLimiter, RequestPolicy, TrustedProxies, Webhook};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
 use crate::telemetry::Level;
 
+/// Number of reloads that may run or wait.
+pub(super) const MAX_RELOADS: usize = 8;
+
 /// The log message of a failed reload.
-pub(super) const FAILED: &str = "reload failed: the previous configuration stays in force";
+const FAILED: &str = "reload failed: the previous configuration stays in force";
 
 /// Reads the configuration again and applies it. An invalid configuration changes nothing.
 pub(super) struct Reloader {
@@ -24,11 +30,31 @@ pub(super) struct Reloader {
     pub(super) metrics: Arc<Exporter>,
     /// Serializes reloads by SIGHUP and by request.
     pub(super) reloading: Mutex<()>,
+    /// Limits the reloads that run or wait.
+    pub(super) places: Arc<Semaphore>,
 }
 
 impl Reloader {
+    /// Starts a reload, and returns where its result arrives; the error lists the problems. `None` if too many are waiting.
+    ///
+    /// The thread is not joined: it reads files, which may hang, and neither requests nor the shutdown may wait for that.
+    pub(super) fn start(self: &Arc<Self>) -> Option<oneshot::Receiver<Result<(), String>>> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let (result_tx, result) = oneshot::channel();
+        let reloader = self.clone();
+        let started = thread::Builder::new().name("reload".into()).spawn(move || {
+            let _held = place;
+            // The receiver may have stopped waiting. The result is also in the log.
+            let _ = result_tx.send(reloader.reload().map_err(|invalid| invalid.to_string()));
+        });
+        if let Err(error) = started {
+            tracing::error!(%error, "{FAILED}");
+        }
+        Some(result)
+    }
+
     /// Reloads. The result is also logged and exposed as a metric.
-    pub(super) fn reload(&self) -> Result<(), InvalidConfig> {
+    fn reload(&self) -> Result<(), InvalidConfig> {
         let _guard = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let loaded = self.load();
         self.metrics.reloaded(clock::now(), loaded.is_ok());
@@ -44,12 +70,6 @@ impl Reloader {
         }
         tracing::info!("configuration reloaded");
         Ok(())
-    }
-
-    /// The function that `POST /-/reload` calls.
-    pub(super) fn callback(reloader: &Arc<Self>) -> Reload {
-        let reloader = reloader.clone();
-        Arc::new(move || reloader.reload().map_err(|invalid| invalid.to_string()))
     }
 
     fn load(&self) -> Result<(Settings, WebhookSecrets), InvalidConfig> {

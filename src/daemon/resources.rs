@@ -10,11 +10,39 @@ use crate::http::{Certificate, InvalidFile, WebConfig};
 const CERTIFICATE: &str = "webhook.tls_cert_file, webhook.tls_key_file";
 const WEB_CONFIG: &str = "web.config_file";
 
-pub(super) struct Resources {
-    pub(super) secrets: WebhookSecrets,
+/// The files of the listeners.
+#[derive(Clone)]
+pub(super) struct Files {
     /// Of the public listener, if it uses TLS.
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) web_config: Option<Arc<WebConfig>>,
+}
+
+pub(super) struct Resources {
+    pub(super) secrets: WebhookSecrets,
+    pub(super) files: Files,
+}
+
+impl Files {
+    /// Loads all of them.
+    ///
+    /// # Errors
+    ///
+    /// Every file that cannot be used.
+    pub(super) fn load(settings: &Settings) -> Result<Self, InvalidConfig> {
+        let mut problems = Vec::new();
+        let mut of_file = |key: &str, invalid: InvalidFile| problems.push(Problem::new(key, None, invalid.to_string()));
+        let certificate = settings.webhook.tls.as_ref().map(|(certificate, key)| Certificate::load(certificate, key));
+        let certificate = certificate.transpose().map_err(|invalid| of_file(CERTIFICATE, invalid)).ok();
+        let web_config = settings.web.config_file.clone().map(WebConfig::load).transpose();
+        let web_config = web_config.map_err(|invalid| of_file(WEB_CONFIG, invalid)).ok();
+        match (certificate, web_config) {
+            (Some(certificate), Some(web_config)) => {
+                Ok(Self { certificate: certificate.map(Arc::new), web_config: web_config.map(Arc::new) })
+            }
+            _ => Err(InvalidConfig(problems)),
+        }
+    }
 }
 
 impl Resources {
@@ -24,26 +52,20 @@ impl Resources {
     ///
     /// Every file that cannot be used.
     pub(super) fn load(settings: &Settings, missing_secret: MissingSecret) -> Result<Self, InvalidConfig> {
-        let mut problems = Vec::new();
         let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path, missing_secret);
-        let secrets = secrets.map_err(|InvalidConfig(found)| problems.extend(found)).ok();
-        let mut of_file = |key: &str, invalid: InvalidFile| problems.push(Problem::new(key, None, invalid.to_string()));
-        let certificate = settings.webhook.tls.as_ref().map(|(certificate, key)| Certificate::load(certificate, key));
-        let certificate = certificate.transpose().map_err(|invalid| of_file(CERTIFICATE, invalid)).ok();
-        let web_config = settings.web.config_file.clone().map(WebConfig::load).transpose();
-        let web_config = web_config.map_err(|invalid| of_file(WEB_CONFIG, invalid)).ok();
-        match (secrets, certificate, web_config) {
-            (Some(secrets), Some(certificate), Some(web_config)) => {
-                Ok(Self { secrets, certificate: certificate.map(Arc::new), web_config: web_config.map(Arc::new) })
+        match (secrets, Files::load(settings)) {
+            (Ok(secrets), Ok(files)) => Ok(Self { secrets, files }),
+            (secrets, files) => {
+                let problems = [secrets.err(), files.err()].into_iter().flatten();
+                Err(InvalidConfig(problems.flat_map(|InvalidConfig(problems)| problems).collect()))
             }
-            _ => Err(InvalidConfig(problems)),
         }
     }
 
     /// What is dangerous about files that work.
     pub(super) fn warnings(&self) -> Vec<Problem> {
-        let certificate = self.certificate.iter().flat_map(|certificate| certificate.warnings());
-        let web_config = self.web_config.iter().flat_map(|web_config| web_config.warnings());
+        let certificate = self.files.certificate.iter().flat_map(|certificate| certificate.warnings());
+        let web_config = self.files.web_config.iter().flat_map(|web_config| web_config.warnings());
         let certificate = certificate.map(|message| Problem::new(CERTIFICATE, None, message));
         let web_config = web_config.map(|message| Problem::new(WEB_CONFIG, None, message));
         self.secrets.warnings.iter().cloned().chain(certificate).chain(web_config).collect()

@@ -29,7 +29,7 @@ pub(super) fn after_rejection(rejection: &Rejection) -> &'static str {
         Rejection::NotJson(_) => "the body is kept: see stream-live-exporter journal unrecognized",
         Rejection::OutOfMemory => "check how long commits take, and whether the webhook is flooded with large bodies",
         Rejection::Overloaded => "the queue is full: check how long commits take, and whether the webhook is flooded",
-        Rejection::Journal => "/-/ready on the private listener has the reason",
+        Rejection::Journal | Rejection::NotInTime => "/-/ready on the private listener has the reason",
     }
 }
 

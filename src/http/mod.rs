@@ -16,6 +16,7 @@ mod pem;
 mod listener;
 mod connections;
 mod rate_limiter;
+mod files;
 mod peer;
 mod rejection;
 mod unused_deliveries;

@@ -11,6 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::SigningKey;
 use x509_parser::asn1_rs::{Any, FromDer, Oid};
 
+use super::files;
+
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const SUPPORTED_KEYS: &str = "RSA with 2048 to 4096 bits, ECDSA with P-256 or P-384, or Ed25519";
 /// The first byte of every certificate and key in binary formats.
@@ -27,7 +29,7 @@ pub(super) struct Pem {
 
 impl Pem {
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let bytes = files::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).map(<[u8]>::to_vec).unwrap_or(bytes);
         Ok(Self { name: path.to_owned(), bytes })
     }

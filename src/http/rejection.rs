@@ -45,6 +45,9 @@ pub enum Rejection {
     /// 503 with `Retry-After`: the journal could not be written.
     #[error("could not be recorded, try again")]
     Journal,
+    /// 503 with `Retry-After`: the journal did not become durable in time. It may later.
+    #[error("could not be recorded in time, try again")]
+    NotInTime,
 }
 
 /// Why a request has no valid secret.
@@ -77,6 +80,7 @@ impl Rejection {
             }),
             Self::BrokenOff => Some("incomplete"),
             Self::OutOfMemory => Some("memory"),
+            Self::NotInTime => Some("not_in_time"),
             Self::Method
             | Self::Encoding
             | Self::TooLarge(_)
@@ -105,7 +109,7 @@ impl Rejection {
             Self::BrokenOff => (StatusCode::BAD_REQUEST, "timeout", None),
             Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not_json", None),
             Self::OutOfMemory | Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", retry_after("5")),
-            Self::Journal => (StatusCode::SERVICE_UNAVAILABLE, "journal", retry_after("5")),
+            Self::Journal | Self::NotInTime => (StatusCode::SERVICE_UNAVAILABLE, "journal", retry_after("5")),
         }
     }
 
@@ -118,7 +122,7 @@ impl Rejection {
             response.insert_header(header);
         }
         // Without the end of the body it is unknown where the next request begins.
-        let body_was_read = matches!(self, Self::NotJson(_) | Self::Overloaded | Self::Journal);
+        let body_was_read = matches!(self, Self::NotJson(_) | Self::Overloaded | Self::Journal | Self::NotInTime);
         if !body_was_read {
             response.force_close();
         }
@@ -157,6 +161,7 @@ mod tests {
             Rejection::OutOfMemory,
             Rejection::Overloaded,
             Rejection::Journal,
+            Rejection::NotInTime,
         ];
         let mut reasons = rejections.map(|rejection| rejection.reason()).to_vec();
         reasons.dedup();

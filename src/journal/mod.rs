@@ -38,6 +38,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
 
@@ -58,6 +59,10 @@ pub const DATABASE_FILE: &str = "journal.db";
 /// Scratch file that [`Journal::probe`] writes to check for free disk space, and its size in bytes.
 const PROBE_FILE: &str = "journal.room";
 const PROBE_SIZE: usize = 64 << 10;
+
+/// How long a write waits for the lock of another program: shorter than the time after which the recorder treats the disk
+/// as hanging, so that the cause that is reported is the lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The durable records and the checkpoint of their state.
 #[derive(Debug)]
@@ -120,6 +125,7 @@ impl Journal {
     }
 
     fn prepare(mut connection: Connection, path: PathBuf, lock: Option<Lock>) -> Result<Self, JournalError> {
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed(&path, "cannot be opened"))?;
         wal::keep_wal_on_close(&connection, true).map_err(failed(&path, "cannot be opened"))?;
         schema::prepare(&mut connection, &path, lock.is_some())?;
         let wal_pages = wal::count_wal_pages(&mut connection).map_err(failed(&path, "cannot be prepared"))?;

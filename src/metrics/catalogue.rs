@@ -10,7 +10,8 @@ pub use super::family::{Family, Kind, Label, LabelValues};
 pub fn chapters() -> [(&'static str, Vec<&'static Family>); 4] {
     let overall = overall::FAMILIES.iter().map(|entry| &entry.family);
     let (all_inputs, own): (Vec<_>, Vec<_>) = overall.partition(|family| family.name.starts_with("cloudflare_"));
-    let observed = exporter::FAMILIES.iter().chain([&exporter::CERTIFICATE_EXPIRY]);
+    let watched = [&exporter::CERTIFICATE_EXPIRY, &exporter::JOURNAL_WRITE_STARTED, &exporter::LOG_LINES_DROPPED];
+    let observed = exporter::FAMILIES.iter().chain(watched);
     [
         ("Each live input", inputs::FAMILIES.iter().map(|entry| &entry.family).collect()),
         ("All live inputs", all_inputs),

@@ -156,6 +156,22 @@ pub(super) static CERTIFICATE_EXPIRY: Family = Family {
     ..GAUGE
 };
 
+pub(super) static JOURNAL_WRITE_STARTED: Family = Family {
+    name: "stream_live_exporter_journal_write_started_timestamp_seconds",
+    help: "Time at which the operation on the journal's disk that is under way began, in seconds since the Unix epoch.",
+    absent: "no operation is under way",
+    series: "at most 1",
+    query: "time() - stream_live_exporter_journal_write_started_timestamp_seconds > 5",
+    ..GAUGE
+};
+
+pub(super) static LOG_LINES_DROPPED: Family = Family {
+    name: "stream_live_exporter_log_lines_dropped_total",
+    help: "Number of log lines that standard error did not take in time, or not at all.",
+    query: "increase(stream_live_exporter_log_lines_dropped_total[5m]) > 0",
+    ..COUNTER
+};
+
 impl Exporter {
     /// Counts a delivery by its outcome, and by the reason if it was ignored.
     pub fn notified(&self, outcome: &str, ignored: Option<IgnoredReason>) {
@@ -185,26 +201,50 @@ impl Exporter {
     /// Exposes the end of validity of a listener's certificate. It is read at each scrape.
     pub fn watch_certificate(&self, listener: &str, not_after: impl Fn() -> Timestamp + Send + Sync + 'static) {
         let opts = opts(&CERTIFICATE_EXPIRY).const_label(CERTIFICATE_EXPIRY.labels[0].name, listener);
-        let gauge = Gauge::with_opts(opts).expect("the family is valid");
-        let expiry = CertificateExpiry { gauge, not_after: Box::new(not_after) };
-        self.registry.register(Box::new(expiry)).expect("each listener is registered once");
+        self.watch(Gauge::with_opts(opts), move |gauge| {
+            gauge.set(seconds(not_after()));
+            true
+        });
+    }
+
+    /// Exposes when the recorder's operation on the disk began, if one is under way. It is read at each scrape.
+    pub fn watch_journal_write(&self, since: impl Fn() -> Option<Timestamp> + Send + Sync + 'static) {
+        self.watch(Gauge::create(&JOURNAL_WRITE_STARTED), move |gauge| {
+            let since = since();
+            gauge.set(since.map_or(0.0, seconds));
+            since.is_some()
+        });
+    }
+
+    /// Exposes the number of dropped log lines. It is read at each scrape.
+    pub fn watch_dropped_log_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.watch(IntCounter::create(&LOG_LINES_DROPPED), move |counter| {
+            counter.inc_by(count().saturating_sub(counter.get()));
+            true
+        });
+    }
+
+    /// Registers a metric that `update` sets when it is gathered. If `update` returns false, the metric is absent.
+    fn watch<M: Metric>(&self, metric: prometheus::Result<M>, update: impl Fn(&M) -> bool + Send + Sync + 'static) {
+        let metric = metric.expect("the family is valid");
+        let watched = Watched { metric, update: Box::new(update) };
+        self.registry.register(Box::new(watched)).expect("each metric is registered once");
     }
 }
 
-/// A gauge that is set when it is gathered.
-struct CertificateExpiry {
-    gauge: Gauge,
-    not_after: Box<dyn Fn() -> Timestamp + Send + Sync>,
+/// A metric that is updated when it is gathered.
+struct Watched<M> {
+    metric: M,
+    update: Box<dyn Fn(&M) -> bool + Send + Sync>,
 }
 
-impl Collector for CertificateExpiry {
+impl<M: Metric> Collector for Watched<M> {
     fn desc(&self) -> Vec<&Desc> {
-        self.gauge.desc()
+        self.metric.desc()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.gauge.set(seconds((self.not_after)()));
-        self.gauge.collect()
+        if (self.update)(&self.metric) { self.metric.collect() } else { Vec::new() }
     }
 }
 

@@ -51,6 +51,8 @@ fn view(inputs: u8) -> View {
 fn exposition(view: View, format: Format, created_samples: bool) -> String {
     let exporter = Exporter::new(at(500), created_samples);
     exporter.watch_certificate("webhook", || at(0));
+    exporter.watch_journal_write(|| Some(at(0)));
+    exporter.watch_dropped_log_lines(|| 3);
     let chunks: Vec<_> = Exposition::new(view, &exporter, format).collect();
     String::from_utf8(chunks.concat()).unwrap()
 }

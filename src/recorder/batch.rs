@@ -9,7 +9,7 @@ use super::handle::Answer;
 use super::{Delivery, Outcome, RecentDelivery, Reservation};
 use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordKind, Timestamp};
 use crate::journal::Unrecognized;
-use crate::live::{LastSeen, Verdict};
+use crate::live::{LastSeen, State, Verdict};
 
 /// The reason with which bodies that are not JSON are kept and rejected.
 const NOT_JSON: &str = "not_json";
@@ -147,8 +147,8 @@ fn outcome_of(verdict: Verdict) -> (Outcome, Option<Note>) {
     }
 }
 
-/// Logs a delivery: at level info if an input changed, else at debug.
-pub(super) fn log(delivery: &RecentDelivery) {
+/// Logs a delivery: at level info if an input changed, else at debug. `state` has the names of the inputs.
+pub(super) fn log(delivery: &RecentDelivery, state: &State) {
     let outcome = delivery.outcome.name();
     let note = delivery.note.map(Note::label);
     let reason = delivery.outcome.ignored().map(IgnoredReason::label);
@@ -157,16 +157,20 @@ pub(super) fn log(delivery: &RecentDelivery) {
         return;
     };
     let (input_id, updated_at) = (event.input_id, event.updated_at);
-    match (&event.kind, delivery.outcome) {
-        (EventKind::Errored(detail), Outcome::Recorded) => {
+    let name = Some(state.name(&input_id)).filter(|name| !name.is_empty());
+    match (&event.kind, delivery.outcome, note) {
+        (EventKind::Errored(detail), Outcome::Recorded, _) => {
             let code = detail.code.as_str();
-            tracing::info!(%input_id, event = "errored", code, %updated_at, outcome, note, "input errored");
+            tracing::info!(%input_id, name, event = "errored", code, %updated_at, "input errored");
         }
-        (kind, Outcome::Recorded) => {
-            tracing::info!(%input_id, event = kind.name(), %updated_at, outcome, note, "input changed");
+        (kind, Outcome::Recorded, None) => {
+            tracing::info!(%input_id, name, event = kind.name(), %updated_at, "input changed");
         }
-        (kind, _) => {
-            tracing::debug!(%input_id, event = kind.name(), %updated_at, outcome, reason, "event not recorded");
+        (kind, Outcome::Recorded, Some(note)) => {
+            tracing::debug!(%input_id, name, event = kind.name(), %updated_at, note, "event recorded without a change");
+        }
+        (kind, _, _) => {
+            tracing::debug!(%input_id, name, event = kind.name(), %updated_at, outcome, reason, "event not recorded");
         }
     }
 }

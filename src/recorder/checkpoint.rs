@@ -30,6 +30,7 @@ impl Recorder {
         let position = self.dirty_inputs.position_after(slice, last_position);
         let (version, state) = CheckpointState::new(fold, last_position, recorded_until, retention_clock).encode();
         let checkpoint = Checkpoint { position, rules: self.rules_history.at(position).clone(), version, state };
+        let _saving = self.disk_operation("checkpoint");
         let rows = self.dirty_inputs.inputs(slice).map(|input_id| row(fold, input_id, last_position));
         self.journal.save_checkpoint(&checkpoint, rows)?;
         self.dirty_inputs.saved(slice);

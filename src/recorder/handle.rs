@@ -1,6 +1,8 @@
 //! Access to the recorder.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
@@ -17,14 +19,31 @@ pub(super) type CorrectionAnswer = oneshot::Sender<Option<CorrectionOutcome>>;
 pub(super) enum Message {
     Deliver(Delivery, Answer),
     Correct(Correction, CorrectionAnswer),
-    Adopt(Limits),
-    Finish,
+}
+
+/// Requests that do not wait for room in the queue, so that a hanging disk delays neither a reload nor the shutdown.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// The newest limits that are not adopted yet.
+    limits: Mutex<Option<Limits>>,
+    finish: AtomicBool,
+}
+
+impl Control {
+    pub(super) fn take_limits(&self) -> Option<Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn finishing(&self) -> bool {
+        self.finish.load(Ordering::Acquire)
+    }
 }
 
 /// Receiving ends of the recorder's channels.
-pub(super) struct Queue {
+pub struct Queue {
     pub(super) queue_rx: Receiver<Message>,
     pub(super) wake_rx: Receiver<()>,
+    pub(super) control: Arc<Control>,
 }
 
 /// Access to the recorder.
@@ -33,13 +52,19 @@ pub struct Handle {
     queue: SyncSender<Message>,
     /// Wake-up flag: a channel of capacity 1. If it is full, a wake-up is pending already.
     wake_tx: SyncSender<()>,
+    control: Arc<Control>,
     state_reader: StateReader,
     memory: Memory,
 }
 
 impl Handle {
-    pub(super) fn new(queue: SyncSender<Message>, wake_tx: SyncSender<()>, state_reader: StateReader) -> Self {
-        Self { queue, wake_tx, state_reader, memory: Memory::default() }
+    pub(super) fn new(
+        queue: SyncSender<Message>,
+        wake_tx: SyncSender<()>,
+        control: Arc<Control>,
+        state_reader: StateReader,
+    ) -> Self {
+        Self { queue, wake_tx, control, state_reader, memory: Memory::default() }
     }
 
     /// A reservation for a notification that is about to be read, still empty.
@@ -92,19 +117,15 @@ impl Handle {
         let _ = self.wake_tx.try_send(());
     }
 
-    /// Changes the limits, after everything in the queue. Waits for room in the queue.
+    /// Changes the limits, at the next batch. Does not wait.
     pub fn adopt(&self, limits: Limits) {
-        self.send(Message::Adopt(limits));
+        *self.control.limits.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
+        self.wake();
     }
 
-    /// Ends the recorder, after everything in the queue. Waits for room in the queue.
+    /// Ends the recorder, after everything in the queue. Does not wait.
     pub fn finish(&self) {
-        self.send(Message::Finish);
-    }
-
-    fn send(&self, message: Message) {
-        // Sending fails only if the recorder has ended.
-        let _ = self.queue.send(message);
+        self.control.finish.store(true, Ordering::Release);
         self.wake();
     }
 

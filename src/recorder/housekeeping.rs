@@ -90,14 +90,19 @@ impl Recorder {
 
     fn probe(&mut self) -> &'static str {
         self.timers.restart_checkpoint();
+        let probing = self.disk_operation("write test");
         let probed = self.journal.probe();
+        drop(probing);
         self.note_written(probed);
         "probe"
     }
 
     /// Returns whether it was needed and is done, or a sync failed.
     fn checkpoint_wal(&mut self) -> bool {
-        match self.journal.checkpoint_wal_if_large() {
+        let checkpointing = self.disk_operation("WAL checkpoint");
+        let checkpointed = self.journal.checkpoint_wal_if_large();
+        drop(checkpointing);
+        match checkpointed {
             Ok(done) => done,
             Err(error) if error.kind() == JournalErrorKind::SyncFailed => {
                 self.note_written(Err(error));
@@ -126,7 +131,9 @@ impl Recorder {
     /// Deletes some of the records after their retention. Returns their number.
     pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
         let horizon = self.retention_clock.now().minus(self.limits.retention);
+        let deleting = self.disk_operation("deletion of old records");
         let expired = self.journal.expire(horizon, clock::now(), EXPIRY_SLICE)?;
+        drop(deleting);
         self.drop_forgotten(horizon);
         if expired > 0 {
             tracing::debug!(expired, "old records deleted");

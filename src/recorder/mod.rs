@@ -27,6 +27,7 @@ mod rules_history;
 mod restore;
 mod retention_clock;
 mod state_reader;
+mod disk_activity;
 mod readiness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,12 +37,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use correction::{CorrectionOutcome, correct_stopped};
-pub use handle::Handle;
+pub use disk_activity::{DiskActivity, DiskOperation};
+pub use handle::{Handle, Queue};
 pub use memory::{Overloaded, Reservation};
 pub use readiness::Readiness;
 pub use restore::{Restored, restore};
 pub use state_reader::{RecentDelivery, StateReader};
-pub use thread::{Running, start};
+pub use thread::{Running, prepare, start, start_with};
 
 use crate::event::{IgnoredReason, InputId, Notification, Rules, Timestamp};
 use crate::schedule::Configured;

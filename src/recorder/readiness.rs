@@ -1,9 +1,13 @@
 //! Whether notifications can be recorded.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::disk_activity::DiskActivity;
 use crate::journal::JournalErrorKind;
+
+const NOT_DURABLE: &str = "journal: notifications cannot be made durable:";
 
 /// Why notifications cannot be recorded at the moment, if so.
 #[derive(Debug, Default)]
@@ -11,18 +15,29 @@ pub struct Readiness {
     restored: AtomicBool,
     draining: AtomicBool,
     journal_error: Mutex<Option<JournalErrorKind>>,
+    disk: DiskActivity,
 }
 
 impl Readiness {
     /// The check that fails; `None` if the daemon is ready.
-    pub fn failing(&self) -> Option<&'static str> {
+    pub fn failing(&self) -> Option<Cow<'static, str>> {
         if self.draining() {
-            Some("draining: the daemon is shutting down")
-        } else if !self.restored.load(Ordering::Acquire) {
-            Some("restoring: the journal is being read")
-        } else {
-            self.journal_error().map(check)
+            return Some("draining: the daemon is shutting down".into());
         }
+        if !self.restored.load(Ordering::Acquire) {
+            let under_way = self.disk.current().map(|operation| format!("restoring: {operation} has not ended"));
+            return Some(under_way.map_or("restoring: the journal is being read".into(), Into::into));
+        }
+        if let Some(operation) = self.disk.hanging() {
+            let cause = "the disk hangs, or another program holds the database";
+            return Some(format!("{NOT_DURABLE} {operation} has not ended; {cause}").into());
+        }
+        self.journal_error().map(|kind| format!("{NOT_DURABLE} {}", cause(kind)).into())
+    }
+
+    /// What the recorder does on the disk.
+    pub fn disk(&self) -> &DiskActivity {
+        &self.disk
     }
 
     /// Whether the daemon is shutting down.
@@ -52,14 +67,14 @@ impl Readiness {
     }
 }
 
-/// The check that fails with this error. The response is public, so it contains no path and no number.
-fn check(kind: JournalErrorKind) -> &'static str {
+/// The cause in the text of a failing check. It contains no path.
+fn cause(kind: JournalErrorKind) -> &'static str {
     match kind {
-        JournalErrorKind::DiskFull => "journal: notifications cannot be made durable: the disk is full",
-        JournalErrorKind::ReadOnly => "journal: notifications cannot be made durable: the file system is read-only",
-        JournalErrorKind::Busy => "journal: notifications cannot be made durable: another program holds the database",
-        JournalErrorKind::SyncFailed => "journal: notifications cannot be made durable: the disk failed to sync",
-        JournalErrorKind::Damaged => "journal: notifications cannot be made durable: the database is damaged",
-        JournalErrorKind::Other => "journal: notifications cannot be made durable: the log has the error",
+        JournalErrorKind::DiskFull => "the disk is full",
+        JournalErrorKind::ReadOnly => "the file system is read-only",
+        JournalErrorKind::Busy => "another program holds the database",
+        JournalErrorKind::SyncFailed => "the disk failed to sync",
+        JournalErrorKind::Damaged => "the database is damaged",
+        JournalErrorKind::Other => "the log has the error",
     }
 }

@@ -12,12 +12,14 @@
 //! No other process appends to a local journal, so no records have to be applied between `begin` and `apply`.
 
 use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
 use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
+use super::disk_activity::UnderWay;
 use super::handle::{Answer, Message, Queue};
 use super::restore::{Restored, restore};
 use super::retention_clock::RetentionClock;
@@ -27,7 +29,7 @@ use super::timers::Timers;
 use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
 use crate::clock::{self, Stopwatch, TOLERANCE};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
-use crate::journal::{Journal, JournalError, JournalErrorKind};
+use crate::journal::{self, Journal, JournalError, JournalErrorKind};
 use crate::live::{Changes, Fold, LastSeen, Verdict, apply};
 use crate::metrics::Exporter;
 
@@ -53,7 +55,6 @@ pub(super) struct Recorder {
     pub(super) retention_clock: RetentionClock,
     /// `recorded_at` of the newest record.
     pub(super) recorded_until: Timestamp,
-    finished: bool,
     /// A sync failed: nothing may be written any more.
     pub(super) sync_error: Option<JournalError>,
 }
@@ -68,6 +69,8 @@ impl Recorder {
         metrics: Arc<Exporter>,
     ) -> Result<Self, JournalError> {
         let stopwatch = Stopwatch::start();
+        let disk = state_reader.readiness.disk();
+        let reading = disk.begin("restore");
         let restored = restore(&journal, &limits.rules)?;
         let now = clock::now();
         let retention_clock = RetentionClock::new(now, restored.retention_time(now));
@@ -76,8 +79,11 @@ impl Recorder {
         let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
+        drop(reading);
         // The journal can be read completely, so it may be written from here on.
+        let recovering = disk.begin("WAL checkpoint");
         journal.recover_wal()?;
+        drop(recovering);
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
@@ -97,10 +103,10 @@ impl Recorder {
             search_after: None,
             retention_clock,
             recorded_until,
-            finished: false,
             sync_error: None,
         };
         recorder.adopt(limits);
+        recorder.measure();
         recorder.state_reader.readiness.set_restored();
         Ok(recorder)
     }
@@ -108,42 +114,54 @@ impl Recorder {
     /// Runs until [`super::Handle::finish`], or until a sync fails.
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let mut more_waiting = false;
-        while !self.finished && self.sync_error.is_none() {
-            let pause = if more_waiting { Duration::ZERO } else { self.until_next_task() };
+        while self.sync_error.is_none() {
+            // Nothing is queued after a request to finish, so an empty queue stays empty.
+            let finishing = self.queue.control.finishing();
+            let pause = if more_waiting || finishing { Duration::ZERO } else { self.until_next_task() };
             let woken = self.queue.wake_rx.recv_timeout(pause);
             more_waiting = self.record_waiting();
-            self.run_due_task();
-            if woken == Err(RecvTimeoutError::Disconnected) && !more_waiting {
+            if (finishing || woken == Err(RecvTimeoutError::Disconnected)) && !more_waiting {
                 break;
             }
+            self.run_due_task();
+            self.measure();
         }
-        match self.sync_error.take() {
-            Some(error) => Err(error),
-            None => {
-                // Later scrapes show the time that the checkpoint has.
-                self.state_reader.published.begin_change();
-                self.save_checkpoint().and_then(|()| self.journal.close())
-            }
+        if let Some(error) = self.sync_error.take() {
+            return Err(error);
         }
+        // Later scrapes show the time that the checkpoint has.
+        self.state_reader.published.begin_change();
+        self.save_checkpoint()?;
+        let _closing = self.disk_operation("close");
+        self.journal.close()
+    }
+
+    /// An operation on the disk that lasts until the returned value is dropped.
+    pub(super) fn disk_operation(&self, name: &'static str) -> UnderWay {
+        self.state_reader.readiness.disk().begin(name)
+    }
+
+    /// Publishes the size of the journal on disk.
+    fn measure(&self) {
+        let _measuring = self.disk_operation("size query");
+        let folder = self.journal.path().parent().unwrap_or(Path::new(""));
+        self.state_reader.published.set_journal_size(journal::size_bytes(folder));
     }
 
     /// Records what is in the queue, up to one batch. Returns whether more may be waiting.
     fn record_waiting(&mut self) -> bool {
+        if let Some(limits) = self.queue.control.take_limits() {
+            self.adopt(limits);
+        }
         let mut deliveries = Vec::new();
         let mut more_waiting = true;
         while more_waiting && deliveries.len() < MAX_BATCH {
             match self.queue.queue_rx.try_recv() {
                 Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
-                Ok(Message::Adopt(limits)) => {
-                    // Deliveries that were queued before are recorded first.
-                    self.record_deliveries(std::mem::take(&mut deliveries));
-                    self.adopt(limits);
-                }
                 Ok(Message::Correct(correction, answer)) => {
                     self.record_deliveries(std::mem::take(&mut deliveries));
                     self.correct(correction, answer);
                 }
-                Ok(Message::Finish) => self.finished = true,
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => more_waiting = false,
             }
         }
@@ -185,7 +203,7 @@ impl Recorder {
                     // The sender may have disconnected; its delivery stays recorded.
                     let _ = answer.send(Some(delivery.outcome));
                 }
-                deliveries.iter().for_each(|delivery| log(delivery));
+                deliveries.iter().for_each(|delivery| log(delivery, self.fold.state()));
                 Some(verdicts)
             }
             Err(error) => {
@@ -201,6 +219,7 @@ impl Recorder {
     /// Makes a batch durable. Nothing changes if that fails.
     fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
+        let _appending = self.disk_operation("append");
         let mut append = self.journal.begin()?;
         let shown_until = self.state_reader.published.begin_change();
         let now = clock::now();

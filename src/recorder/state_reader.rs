@@ -1,7 +1,6 @@
 //! Read access to the state that the recorder has published.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use tokio::time::timeout;
 use super::{Outcome, Readiness};
 use crate::clock;
 use crate::event::{Event, Note, Timestamp};
-use crate::journal;
 use crate::live::{State, View};
 
 /// Number of the newest deliveries to remember.
@@ -37,24 +35,17 @@ pub struct RecentDelivery {
 }
 
 /// Read access to the state that the recorder has published.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct StateReader {
     pub(super) published: Arc<Published>,
     pub(super) readiness: Arc<Readiness>,
-    folder: PathBuf,
 }
 
 impl StateReader {
-    /// A reader before anything is published. `folder` is the journal's.
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { published: Arc::default(), readiness: Arc::default(), folder }
-    }
-
     /// The state now, for people and programs; `None` until it is restored.
     pub fn view(&self) -> Option<View> {
-        let size = journal::size_bytes(&self.folder);
         let current = self.published.lock();
-        current.view(current.next_scrape(clock::now()), clock::wall(), size)
+        current.view(current.next_scrape(clock::now()), clock::wall())
     }
 
     /// The state for a scrape; `None` until it is restored.
@@ -67,8 +58,7 @@ impl StateReader {
             // If the batch takes longer, the scrape gets the state and the time before it.
             let _ = timeout(SCRAPE_WAIT, version.changed()).await;
         }
-        let size = journal::size_bytes(&self.folder);
-        self.published.scrape(clock::now(), clock::wall(), size)
+        self.published.scrape(clock::now(), clock::wall())
     }
 
     /// A number that changes whenever the state does.
@@ -100,6 +90,7 @@ pub(super) struct Current {
     /// `None` until it is restored.
     state: Option<State>,
     journal_events: u64,
+    journal_size_bytes: u64,
     restored_inputs: usize,
     /// Time of the latest scrape.
     shown_until: Timestamp,
@@ -165,13 +156,18 @@ impl Published {
         current.shown_until = shown_until;
     }
 
-    /// The state for a scrape at `now`, with the wall clock and the journal's size.
-    pub(super) fn scrape(&self, now: Timestamp, wall_clock: Timestamp, journal_size_bytes: u64) -> Option<View> {
+    /// Sets the size of the journal on disk. The recorder measures it, because a reader must not wait for the disk.
+    pub(super) fn set_journal_size(&self, bytes: u64) {
+        self.lock().journal_size_bytes = bytes;
+    }
+
+    /// The state for a scrape at `now`, with the wall clock.
+    pub(super) fn scrape(&self, now: Timestamp, wall_clock: Timestamp) -> Option<View> {
         let mut current = self.lock();
         if !current.change_in_progress {
             current.shown_until = current.next_scrape(now);
         }
-        current.view(current.shown_until, wall_clock, journal_size_bytes)
+        current.view(current.shown_until, wall_clock)
     }
 
     /// Time of the latest scrape.
@@ -203,8 +199,8 @@ impl Current {
         }
     }
 
-    fn view(&self, as_of: Timestamp, wall_clock: Timestamp, journal_size_bytes: u64) -> Option<View> {
-        let Self { journal_events, restored_inputs, .. } = *self;
+    fn view(&self, as_of: Timestamp, wall_clock: Timestamp) -> Option<View> {
+        let Self { journal_events, journal_size_bytes, restored_inputs, .. } = *self;
         let state = self.state.clone()?;
         Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs })
     }

@@ -41,7 +41,8 @@ fn limits() -> Limits {
 
 fn recorder(folder: &Path) -> Running {
     let metrics = Arc::new(Exporter::new(clock::now(), false));
-    let mut running = start(Journal::open(folder).unwrap(), limits(), 64, metrics).unwrap();
+    let journal = Journal::open(folder).unwrap();
+    let mut running = start(journal, limits(), 64, metrics).unwrap();
     running.restored.blocking_recv().unwrap();
     running.restored = oneshot::channel().1;
     running
@@ -215,18 +216,18 @@ fn deliveries_that_are_queued_before_a_wake_up_share_a_batch() {
 #[test]
 fn view_is_absent_until_the_state_is_restored() {
     let published = Published::default();
-    assert!(published.scrape(clock::now(), clock::wall(), 0).is_none());
+    assert!(published.scrape(clock::now(), clock::wall()).is_none());
     published.restored(3, std::iter::empty(), clock::now());
-    assert!(published.scrape(clock::now(), clock::wall(), 0).is_none());
+    assert!(published.scrape(clock::now(), clock::wall()).is_none());
+    published.set_journal_size(5);
     published.change(clock::now(), None, 7, &[], State::default);
-    let view = published.scrape(clock::now(), clock::wall(), 5).unwrap();
+    let view = published.scrape(clock::now(), clock::wall()).unwrap();
     assert_eq!((view.restored_inputs, view.journal_events, view.journal_size_bytes), (3, 7, 5));
 }
 
 #[test]
 fn scrape_waits_for_the_batch_and_shows_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let reader = StateReader::new(folder.path().into());
+    let reader = StateReader::default();
     reader.published.change(clock::now(), None, 1, &[], State::default);
     let shown_until = reader.published.begin_change();
     let batch = async {
@@ -284,7 +285,7 @@ proptest! {
                     changing_at = None;
                 }
                 _ => {
-                    let as_of = published.scrape(now, now, 0).unwrap().as_of;
+                    let as_of = published.scrape(now, now).unwrap().as_of;
                     match changing_at {
                         Some(shown_until) => prop_assert_eq!(as_of, shown_until),
                         None => prop_assert!(as_of > latest && as_of >= now),

@@ -1,6 +1,5 @@
 //! The recorder's thread.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
@@ -8,7 +7,7 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
-use super::handle::Queue;
+use super::handle::{Control, Queue};
 use super::run_loop::Recorder;
 use super::{Handle, Limits, StateReader};
 use crate::journal::{Journal, JournalError};
@@ -26,19 +25,39 @@ pub struct Running {
     pub thread: JoinHandle<Result<(), JournalError>>,
 }
 
-/// Starts the recorder on a journal. It must be the only writer.
+/// Creates access to a recorder that is started later, by [`start_with`]. Until then it shows nothing, and what is queued
+/// waits.
+pub fn prepare(queue_size: usize) -> (Handle, Queue) {
+    let (queue_tx, queue_rx) = sync_channel(queue_size);
+    let (wake_tx, wake_rx) = sync_channel(1);
+    let control = Arc::new(Control::default());
+    let handle = Handle::new(queue_tx, wake_tx, control.clone(), StateReader::default());
+    (handle, Queue { queue_rx, wake_rx, control })
+}
+
+/// Starts a recorder on a journal. It must be the only writer.
 ///
 /// # Errors
 ///
 /// The thread cannot be started.
 pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
-    let (queue_tx, queue_rx) = sync_channel(queue_size);
-    let (wake_tx, wake_rx) = sync_channel(1);
+    start_with(journal, limits, prepare(queue_size), metrics)
+}
+
+/// Like [`start`], for a prepared recorder.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub fn start_with(
+    journal: Journal,
+    limits: Limits,
+    (handle, queue): (Handle, Queue),
+    metrics: Arc<Exporter>,
+) -> io::Result<Running> {
     let (restored_tx, restored) = oneshot::channel();
     let (ended_tx, ended) = oneshot::channel::<()>();
-    let state_reader = StateReader::new(journal.path().parent().map(PathBuf::from).unwrap_or_default());
-    let handle = Handle::new(queue_tx, wake_tx, state_reader.clone());
-    let queue = Queue { queue_rx, wake_rx };
+    let state_reader = handle.state_reader().clone();
     let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
         let _closed_at_the_end = ended_tx;
         let recorder = Recorder::restored(journal, limits, queue, state_reader, metrics)?;

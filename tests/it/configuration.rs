@@ -171,7 +171,7 @@ fn missing_secret_of_an_existing_journal_is_not_replaced() {
     write_private(&folder.path().join("elsewhere"), &format!("{secret}\n"));
     let daemon = Daemon::start(folder.path());
     assert_eq!(daemon.post_with(&secret, &fixture("connected")).status, 200);
-    assert!(!daemon.log().iter().any(|line| line["message"] == GENERATED));
+    assert!(!daemon.log().iter().any(|line| line["msg"] == GENERATED));
 }
 
 /// A crash between the two leaves a journal without records and without a secret.

@@ -78,8 +78,10 @@ impl Daemon {
 
     /// Runs the command and waits until it is ready.
     pub fn spawn(command: Command, folder: &Path) -> Self {
-        let daemon = Self::spawn_unready(command, folder);
+        let mut daemon = Self::spawn_unready(command, folder);
         daemon.wait_for("ready");
+        // A first start generates the secret.
+        daemon.secret = secret(folder);
         daemon
     }
 
@@ -90,8 +92,7 @@ impl Daemon {
         let listening = log.wait_for("listening");
         let url = |key: &str| listening[key].as_str().expect("the line has the URL").to_owned();
         let private = url("metrics").split('/').take(3).collect::<Vec<_>>().join("/");
-        let secret = std::fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned();
-        Self { child, webhook: url("webhook"), private, secret, log }
+        Self { child, webhook: url("webhook"), private, secret: secret(folder), log }
     }
 
     /// Posts a body with the daemon's own secret.
@@ -265,7 +266,7 @@ impl Log {
         loop {
             let found = {
                 let written = self.written();
-                written.lines.iter().filter(|line| line["message"] == message).nth(count - 1).cloned()
+                written.lines.iter().filter(|line| line["msg"] == message).nth(count - 1).cloned()
             };
             match found {
                 Some(line) => return line,
@@ -275,6 +276,11 @@ impl Log {
             }
         }
     }
+}
+
+/// The generated secret; empty if there is none.
+fn secret(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned()
 }
 
 /// A client that accepts any certificate.
@@ -332,6 +338,16 @@ pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Ran {
+    /// The errors in the log of `serve`, each followed by its hint, if there is one.
+    pub fn logged_errors(&self) -> Vec<String> {
+        let lines = self.stderr.lines().map(|line| serde_json::from_str(line).expect("a line of the log"));
+        let errors = lines.filter(|line: &Value| line["level"] == "ERROR");
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        errors.flat_map(|line| [text(&line["error"]), text(&line["hint"])]).flatten().collect()
+    }
 }
 
 /// Runs the binary in this folder with exactly these arguments and waits for its exit.

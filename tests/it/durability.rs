@@ -252,8 +252,8 @@ fn second_daemon_on_the_same_data_folder_is_refused() {
     let daemon = Daemon::start(folder.path());
     let second = ran(&mut command(folder.path()));
     assert_eq!(second.code, Some(1));
-    assert!(second.stderr.starts_with("stream-live-exporter: data: in use"), "{}", second.stderr);
-    assert!(second.stderr.contains("--storage.path"), "{}", second.stderr);
+    let [error] = &second.logged_errors()[..] else { panic!("{}", second.stderr) };
+    assert!(error.starts_with("data: in use") && error.contains("--storage.path"), "{error}");
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
     daemon.kill();
     // SIGKILL releases the lock of the folder too.

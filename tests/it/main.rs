@@ -33,6 +33,7 @@ mod prometheus;
 mod alertmanager;
 mod history;
 mod journal;
+mod log;
 mod migration;
 mod unwritable;
 mod faults;

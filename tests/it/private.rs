@@ -101,7 +101,7 @@ fn cross_origin_request_cannot_reload() {
         (" | sec-fetch-site: same-site", "403 Forbidden"),
         (" | origin: http://stream.example.com | sec-fetch-site: cross-site", "403 Forbidden"),
     ] {
-        let reloads = || daemon.log().iter().filter(|line| line["message"] == "configuration reloaded").count();
+        let reloads = || daemon.log().iter().filter(|line| line["msg"] == "configuration reloaded").count();
         let before = reloads();
         let answer = exchange(daemon.private_address(), &format!("POST /-/reload{headers}"), b"");
         assert_eq!(answer.status, status, "{headers}");

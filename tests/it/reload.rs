@@ -39,7 +39,7 @@ impl Site {
     }
 
     fn logged(&self, message: &str) -> usize {
-        self.daemon.log().iter().filter(|line| line["message"] == message).count()
+        self.daemon.log().iter().filter(|line| line["msg"] == message).count()
     }
 
     /// Reloads by SIGHUP or by request, and waits for one more log line with this message.

@@ -171,12 +171,12 @@ fn renewed_certificate_is_used_once_it_is_complete() {
         ("tls.crt", new.certificate.pem()[..300].to_owned(), &["tls.crt", "certificate"]),
         ("tls.key", String::new(), &["tls.key", "key"]),
     ] {
-        let logged = daemon.log().iter().filter(|line| line["message"] == INVALID).count();
+        let logged = daemon.log().iter().filter(|line| line["msg"] == INVALID).count();
         old.renew(folder.path());
         fs::write(folder.path().join(file), content).unwrap();
         eventually("the files are read again", || {
             assert_eq!(old.healthy(&daemon), Ok(200), "{file}");
-            daemon.log().iter().filter(|line| line["message"] == INVALID).count() > logged
+            daemon.log().iter().filter(|line| line["msg"] == INVALID).count() > logged
         });
         let line = daemon.wait_for_count(INVALID, logged + 1);
         let problem = line["problem"].as_str().unwrap_or_default();
@@ -209,7 +209,7 @@ fn certificate_of_same_size_and_modification_time_is_renewed() {
     write("tls.key", &new.key);
     eventually("the files are read again", || {
         assert_eq!(old.healthy(&daemon), Ok(200));
-        daemon.log().iter().any(|line| line["message"] == INVALID)
+        daemon.log().iter().any(|line| line["msg"] == INVALID)
     });
     write("tls.crt", &new.certificate.pem());
     eventually("the new certificate is used", || new.healthy(&daemon) == Ok(200));
@@ -224,7 +224,7 @@ fn start_without_certificate_or_key_fails() {
         command.envs(arguments.iter().map(|(key, value)| (format!("STREAM_LIVE_EXPORTER__WEBHOOK__{key}"), value)));
         let ran = ran(&mut command);
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        ran.stderr.lines().last().unwrap_or_default().to_owned()
+        ran.logged_errors().concat()
     };
     let without_key = start(&[("TLS_CERT_FILE", "tls.crt")]);
     assert!(

@@ -261,7 +261,7 @@ fn start_at(folder: &Path, web_config: &str, address: &str) -> Daemon {
 
 /// The setting that each warning about an unprotected listener recommends.
 fn exposures(daemon: &Daemon) -> Vec<&'static str> {
-    let lines = daemon.log().into_iter().filter(|line| line["message"] == EXPOSED);
+    let lines = daemon.log().into_iter().filter(|line| line["msg"] == EXPOSED);
     let recommends = |line: serde_json::Value| {
         assert_eq!(line["level"], "WARN");
         let exposure = line["exposure"].as_str().expect("the field is a string").to_owned();

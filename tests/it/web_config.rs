@@ -177,10 +177,9 @@ fn invalid_file_is_rejected_with_its_problem() {
         assert!(!problem.contains("hunter2"), "a value that may be secret is quoted: {problem}");
     }
     let served = ran(command(site.path()).arg("--web.config.file=nowhere.yml"));
-    let last = served.stderr.lines().last().unwrap_or_default();
+    let error = served.logged_errors().concat();
     assert_eq!(served.code, Some(1));
-    assert!(last.starts_with("stream-live-exporter: web.config_file: nowhere.yml: "), "{last}");
-    assert!(last.ends_with("(os error 2)"), "{last}");
+    assert!(error.starts_with("web.config_file: nowhere.yml: ") && error.ends_with("(os error 2)"), "{error}");
 }
 
 #[test]
@@ -240,7 +239,7 @@ fn every_path_requires_a_user_and_users_change_with_the_file() {
     site.write("");
     assert_eq!(exchange(daemon.private_address(), healthy, b"").status, "200 OK", "no user is required any more");
     daemon.wait_for_count(CHANGED, 3);
-    assert_eq!(daemon.log().iter().filter(|line| line["message"] == CHANGED).count(), 3, "one line per change");
+    assert_eq!(daemon.log().iter().filter(|line| line["msg"] == CHANGED).count(), 3, "one line per change");
 }
 
 #[test]
@@ -267,7 +266,7 @@ fn file_that_becomes_invalid_blocks_all_requests_and_is_logged_once() {
         }
         let line = daemon.wait_for_count(UNUSABLE, round + 1);
         assert!(line["problem"].as_str().is_some_and(|problem| problem.starts_with(place)), "{line}");
-        assert_eq!(daemon.log().iter().filter(|line| line["message"] == UNUSABLE).count(), round + 1);
+        assert_eq!(daemon.log().iter().filter(|line| line["msg"] == UNUSABLE).count(), round + 1);
         site.write(&anna);
         healthy("200 OK");
     }
@@ -330,13 +329,13 @@ fn renewed_certificate_is_used_and_an_invalid_one_fails_handshakes() {
     assert_eq!((status(&daemon, &client), daemon.metric(expiry)), (Some(200), Some(2_208_988_800.0)));
     let whole = fs::read(site.path().join("tls.crt")).unwrap();
     for (file, content) in [("tls.crt", &whole[..300]), ("tls.key", b"".as_slice())] {
-        let logged = daemon.log().iter().filter(|line| line["message"] == UNUSABLE).count();
+        let logged = daemon.log().iter().filter(|line| line["msg"] == UNUSABLE).count();
         fs::write(site.path().join(file), content).unwrap();
         assert_eq!([(); 2].map(|()| status(&daemon, &client)), [None, None], "{file}");
         let line = daemon.wait_for_count(UNUSABLE, logged + 1);
         let problem = line["problem"].as_str().unwrap_or_default();
         assert!(problem.starts_with(&format!("{file}: ")) && problem.contains("PEM"), "{line}");
-        assert_eq!(daemon.log().iter().filter(|line| line["message"] == UNUSABLE).count(), logged + 1);
+        assert_eq!(daemon.log().iter().filter(|line| line["msg"] == UNUSABLE).count(), logged + 1);
         site.authority.identity("127.0.0.1", 2041).write(site.path());
         assert_eq!(status(&daemon, &client), Some(200));
     }

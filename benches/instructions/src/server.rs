@@ -26,7 +26,7 @@ const RECORDED: &[u8] = br#"{"outcome":"recorded"}"#;
 /// Sends notifications one after the other over one connection. Returns the number of requests.
 pub fn receive(times: usize) -> anyhow::Result<usize> {
     let folder = tempfile::tempdir()?;
-    telemetry::init(LevelFilter::INFO, telemetry::Format::Json);
+    let _log = telemetry::init(LevelFilter::INFO, telemetry::Format::Json)?;
     let limits = Limits {
         rules: rules(),
         retention: Duration::from_secs(86_400),
@@ -44,7 +44,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         wrong_secrets: RateLimiter::per_minute(10).into(),
         trusted_proxies: TrustedProxies::default(),
     };
-    let webhook = Arc::new(Webhook::new("/webhook".into(), policy, recorder.handle, exporter));
+    let webhook = Arc::new(Webhook::new("/webhook".into(), policy, recorder.handle, exporter, Arc::default()));
     let limits = ConnectionLimits { total: 8, per_peer: 8, idle_timeout: Duration::from_secs(600) };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;

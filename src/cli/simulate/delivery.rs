@@ -28,6 +28,7 @@ use crate::clock::{Stopwatch, now};
 use crate::config::positive_duration;
 use crate::event::InputId;
 use crate::simulate::Notification;
+use crate::text::escaped;
 
 const QUEUE_LENGTH: usize = 64;
 
@@ -120,7 +121,7 @@ impl Run<'_> {
             let answer = self.target.post(&agent, &notification);
             let latency = stopwatch.elapsed();
             if !answer.is_accepted() {
-                self.progress.set_message(answer.to_string());
+                self.progress.set_message(escaped(&answer.to_string()).into_owned());
             }
             tally.count(notification.fact, answer, latency);
             self.progress.inc(1);

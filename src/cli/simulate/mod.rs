@@ -90,7 +90,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_truth(&tally, file).with_context(|| format!("cannot write the truth file {}", path.display()))?;
     }
     let report = Report { arguments, elapsed, interrupted, tally: &tally };
-    write!(io::stdout(), "{report}").context("cannot write the summary")?;
+    super::print(&report.to_string()).context("cannot write the summary")?;
     Ok(exit_code(&tally, interrupted))
 }
 

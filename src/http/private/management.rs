@@ -1,12 +1,18 @@
 //! The landing page, `/-/ready` and `/-/reload`.
 
+use std::time::Duration;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, ContentType, HeaderMap, HeaderName};
-use actix_web::web::{self, Data};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use tokio::time::timeout;
 
 use super::Private;
 use crate::http::responses::{restoring, text};
+
+/// How long a request waits for a reload, which reads files.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `GET /`: links to the other endpoints. They are relative, so that they also work behind a proxy's subpath.
 pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
@@ -39,7 +45,7 @@ pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
 pub(super) async fn ready(private: Data<Private>) -> HttpResponse {
     match private.state_reader.readiness().failing() {
         None => text(StatusCode::OK, "ready"),
-        Some(check) => text(StatusCode::SERVICE_UNAVAILABLE, check),
+        Some(check) => text(StatusCode::SERVICE_UNAVAILABLE, &check),
     }
 }
 
@@ -48,13 +54,22 @@ pub(super) async fn reload(request: HttpRequest, private: Data<Private>) -> Http
     if is_cross_origin(request.headers()) {
         return text(StatusCode::FORBIDDEN, "cross-origin requests may not reload the configuration");
     }
-    let reload = private.reload.clone();
-    let reloaded = web::block(move || reload()).await.unwrap_or_else(|_| Err("the reload was aborted".to_owned()));
-    match reloaded {
-        Ok(()) => text(StatusCode::OK, "reloaded"),
-        Err(problems) => {
-            let message = format!("reload failed: the previous configuration stays in force\n{problems}");
-            text(StatusCode::INTERNAL_SERVER_ERROR, &message)
+    let Some(reloaded) = (private.reload)() else {
+        return text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the daemon is starting, or several reloads are waiting; try again",
+        );
+    };
+    let failed = |problems: &str| {
+        let message = format!("reload failed: the previous configuration stays in force\n{problems}");
+        text(StatusCode::INTERNAL_SERVER_ERROR, &message)
+    };
+    match timeout(RELOAD_TIMEOUT, reloaded).await {
+        Ok(Ok(Ok(()))) => text(StatusCode::OK, "reloaded"),
+        Ok(Ok(Err(problems))) => failed(&problems),
+        Ok(Err(_)) => failed("the reload was aborted"),
+        Err(_) => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "the configuration is still being read; the log will have the result")
         }
     }
 }

@@ -18,6 +18,7 @@ use actix_web::middleware::{Compress, Condition, DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, Payload, PayloadConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
 use rustls::pki_types::CertificateDer;
+use tokio::sync::oneshot;
 
 pub use self::api::inputs_json;
 use self::correction::CorrectionPolicy;
@@ -34,8 +35,9 @@ pub const PRIVATE_CONNECTIONS: usize = 512;
 /// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
-/// Reloads the configuration. The error lists the problems.
-pub type Reload = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+/// Starts a reload of the configuration, and returns where its result arrives; the error lists the problems. `None` if no
+/// reload can be started at the moment.
+pub type Reload = Arc<dyn Fn() -> Option<oneshot::Receiver<Result<(), String>>> + Send + Sync>;
 
 /// Dependencies of the private listener's handlers.
 pub struct Private {

@@ -10,10 +10,12 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use tokio::time::timeout;
 
 use super::request_policy::{RequestPolicy, SECRET_HEADER, declared_size};
 use crate::accept::{self, Received};
@@ -24,6 +26,10 @@ use crate::http::responses::not_found;
 use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
+
+/// How long a request waits until its delivery is durable. If the disk hangs, the request is answered 503 after that, and
+/// the delivery stays in the queue. It may be recorded later, and the sender's repetition is then a duplicate.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(4);
 
 thread_local! {
     /// Whether this worker has scheduled the task that wakes the recorder.
@@ -40,15 +46,16 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Creates a webhook at this path of the public listener.
-    pub fn new(path: String, policy: RequestPolicy, recorder: Handle, metrics: Arc<Exporter>) -> Self {
+    /// Creates a webhook at this path of the public listener. `unused` lists the deliveries that it rejects.
+    pub fn new(
+        path: String,
+        policy: RequestPolicy,
+        recorder: Handle,
+        metrics: Arc<Exporter>,
+        unused: Arc<UnusedDeliveries>,
+    ) -> Self {
         let (policy, recorder) = (RwLock::new(Arc::new(policy)), Arc::new(recorder));
-        Self { path, policy, recorder, metrics, unused: Arc::default() }
-    }
-
-    /// The newest rejected deliveries.
-    pub fn unused_deliveries(&self) -> Arc<UnusedDeliveries> {
-        self.unused.clone()
+        Self { path, policy, recorder, metrics, unused }
     }
 
     /// Replaces the policy. In-flight requests keep the policy that they started with, and wrong secrets stay counted
@@ -116,8 +123,9 @@ impl Webhook {
                 recorder.wake();
             });
         }
+        let recorded = timeout(RECORD_TIMEOUT, recorded).await.map_err(|_| Rejection::NotInTime)?;
         // The sender is dropped without an answer only if the recorder has exited.
-        recorded.await.ok().flatten().ok_or(Rejection::Journal)
+        recorded.ok().flatten().ok_or(Rejection::Journal)
     }
 }
 

@@ -18,7 +18,6 @@ mod handshake;
 mod users;
 mod guard;
 
-use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -29,7 +28,7 @@ use actix_web::{HttpMessage, HttpRequest};
 pub(super) use guard::guard;
 
 use super::pem::exposed_key;
-use super::{InvalidFile, RateLimiter};
+use super::{InvalidFile, RateLimiter, files};
 use crate::clock;
 use crate::event::Timestamp;
 use file::Settings;
@@ -141,7 +140,8 @@ impl WebConfig {
     }
 
     fn settings(&self) -> Result<Arc<Settings>, String> {
-        let read = fs::read_to_string(&self.path).map_err(|error| format!("cannot be read: {error}"));
+        let read = files::read(&self.path).map_err(|error| format!("cannot be read: {error}"));
+        let read = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8".to_owned()));
         self.settings.current(&self.path, read, |text| {
             let folder = self.path.parent().unwrap_or(Path::new(""));
             let settings = Settings::parse(text, folder)?;

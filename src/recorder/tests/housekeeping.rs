@@ -14,8 +14,8 @@ fn record(recorder: &mut Recorder, notification: Notification) {
 pub(super) fn idle_recorder(folder: &Path, limits: Limits) -> Recorder {
     let journal = Journal::open(folder).unwrap();
     let metrics = Arc::new(Exporter::new(clock::now(), false));
-    let queue = Queue { queue_rx: sync_channel(1).1, wake_rx: sync_channel(1).1 };
-    Recorder::restored(journal, limits, queue, StateReader::new(folder.into()), metrics).unwrap()
+    let queue = Queue { queue_rx: sync_channel(1).1, wake_rx: sync_channel(1).1, control: Arc::default() };
+    Recorder::restored(journal, limits, queue, StateReader::default(), metrics).unwrap()
 }
 
 #[test]

@@ -237,7 +237,7 @@ fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
             assert_eq!(daemon.metric("stream_live_exporter_inputs"), Some(2.0));
             let warnings: Vec<_> = daemon.log().into_iter().filter(|line| line["level"] == "WARN").collect();
             let expected = usize::from(round == 1 || years > 0);
-            assert_eq!(warnings.iter().filter(|line| line["message"] == warning).count(), expected, "{warnings:?}");
+            assert_eq!(warnings.iter().filter(|line| line["msg"] == warning).count(), expected, "{warnings:?}");
             assert_eq!(warnings.len(), expected, "{warnings:?}");
             assert!(daemon.stop().success());
         }

@@ -7,7 +7,7 @@ use std::path::Path;
 use regex_lite::Regex;
 
 use super::{INPUT, counted_events, event, journaled, start_with_events};
-use crate::daemon::{Daemon, command, ran, run};
+use crate::daemon::{Daemon, Ran, command, ran, run};
 use crate::journal::database;
 
 /// A change of the bytes of a database.
@@ -39,9 +39,12 @@ fn refused(folder: &Path) -> [String; 2] {
     let verified = run(folder, &["journal", "verify"]);
     assert_eq!((verified.code, verified.stdout.as_str()), (Some(1), ""));
     assert!(files(folder) == before, "the check changed the files");
-    // JSON lines are the log.
-    let errors = start.stderr.lines().filter(|line| !line.starts_with('{'));
-    [errors.map(|line| format!("{line}\n")).collect(), verified.stderr]
+    [as_printed(&start), verified.stderr]
+}
+
+/// The errors in the log of a start, in the form in which other commands print them.
+fn as_printed(start: &Ran) -> String {
+    start.logged_errors().iter().map(|error| format!("stream-live-exporter: {error}\n")).collect()
 }
 
 /// Checks that an error message names the database and `part` of it, and ends with the advice to use salvage.
@@ -104,7 +107,7 @@ fn empty_database_with_a_wal_is_refused_and_the_wal_is_kept() {
     let before = files(folder.path());
     let start = ran(&mut command(folder.path()));
     assert_eq!(start.code, Some(1));
-    check_message(&start.stderr, "");
+    check_message(&as_printed(&start), "");
     assert!(files(folder.path()) == before, "the start changed the files");
     assert_eq!(run(folder.path(), &["journal", "salvage", "new"]).code, Some(0));
     assert_eq!(journaled(folder.path(), "new").len(), 1);

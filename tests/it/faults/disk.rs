@@ -115,8 +115,8 @@ fn start_on_a_read_only_file_system_is_refused_and_salvage_works() {
     let script = "mount --bind data data && mount -o remount,bind,ro data && exec \"$@\"";
     let refused = ran(&mut command_through(folder.path(), &unshare, &with_mounts(script)));
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stderr.starts_with("stream-live-exporter: data: "), "{}", refused.stderr);
-    assert!(refused.stderr.ends_with("(os error 30)\n"), "{}", refused.stderr);
+    let [error] = &refused.logged_errors()[..] else { panic!("{}", refused.stderr) };
+    assert!(error.starts_with("data: ") && error.ends_with("(os error 30)"), "{error}");
     let mut salvage = Command::new(unshare);
     salvage.current_dir(folder.path()).args(with_mounts(script));
     salvage.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);

@@ -52,7 +52,7 @@ fn start_and_kill(strace: &Path, folder: &Path, paths: &[&str], when: u32) -> Ex
     let mut child = command_through(folder, strace, &arguments).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     for line in lines {
-        if line.contains("\"message\":\"ready\"") {
+        if line.contains("\"msg\":\"ready\"") {
             let _ = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
         }
     }

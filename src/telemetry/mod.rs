@@ -1,11 +1,23 @@
 //! Logging to standard error: logfmt for people, JSON for machines.
+//!
+//! No caller waits for standard error. Lines go into a bounded queue, from which a separate thread writes them. Lines
+//! that find the queue full are dropped and counted. Panics are logged in the same way.
 
+mod format;
+mod writer;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
+use std::panic;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
+
+use format::Lines;
+pub use writer::DroppedLines;
+use writer::Writer;
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +28,15 @@ pub enum Format {
     Logfmt,
     /// One JSON object per line.
     Json,
+}
+
+/// The running log. When it is dropped, it waits for the lines that are not written yet, for a limited time.
+pub struct Log {
+    /// Changes the lowest severity.
+    pub level: Level,
+    /// Counts the lines that were lost.
+    pub dropped_lines: DroppedLines,
+    _writer: Writer,
 }
 
 /// Changes the log level at run time.
@@ -31,23 +52,29 @@ impl Level {
 
 /// Starts logging.
 ///
+/// # Errors
+///
+/// Standard error or a thread is not available.
+///
 /// # Panics
 ///
 /// When called twice.
-pub fn init(level: LevelFilter, format: Format) -> Level {
-    let (filter, handle) = reload::Layer::new(targets(level));
+pub fn init(level: LevelFilter, format: Format) -> io::Result<Log> {
     let json = match format {
         Format::Auto => !io::stderr().is_terminal(),
         Format::Logfmt => false,
         Format::Json => true,
     };
-    let lines = if json {
-        fmt::layer().json().flatten_event(true).with_target(false).with_writer(io::stderr).boxed()
-    } else {
-        tracing_logfmt::builder().with_target(false).layer().with_writer(io::stderr).boxed()
-    };
+    let (queue, writer, dropped_lines) = writer::start()?;
+    let (filter, handle) = reload::Layer::new(targets(level));
+    let lines = fmt::layer().event_format(Lines { json }).with_writer(queue).boxed();
     tracing_subscriber::registry().with(filter).with(lines).init();
-    Level(handle)
+    panic::set_hook(Box::new(|panic| {
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(%panic, backtrace, "internal error");
+    }));
+    Ok(Log { level: Level(handle), dropped_lines, _writer: writer })
 }
 
 /// The given level for this crate, at most warnings for dependencies.

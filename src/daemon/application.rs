@@ -1,0 +1,264 @@
+//! The application: its parts, and their order at start and at shutdown.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::{rt, web};
+use anyhow::{Context, anyhow};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::reload::{MAX_RELOADS, Reloader, limits, policy};
+use super::resources::{Files, Resources};
+use super::signals::Requests;
+use super::{DiskHangs, Endpoints, VERSION, addresses, disk_watch, file_descriptors, log_warnings};
+use crate::clock;
+use crate::config::{
+    InvalidConfig, ListenAddress, MissingSecret, Settings, Sources, WebSettings, WebhookSecrets, WebhookSettings,
+};
+use crate::http::{self, Certificate, ConnectionLimits, Private, UnusedDeliveries, WebConfig, Webhook};
+use crate::journal::Journal;
+use crate::metrics::Exporter;
+use crate::recorder::{self, Handle, Running, StateReader};
+use crate::telemetry::{DroppedLines, Level};
+
+/// How long the shutdown waits for the recorder, after the requests in flight have ended.
+const RECORDER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the application is made of.
+pub(super) struct Application {
+    /// Read again on reload.
+    pub(super) sources: Sources,
+    pub(super) settings: Settings,
+    pub(super) log_level: Level,
+    pub(super) dropped_lines: DroppedLines,
+}
+
+/// The part that has no journal yet: its sockets are bound, and the private server is running.
+struct Listening {
+    public: Vec<TcpListener>,
+    private: ServerHandle,
+    files: Files,
+    metrics: Arc<Exporter>,
+    recorder: Handle,
+    unused_deliveries: Arc<UnusedDeliveries>,
+    /// Set when the configuration can be reloaded.
+    reloader: Arc<OnceLock<Arc<Reloader>>>,
+    endpoints: Endpoints,
+}
+
+impl Application {
+    /// Runs until a signal stops it, or until the recorder fails. `announce` is called when the webhook's secret is known.
+    pub(super) fn run(self, requests: Requests, announce: impl FnOnce(&Endpoints)) -> anyhow::Result<()> {
+        rt::System::new().block_on(self.start_and_serve(requests, announce))
+    }
+
+    async fn start_and_serve(self, requests: Requests, announce: impl FnOnce(&Endpoints)) -> anyhow::Result<()> {
+        let (recorder, queue) = recorder::prepare(self.settings.webhook.queue_size);
+        let mut listening = self.listen(recorder)?;
+        let (journal, secrets) = self.open(listening.recorder.state_reader()).await?;
+        let resources = Resources { secrets, files: listening.files.clone() };
+        log_warnings(&resources.warnings());
+        let Resources { secrets, .. } = resources;
+        announce_generated(&secrets);
+        listening.endpoints.secret = describe(&secrets);
+        tracing::info!(secret = listening.endpoints.secret, "webhook secret");
+        announce(&listening.endpoints);
+        let (limits, metrics) = (limits(&self.settings, &secrets), listening.metrics.clone());
+        let recorder = recorder::start_with(journal, limits, (listening.recorder.clone(), queue), metrics);
+        let recorder = recorder.context("the recorder's thread cannot be started")?;
+        let (public, private) = self.assemble(listening, &secrets, &requests)?;
+        serve(public, &private, recorder, requests).await
+    }
+
+    /// Binds the sockets, and starts the private server, so that it answers while the journal is opened and restored.
+    fn listen(&self, recorder: Handle) -> anyhow::Result<Listening> {
+        let Self { settings, .. } = self;
+        file_descriptors::raise_limit(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
+        log_warnings(&settings.warnings(clock::now()));
+        addresses::conflict(settings).map_or(Ok(()), |conflict| Err(InvalidConfig(vec![conflict])))?;
+        let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
+        let private = listen("web.listen_address", &settings.web.listen_address)?;
+        let files = Files::load(settings)?;
+        let Files { certificate, web_config } = files.clone();
+        WebConfig::watch_exposure(web_config.as_deref(), &private)?;
+        let private_tls = web_config.as_ref().is_some_and(|web_config| web_config.has_tls());
+        let endpoints = Endpoints::new(settings, &public, (&private, private_tls))?;
+        let state_reader = recorder.state_reader().clone();
+        let metrics = self.exporter(certificate, web_config.clone(), &state_reader);
+        let reloader = Arc::<OnceLock<Arc<Reloader>>>::default();
+        let unused_deliveries = Arc::<UnusedDeliveries>::default();
+        let WebSettings { telemetry_path, compression, enable_admin_api, .. } = settings.web.clone();
+        let served = Private {
+            telemetry_path,
+            compression,
+            enable_admin_api,
+            recorder: recorder.clone(),
+            state_reader: state_reader.clone(),
+            metrics: metrics.clone(),
+            unused_deliveries: unused_deliveries.clone(),
+            reload: Arc::new({
+                let reloader = reloader.clone();
+                move || reloader.get()?.start()
+            }),
+        };
+        let private = http::serve_private(private, settings.webhook.idle_timeout, web_config, served);
+        let private = spawn(private.context("the private listener cannot be served")?);
+        let Endpoints { webhook, metrics: url, .. } = &endpoints;
+        tracing::info!(version = VERSION, webhook, metrics = url, "listening");
+        rt::spawn(disk_watch::run(state_reader));
+        Ok(Listening { public, private, files, metrics, recorder, unused_deliveries, reloader, endpoints })
+    }
+
+    /// Opens the journal and reads the secrets, on another thread, because the disk may hang.
+    async fn open(&self, state_reader: &StateReader) -> anyhow::Result<(Journal, WebhookSecrets)> {
+        let opening = state_reader.readiness().disk().begin("opening");
+        let (path, configured) = (self.settings.storage.path.clone(), self.settings.webhook.secrets.clone());
+        let opened = web::block(move || {
+            let _until_opened = opening;
+            let journal = Journal::open(&path)?;
+            let missing_secret =
+                if journal.last_position() == 0 { MissingSecret::Generate } else { MissingSecret::Refuse };
+            let secrets = WebhookSecrets::load(&configured, &path, missing_secret)?;
+            anyhow::Ok((journal, secrets))
+        });
+        opened.await.context("the journal was not opened")?
+    }
+
+    /// Connects the recorder with the public server, which starts later, and with reloads.
+    fn assemble(
+        &self,
+        listening: Listening,
+        secrets: &WebhookSecrets,
+        requests: &Requests,
+    ) -> anyhow::Result<(Server, ServerHandle)> {
+        let Self { sources, settings, log_level, .. } = self;
+        let Listening { public, private, files, metrics, recorder, unused_deliveries, reloader, .. } = listening;
+        let WebhookSettings { path, max_connections, max_connections_per_peer, idle_timeout, .. } =
+            settings.webhook.clone();
+        let policy = policy(settings, secrets);
+        let webhook = Webhook::new(path, policy, recorder.clone(), metrics.clone(), unused_deliveries);
+        let webhook = Arc::new(webhook);
+        let limits = ConnectionLimits { total: max_connections, per_peer: max_connections_per_peer, idle_timeout };
+        let public = http::serve_public(public, limits, files.certificate, webhook.clone());
+        let reloader = reloader.get_or_init(|| {
+            Arc::new(Reloader {
+                sources: sources.clone(),
+                started_with: settings.clone(),
+                log_level: log_level.clone(),
+                webhook,
+                recorder,
+                metrics,
+                reloading: Mutex::default(),
+                places: Arc::new(Semaphore::new(MAX_RELOADS)),
+            })
+        });
+        rt::spawn(reload_on_request(reloader.clone(), requests.clone()));
+        Ok((public.context("the webhook cannot be served")?, private))
+    }
+
+    fn exporter(
+        &self,
+        certificate: Option<Arc<Certificate>>,
+        web_config: Option<Arc<WebConfig>>,
+        state_reader: &StateReader,
+    ) -> Arc<Exporter> {
+        let metrics = Exporter::new(clock::now(), self.settings.web.created_samples);
+        metrics.reloaded(clock::now(), true);
+        if let Some(certificate) = certificate {
+            metrics.watch_certificate("webhook", move || certificate.not_after());
+        }
+        if let Some(web_config) = web_config.filter(|web_config| web_config.has_tls()) {
+            metrics.watch_certificate("web", move || web_config.not_after());
+        }
+        let disk = state_reader.readiness().disk().clone();
+        metrics.watch_journal_write(move || disk.current().map(|operation| operation.since));
+        let dropped_lines = self.dropped_lines.clone();
+        metrics.watch_dropped_log_lines(move || dropped_lines.count());
+        Arc::new(metrics)
+    }
+}
+
+/// Serves until a stop is requested or the recorder fails, then shuts down in order.
+async fn serve(
+    public: Server,
+    private: &ServerHandle,
+    mut recorder: Running,
+    mut requests: Requests,
+) -> anyhow::Result<()> {
+    let mut serving = None;
+    if recorder.restored.await.is_ok() {
+        requests.begin_recording();
+        serving = Some(spawn(public));
+        tracing::info!("ready");
+        tokio::select! {
+            () = requests.stop() => {}
+            _ = &mut recorder.ended => {}
+        }
+    }
+    let readiness = recorder.handle.state_reader().readiness();
+    readiness.begin_draining();
+    if let Some(public) = serving {
+        tracing::info!("shutting down: finishing in-flight requests");
+        public.stop(true).await;
+    }
+    if !recorder.ended.is_terminated() {
+        recorder.handle.finish();
+        // The error only says that the sender was dropped, which is the signal.
+        if timeout(RECORDER_TIMEOUT, &mut recorder.ended).await.is_err() {
+            let hanging = readiness.disk().current();
+            return Err(hanging.map_or_else(|| anyhow!("the recorder does not end"), |it| DiskHangs(it).into()));
+        }
+    }
+    private.stop(false).await;
+    let panicked = |_| anyhow!("the recorder panicked; all acknowledged notifications are on disk");
+    recorder.thread.join().map_err(panicked)??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Reloads on each SIGHUP. Those that arrive during a reload cause one more after it.
+async fn reload_on_request(reloader: Arc<Reloader>, requests: Requests) {
+    loop {
+        requests.reload().await;
+        if let Some(result) = reloader.start() {
+            // The reloader logs the result.
+            let _ = result.await;
+        }
+    }
+}
+
+/// Runs a server as a task; the handle stops it.
+fn spawn(server: Server) -> ServerHandle {
+    let handle = server.handle();
+    rt::spawn(server);
+    handle
+}
+
+fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
+    let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
+    http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
+}
+
+/// Without this secret, every notification is rejected, so it must not be overlooked.
+fn announce_generated(secrets: &WebhookSecrets) {
+    if let Some(file) = secrets.own_file.as_ref().filter(|_| secrets.generated) {
+        tracing::warn!(
+            file = %file.display(),
+            action = "enter the content of this file as the secret of the webhook destination in Cloudflare's dashboard",
+            "new webhook secret generated"
+        );
+    }
+}
+
+fn describe(secrets: &WebhookSecrets) -> String {
+    let names = || secrets.named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    secrets
+        .own_file
+        .as_deref()
+        .map(Path::display)
+        .map_or_else(|| format!("configured: {}", names()), |it| it.to_string())
+}

@@ -1,0 +1,199 @@
+//! A disk that does not respond: notifications get 503, readiness names the operation, metrics and signals go on, and the
+//! daemon recovers by itself.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use stream_live_exporter::clock::{self, Stopwatch};
+
+use super::{Fault, check_restart, counted_events, event, journaled, post_on, recorder, start_with_events, strace};
+use crate::connection::{Connection, webhook_request};
+use crate::daemon::{Daemon, LATENESS, command, eventually, notification};
+
+/// No test waits for this long: the injected delay ends with the injection.
+const HANG: &str = "delay_enter=600s";
+/// A request is answered, and readiness fails, within this time.
+const DEADLINE: Duration = Duration::from_secs(5);
+const WRITE_STARTED: &str = "stream_live_exporter_journal_write_started_timestamp_seconds";
+const ALWAYS: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+const LATER: &str = "0123456789abcdef0123456789abcdef";
+
+/// All syncs of the recorder hang until the result is dropped.
+fn hang_syncs(strace: &Path, daemon: &Daemon) -> Fault {
+    Fault::of_thread(strace, recorder(daemon), &[&format!("fsync,fdatasync:{HANG}")])
+}
+
+fn seconds_since_epoch() -> f64 {
+    clock::now().as_millis() as f64 / 1000.0
+}
+
+/// Waits until readiness fails because this operation hangs.
+fn wait_until_hanging(daemon: &Daemon, operation: &str) {
+    eventually("readiness fails", || {
+        let answer = daemon.get("/-/ready");
+        answer.status == 503 && answer.body.starts_with("journal: ") && answer.body.contains(operation)
+    });
+}
+
+#[test]
+fn hanging_sync_answers_503_in_time_shows_in_readiness_and_metrics_and_recovers() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start_with_events(folder.path(), 1);
+    let before = seconds_since_epoch();
+    let hung = hang_syncs(&strace, &daemon);
+    let stopwatch = Stopwatch::start();
+    let answer = daemon.post(&event(2));
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let took = stopwatch.elapsed();
+    assert!(took < DEADLINE + LATENESS, "answered after {took:?}");
+
+    wait_until_hanging(&daemon, "append");
+    let ready = daemon.get("/-/ready").body;
+    let since = ready.split_whitespace().find_map(|word| word.parse::<stream_live_exporter::event::Timestamp>().ok());
+    let started = daemon.metric(WRITE_STARTED).expect("a write is under way");
+    assert!(before <= started && started <= seconds_since_epoch(), "{started}");
+    assert_eq!(since.expect("readiness says since when").as_millis() as f64 / 1000.0, started);
+    daemon.wait_for("disk hangs; notifications are answered 503 until it responds");
+
+    // State, counters and the shown time stand still.
+    let connected = format!("cloudflare_stream_live_input_connected_seconds_total{{input_id=\"{}\"}}", super::INPUT);
+    assert_eq!(daemon.metric(&connected), daemon.metric(&connected));
+    assert_eq!(counted_events(&daemon).iter().sum::<f64>(), 1.0);
+    assert_eq!(daemon.post(&event(3)).status, 503);
+    assert_eq!(daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="journal"}"#), Some(2.0));
+
+    drop(hung);
+    eventually("readiness returns", || daemon.get("/-/ready").status == 200);
+    daemon.wait_for("disk responds again");
+    // What was queued is recorded, so what the sender repeats is a duplicate.
+    eventually("the queue is recorded", || counted_events(&daemon).iter().sum::<f64>() == 3.0);
+    for number in [2, 3] {
+        assert_eq!(daemon.post(&event(number)).body, r#"{"outcome":"duplicate"}"#);
+    }
+    eventually("no write is under way", || daemon.metric(WRITE_STARTED).is_none());
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len(), 3);
+}
+
+#[test]
+fn full_queue_of_a_hanging_disk_answers_503_and_everything_queued_is_recorded() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__QUEUE_SIZE", "2");
+    let daemon = Daemon::spawn(command, folder.path());
+    let hung = hang_syncs(&strace, &daemon);
+    let mut waiting = Vec::new();
+    let mut refused = None;
+    for number in 1..=10 {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(&webhook_request(daemon.secret(), &event(number))).unwrap();
+        waiting.push(connection);
+        if daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#) > Some(0.0) {
+            refused = waiting.pop();
+            break;
+        }
+    }
+    let answer = refused.expect("the queue is full").read_answer().unwrap();
+    assert_eq!((answer.status.as_str(), answer.header("retry-after")), ("503 Service Unavailable", "5"));
+    let queued = waiting.len();
+    for mut connection in waiting {
+        assert_eq!(connection.read_answer().unwrap().status, "503 Service Unavailable");
+    }
+    drop(hung);
+    eventually("the queue is recorded", || counted_events(&daemon).iter().sum::<f64>() == queued as f64);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn hanging_housekeeping_is_noticed_without_a_notification() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    // The first sync is that of the event, the second one that of the checkpoint a few seconds later.
+    let injection = format!("fsync,fdatasync:{HANG}:when=2");
+    let hung = Fault::of_thread(&strace, recorder(&daemon), &[&injection]);
+    assert_eq!(daemon.post(&event(1)).status, 200);
+    wait_until_hanging(&daemon, "checkpoint");
+    drop(hung);
+    eventually("readiness returns", || daemon.get("/-/ready").status == 200);
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn off_air_inputs_stay_visible_while_the_disk_hangs() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let opens = clock::now().plus(Duration::from_secs(8));
+    let closes = opens.plus(Duration::from_secs(3600));
+    let site = format!(
+        "[[inputs]]\nid = \"{ALWAYS}\"\nname = \"Lobby\"\nexpected = \"always\"\n\
+         [[inputs]]\nid = \"{LATER}\"\nname = \"Gala\"\nexpected = [{{ from = {opens}, until = {closes} }}]\n"
+    );
+    fs::write(folder.path().join("site.toml"), site).unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--config.file=site.toml"]);
+    for input in [ALWAYS, LATER] {
+        assert_eq!(daemon.post(&notification(input, "disconnected", "2026-11-20T18:00:00Z")).status, 200);
+    }
+    let hung = hang_syncs(&strace, &daemon);
+    assert_eq!(daemon.post(&notification(LATER, "connected", "2026-11-20T19:00:00Z")).status, 503);
+    let gauge = |name: &str, input: &str| {
+        daemon.metric(&format!("cloudflare_stream_live_input_{name}{{input_id=\"{input}\"}}"))
+    };
+    // The alerts compare these two gauges.
+    assert_eq!((gauge("expected", ALWAYS), gauge("connected", ALWAYS)), (Some(1.0), Some(0.0)));
+    eventually("the window opens by the wall clock", || gauge("expected", LATER) == Some(1.0));
+    assert_eq!(gauge("connected", LATER), Some(0.0));
+    assert_eq!(daemon.get("/-/ready").status, 503);
+    drop(hung);
+    eventually("the event is recorded", || gauge("connected", LATER) == Some(1.0));
+    assert!(daemon.stop().success());
+}
+
+#[test]
+fn sigterm_during_a_hanging_sync_exits_74_in_time_and_keeps_acknowledged_events() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start_with_events(folder.path(), 1);
+    let hung = hang_syncs(&strace, &daemon);
+    let mut client = Connection::open(daemon.public_address()).unwrap();
+    client.send(&webhook_request(daemon.secret(), &event(2))).unwrap();
+    wait_until_hanging(&daemon, "append");
+    daemon.signal("TERM");
+    let line = daemon.wait_for("the daemon ends");
+    assert!(line["error"].as_str().unwrap().contains("append"), "{line}");
+    assert_eq!(client.read_answer().unwrap().status, "503 Service Unavailable");
+    // The thread that hangs in the disk keeps the process from ending completely.
+    let status = || fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    eventually("the other threads have exited", || status().contains("State:\tZ"));
+    drop(hung);
+    assert_eq!(daemon.wait().code(), Some(74));
+    check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn reload_is_answered_while_the_disk_hangs_and_the_queue_is_full() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEBHOOK__QUEUE_SIZE", "1");
+    let daemon = Daemon::spawn(command, folder.path());
+    let hung = hang_syncs(&strace, &daemon);
+    let mut waiting = Vec::new();
+    eventually("the queue is full", || {
+        let mut connection = Connection::open(daemon.public_address()).unwrap();
+        connection.send(&webhook_request(daemon.secret(), &event(1 + waiting.len() as u64))).unwrap();
+        waiting.push(connection);
+        daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#) > Some(0.0)
+    });
+    assert_eq!(daemon.post_private("/-/reload").status, 200);
+    drop(hung);
+    let mut client = Connection::open(daemon.public_address()).unwrap();
+    eventually("notifications are recorded", || {
+        post_on(&mut client, daemon.secret(), &event(50)).is_some_and(|answer| answer.status == "200 OK")
+    });
+    assert!(daemon.stop().success());
+}

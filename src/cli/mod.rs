@@ -46,7 +46,7 @@ enum Command {
     /// List live inputs, and correct their state by hand
     #[command(subcommand)]
     Inputs(inputs::Command),
-    /// Export, verify or salvage the journal
+    /// Export, verify, back up or salvage the journal
     #[command(subcommand)]
     Journal(journal::Command),
     /// Check whether the running daemon is ready (exit code 0)

@@ -193,7 +193,10 @@ async fn serve(
     if recorder.restored.await.is_ok() {
         requests.begin_recording();
         serving = Some(spawn(public));
-        tracing::info!("ready");
+        match recorder.handle.state_reader().readiness().failing() {
+            None => tracing::info!("ready"),
+            Some(reason) => tracing::warn!(%reason, "started, but not ready"),
+        }
         tokio::select! {
             () = requests.stop() => {}
             _ = &mut recorder.ended => {}

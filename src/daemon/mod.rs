@@ -27,6 +27,7 @@ mod check;
 mod disk_watch;
 mod file_descriptors;
 mod reload;
+mod replay_unrecognized;
 mod resources;
 mod signals;
 
@@ -40,6 +41,7 @@ use crate::recorder::DiskOperation;
 use crate::telemetry::Log;
 use application::Application;
 pub use check::check;
+pub use replay_unrecognized::{Replayed, replay_unrecognized};
 
 /// Release, commit and compiler.
 pub const VERSION: &str =

@@ -2,12 +2,10 @@
 
 use rusqlite::params;
 
-use super::rows::{INSERT_RECORD, Unrecognized, insert_record, insert_unrecognized};
+use super::rows::{INSERT_RECORD, insert_record};
+use super::unrecognized::{self, Unrecognized};
 use super::{Journal, JournalError};
 use crate::event::Record;
-
-/// Number of bodies that were not understood to keep.
-pub(super) const UNRECOGNIZED_KEPT: u64 = 1000;
 
 const ACTION: &str = "cannot be appended to";
 
@@ -27,6 +25,7 @@ impl Journal {
     ///
     /// The journal cannot be written, or another program holds the lock.
     pub fn begin(&mut self) -> Result<Append<'_>, JournalError> {
+        self.require_writable(ACTION)?;
         let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.raw_execute());
         begun.map_err(|source| self.not_written(ACTION, source))?;
         let Self { next, other_records, .. } = *self;
@@ -58,16 +57,16 @@ impl Append<'_> {
         insert(&mut self.next, &mut self.other_records).map_err(|source| self.journal.not_written(ACTION, source))
     }
 
-    /// Keeps bodies that were not understood; above a fixed number, the oldest are deleted.
+    /// Keeps bodies that were not understood; above fixed limits, the oldest are deleted.
     ///
     /// # Errors
     ///
     /// The batch cannot be recorded.
-    pub fn unrecognized(&mut self, unrecognized: &[Unrecognized]) -> Result<(), JournalError> {
-        if unrecognized.is_empty() {
+    pub fn unrecognized(&mut self, bodies: &[Unrecognized]) -> Result<(), JournalError> {
+        if bodies.is_empty() {
             return Ok(());
         }
-        insert_unrecognized(&self.journal.connection, unrecognized, UNRECOGNIZED_KEPT)
+        unrecognized::insert(&self.journal.connection, bodies)
             .map_err(|source| self.journal.not_written(ACTION, source))
     }
 

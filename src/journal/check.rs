@@ -8,7 +8,8 @@ use rustix::fs::{Access, access};
 
 use super::error::JournalError;
 use super::lock::LOCK_FILE;
-use super::{DATABASE_FILE, Journal, refuse_wal_without_database};
+use super::open::refuse_wal_without_database;
+use super::{DATABASE_FILE, Journal};
 
 /// What a data folder has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -26,6 +26,18 @@ pub enum JournalError {
         /// Why.
         source: io::Error,
     },
+    /// There is no journal.
+    #[error("{}: there is no journal; set --storage.path to its folder", path.display())]
+    Missing {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The folder of a copy has something else in it.
+    #[error("{}: is not empty; choose a new or empty folder", path.display())]
+    NotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Another process owns the data folder.
     #[error("{}: in use by another stream-live-exporter; stop it or choose another --storage.path", path.display())]
     InUse {
@@ -61,6 +73,14 @@ pub enum JournalError {
     /// The file system is read-only.
     #[error("{}: {action}: the file system is read-only", path.display())]
     ReadOnly {
+        /// The database.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+    },
+    /// The disk is full.
+    #[error("{}: {action}: the disk is full", path.display())]
+    Full {
         /// The database.
         path: PathBuf,
         /// What was tried.
@@ -111,9 +131,14 @@ impl JournalError {
             Self::Folder { source, .. } => of_system(source),
             Self::FolderUnsynced { .. } => JournalErrorKind::SyncFailed,
             Self::ReadOnly { .. } => JournalErrorKind::ReadOnly,
+            Self::Full { .. } => JournalErrorKind::DiskFull,
             Self::InUse { .. } => JournalErrorKind::Busy,
             Self::Unsound { .. } | Self::Damaged { .. } => JournalErrorKind::Damaged,
-            Self::Newer { .. } | Self::Foreign { .. } | Self::Sqlite { .. } => JournalErrorKind::Other,
+            Self::Missing { .. }
+            | Self::NotEmpty { .. }
+            | Self::Newer { .. }
+            | Self::Foreign { .. }
+            | Self::Sqlite { .. } => JournalErrorKind::Other,
         }
     }
 }
@@ -132,7 +157,7 @@ fn of_sqlite(error: rusqlite::ffi::Error) -> JournalErrorKind {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the standard library may add to them at any time")]
 fn of_system(error: &io::Error) -> JournalErrorKind {
     match error.kind() {
-        io::ErrorKind::StorageFull => JournalErrorKind::DiskFull,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => JournalErrorKind::DiskFull,
         io::ErrorKind::ReadOnlyFilesystem => JournalErrorKind::ReadOnly,
         _ => JournalErrorKind::Other,
     }

@@ -1,8 +1,10 @@
 //! The lock of a data folder, which one process at a time holds.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
+
+use super::files;
 
 pub(super) const LOCK_FILE: &str = "journal.lock";
 
@@ -15,7 +17,11 @@ pub(super) struct Lock {
 impl Lock {
     /// Takes the lock of a folder; `None` when another process has it.
     pub(super) fn take(folder: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK_FILE))?;
+        Self::of(files::open_private(&folder.join(LOCK_FILE))?)
+    }
+
+    /// Takes the lock of an open file or folder.
+    pub(super) fn of(file: File) -> io::Result<Option<Self>> {
         match file.try_lock() {
             Ok(()) => Ok(Some(Self { _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),

@@ -23,31 +23,36 @@
 //! `last_seen` are opaque text and bytes with a version number.
 
 mod append;
+mod backup;
 mod check;
 mod checkpoint;
 mod error;
+mod files;
 mod lock;
+mod open;
 mod rows;
 mod salvage;
 mod schema;
+mod space;
+mod unrecognized;
 mod wal;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 pub use append::Append;
+pub use backup::Backup;
 pub use check::FolderUse;
 pub use checkpoint::{Checkpoint, InputRow};
 pub use error::{JournalError, JournalErrorKind};
-pub use rows::Unrecognized;
 pub use salvage::Salvaged;
+pub use unrecognized::{KeptBody, Unrecognized};
 
 use crate::event::{Record, Timestamp};
 use error::failed;
@@ -56,9 +61,13 @@ use wal::wal_file;
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "journal.db";
-/// Scratch file that [`Journal::probe`] writes to check for free disk space, and its size in bytes.
-const PROBE_FILE: &str = "journal.room";
-const PROBE_SIZE: usize = 64 << 10;
+
+/// Number of records that a replay reads at once.
+const REPLAY_CHUNK: usize = 1024;
+
+/// The last record up to position ?1 before those that were recorded between ?2 and ?3.
+const EXPIRED: &str = "SELECT max(position) FROM records WHERE recorded_at < ?2 AND position < coalesce( \
+    (SELECT min(position) FROM records WHERE position <= ?1 AND recorded_at BETWEEN ?2 AND ?3), ?1 + 1)";
 
 /// How long a write waits for the lock of another program: shorter than the time after which the recorder treats the disk
 /// as hanging, so that the cause that is reported is the lock.
@@ -78,67 +87,18 @@ pub struct Journal {
     /// Pages in the WAL after the last commit.
     wal_pages: Arc<AtomicI64>,
     /// Held as long as the journal may be written.
-    _lock: Option<Lock>,
+    lock: Option<Lock>,
+    /// The disk was full when the journal was opened: it can be read, and is writable after [`Journal::recover_wal`].
+    suspended: bool,
+}
+
+/// A state of the journal that stays the same for reads.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    _transaction: rusqlite::Transaction<'a>,
 }
 
 impl Journal {
-    /// Opens the journal in a data folder and owns it. A missing folder is created, an older schema is migrated.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError::InUse`] if another process owns the folder; otherwise why the journal cannot be used. A file
-    /// that cannot be used is never overwritten.
-    pub fn open(folder: &Path) -> Result<Self, JournalError> {
-        let in_folder = |source| JournalError::Folder { path: folder.to_owned(), source };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(in_folder)?;
-        let lock = Lock::take(folder).map_err(in_folder)?.ok_or(JournalError::InUse { path: folder.to_owned() })?;
-        let path = folder.join(DATABASE_FILE);
-        refuse_wal_without_database(&path)?;
-        let connection = Connection::open(&path).map_err(failed(&path, "cannot be opened"))?;
-        let journal = Self::prepare(connection, path, Some(lock))?;
-        // Without a synced directory entry, a power failure could lose the file.
-        [Some(folder), folder.parent()].into_iter().flatten().try_for_each(sync_folder)?;
-        Ok(journal)
-    }
-
-    /// Opens the journal for reading only, also while a daemon is writing it.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be read.
-    pub fn open_to_read(folder: &Path) -> Result<Self, JournalError> {
-        let path = folder.join(DATABASE_FILE);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags).map_err(failed(&path, "cannot be opened"))?;
-        Self::prepare(connection, path, None)
-    }
-
-    /// Opens the journal of a stopped daemon for reading only, and owns it. No journal is created or migrated.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError::InUse`] if another process owns the folder; otherwise why it cannot be read.
-    pub fn open_stopped(folder: &Path) -> Result<Self, JournalError> {
-        let lock = Lock::take(folder).map_err(|source| JournalError::Folder { path: folder.to_owned(), source })?;
-        let lock = lock.ok_or(JournalError::InUse { path: folder.to_owned() })?;
-        Ok(Self { _lock: Some(lock), ..Self::open_to_read(folder)? })
-    }
-
-    fn prepare(mut connection: Connection, path: PathBuf, lock: Option<Lock>) -> Result<Self, JournalError> {
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed(&path, "cannot be opened"))?;
-        wal::keep_wal_on_close(&connection, true).map_err(failed(&path, "cannot be opened"))?;
-        schema::prepare(&mut connection, &path, lock.is_some())?;
-        let wal_pages = wal::count_wal_pages(&mut connection).map_err(failed(&path, "cannot be prepared"))?;
-        let mut journal = Self { wal_pages, _lock: lock, ..Self::unbounded(connection, path) };
-        journal.find_bounds().map_err(failed(&journal.path, "cannot be read"))?;
-        Ok(journal)
-    }
-
-    /// A journal whose bounds are not known yet, to read a checkpoint from.
-    fn unbounded(connection: Connection, path: PathBuf) -> Self {
-        Self { connection, path, first: 0, next: 0, other_records: 0, wal_pages: Arc::default(), _lock: None }
-    }
-
     fn find_bounds(&mut self) -> rusqlite::Result<()> {
         let sql = "SELECT (SELECT min(position) FROM records), (SELECT max(position) FROM records), \
                    (SELECT count(*) FROM other_records)";
@@ -173,11 +133,67 @@ impl Journal {
 
     /// Calls `visit` with every kept record after this position, in order.
     ///
+    /// No read transaction is open while `visit` runs, unless there is a [`Journal::snapshot`]. A reader that is slow
+    /// or stopped would otherwise hold back the WAL checkpoints of the daemon.
+    ///
     /// # Errors
     ///
     /// The first row that cannot be read.
-    pub fn replay(&self, after: u64, visit: impl FnMut(Record)) -> Result<(), JournalError> {
-        self.visit(rows::SELECT_RECORDS, params![after], visit)
+    pub fn replay(&self, mut after: u64, mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
+        let last = self.newest_position()?;
+        let sql = format!("{} LIMIT {REPLAY_CHUNK}", rows::SELECT_RECORDS);
+        while after < last {
+            let mut chunk = Vec::with_capacity(REPLAY_CHUNK);
+            let read = self.visit(&sql, params![after], |record| chunk.push(record));
+            // Records may have been deleted since the newest position was read.
+            after = chunk.last().map_or(last, |record| record.position);
+            chunk.into_iter().take_while(|record| record.position <= last).for_each(&mut visit);
+            read?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the content as it is now for all reads until the snapshot is dropped. Holds back the WAL checkpoints of the
+    /// daemon, so it must end soon.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>, JournalError> {
+        let begin = || -> rusqlite::Result<_> {
+            let transaction = self.connection.unchecked_transaction()?;
+            // The transaction begins with its first read.
+            transaction.query_one("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(Snapshot { _transaction: transaction })
+        };
+        begin().map_err(failed(&self.path, "cannot be read"))
+    }
+
+    /// Position of the oldest kept record at the moment; 0 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn oldest_position(&self) -> Result<u64, JournalError> {
+        self.position("SELECT coalesce(min(position), 0) FROM records")
+    }
+
+    fn newest_position(&self) -> Result<u64, JournalError> {
+        self.position("SELECT coalesce(max(position), 0) FROM records")
+    }
+
+    fn position(&self, sql: &str) -> Result<u64, JournalError> {
+        self.connection.query_one(sql, [], |row| row.get(0)).map_err(failed(&self.path, "cannot be read"))
+    }
+
+    /// Makes all reads fail once this is set.
+    ///
+    /// # Errors
+    ///
+    /// SQLite refuses it.
+    pub fn interrupt_when(&mut self, raised: Arc<AtomicBool>) -> Result<(), JournalError> {
+        let handler = move || raised.load(Ordering::Relaxed);
+        self.connection.progress_handler(10_000, Some(handler)).map_err(failed(&self.path, "cannot be prepared"))
     }
 
     /// The newest events, newest first.
@@ -214,14 +230,10 @@ impl Journal {
     ///
     /// Nothing was deleted.
     pub fn expire(&mut self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<u64, JournalError> {
-        let position = self.checkpoint_position().map_err(failed(&self.path, "the checkpoint cannot be read"))?;
-        let last = position.min((self.first + limit).saturating_sub(1));
-        let old = params![last, horizon.as_nanos(), now.as_nanos()];
+        let old = params![self.last_expirable(limit)?, horizon.as_nanos(), now.as_nanos()];
         let first = self.first;
         let (expired, others) = self.transaction("cannot be expired", |transaction| {
-            let delete = "DELETE FROM records WHERE position <= ( \
-                SELECT max(position) FROM records WHERE recorded_at < ?2 AND position < coalesce( \
-                    (SELECT min(position) FROM records WHERE position <= ?1 AND recorded_at BETWEEN ?2 AND ?3), ?1 + 1))";
+            let delete = &format!("DELETE FROM records WHERE position <= ({EXPIRED})");
             let expired = transaction.prepare_cached(delete)?.execute(old)? as u64;
             let delete = "DELETE FROM other_records WHERE position < ?1";
             let others = transaction.prepare_cached(delete)?.execute(params![first + expired])? as u64;
@@ -232,20 +244,21 @@ impl Journal {
         Ok(expired)
     }
 
-    /// Checks that the journal can be written and that the disk has some free space.
+    /// Whether [`Journal::expire`] would delete records.
     ///
     /// # Errors
     ///
-    /// The journal cannot be written.
-    pub fn probe(&mut self) -> Result<(), JournalError> {
-        let scratch = self.path.with_file_name(PROBE_FILE);
-        let written = fs::write(&scratch, [0; PROBE_SIZE]).and_then(|()| File::open(&scratch)?.sync_all());
-        // If it could not be created, there is nothing to remove.
-        let _ = fs::remove_file(&scratch);
-        written.map_err(|source| JournalError::Folder { path: scratch, source })?;
-        self.transaction("cannot be written", |transaction| {
-            transaction.execute("UPDATE probe SET count = count + 1", []).map(drop)
-        })
+    /// The journal cannot be read.
+    pub fn has_expired(&self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<bool, JournalError> {
+        let old = params![self.last_expirable(limit)?, horizon.as_nanos(), now.as_nanos()];
+        let expired: rusqlite::Result<Option<u64>> = self.connection.query_one(EXPIRED, old, |row| row.get(0));
+        Ok(expired.map_err(failed(&self.path, "cannot be read"))?.is_some())
+    }
+
+    /// Position of the newest of the `limit` oldest records that is part of the checkpoint.
+    fn last_expirable(&self, limit: u64) -> Result<u64, JournalError> {
+        let position = self.checkpoint_position().map_err(failed(&self.path, "the checkpoint cannot be read"))?;
+        Ok(position.min((self.first + limit).saturating_sub(1)))
     }
 
     /// Runs SQLite's own check of the whole file. Returns every problem that it finds.
@@ -281,11 +294,17 @@ impl Journal {
         action: &'static str,
         write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, JournalError> {
+        self.require_writable(action)?;
         let written = self.connection.transaction().and_then(|transaction| {
             let written = write(&transaction)?;
             transaction.commit().map(|()| written)
         });
         written.map_err(|source| self.not_written(action, source))
+    }
+
+    /// Fails while the journal can only be read.
+    fn require_writable(&self, action: &'static str) -> Result<(), JournalError> {
+        if self.suspended { Err(JournalError::Full { path: self.path.clone(), action }) } else { Ok(()) }
     }
 
     fn not_written(&self, action: &'static str, source: rusqlite::Error) -> JournalError {
@@ -302,8 +321,8 @@ impl Journal {
             JournalErrorKind::DiskFull
             | JournalErrorKind::ReadOnly
             | JournalErrorKind::Busy
-            | JournalErrorKind::Damaged
-            | JournalErrorKind::Other => error,
+            | JournalErrorKind::Damaged => error,
+            JournalErrorKind::Other => space::explain_full_disk(error),
         }
     }
 
@@ -314,31 +333,14 @@ impl Journal {
 
 /// Size of the journal in a data folder: database and WAL, in bytes.
 pub fn size_bytes(folder: &Path) -> u64 {
-    let size =
-        |suffix: &str| fs::metadata(folder.join(format!("{DATABASE_FILE}{suffix}"))).map_or(0, |file| file.len());
+    let size = |suffix: &str| files::size(&folder.join(format!("{DATABASE_FILE}{suffix}")));
     size("") + size("-wal")
-}
-
-/// SQLite treats an empty file as a new database, and deletes its WAL.
-fn refuse_wal_without_database(path: &Path) -> Result<(), JournalError> {
-    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    if size(path) == 0 && size(&wal_file(path)) > 0 {
-        let problem = "it is missing or empty, but its WAL is not".to_owned();
-        return Err(JournalError::Unsound { path: path.to_owned(), problem });
-    }
-    Ok(())
 }
 
 /// SQLite reports one error for every write that the disk refuses; the lock file shows whether it is read-only.
 fn is_read_only(path: &Path) -> bool {
     let lock = File::options().write(true).open(path.with_file_name(LOCK_FILE));
     lock.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), JournalError> {
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let synced = File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|source| JournalError::FolderUnsynced { path: folder.to_owned(), source })
 }
 
 #[cfg(test)]

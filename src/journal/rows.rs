@@ -1,4 +1,4 @@
-//! Records and unrecognized bodies as rows, and back.
+//! Records as rows, and back.
 //!
 //! An event has a column for each of its parts. Other kinds are JSON with a version in `data`, so that new kinds and
 //! new fields need no migration.
@@ -7,24 +7,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Connection, Row, params};
+use rusqlite::{CachedStatement, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
     Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Rules,
     Timestamp,
 };
-
-/// An authenticated body that was not understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unrecognized {
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// Why it was not used: the label of an ignored or rejected delivery.
-    pub reason: &'static str,
-    /// The body, verbatim.
-    pub body: Vec<u8>,
-}
 
 /// Rules in `data`, version 1.
 #[derive(Serialize, Deserialize)]
@@ -219,19 +208,4 @@ fn read_correction(input_id: InputId, data: &str) -> Result<Correction, &'static
     }
     let to = Corrected::from_label(&to).ok_or("the correction is unknown to this version")?;
     Ok(Correction { input_id, to, at, user, reason })
-}
-
-pub(super) fn insert_unrecognized(
-    connection: &Connection,
-    unrecognized: &[Unrecognized],
-    kept: u64,
-) -> rusqlite::Result<()> {
-    let mut insert =
-        connection.prepare_cached("INSERT INTO unrecognized (received_at, reason, body) VALUES (?1, ?2, ?3)")?;
-    for delivery in unrecognized {
-        insert.execute(params![delivery.received_at.as_nanos(), delivery.reason, delivery.body])?;
-    }
-    let mut trim =
-        connection.prepare_cached("DELETE FROM unrecognized WHERE seq <= (SELECT max(seq) FROM unrecognized) - ?1")?;
-    trim.execute(params![kept]).map(drop)
 }

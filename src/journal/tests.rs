@@ -1,11 +1,13 @@
 //! Tests of single operations. [`model`] tests arbitrary sequences of operations.
 
 mod model;
+mod readers;
 mod refusals;
+mod unrecognized;
 
+use std::fs;
 use std::time::Duration;
 
-use super::append::UNRECOGNIZED_KEPT;
 use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
 use crate::event::{Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, RecordKind, Rules};
@@ -174,31 +176,6 @@ fn failed_append_leaves_the_journal_unchanged() {
     assert_eq!((journal.events(), all(&journal)), (0, vec![]));
     journal.append(&mut [record(1)]).unwrap();
     assert_eq!(all(&journal)[0].position, 1);
-}
-
-#[test]
-fn newest_unrecognized_bodies_are_kept() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
-    let body = |number: u64| Unrecognized {
-        received_at: at(number),
-        reason: "no_data",
-        body: number.to_string().into_bytes(),
-    };
-    for number in 0..UNRECOGNIZED_KEPT + 5 {
-        let mut append = journal.begin().unwrap();
-        append.unrecognized(&[body(number)]).unwrap();
-        append.commit().unwrap();
-    }
-    let (count, oldest): (u64, Vec<u8>) = journal
-        .connection
-        .query_row(
-            "SELECT count(*), (SELECT body FROM unrecognized ORDER BY seq LIMIT 1) FROM unrecognized",
-            [],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .unwrap();
-    assert_eq!((count, oldest), (UNRECOGNIZED_KEPT, b"5".to_vec()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 
 use super::error::failed;
-use super::{DATABASE_FILE, Journal, JournalError};
+use super::{DATABASE_FILE, Journal, JournalError, space};
 
 /// A WAL with this many pages that the database does not have is transferred.
 pub(super) const WAL_CHECKPOINT_PAGES: i64 = 500;
@@ -21,10 +21,27 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// The database is unchanged.
+    /// If the disk is full, the journal can still be read, and this can be tried again.
     pub fn recover_wal(&mut self) -> Result<(), JournalError> {
+        if self.suspended {
+            self.reopen()?;
+        }
+        // New frames must not follow frames that may not be on disk.
+        self.suspended = true;
         self.checkpoint_wal("truncate")?;
-        keep_wal_on_close(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))
+        keep_wal_on_close(&self.connection, false).map_err(failed(&self.path, "cannot be prepared"))?;
+        self.suspended = false;
+        space::require_space(&self.path)
+    }
+
+    /// Transfers the WAL to the database, as far as no reader needs it.
+    ///
+    /// # Errors
+    ///
+    /// The WAL is unchanged.
+    pub fn transfer_wal(&mut self) -> Result<(), JournalError> {
+        self.require_writable("cannot be written")?;
+        self.checkpoint_wal("passive").map(drop)
     }
 
     /// Transfers a large WAL to the database. Returns whether it was large and is now small. While a reader is active,
@@ -35,7 +52,7 @@ impl Journal {
     /// The WAL is unchanged.
     pub fn checkpoint_wal_if_large(&mut self) -> Result<bool, JournalError> {
         // Asking SQLite how many pages are transferred already costs a twentieth of a batch.
-        let may_be_large = self.wal_pages.load(Ordering::Relaxed) >= WAL_CHECKPOINT_PAGES;
+        let may_be_large = !self.suspended && self.wal_pages.load(Ordering::Relaxed) >= WAL_CHECKPOINT_PAGES;
         Ok(may_be_large
             && self.checkpoint_wal("noop")? >= WAL_CHECKPOINT_PAGES
             && self.checkpoint_wal("passive")? < WAL_CHECKPOINT_PAGES)
@@ -47,7 +64,7 @@ impl Journal {
     ///
     /// The WAL is unchanged.
     pub fn close(mut self) -> Result<(), JournalError> {
-        self.checkpoint_wal("passive").map(drop)
+        if self.suspended { Ok(()) } else { self.transfer_wal() }
     }
 
     /// Runs a WAL checkpoint in this mode. Returns the number of pages that only the WAL has afterwards.

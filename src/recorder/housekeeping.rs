@@ -18,7 +18,7 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 /// checkpoint or expiry.
 const PAUSE_FACTOR: u32 = 4;
 /// Number of records to delete in one task.
-const EXPIRY_SLICE: u64 = 500;
+pub(super) const EXPIRY_SLICE: u64 = 500;
 /// Limits of the search for silent inputs in one task.
 const SEARCH_SLICE: SearchLimits = SearchLimits { visited: 10_000, found: 100 };
 
@@ -34,7 +34,7 @@ impl Recorder {
         } else {
             (!self.dirty_inputs.is_empty()).then(|| left(CHECKPOINT_INTERVAL, &timers.since_checkpoint))
         };
-        let expiry = left(EXPIRY_INTERVAL, &timers.since_expiry);
+        let expiry = timers.until_expiry(EXPIRY_INTERVAL);
         let due = checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry));
         due.max(left(timers.pause, &timers.since_task))
     }
@@ -78,23 +78,15 @@ impl Recorder {
             self.dirty_inputs.begin_checkpoint();
             self.save_next_slice();
             Some("checkpoint")
-        } else if self.timers.since_expiry.elapsed() >= EXPIRY_INTERVAL {
+        } else if self.timers.until_expiry(EXPIRY_INTERVAL).is_zero() {
             if !self.expire_or_forget() {
-                self.timers.since_expiry = Stopwatch::start();
+                self.timers.restart_expiry();
+                self.keep_reserve();
             }
             Some("expiry")
         } else {
             None
         }
-    }
-
-    fn probe(&mut self) -> &'static str {
-        self.timers.restart_checkpoint();
-        let probing = self.disk_operation("write test");
-        let probed = self.journal.probe();
-        drop(probing);
-        self.note_written(probed);
-        "probe"
     }
 
     /// Returns whether it was needed and is done, or a sync failed.
@@ -130,7 +122,7 @@ impl Recorder {
 
     /// Deletes some of the records after their retention. Returns their number.
     pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
-        let horizon = self.retention_clock.now().minus(self.limits.retention);
+        let horizon = self.expiry_horizon();
         let deleting = self.disk_operation("deletion of old records");
         let expired = self.journal.expire(horizon, clock::now(), EXPIRY_SLICE)?;
         drop(deleting);
@@ -140,6 +132,11 @@ impl Recorder {
             self.publish_state();
         }
         Ok(expired)
+    }
+
+    /// Older records have expired.
+    pub(super) fn expiry_horizon(&mut self) -> Timestamp {
+        self.retention_clock.now().minus(self.limits.retention)
     }
 
     /// Drops some of the forgotten inputs that exceed the maximum number of inputs or were forgotten before `horizon`:

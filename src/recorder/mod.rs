@@ -19,6 +19,7 @@ mod run_loop;
 mod batch;
 mod correction;
 mod housekeeping;
+mod full_disk;
 mod timers;
 mod checkpoint;
 mod checkpoint_codec;

@@ -40,6 +40,8 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, with the problem.
 pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, JournalError> {
+    // A daemon may advance the checkpoint while another process reads.
+    let _snapshot = journal.snapshot()?;
     let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
     let checkpoint = journal.checkpoint()?;
     let (position, rules) =

@@ -53,6 +53,8 @@ pub(super) struct Recorder {
     /// Where the search for silent inputs resumes, if one is in progress.
     pub(super) search_after: Option<InputId>,
     pub(super) retention_clock: RetentionClock,
+    /// There is a reserve of disk space for expiry.
+    pub(super) has_reserve: bool,
     /// `recorded_at` of the newest record.
     pub(super) recorded_until: Timestamp,
     /// A sync failed: nothing may be written any more.
@@ -80,9 +82,12 @@ impl Recorder {
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
         drop(reading);
-        // The journal can be read completely, so it may be written from here on.
+        // The journal can be read completely, so it may be written from here on. On a full disk it is only shown.
         let recovering = disk.begin("WAL checkpoint");
-        journal.recover_wal()?;
+        let writable = match journal.recover_wal() {
+            Err(error) if error.kind() != JournalErrorKind::DiskFull => return Err(error),
+            writable => writable,
+        };
         drop(recovering);
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
@@ -102,10 +107,15 @@ impl Recorder {
             timers: Timers::default(),
             search_after: None,
             retention_clock,
+            has_reserve: true,
             recorded_until,
             sync_error: None,
         };
         recorder.adopt(limits);
+        match writable {
+            Ok(()) => recorder.keep_reserve(),
+            Err(_) => recorder.note_written(writable),
+        }
         recorder.measure();
         recorder.state_reader.readiness.set_restored();
         Ok(recorder)
@@ -187,7 +197,7 @@ impl Recorder {
             batch.refuse();
             return None;
         }
-        match self.write(&mut batch) {
+        match self.write(&mut batch).or_else(|error| self.write_on_full_disk(&mut batch, error)) {
             Ok((changes, verdicts)) => {
                 self.note_written(Ok(()));
                 self.note_dirty(&batch.records, &changes);
@@ -217,7 +227,7 @@ impl Recorder {
     }
 
     /// Makes a batch durable. Nothing changes if that fails.
-    fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
+    pub(super) fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
         let _appending = self.disk_operation("append");
         let mut append = self.journal.begin()?;
@@ -270,6 +280,9 @@ impl Recorder {
         self.fold.set_configured(limits.configured.clone());
         self.last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
         self.fold.set_last_seen(self.last_seen.clone());
+        if (limits.retention, limits.forget_after) != (self.limits.retention, self.limits.forget_after) {
+            self.timers.request_expiry();
+        }
         self.limits = limits;
         self.set_clock_back();
         self.change_rules();

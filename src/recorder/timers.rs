@@ -7,7 +7,8 @@ use crate::clock::Stopwatch;
 /// Times since tasks ran last.
 pub(super) struct Timers {
     pub(super) since_checkpoint: Stopwatch,
-    pub(super) since_expiry: Stopwatch,
+    /// `None` if an expiry was requested.
+    since_expiry: Option<Stopwatch>,
     pub(super) since_task: Stopwatch,
     /// From the last task to the next.
     pub(super) pause: Duration,
@@ -16,7 +17,7 @@ pub(super) struct Timers {
 impl Default for Timers {
     fn default() -> Self {
         let now = Stopwatch::start();
-        Self { since_checkpoint: now, since_expiry: now, since_task: now, pause: Duration::ZERO }
+        Self { since_checkpoint: now, since_expiry: Some(now), since_task: now, pause: Duration::ZERO }
     }
 }
 
@@ -24,5 +25,20 @@ impl Timers {
     /// Starts the interval to the next checkpoint.
     pub(super) fn restart_checkpoint(&mut self) {
         self.since_checkpoint = Stopwatch::start();
+    }
+
+    /// Starts the interval to the next expiry.
+    pub(super) fn restart_expiry(&mut self) {
+        self.since_expiry = Some(Stopwatch::start());
+    }
+
+    /// Makes an expiry due now.
+    pub(super) fn request_expiry(&mut self) {
+        self.since_expiry = None;
+    }
+
+    /// The time until the next expiry, which run at this interval.
+    pub(super) fn until_expiry(&self, interval: Duration) -> Duration {
+        self.since_expiry.map_or(Duration::ZERO, |since| interval.saturating_sub(since.elapsed()))
     }
 }

@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::lock::Lock;
-use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, schema, wal_file};
+use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, files, schema, wal_file};
 use crate::event::{EventKind, InputId, Record, RecordKind, Timestamp};
 
 mod cells;
@@ -64,7 +63,7 @@ impl Journal {
         );
         schema::refuse_newer(&source, pages.current(1).unwrap_or_default())?;
         let records = records(&pages);
-        fs::DirBuilder::new().mode(0o700).create(to).map_err(in_folder(to))?;
+        files::create_new_folder(to).map_err(in_folder(to))?;
         let checkpoint = checkpoint(&source, to).map_err(in_folder(to))?;
         write(to, records, checkpoint, now)
     }

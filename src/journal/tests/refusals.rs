@@ -4,6 +4,8 @@ use std::os::unix::fs::symlink;
 
 use rusqlite::ffi::*;
 
+use super::super::files::sync_folder;
+use super::super::space::PROBE_FILE;
 use super::*;
 
 #[test]
@@ -33,6 +35,7 @@ fn every_error_has_a_kind() {
     }
     for (kind, expected) in [
         (io::ErrorKind::StorageFull, JournalErrorKind::DiskFull),
+        (io::ErrorKind::QuotaExceeded, JournalErrorKind::DiskFull),
         (io::ErrorKind::ReadOnlyFilesystem, JournalErrorKind::ReadOnly),
         (io::ErrorKind::PermissionDenied, JournalErrorKind::Other),
         (io::ErrorKind::NotFound, JournalErrorKind::Other),

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use super::{
-    Fault, check_restart, command_through, event, journaled, post, recorder, start_with_events, strace, trace,
+    Fault, INPUT, check_restart, command_through, event, journaled, post, post_on, recorder, start_with_events, strace,
+    trace, updated_at,
 };
-use crate::daemon::{Daemon, fixture, run};
+use crate::connection::Connection;
+use crate::daemon::{Daemon, fixture, notification, run};
 use crate::tools::report;
 
 /// The system calls that change files.
@@ -158,4 +160,43 @@ fn sigkill_at_any_write_of_a_salvage_leaves_the_source_unchanged() {
         survived
     });
     assert!(killed > 20, "a salvage has more than {killed} writes");
+}
+
+/// Posts errors of one input at these seconds, on several connections at once.
+fn post_errors(daemon: &Daemon, seconds: std::ops::Range<u64>) {
+    const CONNECTIONS: usize = 16;
+    let (address, secret) = (daemon.public_address(), daemon.secret());
+    thread::scope(|scope| {
+        for first in 0..CONNECTIONS {
+            let seconds = seconds.clone().skip(first).step_by(CONNECTIONS);
+            scope.spawn(move || {
+                let mut connection = Connection::open(address).unwrap();
+                for second in seconds {
+                    let body = notification(INPUT, "errored", &updated_at(second));
+                    assert_eq!(post_on(&mut connection, secret, &body).unwrap().status, "200 OK");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn sigkill_keeps_the_number_of_errors_when_older_ones_fill_the_memory_of_events() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    post_errors(&daemon, 240..4240);
+    post_errors(&daemon, 0..240);
+    let counted = |daemon: &Daemon| {
+        let series = format!("cloudflare_stream_live_input_events_total{{input_id=\"{INPUT}\",event=\"errored\"}}");
+        daemon.metric(&series)
+    };
+    let before = counted(&daemon);
+    daemon.kill();
+    let recorded = journaled(folder.path(), "data").len() as f64;
+    assert_eq!(before, Some(recorded));
+    let daemon = Daemon::start(folder.path());
+    assert_eq!(counted(&daemon), before);
+    // The same without the replay of the records.
+    assert!(daemon.stop().success());
+    assert_eq!(counted(&Daemon::start(folder.path())), before);
 }

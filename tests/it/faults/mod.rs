@@ -6,6 +6,7 @@
 mod clock;
 mod corruption;
 mod disk;
+mod full_disk;
 mod hang;
 mod kill;
 mod load;

@@ -1,0 +1,65 @@
+//! `journal`: works on the journal in the data folder.
+
+mod backup;
+mod export;
+mod json_lines;
+mod salvage;
+mod unrecognized;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::config::{Settings, Sources};
+use crate::journal::Journal;
+
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum Command {
+    /// Print every record as a line of JSON, oldest first
+    Export,
+    /// Check that all records and the checkpoint can be read and fit together
+    Verify,
+    /// Copy the journal and verify the copy, also while the daemon runs
+    Backup {
+        /// The data folder of the copy; it must be empty or not exist
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Make a new journal of everything that can be read of a damaged one, which is left unchanged
+    Salvage {
+        /// The data folder of the new journal; it must not exist
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Print every kept body that was not understood as a line of JSON, oldest first
+    Unrecognized,
+    /// Read the kept bodies again after an upgrade, and record the events in them; the daemon must be stopped
+    ReplayUnrecognized,
+}
+
+pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(sources)?;
+    let open = || Journal::open_to_read(&settings.storage.path);
+    match command {
+        Command::Export => export::run(&open()?)?,
+        Command::Verify => verify::run(&open()?, &settings)?,
+        Command::Backup { folder } => backup::run(open()?, folder, &settings)?,
+        Command::Salvage { folder } => salvage::run(folder, &settings)?,
+        Command::Unrecognized => unrecognized::list(&open()?)?,
+        Command::ReplayUnrecognized => unrecognized::replay(&settings)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Progress through the records on a terminal; silent elsewhere.
+fn progress(journal: &Journal) -> ProgressBar {
+    progress_of(journal.events(), "{bar:30} {human_pos} of {human_len} events")
+}
+
+fn progress_of(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the template is valid");
+    ProgressBar::new(length).with_style(style)
+}

@@ -1,0 +1,85 @@
+//! Authenticated bodies that were not understood: the newest are kept.
+
+use rusqlite::{Connection, params};
+
+use super::error::failed;
+use super::{Journal, JournalError};
+use crate::event::Timestamp;
+
+/// Maximum number of kept bodies.
+pub(super) const MAX_BODIES: u64 = 1000;
+/// Maximum size of all kept bodies together, in bytes.
+pub(super) const MAX_BYTES: u64 = 16 << 20;
+
+/// An authenticated body that was not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrecognized {
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Why it was not used: the label of an ignored or rejected delivery.
+    pub reason: &'static str,
+    /// The body, verbatim.
+    pub body: Vec<u8>,
+}
+
+/// A body in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBody {
+    /// Its number. Later bodies have higher numbers.
+    pub number: u64,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Why it was not used; a newer version may have other reasons.
+    pub reason: String,
+    /// The body, verbatim.
+    pub body: Vec<u8>,
+}
+
+impl Journal {
+    /// The kept bodies that were not understood, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub fn unrecognized(&self) -> Result<Vec<KeptBody>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let sql = "SELECT seq, received_at, reason, body FROM unrecognized ORDER BY seq";
+            let mut select = self.connection.prepare(sql)?;
+            let rows = select.query_map([], |row| {
+                let received_at = Timestamp::from_nanos(row.get::<_, i64>(1)?.max(0));
+                Ok(KeptBody { number: row.get(0)?, received_at, reason: row.get(2)?, body: row.get(3)? })
+            })?;
+            rows.collect()
+        };
+        read().map_err(failed(&self.path, "the unrecognized bodies cannot be read"))
+    }
+
+    /// Deletes the bodies with these numbers.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was deleted.
+    pub fn forget_unrecognized(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
+        self.transaction("the unrecognized bodies cannot be deleted", |transaction| {
+            let mut delete = transaction.prepare_cached("DELETE FROM unrecognized WHERE seq = ?1")?;
+            numbers.iter().try_for_each(|number| delete.execute([number]).map(drop))
+        })
+    }
+}
+
+/// Inserts bodies, and deletes the oldest above the limits.
+pub(super) fn insert(connection: &Connection, unrecognized: &[Unrecognized]) -> rusqlite::Result<()> {
+    let mut insert =
+        connection.prepare_cached("INSERT INTO unrecognized (received_at, reason, body) VALUES (?1, ?2, ?3)")?;
+    for delivery in unrecognized {
+        insert.execute(params![delivery.received_at.as_nanos(), delivery.reason, delivery.body])?;
+    }
+    let mut trim = connection.prepare_cached(
+        "DELETE FROM unrecognized WHERE seq <= ( \
+            SELECT seq FROM ( \
+                SELECT seq, row_number() OVER newest AS bodies, sum(length(body)) OVER newest AS bytes \
+                FROM unrecognized WINDOW newest AS (ORDER BY seq DESC) \
+            ) WHERE bodies > ?1 OR bytes > ?2 ORDER BY seq DESC LIMIT 1)",
+    )?;
+    trim.execute(params![MAX_BODIES, MAX_BYTES]).map(drop)
+}

@@ -69,11 +69,14 @@ fn value(kind: impl Into<ValueKind>) -> Value {
 }
 
 fn count(value: &Value) -> usize {
-    match &value.kind {
-        ValueKind::Array(values) => 1 + values.iter().map(count).sum::<usize>(),
-        ValueKind::Table(table) => 1 + table.values().map(count).sum::<usize>(),
-        _ => 1,
-    }
+    let inner = if let ValueKind::Array(values) = &value.kind {
+        values.iter().map(count).sum()
+    } else if let ValueKind::Table(table) = &value.kind {
+        table.values().map(count).sum()
+    } else {
+        0
+    };
+    1 + inner
 }
 
 fn from_toml(text: &str) -> Result<Table, InvalidDocument> {
@@ -115,11 +118,11 @@ fn from_yaml(text: &str) -> Result<Table, InvalidDocument> {
     if let Some(problem) = loader.problem {
         return Err(invalid(&problem));
     }
-    match loader.root.unwrap_or_default().kind {
-        ValueKind::Nil => Ok(Table::new()),
-        ValueKind::Table(table) => Ok(table),
-        _ => Err(InvalidDocument("must be a YAML mapping of keys and values".to_owned())),
+    let root = loader.root.unwrap_or_default();
+    if root.kind == ValueKind::Nil {
+        return Ok(Table::new());
     }
+    root.into_table().map_err(|_| InvalidDocument("must be a YAML mapping of keys and values".to_owned()))
 }
 
 /// Builds the tree from the parser's events.
@@ -228,7 +231,12 @@ mod tests {
                 let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
                 format!("{{{}}}", entries.join(", "))
             }
-            other => panic!("interpreted: {other}"),
+            ValueKind::Boolean(_)
+            | ValueKind::I64(_)
+            | ValueKind::I128(_)
+            | ValueKind::U64(_)
+            | ValueKind::U128(_)
+            | ValueKind::Float(_) => panic!("interpreted: {value}"),
         }
     }
 

@@ -136,8 +136,8 @@ impl Reader {
 }
 
 pub(super) fn single(value: Value) -> Parsed<String> {
-    match value.kind {
-        ValueKind::Nil => Err("has no value (quote it if it is text)".to_owned()),
-        _ => value.into_string().map_err(|_| "must be a single value".to_owned()),
+    if value.kind == ValueKind::Nil {
+        return Err("has no value (quote it if it is text)".to_owned());
     }
+    value.into_string().map_err(|_| "must be a single value".to_owned())
 }

@@ -30,7 +30,7 @@ impl Journal {
     ///
     /// The journal cannot be written.
     pub fn probe(&mut self) -> Result<(), JournalError> {
-        write_scratch(&self.path, |file| file.sync_all())?;
+        write_scratch(&self.path, fs::File::sync_all)?;
         self.make_writable()?;
         self.transaction("cannot be written", |transaction| {
             transaction.execute("UPDATE probe SET count = count + 1", []).map(drop)
@@ -94,14 +94,13 @@ pub(super) fn require_space(database: &Path) -> Result<(), JournalError> {
 
 /// The error with its cause, if that is a full disk: SQLite reports several errors for it.
 pub(super) fn explain_full_disk(error: JournalError) -> JournalError {
-    match error {
-        JournalError::Sqlite { path, action, source } => {
-            let error = JournalError::Sqlite { path: path.clone(), action, source };
-            let full = || require_space(&path).is_err_and(|error| error.kind() == JournalErrorKind::DiskFull);
-            if error.kind() == JournalErrorKind::Other && full() { JournalError::Full { path, action } } else { error }
+    if let JournalError::Sqlite { path, action, .. } = &error {
+        let full = || require_space(path).is_err_and(|error| error.kind() == JournalErrorKind::DiskFull);
+        if error.kind() == JournalErrorKind::Other && full() {
+            return JournalError::Full { path: path.clone(), action };
         }
-        other => other,
     }
+    error
 }
 
 fn write_scratch(database: &Path, sync: impl FnOnce(&fs::File) -> io::Result<()>) -> Result<(), JournalError> {

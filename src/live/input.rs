@@ -169,8 +169,8 @@ impl Input {
         let mut effect = self.begin(record, rules);
         match &event.kind {
             EventKind::Errored(detail) => self.errors.count(&detail.code, event.updated_at),
-            kind => {
-                let kind = kind.index();
+            EventKind::Connected | EventKind::Disconnected => {
+                let kind = event.kind.index();
                 self.changes[kind] = self.changes[kind].saturating_add(1);
                 self.last_change[kind] = self.last_change[kind].max(Some(event.updated_at));
                 effect.note = self.insert(Change::of(event), rules, &mut effect);

@@ -60,10 +60,10 @@ impl Line {
     fn write_logfmt(&self, out: &mut impl Write) -> fmt::Result {
         for (position, (key, value)) in self.0.iter().enumerate() {
             let space = if position > 0 { " " } else { "" };
-            match value {
-                Value::String(text) if needs_quotes(text) => write!(out, "{space}{key}={}", to_json(text))?,
-                Value::String(text) => write!(out, "{space}{key}={text}")?,
-                other => write!(out, "{space}{key}={other}")?,
+            match value.as_str() {
+                Some(text) if needs_quotes(text) => write!(out, "{space}{key}={}", to_json(text))?,
+                Some(text) => write!(out, "{space}{key}={text}")?,
+                None => write!(out, "{space}{key}={value}")?,
             }
         }
         out.write_char('\n')

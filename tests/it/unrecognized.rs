@@ -63,7 +63,7 @@ fn replay_records_what_is_understood_now_with_its_time_of_receipt() {
     let other = notification(&"a".repeat(32), "disconnected", "2026-11-21T09:58:00Z");
     let connected = fixture("connected");
     let (unknown, test) = (fixture("unknown-event-type"), fixture("save-and-test-properly"));
-    let bodies = [&connected, &unknown, &other, &other, &test].map(|body| body.as_bytes());
+    let bodies = [&connected, &unknown, &other, &other, &test].map(String::as_bytes);
     keep(folder.path(), &[&bodies[..], &[b"not JSON"]].concat());
     let rules = |folder: &Path| run(folder, &["journal", "export"]).stdout.matches("\"rules\"").count();
 

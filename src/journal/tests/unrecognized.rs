@@ -24,7 +24,7 @@ fn newest_bodies_are_kept_up_to_their_number() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = Journal::open(folder.path()).unwrap();
     let bodies: Vec<_> = (0..MAX_BODIES + 5).map(|number| number.to_string().into_bytes()).collect();
-    let (first, rest) = bodies.split_at(MAX_BODIES as usize - 1);
+    let (first, rest) = bodies.split_at(bodies.len() - 6);
     keep(&mut journal, first);
     assert_eq!(kept(&journal), first);
     rest.iter().for_each(|body| keep(&mut journal, std::slice::from_ref(body)));
@@ -40,7 +40,7 @@ fn newest_bodies_are_kept_up_to_their_size_in_bytes() {
     keep(&mut journal, &bodies);
     assert_eq!(kept(&journal), bodies, "exactly the limit");
     let small = body(9, 1);
-    keep(&mut journal, &[small.clone()]);
+    keep(&mut journal, std::slice::from_ref(&small));
     assert_eq!(kept(&journal), [&bodies[1..], &[small]].concat());
     keep(&mut journal, &[body(7, MAX_BYTES + 1)]);
     assert_eq!(kept(&journal), Vec::<Vec<u8>>::new(), "one body above the limit");

@@ -40,10 +40,13 @@ fn in_order(sent: &[Sent]) -> Vec<Event> {
     arriving(&sent)
 }
 
+/// State, counters, events, newest events, errors.
+type InputValues = (Option<(bool, Timestamp, Timestamp)>, Counters, [u64; 3], [Option<Timestamp>; 3], Errors);
+
 /// The values that a history leads to, of both inputs.
 #[derive(Debug, PartialEq, Eq)]
 struct Values {
-    inputs: Vec<(Option<(bool, Timestamp, Timestamp)>, Counters, [u64; 3], [Option<Timestamp>; 3], Errors)>,
+    inputs: Vec<InputValues>,
     durations: Durations,
 }
 
@@ -84,7 +87,7 @@ fn folded(events: &[Event], mut sizes: impl Iterator<Item = usize>) -> Fold {
         });
         let (changes, _) = apply(&fold, &records.collect::<Vec<_>>());
         fold.adopt(changes);
-        if size % 2 == 0 {
+        if size.is_multiple_of(2) {
             fold = restarted(&fold);
         }
     }

@@ -153,6 +153,7 @@ fn request_that_is_not_understood_changes_nothing() {
         ("DELETE /api/v1/inputs/main".to_owned(), "", 400),
         (format!("DELETE /api/v1/inputs/{CHAPEL}"), "", 404),
         (format!("DELETE /api/v1/inputs/{MAIN}?until=1"), "", 400),
+        (format!("POST /api/v1/inputs/{MAIN}/state?until=1{AS_JSON}"), DISCONNECTED, 400),
     ] {
         let (answered, answer) = send(&daemon, &head, body);
         assert_eq!((answered, answer["error"].is_string()), (status, true), "{head} {body}: {answer}");

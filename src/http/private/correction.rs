@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap};
-use actix_web::web::{Bytes, Data, Path, Query};
+use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::Private;
 use super::management::is_cross_origin;
+use super::parameters::{InvalidParameter, Parameters};
 use crate::clock;
 use crate::event::{Corrected, Correction, InputId, InvalidInputId};
 use crate::http::web_config::Operator;
@@ -89,8 +90,8 @@ enum Refusal {
     #[error(r#"the body must be {{"state": "connected" or "disconnected", "reason": "text"}}; the reason is optional"#)]
     Body,
     /// 400: the query is not what it should be.
-    #[error("the query may have only a reason")]
-    Query,
+    #[error(transparent)]
+    Query(#[from] InvalidParameter),
     /// 400: the reason is too long, or has control characters.
     #[error("the reason must be one line of at most {MAX_REASON} characters")]
     Reason,
@@ -117,7 +118,7 @@ impl Refusal {
             Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Id(_) | Self::Body | Self::Query | Self::Reason => StatusCode::BAD_REQUEST,
+            Self::Id(_) | Self::Body | Self::Query(_) | Self::Reason => StatusCode::BAD_REQUEST,
             Self::UnknownInput => StatusCode::NOT_FOUND,
             Self::Restoring | Self::Overloaded | Self::Late | Self::Journal => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -127,13 +128,6 @@ impl Refusal {
         }
         response.json(serde_json::json!({ "error": self.to_string() }))
     }
-}
-
-/// The query of `DELETE`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reason {
-    reason: Option<Box<str>>,
 }
 
 /// The body of `POST`.
@@ -162,8 +156,8 @@ pub(super) async fn forget(
 ) -> HttpResponse {
     let parse = || {
         let operator = policy.check(&request)?;
-        let query = Query::<Reason>::from_query(request.query_string()).map_err(|_| Refusal::Query)?;
-        correction(&id, Corrected::Forgotten, operator, query.into_inner().reason)
+        let reason = Parameters::of(&request, &["reason"])?.text("reason").map(Box::from);
+        correction(&id, Corrected::Forgotten, operator, reason)
     };
     answer(&private, parse()).await
 }
@@ -178,6 +172,7 @@ pub(super) async fn set_state(
 ) -> HttpResponse {
     let parse = || {
         let operator = policy.check(&request)?;
+        Parameters::of(&request, &[])?;
         let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let mime = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
         if !mime.trim().eq_ignore_ascii_case("application/json") {

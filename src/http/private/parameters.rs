@@ -19,7 +19,7 @@ const MAX_REPEATED: usize = 100;
 pub(super) struct Parameters(Vec<(String, String)>);
 
 /// A parameter that cannot be used.
-#[derive(Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("query parameter {:?} with value {:?}: {problem}", repeated(.name), repeated(.value))]
 pub(super) struct InvalidParameter {
     name: String,
@@ -44,13 +44,18 @@ impl Parameters {
         Ok(Self(pairs))
     }
 
+    /// A text; `None` if it is not given.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
     /// A number; `None` if it is not given.
     pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(
         &self,
         name: &str,
         allowed: RangeInclusive<T>,
     ) -> Result<Option<T>, InvalidParameter> {
-        let Some((_, value)) = self.0.iter().find(|(given, _)| given == name) else { return Ok(None) };
+        let Some(value) = self.text(name) else { return Ok(None) };
         let number = value.parse::<T>().ok().filter(|number| allowed.contains(number));
         let problem = || format!("not allowed (allowed: a whole number from {} to {})", allowed.start(), allowed.end());
         number.map(Some).ok_or_else(|| invalid(name, value, problem()))

@@ -27,6 +27,7 @@ mod dirty_inputs;
 mod rules_history;
 mod restore;
 mod retention_clock;
+mod recent;
 mod state_reader;
 mod disk_activity;
 mod readiness;
@@ -42,8 +43,9 @@ pub use disk_activity::{DiskActivity, DiskOperation};
 pub use handle::{Handle, Queue};
 pub use memory::{Overloaded, Reservation};
 pub use readiness::Readiness;
+pub use recent::RecentDelivery;
 pub use restore::{Restored, restore};
-pub use state_reader::{RecentDelivery, StateReader};
+pub use state_reader::StateReader;
 pub use thread::{Running, prepare, start, start_with};
 
 use crate::event::{IgnoredReason, InputId, Notification, Rules, Timestamp};

@@ -1,38 +1,22 @@
 //! Read access to the state that the recorder has published.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::recent::{RecentDeliveries, RecentDelivery};
 use super::{Outcome, Readiness};
 use crate::clock;
-use crate::event::{Event, Note, Timestamp};
+use crate::event::Timestamp;
 use crate::live::{State, View};
-
-/// Number of the newest deliveries to remember.
-pub(super) const MAX_RECENT_DELIVERIES: usize = 1000;
 
 /// Longest time that a scrape waits for a batch. Afterwards it shows the time of the scrape before.
 const SCRAPE_WAIT: Duration = Duration::from_secs(1);
 
 /// Scrapes are at least this far apart, also if the clock goes back.
 const SCRAPE_STEP: Duration = Duration::from_micros(1);
-
-/// A delivery and its outcome.
-#[derive(Debug, Clone)]
-pub struct RecentDelivery {
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// Its outcome.
-    pub outcome: Outcome,
-    /// The note on the event, if any.
-    pub note: Option<Note>,
-    /// The event, if it is one.
-    pub event: Option<Event>,
-}
 
 /// Read access to the state that the recorder has published.
 #[derive(Clone, Default)]
@@ -69,7 +53,7 @@ impl StateReader {
     /// The newest deliveries, newest first, up to `limit`; `None` until the state is restored.
     pub fn recent_deliveries(&self, limit: usize) -> Option<Vec<Arc<RecentDelivery>>> {
         let current = self.published.lock();
-        current.state.as_ref().map(|_| current.recent.iter().rev().take(limit).cloned().collect())
+        current.state.as_ref().map(|_| current.recent.newest(limit))
     }
 
     /// Whether notifications can be recorded.
@@ -98,7 +82,7 @@ pub(super) struct Current {
     change_in_progress: bool,
     /// A scrape waits for the batch.
     scrape_waiting: bool,
-    recent: VecDeque<Arc<RecentDelivery>>,
+    recent: RecentDeliveries,
 }
 
 impl Published {
@@ -135,8 +119,6 @@ impl Published {
         // The listener lists what it rejects.
         let accepted = deliveries.iter().filter(|delivery| delivery.outcome != Outcome::NotJson);
         current.recent.extend(accepted.cloned());
-        let surplus = current.recent.len().saturating_sub(MAX_RECENT_DELIVERIES);
-        current.recent.drain(..surplus);
         current.shown_until = set_back.unwrap_or(current.shown_until);
         current.end_change(now);
         drop(current);

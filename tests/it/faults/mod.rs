@@ -10,6 +10,7 @@ mod full_disk;
 mod hang;
 mod kill;
 mod load;
+mod memory;
 mod process;
 mod restart;
 mod sync;

@@ -1,0 +1,91 @@
+//! The newest deliveries, for the API.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Outcome;
+use crate::event::{Event, EventKind, Note, Timestamp};
+
+/// Number of the newest deliveries to remember.
+pub(super) const MAX_RECENT_DELIVERIES: usize = 1000;
+/// Bytes for the texts of errors in them. Older deliveries are dropped above it.
+const MAX_TEXT: usize = 2 << 20;
+
+/// A delivery and its outcome.
+#[derive(Debug, Clone)]
+pub struct RecentDelivery {
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// The note on the event, if any.
+    pub note: Option<Note>,
+    /// The event, if it is one.
+    pub event: Option<Event>,
+}
+
+impl RecentDelivery {
+    fn text(&self) -> usize {
+        let Some(EventKind::Errored(detail)) = self.event.as_ref().map(|event| &event.kind) else { return 0 };
+        let texts = [&detail.message, &detail.video_codec, &detail.audio_codec];
+        detail.code.as_str().len() + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>()
+    }
+}
+
+/// The newest deliveries, bounded in number and in bytes.
+#[derive(Debug, Default)]
+pub(super) struct RecentDeliveries {
+    oldest_first: VecDeque<Arc<RecentDelivery>>,
+    text: usize,
+}
+
+impl RecentDeliveries {
+    /// Adds deliveries, oldest first.
+    pub(super) fn extend(&mut self, deliveries: impl Iterator<Item = Arc<RecentDelivery>>) {
+        for delivery in deliveries {
+            self.text += delivery.text();
+            self.oldest_first.push_back(delivery);
+            while self.oldest_first.len() > MAX_RECENT_DELIVERIES || self.text > MAX_TEXT {
+                self.text -= self.oldest_first.pop_front().map_or(self.text, |dropped| dropped.text());
+            }
+        }
+    }
+
+    /// The newest deliveries, newest first.
+    pub(super) fn newest(&self, limit: usize) -> Vec<Arc<RecentDelivery>> {
+        self.oldest_first.iter().rev().take(limit).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{ErrorDetail, InputId};
+
+    fn delivery(message: usize) -> Arc<RecentDelivery> {
+        let detail = ErrorDetail { message: Some("x".repeat(message).into()), ..ErrorDetail::default() };
+        let event = Event {
+            input_id: InputId::from_bytes([1; 16]),
+            kind: EventKind::Errored(Box::new(detail)),
+            updated_at: Timestamp::EPOCH,
+            sent_at: None,
+            received_at: Timestamp::EPOCH,
+        };
+        let (received_at, outcome) = (Timestamp::EPOCH, Outcome::Recorded);
+        Arc::new(RecentDelivery { received_at, outcome, note: None, event: Some(event) })
+    }
+
+    #[test]
+    fn oldest_deliveries_are_dropped_above_the_number_and_above_the_bytes() {
+        let mut recent = RecentDeliveries::default();
+        let count = |recent: &RecentDeliveries| recent.newest(usize::MAX).len();
+        recent.extend((0..MAX_RECENT_DELIVERIES + 5).map(|_| delivery(1)));
+        assert_eq!((count(&recent), recent.text), (MAX_RECENT_DELIVERIES, MAX_RECENT_DELIVERIES));
+        recent.extend((0..20).map(|_| delivery(MAX_TEXT / 10)));
+        assert_eq!((count(&recent), recent.text), (10, MAX_TEXT / 10 * 10));
+        recent.extend(std::iter::once(delivery(MAX_TEXT)));
+        assert_eq!(count(&recent), 1);
+        recent.extend(std::iter::once(delivery(3)));
+        assert_eq!((count(&recent), recent.text), (1, 3));
+    }
+}

@@ -80,7 +80,8 @@ fuzz_target!(|world: World<'_>| {
         .collect();
     let configured_ids = configured.keys().copied().collect();
     let reorder_window = world.reconnect_window.saturating_mul(2);
-    let rules = Rules { reconnect_window: world.reconnect_window, reorder_window, max_inputs: 100, configured: configured_ids };
+    let rules =
+        Rules { reconnect_window: world.reconnect_window, reorder_window, max_inputs: 100, configured: configured_ids };
     let mut fold = Fold::new(rules);
     fold.set_configured(configured.clone());
     for change in &world.events {
@@ -104,7 +105,14 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     exporter.watch_certificate(world.listener, move || expiry);
     let (journal_events, journal_size_bytes, restored_inputs) = world.numbers;
     let as_of = Timestamp::from_nanos(world.as_of);
-    let view = View { state: fold.state().clone(), as_of, journal_events, journal_size_bytes, restored_inputs };
+    let view = View {
+        state: fold.state().clone(),
+        as_of,
+        wall_clock: as_of,
+        journal_events,
+        journal_size_bytes,
+        restored_inputs,
+    };
     let exposition = Exposition::new(view, &exporter, format);
     let mut text = String::new();
     if world.compressed {

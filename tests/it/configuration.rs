@@ -156,10 +156,13 @@ fn missing_secret_of_an_existing_journal_is_not_replaced() {
 
     let refused = || {
         for arguments in [&["check-config"][..], &["serve"]] {
-            let Ran { code, stderr, .. } = ran(binary(folder.path(), arguments).args(ANY_PORTS));
-            let last = stderr.lines().last().unwrap_or_default();
-            assert_eq!(code, Some(1), "{arguments:?}");
-            assert!(last.starts_with("stream-live-exporter: data/webhook-secret: "), "{arguments:?}: {stderr}");
+            let refused = ran(binary(folder.path(), arguments).args(ANY_PORTS));
+            assert_eq!(refused.code, Some(1), "{arguments:?}");
+            let error = match arguments {
+                ["serve"] => refused.logged_errors().concat(),
+                _ => refused.stderr.trim_start_matches("stream-live-exporter: ").to_owned(),
+            };
+            assert!(error.starts_with("data/webhook-secret: "), "{arguments:?}: {}", refused.stderr);
         }
     };
     refused();

@@ -354,7 +354,7 @@ fn generated_secret_has_mode_600_and_is_never_logged_or_served() {
     let unknown = exchange(daemon.public_address(), &format!("GET /x | cf-webhook-auth: {secret}"), b"");
     assert!(!unknown.to_string().contains(&secret), "{unknown}");
     daemon.wait_for("configuration reloaded");
-    assert_eq!(daemon.wait_for("listening")["secret"], "data/webhook-secret");
+    assert_eq!(daemon.wait_for("webhook secret")["secret"], "data/webhook-secret");
     assert!(!daemon.log().iter().any(|line| line.to_string().contains(&secret)));
     assert!(daemon.stop().success());
     assert!(!fs::read_to_string(folder.path().join("stdout")).unwrap().contains(&secret));

@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use stream_live_exporter::clock::{self, Stopwatch};
 
-use super::{Fault, check_restart, counted_events, event, journaled, post_on, recorder, start_with_events, strace};
+use super::{
+    Fault, check_restart, command_through, counted_events, event, journaled, post_on, recorder, start_with_events,
+    strace, trace,
+};
 use crate::connection::{Connection, webhook_request};
 use crate::daemon::{Daemon, LATENESS, command, eventually, notification};
 
@@ -196,4 +200,46 @@ fn reload_is_answered_while_the_disk_hangs_and_the_queue_is_full() {
         post_on(&mut client, daemon.secret(), &event(50)).is_some_and(|answer| answer.status == "200 OK")
     });
     assert!(daemon.stop().success());
+}
+
+/// Starts a daemon whose system calls on a file hang.
+fn start_hanging(strace: &Path, folder: &Path, injection: &str, file: &Path) -> Daemon {
+    // With -D the daemon is the direct child, and strace a detached grandchild.
+    let file = file.display().to_string();
+    let mut arguments = ["-D", "-f", "-o", "/dev/null", "-e", "signal=none", "-P", &file].map(str::to_owned).to_vec();
+    arguments.extend(trace(&[injection]));
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    Daemon::spawn_unready(command_through(folder, strace, &arguments), folder)
+}
+
+/// Ends the strace that has attached to this process. On SIGTERM it would wait for the end of the delay.
+fn end_strace(daemon: &Daemon) {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).unwrap();
+    let killed = Command::new("kill").args(["-KILL", tracer]).stderr(Stdio::null()).status();
+    assert!(killed.unwrap().success());
+}
+
+#[test]
+fn hanging_start_is_shown_by_readiness_and_ended_by_the_first_signal() {
+    let Some(strace) = strace() else { return };
+    // A read of the database hangs while it is opened, and a write of it at the WAL checkpoint after the restore.
+    for (injection, operation) in [("pread64", "opening"), ("pwrite64", "WAL checkpoint")] {
+        for signal in ["TERM", "INT"] {
+            let folder = tempfile::tempdir().unwrap();
+            start_with_events(folder.path(), 3).kill();
+            let database: PathBuf = folder.path().canonicalize().unwrap().join("data/journal.db");
+            let daemon = start_hanging(&strace, folder.path(), &format!("{injection}:{HANG}"), &database);
+            eventually("readiness names the operation", || {
+                let answer = daemon.get("/-/ready");
+                answer.status == 503 && answer.body.contains(operation)
+            });
+            assert_eq!([daemon.get("/metrics").status, daemon.get("/-/healthy").status], [503, 200]);
+            daemon.signal(signal);
+            daemon.wait_for("stopped before the journal was restored");
+            end_strace(&daemon);
+            assert_eq!(daemon.wait().code(), Some(0), "SIG{signal}");
+            check_restart(folder.path(), &BTreeSet::from([1, 2, 3]), &BTreeSet::from([1, 2, 3]));
+        }
+    }
 }

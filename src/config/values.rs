@@ -26,7 +26,7 @@ const UNITS: [(&str, u128); 7] = [
 /// The queue is allocated at the start. This many entries take about 30 MB.
 const MAX_QUEUE_SIZE: usize = 100_000;
 
-/// An address to listen on: `host:port`, or `:port` for all IPv4 addresses.
+/// An address to listen on: `host:port`, or `:port` for all IPv6 and IPv4 addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
 
@@ -38,7 +38,7 @@ impl ListenAddress {
     /// The resolver does not know the host.
     pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let addresses = match self.0.strip_prefix(':') {
-            Some(port) => format!("0.0.0.0:{port}").to_socket_addrs(),
+            Some(port) => format!("[::]:{port}").to_socket_addrs(),
             None => self.0.to_socket_addrs(),
         };
         addresses.map(Iterator::collect)

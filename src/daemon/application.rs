@@ -243,7 +243,7 @@ fn spawn(server: Server) -> ServerHandle {
 
 fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
     let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
-    http::listen(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
+    http::listen_on(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
 /// Without this secret, every notification is rejected, so it must not be overlooked.

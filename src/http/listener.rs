@@ -4,7 +4,7 @@
 //! towards the connection limits. Here a connection is admitted first:
 //!
 //! ```text
-//! accepted ─▶ admitted or closed ─▶ until idle timeout: [ TLS handshake ─▶ request ─▶ response ─▶ request ... ]
+//! accepted ─▶ admitted or refused ─▶ until a deadline: [ TLS handshake ─▶ request ─▶ response ─▶ request ... ]
 //! ```
 
 use std::fmt::Debug;
@@ -13,24 +13,24 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpServiceBuilder, TlsAcceptorConfig};
+use actix_http::{HttpServiceBuilder, Request, TlsAcceptorConfig};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{
-    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, map_config,
-};
+use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, Response, ServiceResponse};
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
 
-use super::connections::{self, Connections};
-use super::web_config::Operator;
+use super::connection;
+use super::connections::Connections;
+use super::exchange::{Access, exchanges, expectations};
 
+/// Maximum number of accepted connections of a worker that wait to be admitted.
+const MAX_WAITING: usize = 64;
 /// Time limit for a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Time limit for the first request head of a connection. Later ones are limited by the idle timeout.
+/// Time limit for the first request head of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection that the server has closed waits for the client to close it too.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -47,59 +47,65 @@ pub(super) fn serve<F, I, S, B>(
     listeners: Vec<TcpListener>,
     tls: Option<&ServerConfig>,
     connections: &Arc<Connections>,
+    access: &Arc<dyn Access>,
     workers: usize,
-    owner: impl Fn(&[CertificateDer<'_>]) -> Option<Operator> + Send + Clone + 'static,
     app: F,
 ) -> io::Result<Server>
 where
     F: Fn() -> I + Send + Clone + 'static,
-    I: IntoServiceFactory<S, actix_http::Request>,
+    I: IntoServiceFactory<S, Request>,
     S: ServiceFactory<
-            actix_http::Request,
+            Request,
             Config = AppConfig,
             Response = ServiceResponse<B>,
             Error = actix_web::Error,
             InitError: Debug,
-            Service: Service<actix_http::Request, Future: 'static>,
+            Service: Service<Request, Future: 'static>,
         > + 'static,
     B: MessageBody + 'static,
 {
     // `connections` is the only limit. actix's own limits are per worker, and a worker that has reached them accepts
-    // no connection at all, so a single peer could block all others.
+    // no connection at all, so a single peer could block all others. A worker can reach this one only while accepted
+    // connections wait to be admitted; further ones then wait in the kernel's backlog and take no descriptors.
     actix_tls::accept::max_concurrent_tls_connect(usize::MAX);
-    let mut builder = ServerBuilder::new().workers(workers).max_concurrent_connections(usize::MAX);
+    let mut builder = ServerBuilder::new().workers(workers);
+    builder = builder.max_concurrent_connections(connections.total().saturating_add(MAX_WAITING));
     for listener in listeners {
-        let (tls, connections, app, owner) = (tls.cloned(), connections.clone(), app.clone(), owner.clone());
+        let (tls, connections, access, app) = (tls.cloned(), connections.clone(), access.clone(), app.clone());
         let stopping = builder.graceful_shutdown_signal();
         builder = builder.listen("http", listener, move || {
-            let (tls, app, stopping) = (tls.clone(), app.clone(), stopping.clone());
+            let (access, stopping) = (access.clone(), stopping.clone());
             let idle_timeout = connections.idle_timeout();
-            let app = app().into_factory().map_err(|error: actix_web::Error| error.error_response());
-            let app = map_config(app, |()| AppConfig::default());
+            let expect = expectations(exchanges(app()), access.clone());
             let http = match tls.clone() {
                 Some(tls) => {
                     let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
-                    let owner = owner.clone();
-                    let http = protocol(idle_timeout, stopping).on_connect_ext(move |stream: &TlsStream<_>, data| {
+                    let access = access.clone();
+                    let http = protocol(idle_timeout, stopping).expect(expect);
+                    let http = http.on_connect_ext(move |stream: &TlsStream<_>, data| {
                         let (_, session) = stream.get_ref();
-                        if let Some(operator) = session.peer_certificates().and_then(&owner) {
+                        if let Some(operator) = session.peer_certificates().and_then(|chain| access.owner(chain)) {
+                            connection::present_secret();
                             data.insert(operator);
                         }
                     });
-                    let http = http.finish(app);
+                    let http = http.finish(exchanges(app()));
                     boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
                 }
                 None => {
-                    let http = protocol(idle_timeout, stopping).finish(app);
+                    let http = protocol(idle_timeout, stopping).expect(expect).finish(exchanges(app()));
                     boxed::factory(http.tcp().map_err(drop).map_init_err(drop))
                 }
             };
             let connections = connections.clone();
             apply_fn_factory(http, move |stream: TcpStream, http| {
-                let admitted = connections.admit(&stream).map(|permit| (permit, http.call(stream)));
+                // Without an address, the peer has disconnected already.
+                let peer = stream.peer_addr().ok();
+                let permit = peer.and_then(|peer| connections.admit(peer.ip().to_canonical()));
+                let admitted = permit.map(|permit| (permit, http.call(stream)));
                 async move {
-                    let Some((_permit, serving)) = admitted else { return Ok(()) };
-                    connections::serve(serving, idle_timeout).await
+                    let Some((permit, serving)) = admitted else { return Ok(()) };
+                    connection::serve(permit, idle_timeout, serving).await
                 }
             })
         })?;
@@ -111,17 +117,17 @@ where
 fn protocol<T, S>(idle_timeout: Duration, stopping: GracefulShutdownSignal) -> HttpServiceBuilder<T, S>
 where
     S: ServiceFactory<
-            actix_http::Request,
+            Request,
             Config = (),
             Error: Into<Response<BoxBody>> + 'static,
             InitError: Debug,
-            Service: Service<actix_http::Request, Future: 'static>,
+            Service: Service<Request, Future: 'static>,
         >,
 {
     HttpServiceBuilder::default()
         .graceful_shutdown_signal(move || {
             let stopping = stopping.clone();
-            async move { stopping.notified().await }
+            connection::closing(async move { stopping.notified().await })
         })
         // TCP_NODELAY: otherwise the end of a response may wait for a delayed ACK.
         .tcp_nodelay(true)

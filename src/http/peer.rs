@@ -1,4 +1,7 @@
 //! The client's address behind trusted proxies, the network that counts as one peer, and a limit per peer.
+//!
+//! On a socket for IPv6 and IPv4, the address of an IPv4 client is an IPv6 one (`::ffff:203.0.113.9`). It counts as IPv4
+//! everywhere.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -25,7 +28,7 @@ impl TrustedProxies {
 
     /// The client's address: read from the right, the first address that is not a trusted proxy's.
     pub(super) fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
-        request.peer_addr().map(|peer| self.behind(peer.ip(), request.headers()))
+        request.peer_addr().map(|peer| self.behind(peer.ip(), request.headers()).to_canonical())
     }
 
     fn behind(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -79,12 +82,12 @@ impl PeerLimiter {
         Arc::new(Self { total, per_peer, permits: Mutex::default() })
     }
 
-    /// Returns a permit, or `None` if a limit is reached. An exempt peer has no per-peer limit.
-    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr, exempt: bool) -> Option<Permit> {
+    /// Returns a permit, or `None` if a limit is reached.
+    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
         let peer = network(address);
         let mut permits = self.permits();
         let of_peer = permits.by_peer.get(&peer).copied().unwrap_or_default();
-        if permits.total >= self.total || (of_peer >= self.per_peer && !exempt) {
+        if permits.total >= self.total || of_peer >= self.per_peer {
             return None;
         }
         permits.total += 1;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::encode::{Encoder, Value};
 use super::family::LabelValues::Closed;
@@ -15,6 +15,7 @@ use crate::event::{Corrected, IgnoredReason, Timestamp};
 const SECONDS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 const REJECTION_REASONS: [&str; 8] =
     ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"];
+const LISTENERS: [&str; 2] = ["webhook", "web"];
 const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Defines [`Exporter`] with a field for each metric, and [`FAMILIES`] with their documentation.
@@ -131,6 +132,28 @@ exporter_metrics! {
         query: "sum by (source, to) (increase(stream_live_exporter_corrections_total[1d])) > 0",
         ..COUNTER
     }
+    connections: GaugeVec {
+        name: "stream_live_exporter_connections",
+        help: "Number of open connections, by listener.",
+        labels: &[Label { name: "listener", values: Closed(&LISTENERS) }],
+        series: "2",
+        zero: "no connection is open",
+        query: "stream_live_exporter_connections{listener=\"webhook\"}",
+        ..GAUGE
+    }
+    connections_refused: IntCounterVec {
+        name: "stream_live_exporter_connections_refused_total",
+        help: "Number of connections that were closed because of a limit, by listener and reason: total and peer \
+               (a new connection, because all others have presented a valid secret), evicted (the longest idle \
+               connection without a valid secret, in favour of a new one).",
+        labels: &[
+            Label { name: "listener", values: Closed(&LISTENERS) },
+            Label { name: "reason", values: Closed(&["total", "peer", "evicted"]) },
+        ],
+        series: "6",
+        query: "sum by (listener, reason) (increase(stream_live_exporter_connections_refused_total[1h])) > 0",
+        ..COUNTER
+    }
     reload_successful: Gauge {
         name: "stream_live_exporter_config_last_reload_successful",
         help: "Whether the last attempt to load the configuration succeeded (1) or failed (0).",
@@ -149,7 +172,7 @@ exporter_metrics! {
 pub(super) static CERTIFICATE_EXPIRY: Family = Family {
     name: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds",
     help: "End of the validity of the listener's certificate, in seconds since the Unix epoch.",
-    labels: &[Label { name: "listener", values: Closed(&["webhook", "web"]) }],
+    labels: &[Label { name: "listener", values: Closed(&LISTENERS) }],
     absent: "the listener speaks plain HTTP",
     series: "1 per listener with TLS",
     query: "stream_live_exporter_tls_certificate_expiry_timestamp_seconds - time() < 14 * 86400",
@@ -265,18 +288,38 @@ impl Metric for IntCounter {
 
 impl Metric for IntCounterVec {
     fn create(family: &Family) -> prometheus::Result<Self> {
-        let names: Vec<_> = family.labels.iter().map(|label| label.name).collect();
-        let counters = Self::new(opts(family), &names)?;
-        let every = |combinations: Vec<Vec<&'static str>>, label: &Label| {
-            let values = label.closed_set().unwrap_or_default();
-            let extended = |combination: Vec<_>| values.iter().map(move |value| [&combination[..], &[*value]].concat());
-            combinations.into_iter().flat_map(extended).collect()
-        };
-        for combination in family.labels.iter().fold(vec![vec![]], every) {
-            counters.with_label_values(&combination);
+        let counters = Self::new(opts(family), &label_names(family))?;
+        for values in label_values(family.labels) {
+            counters.with_label_values(&values);
         }
         Ok(counters)
     }
+}
+
+impl Metric for GaugeVec {
+    fn create(family: &Family) -> prometheus::Result<Self> {
+        let gauges = Self::new(opts(family), &label_names(family))?;
+        for values in label_values(family.labels) {
+            gauges.with_label_values(&values);
+        }
+        Ok(gauges)
+    }
+}
+
+fn label_names(family: &Family) -> Vec<&'static str> {
+    family.labels.iter().map(|label| label.name).collect()
+}
+
+/// Every combination of the values of closed labels.
+fn label_values(labels: &[Label]) -> Vec<Vec<&'static str>> {
+    let mut combinations = vec![Vec::new()];
+    for label in labels {
+        let values = label.closed_set().unwrap_or_default();
+        let with_values =
+            |first: &Vec<&'static str>| values.iter().map(|value| [&first[..], &[*value]].concat()).collect::<Vec<_>>();
+        combinations = combinations.iter().flat_map(with_values).collect();
+    }
+    combinations
 }
 
 impl Metric for Gauge {

@@ -1,15 +1,13 @@
 //! The response to one scrape, in chunks.
 
-use std::io::Write;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use prometheus::proto::MetricFamily;
 
 use super::encode::{Encoder, Format};
 use super::family::Entry;
+use super::gzip::Gzip;
 use super::inputs::InputView;
 use super::overall::Overall;
 use super::samples::Lines;
@@ -17,8 +15,8 @@ use super::{Exporter, exporter, inputs, overall, process};
 use crate::event::{InputId, Timestamp};
 use crate::live::View;
 
-/// Size of a chunk before compression, in bytes.
-const CHUNK: usize = 128 << 10;
+/// Size of a chunk before compression, in bytes. Larger ones are hardly faster, and a slow reader occupies several.
+const CHUNK: usize = 32 << 10;
 /// Number of inputs that are written before the size of the chunk is checked.
 const INPUTS_AT_ONCE: usize = 128;
 
@@ -29,7 +27,6 @@ pub struct Exposition {
     gathered: Vec<MetricFamily>,
     started_at: Timestamp,
     encoder: Encoder,
-    gzip: Option<GzEncoder<Vec<u8>>>,
     step: Step,
 }
 
@@ -53,15 +50,13 @@ impl Exposition {
             gathered: exporter.registry.gather(),
             started_at: exporter.started_at,
             encoder: Encoder::new(format, exporter.created_samples),
-            gzip: None,
             step: Step::Family(0),
         }
     }
 
     /// Compresses the exposition with gzip, at the fastest level.
-    pub fn compressed(mut self) -> Self {
-        self.gzip = Some(GzEncoder::new(Vec::new(), Compression::fast()));
-        self
+    pub fn compressed(self) -> Gzip<Self> {
+        Gzip::new(self)
     }
 
     fn advance(&mut self) {
@@ -121,23 +116,10 @@ impl Iterator for Exposition {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        loop {
-            while !matches!(self.step, Step::Done) && self.encoder.len() < CHUNK {
-                self.advance();
-            }
-            let text = self.encoder.take();
-            let Some(gzip) = &mut self.gzip else {
-                return (!text.is_empty()).then(|| text.into());
-            };
-            if text.is_empty() {
-                let end = self.gzip.take()?.finish().expect("writing to a Vec does not fail");
-                return Some(end.into());
-            }
-            gzip.write_all(&text).expect("writing to a Vec does not fail");
-            let compressed = std::mem::take(gzip.get_mut());
-            if !compressed.is_empty() {
-                return Some(compressed.into());
-            }
+        while !matches!(self.step, Step::Done) && self.encoder.len() < CHUNK {
+            self.advance();
         }
+        let text = self.encoder.take();
+        (!text.is_empty()).then(|| text.into())
     }
 }

@@ -22,12 +22,14 @@ mod overall;
 mod exporter;
 mod process;
 mod exposition;
+mod gzip;
 mod samples;
 mod encode;
 
 pub use encode::Format;
 pub use exporter::Exporter;
 pub use exposition::Exposition;
+pub use gzip::Gzip;
 
 #[cfg(test)]
 mod tests;

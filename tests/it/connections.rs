@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stream_live_exporter::clock::Stopwatch;
 
-use crate::connection::{Connection, exchange, request};
+use crate::connection::{Connection, exchange, request, webhook_request};
 use crate::daemon::{Daemon, LATENESS, PATIENCE, command, eventually, fixture};
 
 /// The daemon's idle timeout: longer than a busy machine delays a client between two steps.
@@ -132,10 +132,10 @@ fn connection_with_unread_responses_is_closed() {
     assert_eq!(exchange(daemon.public_address(), "GET /-/healthy", b"").status, "200 OK");
 }
 
-/// A connection that the daemon has admitted and keeps open.
-fn admitted(address: &str) -> Connection {
-    let mut connection = Connection::open(address).unwrap();
-    connection.send(&request("GET /-/healthy", b"")).unwrap();
+/// A connection on which the valid secret was presented.
+fn admitted(daemon: &Daemon) -> Connection {
+    let mut connection = Connection::open(daemon.public_address()).unwrap();
+    connection.send(&webhook_request(daemon.secret(), &fixture("connected"))).unwrap();
     assert_eq!(connection.read_answer().unwrap().status, "200 OK");
     connection
 }
@@ -162,7 +162,7 @@ fn connections_per_peer_are_limited_until_others_close() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = limited(folder.path(), "100", "3", "");
     let address = daemon.public_address();
-    let mut open: Vec<_> = (0..3).map(|_| admitted(address)).collect();
+    let mut open: Vec<_> = (0..3).map(|_| admitted(&daemon)).collect();
     assert!(is_full(address));
     assert!(!is_full(daemon.private_address()), "the other listener has its own limit");
     open.pop();
@@ -175,7 +175,7 @@ fn total_connections_are_limited_and_a_trusted_proxy_may_use_all() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = limited(folder.path(), "5", "1", "127.0.0.0/8");
     let address = daemon.public_address();
-    let open: Vec<_> = (0..5).map(|_| admitted(address)).collect();
+    let open: Vec<_> = (0..5).map(|_| admitted(&daemon)).collect();
     assert!(is_full(address));
     drop(open);
     eventually("the closed connections do not count", || !is_full(address));

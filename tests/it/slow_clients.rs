@@ -136,7 +136,7 @@ fn timed(
     (times, again)
 }
 
-fn percentiles(times: &[Duration]) -> String {
+pub fn percentiles(times: &[Duration]) -> String {
     let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1000.0;
     format!("p50 {:.2} ms, p99 {:.2} ms", at(50), at(99))
 }

@@ -123,7 +123,8 @@ fn check_during_stalled_handshakes(address: &str, happens: impl Fn()) {
         let stalled: Vec<_> =
             (0..256 * workers + 64).map(|_| Connection::open_from(OTHER_PEER, address).unwrap()).collect();
         happens();
-        stalled[0].is_open()
+        // The oldest of those that one peer may have.
+        stalled[stalled.len() - 256].is_open()
     };
     // A busy machine may need several attempts.
     assert!((0..5).any(|_| at_once()), "it does not happen while the handshakes are stalled");
@@ -151,13 +152,12 @@ fn handshake_counts_towards_the_connections_of_its_peer() {
     command.env("STREAM_LIVE_EXPORTER__WEBHOOK__MAX_CONNECTIONS_PER_PEER", "3");
     let daemon = Daemon::spawn(command, folder.path());
     let address = daemon.public_address();
-    let is_closed = || {
-        let stalled: Vec<_> = (0..3).map(|_| Connection::open_from(OTHER_PEER, address).unwrap()).collect();
-        let beyond = Connection::open_from(OTHER_PEER, address).unwrap().read_to_end().unwrap();
-        assert_eq!(beyond, b"", "nothing is sent");
-        stalled.iter().all(Connection::is_open)
+    let is_replaced = || {
+        let mut stalled: Vec<_> = (0..4).map(|_| Connection::open_from(OTHER_PEER, address).unwrap()).collect();
+        assert_eq!(stalled[0].read_to_end().unwrap(), b"", "nothing is sent");
+        stalled[1..].iter().all(Connection::is_open)
     };
-    assert!((0..5).any(|_| is_closed()), "a fourth connection is not closed before the others");
+    assert!((0..5).any(|_| is_replaced()), "a fourth connection does not replace the first one");
 }
 
 #[test]

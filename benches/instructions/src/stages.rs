@@ -76,7 +76,11 @@ pub fn append(times: usize) -> anyhow::Result<usize> {
 }
 
 /// Exposes a thousand inputs. `written` may compress the output.
-pub fn expose(format: Format, written: impl Fn(Exposition) -> Exposition, times: usize) -> usize {
+pub fn expose<I: Iterator<Item: AsRef<[u8]>>>(
+    format: Format,
+    written: impl Fn(Exposition) -> I,
+    times: usize,
+) -> usize {
     let (view, exporter) = (view(), exporter());
     let expose = || Exposition::new(view.clone(), &exporter, format);
     let text: Vec<u8> = expose().flatten().collect();

@@ -1,24 +1,21 @@
 //! `GET /api/v1/inputs`: the state of all inputs.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::iter;
+use std::ops::Bound;
 
-use actix_web::http::header::ContentType;
-use actix_web::web::Data;
+use actix_web::http::header::AcceptEncoding;
+use actix_web::web::{Bytes, Data, Header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 
 use super::Private;
 use super::parameters::Parameters;
+use super::streaming::{Compressor, JSON, json_list};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
 use crate::http::responses::restoring;
-use crate::live::{Input, InputEntry, State, View};
-
-#[derive(Serialize)]
-struct Inputs<'a> {
-    as_of: String,
-    inputs: Vec<InputStatus<'a>>,
-}
+use crate::live::{Input, State, View};
 
 #[derive(Serialize)]
 struct InputStatus<'a> {
@@ -43,19 +40,35 @@ struct LastError {
 }
 
 /// The inputs in the order of their ids.
-pub(super) async fn inputs(request: HttpRequest, private: Data<Private>) -> HttpResponse {
+pub(super) async fn inputs(
+    request: HttpRequest,
+    private: Data<Private>,
+    compressor: Data<Compressor>,
+    encodings: Option<Header<AcceptEncoding>>,
+) -> HttpResponse {
     if let Err(invalid) = Parameters::of(&request, &[]) {
         return invalid.response();
     }
     let Some(View { state, as_of, wall_clock, .. }) = private.state_reader.view() else { return restoring() };
-    HttpResponse::Ok().content_type(ContentType::json()).body(inputs_json(&state, as_of, wall_clock))
+    compressor.respond(JSON, encodings.as_ref(), chunks(state, as_of, wall_clock))
 }
 
 /// The answer of `GET /api/v1/inputs`: all inputs as of a time, and whether they are expected by the wall clock.
 pub fn inputs_json(state: &State, as_of: Timestamp, wall_clock: Timestamp) -> String {
-    let status = |(id, entry): (&InputId, &Arc<InputEntry>)| input_status(*id, &entry.input, state, as_of, wall_clock);
-    let inputs = state.inputs().iter().map(status).collect();
-    serde_json::to_string(&Inputs { as_of: as_of.to_string(), inputs }).expect("plain data serializes")
+    let json: Vec<u8> = chunks(state.clone(), as_of, wall_clock).flatten().collect();
+    String::from_utf8(json).expect("JSON is text")
+}
+
+fn chunks(state: State, as_of: Timestamp, wall_clock: Timestamp) -> impl Iterator<Item = Bytes> {
+    let beginning = format!(r#"{{"as_of":"{as_of}","inputs":["#);
+    let mut after = Bound::Unbounded;
+    let inputs = iter::from_fn(move || {
+        let (id, entry) = state.inputs().range((after, Bound::Unbounded)).next()?;
+        after = Bound::Excluded(*id);
+        let status = input_status(*id, &entry.input, &state, as_of, wall_clock);
+        Some(to_raw_value(&status).expect("texts and numbers can be written"))
+    });
+    json_list(beginning, inputs)
 }
 
 fn input_status<'a>(

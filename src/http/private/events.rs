@@ -1,13 +1,15 @@
 //! `GET /api/v1/events`: the newest deliveries and what became of them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use actix_web::web::Data;
+use actix_web::http::header::AcceptEncoding;
+use actix_web::web::{Data, Header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::Private;
 use super::parameters::{InvalidParameter, Parameters};
+use super::streaming::{Compressor, JSON, json_list};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note};
 use crate::http::responses::restoring;
 use crate::http::unused_deliveries::Rejected;
@@ -56,24 +58,38 @@ struct RejectedStatus {
     size: Option<u64>,
 }
 
+enum Recent {
+    Accepted(Arc<RecentDelivery>),
+    Rejected(Rejected),
+}
+
 /// The newest deliveries, newest first. `limit` applies to the accepted ones, and to the rejected ones of each reason, so
 /// that a flood of one kind does not hide the others.
-pub(super) async fn events(request: HttpRequest, private: Data<Private>) -> HttpResponse {
+pub(super) async fn events(
+    request: HttpRequest,
+    private: Data<Private>,
+    compressor: Data<Compressor>,
+    encodings: Option<Header<AcceptEncoding>>,
+) -> HttpResponse {
     let limit = match limit(&request) {
         Ok(limit) => limit,
         Err(invalid) => return invalid.response(),
     };
     let Some(accepted) = private.state_reader.recent_deliveries(limit) else { return restoring() };
     let rejected = private.unused_deliveries.newest_rejected(limit);
-    let (mut events, mut rejected) = (Vec::new(), rejected.iter().peekable());
+    let (mut events, mut rejected) = (Vec::new(), rejected.into_iter().peekable());
     for delivery in accepted {
         while let Some(newer) = rejected.next_if(|rejected| rejected.received_at > delivery.received_at) {
-            events.push(rejected_status(newer));
+            events.push(Recent::Rejected(newer));
         }
-        events.push(accepted_status(&delivery));
+        events.push(Recent::Accepted(delivery));
     }
-    events.extend(rejected.map(rejected_status));
-    HttpResponse::Ok().json(BTreeMap::from([("events", events)]))
+    events.extend(rejected.map(Recent::Rejected));
+    let events = events.into_iter().map(|delivery| match delivery {
+        Recent::Accepted(delivery) => accepted_status(&delivery),
+        Recent::Rejected(rejected) => rejected_status(&rejected),
+    });
+    compressor.respond(JSON, encodings.as_ref(), json_list(r#"{"events":["#.into(), events))
 }
 
 fn limit(request: &HttpRequest) -> Result<usize, InvalidParameter> {

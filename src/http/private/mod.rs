@@ -6,15 +6,16 @@ mod events;
 mod parameters;
 mod management;
 mod scrape;
+mod streaming;
 
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::Server;
+use actix_web::dev::{RequestHead, Server};
 use actix_web::http::header;
-use actix_web::middleware::{Compress, Condition, DefaultHeaders, from_fn};
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, Payload, PayloadConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
 use rustls::pki_types::CertificateDer;
@@ -22,11 +23,13 @@ use tokio::sync::oneshot;
 
 pub use self::api::inputs_json;
 use self::correction::CorrectionPolicy;
-use crate::http::connections::{self, ConnectionLimits, Connections};
+use self::streaming::Compressor;
+use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
+use crate::http::exchange::Access;
 use crate::http::listener;
 use crate::http::responses::{end_body_by_closing_for_http_1_0, get_or_head, healthy, method_not_allowed, not_found};
 use crate::http::unused_deliveries::UnusedDeliveries;
-use crate::http::web_config::{self, WebConfig};
+use crate::http::web_config::{self, Operator, WebConfig};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, StateReader};
 
@@ -34,6 +37,12 @@ use crate::recorder::{Handle, StateReader};
 pub const PRIVATE_CONNECTIONS: usize = 512;
 /// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
+
+const NAME: ListenerName = ListenerName {
+    label: "web",
+    advice: "find out why the peer opens so many connections; restrict who can reach web.listen_address, or require users \
+             or client certificates in web.config_file",
+};
 
 /// Starts a reload of the configuration, and returns where its result arrives; the error lists the problems. `None` if no
 /// reload can be started at the moment.
@@ -59,6 +68,19 @@ pub struct Private {
     pub reload: Reload,
 }
 
+/// Who may use the listener, as the web configuration says.
+struct Clients(Option<Arc<WebConfig>>);
+
+impl Access for Clients {
+    fn reads_body(&self, head: &RequestHead) -> bool {
+        self.0.as_ref().is_none_or(|web_config| web_config.has_verified(head.headers()))
+    }
+
+    fn owner(&self, presented: &[CertificateDer<'_>]) -> Option<Operator> {
+        self.0.as_ref().and_then(|web_config| web_config.owner(presented))
+    }
+}
+
 /// Serves metrics, health checks and API on these sockets until the server is stopped. The web configuration decides on
 /// TLS and access.
 ///
@@ -73,21 +95,18 @@ pub fn serve_private(
 ) -> io::Result<Server> {
     let tls = web_config.as_ref().and_then(WebConfig::server_config);
     let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS_PER_PEER, idle_timeout };
-    let connections = Connections::new(limits, |_| false);
+    let connections = Connections::new(NAME, limits, private.metrics.clone(), |_| false);
+    let access: Arc<dyn Access> = Arc::new(Clients(web_config.clone()));
     let policy = Data::new(CorrectionPolicy::new(&listeners, private.enable_admin_api)?);
+    let compressor = Data::new(Compressor::new(private.compression));
     let private = Data::new(private);
-    let certificates = web_config.clone();
-    let owner = move |presented: &[CertificateDer<'_>]| {
-        certificates.as_ref().and_then(|web_config| web_config.owner(presented))
-    };
-    listener::serve(listeners, tls.as_ref(), &connections, 1, owner, move || {
+    listener::serve(listeners, tls.as_ref(), &connections, &access, 1, move || {
         let web_config = web_config.clone();
         App::new()
             .app_data(private.clone())
             .app_data(policy.clone())
-            .wrap(Condition::new(private.compression, Compress::default()))
+            .app_data(compressor.clone())
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
-            .wrap(from_fn(connections::reset_idle_deadline))
             .wrap(security_headers())
             .wrap(from_fn(end_body_by_closing_for_http_1_0))
             .service(read_only(&private.telemetry_path, scrape::metrics))

@@ -1,16 +1,16 @@
 //! `/metrics`.
 
 use std::cmp::Reverse;
-use std::convert::Infallible;
+use std::iter;
 
 use actix_web::http::Method;
-use actix_web::http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Quality};
+use actix_web::http::header::{self, AcceptEncoding, Quality};
 use actix_web::mime::Mime;
-use actix_web::web::{Bytes, Data, Header};
+use actix_web::web::{Data, Header};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::stream::{self, Stream};
 
 use super::Private;
+use super::streaming::Compressor;
 use crate::http::responses::restoring;
 use crate::metrics::{Exposition, Format};
 
@@ -18,35 +18,20 @@ use crate::metrics::{Exposition, Format};
 pub(super) async fn metrics(
     request: HttpRequest,
     private: Data<Private>,
+    compressor: Data<Compressor>,
     accept: Option<Header<header::Accept>>,
     encodings: Option<Header<AcceptEncoding>>,
 ) -> HttpResponse {
     let format = accept.map_or(Format::Text, |Header(accept)| preferred(&accept));
-    let gzip = private.compression && encodings.is_some_and(|Header(encodings)| prefers_gzip(&encodings));
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CONTENT_TYPE, format.content_type()));
-    if gzip {
-        // The middleware does not compress responses that already have a content encoding.
-        response.insert_header(ContentEncoding::Gzip).insert_header((header::VARY, "accept-encoding"));
-    }
     if request.method() == Method::HEAD {
         // It shows no values, so it does not count as a scrape.
         let restored = private.state_reader.view().is_some();
-        return if restored { response.streaming(stream::empty::<Result<Bytes, Infallible>>()) } else { restoring() };
+        let head = || compressor.respond(format.content_type(), encodings.as_ref(), iter::empty());
+        return if restored { head() } else { restoring() };
     }
     let Some(view) = private.state_reader.scrape().await else { return restoring() };
     let exposition = Exposition::new(view, &private.metrics, format);
-    response.streaming(chunks(if gzip { exposition.compressed() } else { exposition }))
-}
-
-fn chunks(exposition: Exposition) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::iter(exposition.map(Ok))
-}
-
-/// Whether the scraper prefers gzip to no compression.
-fn prefers_gzip(encodings: &AcceptEncoding) -> bool {
-    let gzip = Encoding::gzip();
-    encodings.negotiate([&gzip, &Encoding::identity()].into_iter()) == Some(gzip.clone())
+    compressor.respond(format.content_type(), encodings.as_ref(), exposition)
 }
 
 /// The preferred format. It is text if the header prefers neither or accepts none, because a scraper can use an

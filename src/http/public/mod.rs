@@ -9,16 +9,22 @@ use std::{io, thread};
 
 use actix_web::App;
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data};
 
 pub use request_policy::RequestPolicy;
 pub use webhook::Webhook;
 
 use crate::http::certificate::{self, Certificate};
-use crate::http::connections::{self, ConnectionLimits, Connections};
+use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
+use crate::http::exchange::Access;
 use crate::http::listener;
 use crate::http::responses::{get_or_head, healthy, not_found};
+
+const NAME: ListenerName = ListenerName {
+    label: "webhook",
+    advice: "block the peer if you do not know it; if it is a reverse proxy or tunnel, add it to webhook.trusted_proxies; \
+             if all peers are legitimate, raise webhook.max_connections or webhook.max_connections_per_peer",
+};
 
 /// Serves the webhook on these sockets until the server is stopped, over TLS if there is a certificate.
 ///
@@ -31,29 +37,22 @@ pub fn serve_public(
     certificate: Option<Arc<Certificate>>,
     webhook: Arc<Webhook>,
 ) -> io::Result<Server> {
+    let (access, policy_source): (Arc<dyn Access>, _) = (webhook.clone(), webhook.clone());
+    let is_proxy = move |peer| policy_source.policy().trusted_proxies.contain(peer);
+    let connections = Connections::new(NAME, limits, webhook.metrics().clone(), is_proxy);
     let webhook = Data::from(webhook);
-    let policy_source = webhook.clone();
-    let connections = Connections::new(limits, move |peer| policy_source.policy().trusted_proxies.contain(peer));
     let tls = certificate.map(certificate::server_config);
-    listener::serve(
-        listeners,
-        tls.as_ref(),
-        &connections,
-        public_workers(),
-        |_| None,
-        move || {
-            App::new()
-                .app_data(webhook.clone())
-                .wrap(from_fn(connections::reset_idle_deadline))
-                .service(
-                    web::resource("/-/healthy")
-                        .route(web::route().guard(get_or_head()).to(healthy))
-                        .default_service(web::to(not_found)),
-                )
-                .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
-                .default_service(web::to(webhook::other_path))
-        },
-    )
+    listener::serve(listeners, tls.as_ref(), &connections, &access, public_workers(), move || {
+        App::new()
+            .app_data(webhook.clone())
+            .service(
+                web::resource("/-/healthy")
+                    .route(web::route().guard(get_or_head()).to(healthy))
+                    .default_service(web::to(not_found)),
+            )
+            .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
+            .default_service(web::to(webhook::other_path))
+    })
 }
 
 /// One worker fewer than processors, which leaves one processor to the recorder. With two workers on two processors a

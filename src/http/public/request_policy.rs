@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
+use actix_web::dev::RequestHead;
+use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, header};
 use actix_web::web::{self, Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use crate::accept::{SecretName, Secrets};
 use crate::http::RateLimiter;
+use crate::http::connection;
 use crate::http::peer::{TrustedProxies, network};
 use crate::http::rejection::{AuthFailure, Rejection};
 use crate::http::unused_deliveries::Sender;
@@ -54,6 +57,18 @@ impl RequestPolicy {
         Ok(secret.clone())
     }
 
+    /// Whether the body of a request with this head is read, unless something fails later.
+    pub(super) fn reads_body(&self, head: &RequestHead) -> bool {
+        let mut presented = head.headers().get_all(SECRET_HEADER);
+        let has_secret = match (presented.next(), presented.next()) {
+            (Some(secret), None) => self.secrets.identify(secret.as_bytes()).is_some(),
+            _ => false,
+        };
+        let too_large = declared_size(head.headers()).is_some_and(|declared| declared > self.max_body_size as u64);
+        let encoded = head.headers().contains_key(header::CONTENT_ENCODING);
+        has_secret && head.method == Method::POST && !encoded && !too_large
+    }
+
     /// Counts a missing or wrong secret for its client.
     fn unauthenticated(&self, request: &HttpRequest, failure: AuthFailure) -> Rejection {
         let failure = if request.method() == Method::POST { failure } else { AuthFailure::Method };
@@ -75,7 +90,7 @@ impl RequestPolicy {
         payload: &mut web::Payload,
         reservation: &mut Reservation,
     ) -> Result<Bytes, Rejection> {
-        let declared = declared_size(request);
+        let declared = declared_size(request.headers());
         if declared.is_some_and(|declared| declared > self.max_body_size as u64) {
             return Err(Rejection::TooLarge(self.max_body_size));
         }
@@ -87,8 +102,8 @@ impl RequestPolicy {
 }
 
 /// The size of the body according to `Content-Length`.
-pub(super) fn declared_size(request: &HttpRequest) -> Option<u64> {
-    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+pub(super) fn declared_size(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 async fn collect(
@@ -100,7 +115,10 @@ async fn collect(
     reservation.grow_to(declared).map_err(|Overloaded| Rejection::OutOfMemory)?;
     let mut body = BytesMut::with_capacity(declared);
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
+        let chunk = chunk.map_err(|_| {
+            connection::input_has_ended();
+            Rejection::BrokenOff
+        })?;
         let length = body.len() + chunk.len();
         if length > limit {
             return Err(Rejection::TooLarge(limit));

@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use actix_web::dev::RequestHead;
 use actix_web::http::header::ContentType;
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
@@ -21,6 +22,8 @@ use super::request_policy::{RequestPolicy, SECRET_HEADER, declared_size};
 use crate::accept::{self, Received};
 use crate::clock::{self, Stopwatch};
 use crate::event::Notification;
+use crate::http::connection;
+use crate::http::exchange::Access;
 use crate::http::rejection::Rejection;
 use crate::http::responses::not_found;
 use crate::http::unused_deliveries::UnusedDeliveries;
@@ -76,6 +79,10 @@ impl Webhook {
         self.policy.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    pub(super) fn metrics(&self) -> &Arc<Exporter> {
+        &self.metrics
+    }
+
     /// Takes a request through all checks. Sets the size of its body once it is known.
     async fn record(
         &self,
@@ -85,6 +92,7 @@ impl Webhook {
         size: &mut Option<u64>,
     ) -> Result<Outcome, Rejection> {
         let secret = policy.check_head(request)?;
+        connection::present_secret();
         let mut reservation = self.recorder.reservation();
         let body = policy.read_body(request, payload, &mut reservation).await?;
         *size = Some(body.len() as u64);
@@ -129,11 +137,17 @@ impl Webhook {
     }
 }
 
+impl Access for Webhook {
+    fn reads_body(&self, head: &RequestHead) -> bool {
+        head.uri.path() == self.path && self.policy().reads_body(head)
+    }
+}
+
 /// Receives a notification.
 pub(super) async fn receive(request: HttpRequest, mut payload: Payload, webhook: Data<Webhook>) -> HttpResponse {
     let stopwatch = Stopwatch::start();
     let policy = webhook.policy();
-    let mut size = declared_size(&request);
+    let mut size = declared_size(request.headers());
     let result = webhook.record(&request, &mut payload, &policy, &mut size).await;
     let sender = || policy.sender(&request, size);
     let response = match result {
@@ -156,7 +170,7 @@ pub(super) async fn receive(request: HttpRequest, mut payload: Payload, webhook:
 /// 404. A request with a secret is a delivery to a wrong URL, so it must leave a trace.
 pub(super) async fn other_path(request: HttpRequest, payload: Payload, webhook: Data<Webhook>) -> HttpResponse {
     if request.headers().contains_key(SECRET_HEADER) {
-        let sender = webhook.policy().sender(&request, declared_size(&request));
+        let sender = webhook.policy().sender(&request, declared_size(request.headers()));
         webhook.unused.note_other_path(&sender, clock::now());
     }
     not_found(payload).await

@@ -10,6 +10,7 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 
 use super::{Operator, WebConfig};
+use crate::http::connection;
 use crate::http::responses::unread;
 
 type Guarded<B> = Result<ServiceResponse<EitherBody<B>>, actix_web::Error>;
@@ -20,7 +21,10 @@ pub(in super::super) async fn guard<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Guarded<B> {
-    let Some(config) = config else { return next.call(request).await.map(ServiceResponse::map_into_left_body) };
+    let Some(config) = config else {
+        connection::allow_idling();
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    };
     // The problem was logged when the file changed.
     let Ok(settings) = config.settings() else { return reject(request, StatusCode::INTERNAL_SERVER_ERROR).await };
     if config.limiter.as_ref().is_some_and(|limiter| !limiter.admits(&())) {
@@ -29,7 +33,10 @@ pub(in super::super) async fn guard<B: MessageBody>(
     let mut response = match config.passwords.check(&settings.users, &request).await {
         Ok(user) => {
             if let Some(user) = user {
+                connection::present_secret();
                 request.extensions_mut().insert(Operator(user.into()));
+            } else {
+                connection::allow_idling();
             }
             next.call(request).await?.map_into_left_body()
         }

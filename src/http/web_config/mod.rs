@@ -23,6 +23,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use actix_web::http::header::HeaderMap;
 use actix_web::{HttpMessage, HttpRequest};
 
 pub(super) use guard::guard;
@@ -95,6 +96,11 @@ impl WebConfig {
     /// Whether the listener uses TLS.
     pub fn has_tls(&self) -> bool {
         self.started_with.is_some()
+    }
+
+    /// Whether the headers have the credentials of a user who has logged in before, or none are required.
+    pub(super) fn has_verified(&self, headers: &HeaderMap) -> bool {
+        self.settings().is_ok_and(|settings| self.passwords.has_verified(&settings.users, headers))
     }
 
     /// When the certificate expires. If the current one is invalid, the previous one counts.

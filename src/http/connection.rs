@@ -1,0 +1,163 @@
+//! The connection that the current task serves: its deadline, and its end after a response.
+//!
+//! actix-web times out the first request head and idle keep-alive connections. It has no timeout for later heads or for
+//! responses that the client does not read. Each connection therefore has a deadline that depends on what it waits for;
+//! when it expires, the connection is closed in whatever state it is.
+//!
+//! | waits for | deadline |
+//! |---|---|
+//! | a request, and a valid secret was presented | idle timeout |
+//! | a request of a stranger | [`STRANGER_TIMEOUT`] |
+//! | the handler | idle timeout |
+//! | the client to read the response | [`RESPONSE_TIMEOUT`] |
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::connections::Permit;
+
+/// Time for a request of a client that has not presented a valid secret. Longer than the limit for a first head, so that
+/// a slow client still gets 408.
+const STRANGER_TIMEOUT: Duration = Duration::from_secs(6);
+/// Time for a client to read a response. A slow reader occupies memory, and inputs that change meanwhile are held twice.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+struct Connection {
+    permit: Permit,
+    /// The listener's idle timeout.
+    idle_timeout: Duration,
+    /// How long the connection may wait for a request.
+    patience: Cell<Duration>,
+    deadline: Cell<Instant>,
+    closing: Rc<Closing>,
+}
+
+/// Asks actix to close the connection after the response that is being prepared.
+#[derive(Default)]
+struct Closing {
+    requested: Notify,
+    /// actix starts no further request.
+    confirmed: Notify,
+    is_confirmed: Cell<bool>,
+}
+
+tokio::task_local! {
+    static CURRENT: Connection;
+}
+
+/// Serves a connection until it ends, its deadline expires or it is evicted.
+pub(super) async fn serve<E>(
+    permit: Permit,
+    idle_timeout: Duration,
+    serving: impl Future<Output = Result<(), E>>,
+) -> Result<(), E> {
+    let patience = if permit.is_proxy() { idle_timeout } else { idle_timeout.min(STRANGER_TIMEOUT) };
+    let evicted = permit.evicted();
+    let connection = Connection {
+        permit,
+        idle_timeout,
+        patience: Cell::new(patience),
+        deadline: Cell::new(Instant::now() + patience),
+        closing: Rc::default(),
+    };
+    let serve = async {
+        tokio::select! {
+            biased;
+            result = serving => result,
+            // Dropping `serving` closes the socket.
+            () = expired() => Ok(()),
+            () = evicted => Ok(()),
+        }
+    };
+    CURRENT.scope(connection, serve).await
+}
+
+/// Waits until the deadline of the current connection has expired.
+async fn expired() {
+    let deadline = || CURRENT.with(|connection| connection.deadline.get());
+    let mut sleep = pin!(sleep_until(deadline()));
+    poll_fn(|cx| {
+        loop {
+            // A later deadline is set only when the sleep ends, because most requests move it.
+            if deadline() < sleep.deadline() {
+                sleep.as_mut().reset(deadline());
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if deadline() <= sleep.deadline() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline());
+        }
+    })
+    .await;
+}
+
+/// What the current connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    ForRequest,
+    ForHandler,
+    ForReader,
+}
+
+/// Sets the deadline of the current connection. A request starts or is answered, so it is not idle now.
+pub(super) fn now_waits(waits: Waits) {
+    // A body may be dropped after its connection.
+    let _ = CURRENT.try_with(|connection| {
+        connection.permit.touch();
+        let time = match waits {
+            Waits::ForRequest => connection.patience.get(),
+            Waits::ForHandler => connection.idle_timeout,
+            Waits::ForReader => connection.idle_timeout.min(RESPONSE_TIMEOUT),
+        };
+        connection.deadline.set(Instant::now() + time);
+    });
+}
+
+/// A valid secret was presented on the current connection: it may be idle, and is not evicted.
+pub(super) fn present_secret() {
+    let _ = CURRENT.try_with(|connection| connection.permit.present_secret());
+    allow_idling();
+}
+
+/// The current connection may be idle as long as the idle timeout, because its listener requires no secret.
+pub(super) fn allow_idling() {
+    let _ = CURRENT.try_with(|connection| connection.patience.set(connection.idle_timeout));
+}
+
+/// Completes when actix shall start no further request on the current connection and close it after the response that is
+/// being prepared: when the server is `stopping`, or [`close_after_response`] was called.
+pub(super) async fn closing(stopping: impl Future<Output = ()>) {
+    let closing = CURRENT.try_with(|connection| connection.closing.clone()).unwrap_or_default();
+    tokio::select! {
+        () = stopping => {}
+        () = closing.requested.notified() => {}
+    }
+    closing.is_confirmed.set(true);
+    closing.confirmed.notify_one();
+}
+
+/// The body of the current request is invalid or incomplete. actix reads nothing more, and closes the connection
+/// without a response unless the response is ready at once.
+pub(super) fn input_has_ended() {
+    let _ = CURRENT.try_with(|connection| connection.closing.is_confirmed.set(true));
+}
+
+/// Closes the current connection after the response that is being prepared.
+///
+/// actix would process requests that the client has pipelined behind it, even if the response says `Connection: close`.
+/// So the response must wait until actix has been told to start no further request.
+pub(super) async fn close_after_response() {
+    let Ok(closing) = CURRENT.try_with(|connection| connection.closing.clone()) else { return };
+    if !closing.is_confirmed.get() {
+        closing.requested.notify_one();
+        closing.confirmed.notified().await;
+    }
+}

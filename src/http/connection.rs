@@ -79,7 +79,7 @@ pub(super) async fn serve<E>(
     CURRENT.scope(connection, serve).await
 }
 
-/// Waits until the deadline of the current connection has expired.
+/// WaitsFor until the deadline of the current connection has expired.
 async fn expired() {
     let deadline = || CURRENT.with(|connection| connection.deadline.get());
     let mut sleep = pin!(sleep_until(deadline()));
@@ -101,21 +101,21 @@ async fn expired() {
 
 /// What the current connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waits {
-    ForRequest,
-    ForHandler,
-    ForReader,
+pub(super) enum WaitsFor {
+    Request,
+    Handler,
+    Reader,
 }
 
 /// Sets the deadline of the current connection. A request starts or is answered, so it is not idle now.
-pub(super) fn now_waits(waits: Waits) {
+pub(super) fn now_waits(waits: WaitsFor) {
     // A body may be dropped after its connection.
     let _ = CURRENT.try_with(|connection| {
         connection.permit.touch();
         let time = match waits {
-            Waits::ForRequest => connection.patience.get(),
-            Waits::ForHandler => connection.idle_timeout,
-            Waits::ForReader => connection.idle_timeout.min(RESPONSE_TIMEOUT),
+            WaitsFor::Request => connection.patience.get(),
+            WaitsFor::Handler => connection.idle_timeout,
+            WaitsFor::Reader => connection.idle_timeout.min(RESPONSE_TIMEOUT),
         };
         connection.deadline.set(Instant::now() + time);
     });

@@ -18,7 +18,7 @@ use actix_web::http::ConnectionType;
 use actix_web::web::Bytes;
 use rustls::pki_types::CertificateDer;
 
-use super::connection::{self, Waits};
+use super::connection::{self, WaitsFor};
 use super::web_config::Operator;
 
 /// What a listener knows about its clients.
@@ -57,7 +57,7 @@ where
     let app = app.into_factory().map_err(|error: actix_web::Error| Response::from(error.error_response()));
     let app = map_config(app, |()| AppConfig::default()).map_init_err(drop);
     boxed::factory(apply_fn_factory(app, |request: Request, app| {
-        connection::now_waits(Waits::ForHandler);
+        connection::now_waits(WaitsFor::Handler);
         let keep_alive = request.head().connection_type() != ConnectionType::Close;
         let response = app.call(request);
         async move {
@@ -75,7 +75,7 @@ async fn finish(mut response: Response<BoxBody>, keep_alive: bool) -> Answer {
         response.head_mut().set_connection_type(ConnectionType::Close);
         connection::close_after_response().await;
     }
-    connection::now_waits(Waits::ForReader);
+    connection::now_waits(WaitsFor::Reader);
     response.map_body(|_, body| Tracked(body))
 }
 
@@ -109,6 +109,6 @@ impl MessageBody for Tracked {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        connection::now_waits(Waits::ForRequest);
+        connection::now_waits(WaitsFor::Request);
     }
 }

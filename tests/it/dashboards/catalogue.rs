@@ -12,8 +12,19 @@ use super::promql::{Matcher, Parsed, parse};
 const TARGET: [&str; 2] = ["job", "instance"];
 
 /// Labels of `ALERTS`: those of Prometheus and those of the shipped rules.
-const ALERTS: [&str; 9] =
-    ["alertname", "alertstate", "severity", "job", "instance", "input_id", "name", "code", "stage"];
+const ALERTS: [&str; 11] = [
+    "alertname",
+    "alertstate",
+    "severity",
+    "job",
+    "instance",
+    "input_id",
+    "name",
+    "code",
+    "stage",
+    "reason",
+    "listener",
+];
 
 /// The labels of a series, with their values if they are a closed set.
 type Labels = BTreeMap<String, Option<BTreeSet<String>>>;

@@ -152,7 +152,9 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
     .with(Read::Values(|view, values| values.put(millis(view.counters().connected_time)))),
     Family {
         name: "cloudflare_stream_live_input_inconsistent_events_total",
-        help: "Number of events that repeat the current state at a later time, by kind: the notification in between was lost.",
+        help: "Number of events that repeat the state of the live input by event time, by kind. Before each, at least \
+               one notification was lost or is later than inputs.reorder_window; how many and which is not known. \
+               Counted once that window has passed: 5 to 10 minutes late by default. Corrections do not count.",
         labels: &[INPUT_ID, STATE_EVENT],
         zero: "no loss detected",
         series: "2",

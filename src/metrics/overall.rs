@@ -35,14 +35,16 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
         }),
     Family {
         name: "cloudflare_stream_live_input_session_duration_seconds",
-        help: "Duration of finished sessions, from the first connect to the last disconnect, in seconds.",
+        help: "Duration of finished sessions, from the first connect to the last disconnect, in seconds. Observed \
+               once no notification within inputs.reorder_window can change it: 5 to 10 minutes late by default.",
         query: "histogram_quantile(0.5, rate(cloudflare_stream_live_input_session_duration_seconds_bucket[1d]))",
         ..DURATIONS
     }
     .with(|from, out| out.durations(&from.durations.session_duration)),
     Family {
         name: "cloudflare_stream_live_input_reconnect_delay_seconds",
-        help: "Time from a disconnect to the next connect, within the reconnect window or not, up to one hour, in seconds.",
+        help: "Time from a disconnect to the next connect, within the reconnect window or not, up to one hour, in \
+               seconds. Observed 5 to 10 minutes late by default, as session durations are.",
         query: "histogram_quantile(0.9, rate(cloudflare_stream_live_input_reconnect_delay_seconds_bucket[1d]))",
         ..DURATIONS
     }
@@ -74,15 +76,16 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
     .with(|from, out| out.value(from.view.state.totals().clock_skew)),
     Family {
         name: "stream_live_exporter_events_out_of_order_total",
-        help: "Number of recorded events that are older than the current state of their input. \
-               They are counted and do not change the state.",
+        help: "Number of recorded events that are older than the reorder window of their input \
+               (inputs.reorder_window). They are counted and do not change anything else.",
         query: "increase(stream_live_exporter_events_out_of_order_total[1d])",
         ..COUNTER
     }
     .with(|from, out| out.value(from.view.state.totals().out_of_order)),
     Family {
         name: "stream_live_exporter_last_notification_timestamp_seconds",
-        help: "Time of the last authenticated, well-formed delivery of any kind, in seconds since the Unix epoch.",
+        help: "Time of the last authenticated, well-formed delivery of any kind, also if it was ignored, in seconds \
+               since the Unix epoch.",
         absent: "no delivery yet",
         query: "time() - stream_live_exporter_last_notification_timestamp_seconds",
         ..GAUGE

@@ -10,6 +10,8 @@ use super::inputs::{Configuration, Input};
 
 pub const LENGTH: Duration = Duration::from_secs(6 * 3600);
 pub const REPLICAS: usize = 2;
+/// The certificate of the webhook is renewed at each start.
+pub const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(60 * 86_400);
 
 /// An action that affects one replica.
 #[derive(Debug, Clone)]
@@ -25,6 +27,8 @@ pub enum ActionKind {
     Deliver(Delivery),
     /// A request is rejected for this reason.
     Reject(&'static str),
+    /// A connection to the webhook is closed because of this limit.
+    RefuseConnection(&'static str),
     Reload(Configuration),
     FailReload,
     Stop,

@@ -4,17 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stream_live_exporter::event::Timestamp;
-use stream_live_exporter::simulate::{Counts, InputTruth, Meaning};
+use stream_live_exporter::simulate::{Counts, InputTruth};
 
-use super::actions::{ActionKind, Delivery, SentEvent, Timeline};
+use super::actions::{ActionKind, Delivery, LENGTH, SentEvent, Timeline};
+use super::changes::{Changes, Finding, FindingKind, Walk};
 use super::inputs::Input;
 use super::script::configurations;
-
-/// A connect within this time after the disconnect continues the session.
-const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
-
-/// Longer gaps are not reconnect delays.
-const LONGEST_RECONNECT: Duration = Duration::from_secs(3600);
 
 /// The truth about one live input in a range.
 #[derive(Debug, Default, Serialize)]
@@ -27,7 +22,7 @@ pub struct RangeTruth {
     pub sessions: u64,
     /// Connects within the reconnect window.
     pub reconnects: u64,
-    /// Events by kind that repeat the state, because a notification was lost.
+    /// Events by kind that repeat the state, counted once they are settled.
     pub inconsistent: Counts,
     pub connected_seconds: f64,
     /// Time in which the input was expected and its state was known.
@@ -55,6 +50,8 @@ type Change = (Timestamp, Option<bool>);
 /// All events of an input, as the first replica receives them. It receives every event.
 pub struct InputEvents {
     events: Vec<ReceivedEvent>,
+    /// What is counted, and from when on.
+    settled: Vec<(Timestamp, Finding)>,
     /// Connection state by event time.
     by_event_time: Vec<Change>,
     /// Connection state by arrival.
@@ -67,28 +64,33 @@ pub struct InputEvents {
 pub struct ReceivedEvent {
     pub at: Timestamp,
     pub event: SentEvent,
-    pub meaning: Meaning,
+    pub out_of_order: bool,
 }
 
 impl InputEvents {
     pub fn of(timeline: &Timeline, input: Input) -> Self {
-        let mut model = InputTruth::default();
-        let recorded = timeline.actions.iter().filter(|action| action.replica == 0).filter_map(|action| {
+        let received = timeline.actions.iter().filter(|action| action.replica == 0).filter_map(|action| {
             let ActionKind::Deliver(Delivery { event, journal_fails: false, .. }) = &action.kind else { return None };
             event.filter(|event| event.fact.input_id == input.id()).map(|event| (action.at, event))
         });
-        let events: Vec<_> =
-            recorded.map(|(at, event)| ReceivedEvent { at, event, meaning: model.learn(&event.fact) }).collect();
-        let changes = events.iter().filter_map(|received| match received.meaning {
-            Meaning::SessionStart | Meaning::Reconnect => Some((received, Some(true))),
-            Meaning::Disconnect => Some((received, Some(false))),
-            Meaning::Repeat | Meaning::OutOfOrder | Meaning::Error => None,
-        });
-        let by_event_time = changes.clone().map(|(received, value)| (received.event.fact.updated_at, value)).collect();
-        let by_arrival = changes.map(|(received, value)| (received.at, value)).collect();
+        let received: Vec<_> = received.collect();
+        let (mut changes, mut events, mut settled, mut by_arrival) = (Changes::default(), vec![], vec![], vec![]);
+        for (index, &(at, event)) in received.iter().enumerate() {
+            let out_of_order = !changes.add(&event.fact);
+            events.push(ReceivedEvent { at, event, out_of_order });
+            let walk = changes.walk();
+            by_arrival.push((at, walk.connected));
+            let next = received.get(index + 1).map_or(timeline.end().plus(LENGTH), |(next, _)| *next);
+            for finding in walk.findings {
+                let is_new = settled.iter().all(|(_, known)| *known != finding);
+                let settled_at = changes.settled_at(&finding, at, next).filter(|_| is_new);
+                settled.extend(settled_at.map(|at| (at, finding)));
+            }
+        }
+        let by_event_time = changes.sorted().iter().map(|(at, connected)| (*at, Some(*connected))).collect();
         let configurations = configurations(timeline).into_iter();
         let expected = configurations.map(|(at, configuration)| (at, input.expected(configuration))).collect();
-        Self { events, by_event_time, by_arrival, expected }
+        Self { events, settled, by_event_time, by_arrival, expected }
     }
 
     /// The events received after `from`, up to `to`.
@@ -96,31 +98,21 @@ impl InputEvents {
         self.events.iter().filter(move |received| from < received.at && received.at <= to)
     }
 
-    /// The number of sessions whose reconnect window ended in this range.
-    pub fn finished_sessions(&self, from: Timestamp, to: Timestamp) -> usize {
-        let changes = self.by_event_time.iter().enumerate();
-        let finished = changes.filter(|(index, (disconnected_at, connected))| {
-            let window_end = disconnected_at.plus(RECONNECT_WINDOW);
-            let resumed =
-                self.by_event_time.get(index + 1).is_some_and(|(connected_at, _)| *connected_at <= window_end);
-            *connected == Some(false) && !resumed && from < window_end && window_end <= to
-        });
-        finished.count()
+    /// What is counted from a time in this range on.
+    pub fn settled(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = FindingKind> {
+        let settled = self.settled.iter().filter(move |(at, _)| from < *at && *at <= to);
+        settled.map(|(_, finding)| finding.kind)
     }
 
-    /// The number of connects that were received in this range and followed a disconnect within an hour.
-    pub fn reconnect_delays(&self, from: Timestamp, to: Timestamp) -> usize {
-        let gaps = self.by_event_time.windows(2).zip(&self.by_arrival[self.by_arrival.len().min(1)..]);
-        let counted = gaps.filter(|(gap, (received_at, connected))| {
-            let is_reconnect = *connected == Some(true) && gap[1].0 <= gap[0].0.plus(LONGEST_RECONNECT);
-            is_reconnect && from < *received_at && *received_at <= to
-        });
-        counted.count()
+    fn walk_at(&self, time: Timestamp) -> Walk {
+        let mut changes = Changes::default();
+        self.between(Timestamp::EPOCH, time).for_each(|received| _ = changes.add(&received.event.fact));
+        changes.walk()
     }
 
     fn truth_at(&self, time: Timestamp) -> InputTruth {
         let mut truth = InputTruth::default();
-        self.between(Timestamp::EPOCH, time).for_each(|received| _ = truth.learn(&received.event.fact));
+        self.between(Timestamp::EPOCH, time).for_each(|received| truth.learn(&received.event.fact));
         truth
     }
 
@@ -170,12 +162,12 @@ impl RangeTruth {
             expected: value(&events.expected, to) == Some(true),
             ..Self::default()
         };
-        for received in events.between(from, to) {
-            match received.meaning {
-                Meaning::SessionStart => truth.sessions += 1,
-                Meaning::Reconnect => truth.reconnects += 1,
-                Meaning::Repeat => *truth.inconsistent.entry(received.event.fact.kind.name()).or_default() += 1,
-                Meaning::Disconnect | Meaning::OutOfOrder | Meaning::Error => {}
+        let (before, at_end) = (events.walk_at(from), events.walk_at(to));
+        truth.sessions = at_end.sessions - before.sessions;
+        truth.reconnects = at_end.reconnects - before.reconnects;
+        for found in events.settled(from, to) {
+            if let FindingKind::Repeat(kind) = found {
+                *truth.inconsistent.entry(kind).or_default() += 1;
             }
         }
         (value(&events.expected, to).is_some() || !truth.metrics.last_event_ms.is_empty()).then_some(truth)

@@ -8,15 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept;
-use stream_live_exporter::event::{InputId, Note, Notification, Record, RecordKind, Rules, Timestamp};
+use stream_live_exporter::event::{InputId, Notification, Record, RecordKind, Rules, Timestamp};
 use stream_live_exporter::http::Rejection;
 use stream_live_exporter::live::{Fold, LastSeen, Verdict, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::recorder::Outcome;
 use stream_live_exporter::schedule::Configured;
-use stream_live_exporter::simulate::{InputTruth, Meaning};
 
-use super::actions::{ActionKind, Delivery};
+use super::actions::{ActionKind, CERTIFICATE_VALIDITY, Delivery};
 use super::process::Process;
 
 const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
@@ -29,8 +28,6 @@ pub struct Replica {
     /// The value of the label `instance`.
     pub instance: &'static str,
     fold: Fold,
-    /// The expected result of the fold.
-    model: BTreeMap<InputId, InputTruth>,
     journal_events: u64,
     last_seen: LastSeen,
     /// Time of the latest scrape.
@@ -51,7 +48,6 @@ impl Replica {
         Self {
             instance,
             fold: Fold::default(),
-            model: BTreeMap::new(),
             journal_events: 0,
             last_seen: LastSeen::default(),
             shown_until: Timestamp::EPOCH,
@@ -68,6 +64,11 @@ impl Replica {
                 let restored_inputs = journaled.count();
                 let metrics = Exporter::new(at, false);
                 metrics.reloaded(at, true);
+                metrics.watch_certificate("webhook", move || at.plus(CERTIFICATE_VALIDITY));
+                metrics.watch_dropped_log_lines(|| 0);
+                // A proxy and Prometheus.
+                metrics.connections.with_label_values(&["webhook"]).set(2.0);
+                metrics.connections.with_label_values(&["web"]).set(1.0);
                 self.configure(at, configuration.inputs());
                 self.running = Some(Running { metrics, process: Process::new(at), restored_inputs });
             }
@@ -82,6 +83,9 @@ impl Replica {
                 let metrics = &self.running()?.metrics;
                 metrics.rejected.with_label_values(&[reason]).inc();
                 metrics.request_duration.observe(duration.as_secs_f64());
+            }
+            ActionKind::RefuseConnection(reason) => {
+                self.running()?.metrics.connections_refused.with_label_values(&["webhook", *reason]).inc();
             }
             ActionKind::Deliver(delivery) => self.receive(at, delivery)?,
         }
@@ -111,24 +115,19 @@ impl Replica {
         verdicts[0]
     }
 
-    /// Applies a notification. Fails if the fold and the model disagree about an event.
-    fn outcome(&mut self, at: Timestamp, notification: Notification, delivery: &Delivery) -> anyhow::Result<Outcome> {
-        Ok(match notification {
+    /// Applies a notification.
+    fn outcome(&mut self, at: Timestamp, notification: Notification) -> Outcome {
+        match notification {
             Notification::Test => Outcome::Test,
             Notification::Ignored(reason) => Outcome::Ignored(reason),
             Notification::NotJson => Outcome::NotJson,
             Notification::Event(event) => match self.record(at, RecordKind::Event(event, None)) {
-                Verdict::Recorded(note) => {
-                    let fact = delivery.event.context("an unexpected event was recorded")?.fact;
-                    let meaning = self.model.entry(fact.input_id).or_default().learn(&fact);
-                    ensure!(note == expected_note(meaning), "{note:?} does not match {meaning:?}: {fact:?}");
-                    Outcome::Recorded
-                }
+                Verdict::Recorded(_) => Outcome::Recorded,
                 // Only corrections have the last one.
                 Verdict::Duplicate | Verdict::UnknownInput => Outcome::Duplicate,
                 Verdict::Ignored(reason) => Outcome::Ignored(reason),
             },
-        })
+        }
     }
 
     fn receive(&mut self, at: Timestamp, delivery: &Delivery) -> anyhow::Result<()> {
@@ -147,7 +146,7 @@ impl Replica {
         }
         self.last_seen.record(at, Some(delivery.secret), reading.notification == Notification::Test);
         self.fold.set_last_seen(self.last_seen.clone());
-        let outcome = self.outcome(at, reading.notification, delivery)?;
+        let outcome = self.outcome(at, reading.notification);
         ensure!(outcome == delivery.outcome, "{outcome:?} instead of {:?} at {at}", delivery.outcome);
         let events = usize::from(outcome == Outcome::Recorded);
         let metrics = &self.running.as_ref().context("the replica is not running")?.metrics;
@@ -179,13 +178,5 @@ impl Replica {
         let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();
         let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");
         Some(running.process.replace_in(&exposition, at))
-    }
-}
-
-fn expected_note(meaning: Meaning) -> Option<Note> {
-    match meaning {
-        Meaning::SessionStart | Meaning::Reconnect | Meaning::Disconnect | Meaning::Error => None,
-        Meaning::Repeat => Some(Note::Inconsistent),
-        Meaning::OutOfOrder => Some(Note::OutOfOrder),
     }
 }

@@ -109,8 +109,8 @@ fn late_notifications(timeline: &mut Timeline) {
     }
 }
 
-/// Twelve gaps of some seconds. The notifications of one gap are out of order, those of another do not reach the second
-/// replica.
+/// Twelve gaps of some seconds. The notifications of one gap do not reach the second replica, those of another arrive in
+/// reverse order. One notification of a third is later than the reorder window.
 fn unstable_uplink(timeline: &mut Timeline) {
     for number in 0..12_u32 {
         let dropped = timeline.time("2:00:00").plus(Duration::from_secs(65) * number);
@@ -118,14 +118,13 @@ fn unstable_uplink(timeline: &mut Timeline) {
         let mut transit = timeline.usual();
         transit.lost_to_second = number == 0;
         transit.twice = number % 5 == 2;
-        if number == 7 {
-            let late = Transit { source_delay: 31.0, lost_to_second: true, ..transit };
-            timeline.event_by(late, StudioB, dropped, Disconnected);
-            timeline.event_by(transit, StudioB, back, Connected);
-        } else {
-            timeline.event_by(transit, StudioB, dropped, Disconnected);
-            timeline.event_by(transit, StudioB, back, Connected);
-        }
+        let source_delay = match number {
+            2 => 600.0,
+            7 => 31.0,
+            _ => transit.source_delay,
+        };
+        timeline.event_by(Transit { source_delay, ..transit }, StudioB, dropped, Disconnected);
+        timeline.event_by(transit, StudioB, back, Connected);
     }
     timeline.event(StudioB, "5:12:00", Disconnected);
     timeline.event(StudioB, "5:12:25", Connected);
@@ -149,6 +148,12 @@ fn rejected_requests(timeline: &mut Timeline) {
         ("2:27:00", 1, "encoding"),
     ] {
         timeline.add(timeline.time(offset), replica, ActionKind::Reject(reason));
+    }
+    // A scanner keeps connections open, and a client opens too many.
+    for (offset, replica, reason) in
+        [("2:20:30", 0, "evicted"), ("2:21:00", 0, "evicted"), ("2:22:00", 1, "evicted"), ("2:23:30", 0, "peer")]
+    {
+        timeline.add(timeline.time(offset), replica, ActionKind::RefuseConnection(reason));
     }
     timeline.deliver("1:20:10", OTHER_PRODUCT, Outcome::Ignored(IgnoredReason::AlertType));
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 use stream_live_exporter::event::{InputId, Timestamp};
 use stream_live_exporter::recorder::Outcome;
-use stream_live_exporter::simulate::{Counts, Meaning};
+use stream_live_exporter::simulate::Counts;
 
 use super::INSTANCES;
-use super::actions::{ActionKind, Delivery, Timeline};
+use super::actions::{ActionKind, CERTIFICATE_VALIDITY, Delivery, Timeline};
+use super::changes::FindingKind;
 use super::input_truth::{InputEvents, RangeTruth, ReceivedEvent};
 use super::inputs::Input;
 use super::script::FIRING_AT_END;
@@ -31,7 +32,7 @@ pub struct Truth {
     pub inputs: BTreeMap<InputId, RangeTruth>,
     /// Every replica, by `instance`.
     pub replicas: BTreeMap<&'static str, ReplicaTruth>,
-    /// Events that arrived after newer ones.
+    /// Events that arrived later than the reorder window.
     pub out_of_order: u64,
     /// Notifications that were received before their `ts`.
     pub clock_skew: u64,
@@ -59,6 +60,8 @@ pub struct ReplicaTruth {
     pub notifications: Counts,
     pub ignored: Counts,
     pub rejected: Counts,
+    /// Connections that were closed because of a limit.
+    pub refused: Counts,
     /// Deliveries that were not strict JSON.
     pub lenient: u64,
     /// Batches that could not be written.
@@ -72,6 +75,8 @@ pub struct ReplicaTruth {
     pub kept: u64,
     #[serde(skip)]
     known: BTreeSet<InputId>,
+    /// End of validity of the webhook's certificate, in seconds since the epoch.
+    pub certificate_end: f64,
     /// Inputs with recorded events at the last start.
     pub restored: u64,
     /// The last delivery, in seconds since the epoch.
@@ -96,6 +101,7 @@ impl Truth {
         let sum = |count: &dyn Fn(&InputEvents) -> usize| all.iter().map(|(_, events)| count(events) as u64).sum();
         let count =
             |counts: fn(&&ReceivedEvent) -> bool| sum(&|events| events.between(from, to).filter(counts).count());
+        let settled = |kind| sum(&|events| events.settled(from, to).filter(|found| *found == kind).count());
         let known = |(input, events): &(Input, InputEvents)| {
             Some((input.id(), RangeTruth::of(*input, events, from, to, step)?))
         };
@@ -107,14 +113,14 @@ impl Truth {
             replicas: (0..INSTANCES.len())
                 .map(|index| (INSTANCES[index], replica(timeline, index, from, to)))
                 .collect(),
-            out_of_order: count(|received| received.meaning == Meaning::OutOfOrder),
+            out_of_order: count(|received| received.out_of_order),
             clock_skew: count(|received| received.at < received.event.sent_at),
             late: Late {
                 in_cloudflare: count(|received| received.event.sent_at > received.event.fact.updated_at.plus(LATE)),
                 on_the_way: count(|received| received.at > received.event.sent_at.plus(LATE)),
             },
-            reconnect_delays: sum(&|events| events.reconnect_delays(from, to)),
-            finished_sessions: sum(&|events| events.finished_sessions(from, to)),
+            reconnect_delays: settled(FindingKind::ReconnectDelay),
+            finished_sessions: settled(FindingKind::Session),
             firing_at_end: firing
                 .map(|(alertname, severity, input)| Firing { alertname, severity, input_id: input.id() })
                 .collect(),
@@ -148,15 +154,21 @@ impl ReplicaTruth {
             ActionKind::Start(_) => {
                 (self.last_start, self.last_reload) = (seconds(at), seconds(at));
                 self.restored = self.known.len() as u64;
+                self.certificate_end = seconds(at.plus(CERTIFICATE_VALIDITY));
             }
             ActionKind::Reload(_) => self.last_reload = seconds(at),
-            ActionKind::Deliver(_) | ActionKind::Reject(_) | ActionKind::FailReload | ActionKind::Stop => {}
+            ActionKind::Deliver(_)
+            | ActionKind::Reject(_)
+            | ActionKind::RefuseConnection(_)
+            | ActionKind::FailReload
+            | ActionKind::Stop => {}
         }
     }
 
     fn count(&mut self, action: &ActionKind) {
         match action {
             ActionKind::Reject(reason) => *self.rejected.entry(reason).or_default() += 1,
+            ActionKind::RefuseConnection(reason) => *self.refused.entry(reason).or_default() += 1,
             ActionKind::Deliver(delivery) => self.count_delivery(delivery),
             ActionKind::Start(_) => self.starts += 1,
             ActionKind::Stop | ActionKind::Reload(_) | ActionKind::FailReload => {}

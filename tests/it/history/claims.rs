@@ -232,7 +232,15 @@ const EXPORTER: &[Claim] = &[
         let inputs = scene.truth.inputs.len() as f64;
         scene.replicas().map(|(instance, _)| (instance.to_owned(), inputs)).collect()
     }),
-    claim(30, "A", "instance", Count, |_| Rows::new()),
+    claim(30, "A", "reason", Count, |_| Rows::new()),
+    claim(38, "A", "reason", Count, |scene| scene.counts(|replica| &replica.refused)),
+    claim(39, "A", "instance", Count, |_| Rows::new()),
+    claim(40, "A", "listener", MILLISECOND, |scene| {
+        let ends = scene.replicas().map(|(_, replica)| 1000.0 * replica.certificate_end);
+        ends.reduce(f64::min).map(|end| [("webhook".to_owned(), end)].into()).unwrap_or_default()
+    }),
+    claim(41, "A", "instance", Now(0.0), |_| Rows::new()),
+    claim(42, "A", "to", Count, |_| Rows::new()),
     claim(31, "A", "instance", MILLISECOND, |scene| scene.by_instance(|replica| Some(1000.0 * replica.last_start))),
     claim(31, "B", "instance", MILLISECOND, |scene| scene.by_instance(|replica| Some(1000.0 * replica.last_reload))),
     claim(31, "C", "instance", MILLISECOND, |scene| {

@@ -10,4 +10,4 @@ mod truth;
 
 pub use fact::{ERRORS, Fact, FactKind, SimulatedError};
 pub use notification::{Notification, POLICIES, Policy};
-pub use truth::{Counts, InputTruth};
+pub use truth::{Counts, InputTruth, Meaning};

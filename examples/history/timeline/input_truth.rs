@@ -112,7 +112,7 @@ impl InputEvents {
 
     fn truth_at(&self, time: Timestamp) -> InputTruth {
         let mut truth = InputTruth::default();
-        self.between(Timestamp::EPOCH, time).for_each(|received| truth.learn(&received.event.fact));
+        self.between(Timestamp::EPOCH, time).for_each(|received| _ = truth.learn(&received.event.fact));
         truth
     }
 

@@ -38,7 +38,7 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const DRAIN_SECONDS: u64 = 20;
 
 /// Serves an app on these sockets until the server is stopped, over TLS if `tls` is given. `owner` names the owner of the
-/// certificates that a client has presented; handlers find it with [`Operator::of`].
+/// certificates that a client has presented; handlers find them in the connection's data.
 ///
 /// # Errors
 ///

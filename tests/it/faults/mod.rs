@@ -10,7 +10,6 @@ mod full_disk;
 mod hang;
 mod kill;
 mod load;
-mod memory;
 mod process;
 mod restart;
 mod sync;

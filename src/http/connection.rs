@@ -153,7 +153,7 @@ pub(super) fn input_has_ended() {
 /// Closes the current connection after the response that is being prepared.
 ///
 /// actix would process requests that the client has pipelined behind it, even if the response says `Connection: close`.
-/// So the response must wait until actix has been told to start no further request.
+/// So the response must wait until actix starts no further request.
 pub(super) async fn close_after_response() {
     let Ok(closing) = CURRENT.try_with(|connection| connection.closing.clone()) else { return };
     if !closing.is_confirmed.get() {

@@ -141,8 +141,8 @@ impl State {
         durations
     }
 
-    /// Searches for inputs that are not connected, not configured, and had no event or correction since `horizon`. Searches only a
-    /// part of the inputs, starting after the given one.
+    /// Searches for inputs that are not connected, not configured, and had no event or correction since `horizon`.
+    /// Searches only a part of the inputs, starting after the given one.
     pub fn silent_inputs(&self, horizon: Timestamp, after: Option<InputId>, limits: SearchLimits) -> SilentInputs {
         let is_silent = |input: &Input| {
             let evidence = input.evidence();

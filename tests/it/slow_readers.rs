@@ -41,7 +41,6 @@ fn slow_readers_of_long_responses_take_little_memory_and_are_disconnected() {
         let whole = exchange(address, &format!("{head}{compressed}"), b"");
         assert!(!compressed.is_empty() || whole.body.len() > 1 << 20, "{head}: {} bytes", whole.body.len());
         let before = resident(&daemon);
-        let since = Stopwatch::start();
         let mut readers: Vec<_> = (0..READERS)
             .map(|_| {
                 let mut stream = small_buffer(address);
@@ -53,6 +52,7 @@ fn slow_readers_of_long_responses_take_little_memory_and_are_disconnected() {
             // The response has begun.
             reader.read_exact(&mut [0; 16]).unwrap();
         }
+        let since = Stopwatch::start();
         let grown = resident(&daemon).saturating_sub(before);
         report(&format!("{READERS} slow readers of {head}{compressed}: {} MiB", grown >> 10));
         assert!(grown < MAX_GROWTH, "{head}{compressed}: {grown} KiB");

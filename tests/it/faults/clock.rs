@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{INPUT, journaled};
-use crate::daemon::{Daemon, PATIENCE, command, eventually, notification, within};
+use crate::daemon::{Daemon, command, eventually, notification};
 use crate::journal::exported;
 use crate::tools::tool;
 
@@ -201,10 +201,12 @@ fn orderly_end_keeps_what_was_shown_although_the_clock_goes_back() {
     assert!(shown < 7200.0 + MAX_TEST_DURATION, "{shown}");
 }
 
-/// Waits for the search for old records and silent inputs, a minute after the start.
-fn wait_for_expiry(daemon: &Daemon) {
+/// Changes `inputs.forget_after` by a reload. The daemon then searches for old records and silent inputs at once.
+fn forget_after(daemon: &Daemon, folder: &Path, duration: &str) {
+    fs::write(folder.join("site.toml"), format!("[inputs]\nforget_after = \"{duration}\"\n")).unwrap();
+    daemon.signal("HUP");
     let expired = || daemon.log().iter().any(|line| line["task"] == "expiry");
-    within(2 * PATIENCE, "old records and silent inputs are searched", expired);
+    eventually("old records and silent inputs are searched", expired);
 }
 
 #[test]
@@ -215,7 +217,7 @@ fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
         (-1, "system clock was set back; counters keep what was shown"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("site.toml"), "[inputs]\nforget_after = \"1h\"\n").unwrap();
+        fs::write(folder.path().join("site.toml"), "").unwrap();
         let start = || start(&library, folder.path(), &["--config.file=site.toml", "--log.level=debug"]);
         set_offset(folder.path(), 0);
         let daemon = start();
@@ -231,7 +233,7 @@ fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
             assert!(connected_seconds(&daemon, INPUT) >= shown);
             post(&daemon, INPUT, "errored", 365 * DAY * i64::from(years < 0) + 10);
             if round == 2 {
-                wait_for_expiry(&daemon);
+                forget_after(&daemon, folder.path(), "1h");
             }
             assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(3.0 + f64::from(round)));
             assert_eq!(daemon.metric("stream_live_exporter_inputs"), Some(2.0));
@@ -257,13 +259,13 @@ fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
 #[test]
 fn old_event_of_a_forgotten_input_does_not_bring_it_back() {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("site.toml"), "[inputs]\nforget_after = \"1s\"\nmax = 1\n").unwrap();
+    fs::write(folder.path().join("site.toml"), "").unwrap();
     let start = || Daemon::start_with(folder.path(), ["--config.file=site.toml", "--log.level=debug"]);
     let daemon = start();
     let connected = sent_now(INPUT, "connected", 50);
     assert_eq!(daemon.post(&connected).body, r#"{"outcome":"recorded"}"#);
     post(&daemon, INPUT, "disconnected", 40);
-    wait_for_expiry(&daemon);
+    forget_after(&daemon, folder.path(), "30s");
     eventually("the input is forgotten", || daemon.metric("stream_live_exporter_inputs") == Some(0.0));
     let check = |daemon: &Daemon| {
         assert_eq!(daemon.post(&connected).body, r#"{"outcome":"ignored"}"#);

@@ -130,14 +130,17 @@ fn interpret(envelope: &Envelope<'_>, received: Received) -> Notification {
         return Notification::Ignored(IgnoredReason::AlertType);
     }
     match object_in(envelope.data.as_ref()) {
-        Some(data) => event(envelope, data, received).map_or_else(Notification::Ignored, Notification::Event),
-        None if is_test(envelope) => Notification::Test,
+        Some(data) if data.event_type.is_some() => {
+            event(envelope, data, received).map_or_else(Notification::Ignored, Notification::Event)
+        }
+        _ if is_test(envelope) => Notification::Test,
+        Some(_) => Notification::Ignored(IgnoredReason::EventType),
         None => Notification::Ignored(IgnoredReason::NoData),
     }
 }
 
 /// Whether it is the message of "Save and Test": a `text` and nothing else, or with other members Cloudflare's text.
-/// Anything else without `data` may be a notification in a form that this release does not know.
+/// Anything else without an event may be a notification in a form that this release does not know.
 fn is_test(envelope: &Envelope<'_>) -> bool {
     let Envelope { alert_type, data, live_input_errored, text, ts, uid, ready_to_stream, has_others } = envelope;
     let Some(text) = text_in(*text) else { return false };

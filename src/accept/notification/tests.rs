@@ -124,6 +124,7 @@ fn test_has_only_a_text_or_the_text_of_cloudflare() {
                             your webhook is configured";
     for body in [
         json!({"text": "Hello"}),
+        json!({"text": SENTENCE, "data": {}}),
         json!({"text": ""}),
         json!({"text": SENTENCE}),
         json!({"text": SENTENCE, "name": "destination", "ts": 1}),

@@ -7,7 +7,8 @@ target=$(readlink -f "$target")
 tools=$target/tools
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 
-heading() { printf '\n=== %s ===\n' "$*"; }
+# heading NAME: begins a part, and prints the seconds since the start.
+heading() { printf '\n=== %s (%d s) ===\n' "$*" "$SECONDS"; }
 
 has() { command -v "$1" >/dev/null 2>&1; }
 

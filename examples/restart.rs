@@ -9,9 +9,10 @@
 //! cargo run --release --example restart
 //! ```
 
-use std::ffi::OsString;
+mod release_binary;
+
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ struct Start {
 struct Daemon(Child);
 
 fn main() -> anyhow::Result<()> {
-    let binary = build()?;
+    let binary = release_binary::build()?;
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     fill(folder.path())?;
     let worst = measure("everything replayed", || {
@@ -64,18 +65,6 @@ fn main() -> anyhow::Result<()> {
     let size = folder.path().join(DATABASE_FILE).metadata().context("the journal does not exist")?.len();
     report(size, &[("up-to-date checkpoint", usual), ("no checkpoint, everything replayed", worst)]);
     Ok(())
-}
-
-/// Builds the release binary. Returns its path.
-fn build() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--bin", env!("CARGO_PKG_NAME"), "--message-format=json-render-diagnostics"]);
-    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the binary cannot be built");
-    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    let mut executables = messages.filter_map(|message: Value| message["executable"].as_str().map(PathBuf::from));
-    executables.next_back().context("cargo did not report the path of the binary")
 }
 
 fn fill(folder: &Path) -> anyhow::Result<()> {

@@ -1,6 +1,5 @@
 //! The daemon under test, with a clock that can be changed.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use serde_json::Value;
+
+use super::release_binary;
 
 pub const SECRET: &str = "of-the-soak-test-0123456789";
 
@@ -31,7 +31,8 @@ impl Site {
         ensure!(libfaketime.is_file(), "{} does not exist: install faketime", libfaketime.display());
         let free_address = || anyhow::Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string());
         let (public, private) = (free_address()?, free_address()?);
-        let site = Self { folder: tempfile::tempdir()?, binary: build()?, libfaketime, public, private };
+        let site =
+            Self { folder: tempfile::tempdir()?, binary: release_binary::build()?, libfaketime, public, private };
         site.set_clock(0)?;
         Ok(site)
     }
@@ -117,16 +118,4 @@ impl Drop for Daemon {
 pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder().timeout_global(Some(Duration::from_secs(10)));
     config.http_status_as_error(false).proxy(None).build().into()
-}
-
-/// Builds the release binary. Returns its path.
-fn build() -> anyhow::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut build = Command::new(cargo);
-    build.args(["build", "--release", "--bin", env!("CARGO_PKG_NAME"), "--message-format=json-render-diagnostics"]);
-    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "the binary cannot be built");
-    let messages = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
-    let mut executables = messages.filter_map(|message: Value| message["executable"].as_str().map(PathBuf::from));
-    executables.next_back().context("cargo did not report the path of the binary")
 }

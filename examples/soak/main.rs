@@ -12,6 +12,8 @@ mod check;
 mod daemon;
 mod faults;
 mod load;
+#[path = "../release_binary/mod.rs"]
+mod release_binary;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -14,7 +14,7 @@ use stream_live_exporter::event::{
     ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind, Rules, Timestamp,
 };
 use stream_live_exporter::live::{Fold, LastSeen, View, apply};
-use stream_live_exporter::metrics::{Exporter, Exposition, Format};
+use stream_live_exporter::metrics::{Exporter, Exposition, Format, Gzip};
 use stream_live_exporter::schedule::{Configured, Expectation};
 
 #[path = "../../src/metrics/tests/parser.rs"]
@@ -116,7 +116,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     let exposition = Exposition::new(view, &exporter, format);
     let mut text = String::new();
     if world.compressed {
-        let compressed: Vec<u8> = exposition.compressed().flatten().collect();
+        let compressed: Vec<u8> = Gzip::new(exposition).flatten().collect();
         GzDecoder::new(&compressed[..]).read_to_string(&mut text).expect("an exposition is UTF-8, in gzip");
     } else {
         text = String::from_utf8(exposition.flatten().collect()).expect("an exposition is UTF-8");

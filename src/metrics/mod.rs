@@ -23,7 +23,6 @@ mod exporter;
 mod process;
 mod exposition;
 mod gzip;
-mod samples;
 mod encode;
 
 pub use encode::Format;

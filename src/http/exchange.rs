@@ -41,6 +41,7 @@ pub(super) type Exchanges = BoxServiceFactory<(), Request, Answer, Response<BoxB
 /// Decides whether a request with `Expect: 100-continue` continues.
 pub(super) type Expectations = BoxServiceFactory<(), Request, Request, Response<BoxBody>, ()>;
 
+/// Surrounds the app of a listener.
 pub(super) fn exchanges<I, S, B>(app: I) -> Exchanges
 where
     I: IntoServiceFactory<S, Request>,

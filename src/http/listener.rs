@@ -15,16 +15,16 @@ use std::time::Duration;
 
 use actix_http::{HttpServiceBuilder, Request, TlsAcceptorConfig};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed};
 use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{AppConfig, Response, ServiceResponse};
+use actix_web::body::BoxBody;
+use actix_web::dev::Response;
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
 
 use super::connection;
 use super::connections::Connections;
-use super::exchange::{Access, exchanges, expectations};
+use super::exchange::{Access, Exchanges, expectations};
 
 /// Maximum number of accepted connections of a worker that wait to be admitted.
 const MAX_WAITING: usize = 64;
@@ -37,33 +37,20 @@ const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for in-flight requests, in seconds.
 const DRAIN_SECONDS: u64 = 20;
 
-/// Serves an app on these sockets until the server is stopped, over TLS if `tls` is given. `owner` names the owner of the
-/// certificates that a client has presented; handlers find them in the connection's data.
+/// Serves an app on these sockets until the server is stopped, over TLS if `tls` is given. Handlers find the owner of a
+/// client's certificate in the connection's data.
 ///
 /// # Errors
 ///
 /// A socket cannot be used.
-pub(super) fn serve<F, I, S, B>(
+pub(super) fn serve(
     listeners: Vec<TcpListener>,
     tls: Option<&ServerConfig>,
     connections: &Arc<Connections>,
     access: &Arc<dyn Access>,
     workers: usize,
-    app: F,
-) -> io::Result<Server>
-where
-    F: Fn() -> I + Send + Clone + 'static,
-    I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<
-            Request,
-            Config = AppConfig,
-            Response = ServiceResponse<B>,
-            Error = actix_web::Error,
-            InitError: Debug,
-            Service: Service<Request, Future: 'static>,
-        > + 'static,
-    B: MessageBody + 'static,
-{
+    app: impl Fn() -> Exchanges + Send + Clone + 'static,
+) -> io::Result<Server> {
     // `connections` is the only limit. actix's own limits are per worker, and a worker that has reached them accepts
     // no connection at all, so a single peer could block all others. A worker can reach this one only while accepted
     // connections wait to be admitted; further ones then wait in the kernel's backlog and take no descriptors.
@@ -76,7 +63,7 @@ where
         builder = builder.listen("http", listener, move || {
             let (access, stopping) = (access.clone(), stopping.clone());
             let idle_timeout = connections.idle_timeout();
-            let expect = expectations(exchanges(app()), access.clone());
+            let expect = expectations(app(), access.clone());
             let http = match tls.clone() {
                 Some(tls) => {
                     let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
@@ -89,11 +76,11 @@ where
                             data.insert(operator);
                         }
                     });
-                    let http = http.finish(exchanges(app()));
+                    let http = http.finish(app());
                     boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
                 }
                 None => {
-                    let http = protocol(idle_timeout, stopping).expect(expect).finish(exchanges(app()));
+                    let http = protocol(idle_timeout, stopping).expect(expect).finish(app());
                     boxed::factory(http.tcp().map_err(drop).map_init_err(drop))
                 }
             };

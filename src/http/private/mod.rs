@@ -25,7 +25,7 @@ pub use self::api::inputs_json;
 use self::correction::CorrectionPolicy;
 use self::streaming::Compressor;
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
-use crate::http::exchange::Access;
+use crate::http::exchange::{Access, exchanges};
 use crate::http::listener;
 use crate::http::responses::{end_body_by_closing_for_http_1_0, get_or_head, healthy, method_not_allowed, not_found};
 use crate::http::unused_deliveries::UnusedDeliveries;
@@ -102,7 +102,7 @@ pub fn serve_private(
     let private = Data::new(private);
     listener::serve(listeners, tls.as_ref(), &connections, &access, 1, move || {
         let web_config = web_config.clone();
-        App::new()
+        let app = App::new()
             .app_data(private.clone())
             .app_data(policy.clone())
             .app_data(compressor.clone())
@@ -131,7 +131,8 @@ pub fn serve_private(
             )
             .service(read_only("/api/v1/events", events::events))
             .service(read_only("/", management::landing_page))
-            .default_service(web::to(not_found))
+            .default_service(web::to(not_found));
+        exchanges(app)
     })
 }
 

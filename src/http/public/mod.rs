@@ -16,7 +16,7 @@ pub use webhook::Webhook;
 
 use crate::http::certificate::{self, Certificate};
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
-use crate::http::exchange::Access;
+use crate::http::exchange::{Access, exchanges};
 use crate::http::listener;
 use crate::http::responses::{get_or_head, healthy, not_found};
 
@@ -43,7 +43,7 @@ pub fn serve_public(
     let webhook = Data::from(webhook);
     let tls = certificate.map(certificate::server_config);
     listener::serve(listeners, tls.as_ref(), &connections, &access, public_workers(), move || {
-        App::new()
+        let app = App::new()
             .app_data(webhook.clone())
             .service(
                 web::resource("/-/healthy")
@@ -51,7 +51,8 @@ pub fn serve_public(
                     .default_service(web::to(not_found)),
             )
             .service(web::resource(webhook.path()).default_service(web::to(webhook::receive)))
-            .default_service(web::to(webhook::other_path))
+            .default_service(web::to(webhook::other_path));
+        exchanges(app)
     })
 }
 

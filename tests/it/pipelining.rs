@@ -90,6 +90,11 @@ fn rejected_head_gets_no_100_continue() {
     let large = " ".repeat(65 << 10);
     for (head, body, statuses) in [
         (format!("POST /webhook | cf-webhook-auth: {secret}"), &body, &["100 Continue", "200 OK"][..]),
+        (
+            format!("POST /webhook | cf-webhook-auth: {secret} | content-encoding: identity"),
+            &body,
+            &["100 Continue", "200 OK"],
+        ),
         ("POST /webhook".into(), &body, &["401 Unauthorized"]),
         ("POST /webhook | cf-webhook-auth: wrong".into(), &body, &["401 Unauthorized"]),
         (

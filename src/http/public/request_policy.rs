@@ -40,18 +40,11 @@ pub struct RequestPolicy {
 impl RequestPolicy {
     /// Checks secret, method and encoding, and returns the name of the secret.
     pub(super) fn check_head(&self, request: &HttpRequest) -> Result<SecretName, Rejection> {
-        let mut presented = request.headers().get_all(SECRET_HEADER);
-        let secret = match (presented.next(), presented.next()) {
-            (Some(secret), None) => self.secrets.identify(secret.as_bytes()).ok_or(AuthFailure::Wrong),
-            (Some(_), Some(_)) => Err(AuthFailure::Repeated),
-            (None, _) => Err(AuthFailure::Missing),
-        };
-        let secret = secret.map_err(|failure| self.unauthenticated(request, failure))?;
+        let secret = self.identify(request.headers()).map_err(|failure| self.unauthenticated(request, failure))?;
         if request.method() != Method::POST {
             return Err(Rejection::Method);
         }
-        let encoded = |encoding: &header::HeaderValue| !encoding.as_bytes().eq_ignore_ascii_case(b"identity");
-        if request.headers().get_all(header::CONTENT_ENCODING).any(encoded) {
+        if is_encoded(request.headers()) {
             return Err(Rejection::Encoding);
         }
         Ok(secret.clone())
@@ -59,14 +52,19 @@ impl RequestPolicy {
 
     /// Whether the body of a request with this head is read, unless something fails later.
     pub(super) fn reads_body(&self, head: &RequestHead) -> bool {
-        let mut presented = head.headers().get_all(SECRET_HEADER);
-        let has_secret = match (presented.next(), presented.next()) {
-            (Some(secret), None) => self.secrets.identify(secret.as_bytes()).is_some(),
-            _ => false,
-        };
-        let too_large = declared_size(head.headers()).is_some_and(|declared| declared > self.max_body_size as u64);
-        let encoded = head.headers().contains_key(header::CONTENT_ENCODING);
-        has_secret && head.method == Method::POST && !encoded && !too_large
+        let headers = head.headers();
+        let too_large = declared_size(headers).is_some_and(|declared| declared > self.max_body_size as u64);
+        self.identify(headers).is_ok() && head.method == Method::POST && !is_encoded(headers) && !too_large
+    }
+
+    /// The name of the presented secret.
+    fn identify(&self, headers: &HeaderMap) -> Result<&SecretName, AuthFailure> {
+        let mut presented = headers.get_all(SECRET_HEADER);
+        match (presented.next(), presented.next()) {
+            (Some(secret), None) => self.secrets.identify(secret.as_bytes()).ok_or(AuthFailure::Wrong),
+            (Some(_), Some(_)) => Err(AuthFailure::Repeated),
+            (None, _) => Err(AuthFailure::Missing),
+        }
     }
 
     /// Counts a missing or wrong secret for its client.
@@ -99,6 +97,12 @@ impl RequestPolicy {
         let body = collect(payload, declared, self.max_body_size, reservation);
         tokio::time::timeout(self.body_timeout, body).await.unwrap_or(Err(Rejection::Timeout))
     }
+}
+
+/// Whether the body is compressed or otherwise encoded.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING);
+    encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The size of the body according to `Content-Length`.

@@ -230,7 +230,7 @@ impl<'a> Draft<'a> {
     fn remember(&mut self, input_id: InputId, before: Option<&'a InputEntry>, identity: Identity) {
         let mut limits = self.changes.seen_limits;
         let Parts { seen, added, .. } = self.parts(input_id, before);
-        limits.total -= seen.count(added, limits.per_input);
+        limits.total = limits.total.saturating_sub(seen.count(added, limits.per_input));
         added.remember(identity, limits.per_input);
         limits.total += seen.count(added, limits.per_input);
         limits.reduce(|limit| self.count_seen(limit));

@@ -327,15 +327,17 @@ impl Input {
         if is_quiet { newest.max(as_of.minus(window)) } else { newest }
     }
 
-    /// Marks the change that this finding belongs to: its observation is part of the totals.
+    /// Marks the change that this finding belongs to: its observation is part of the totals. An event and a correction
+    /// may be equal in time and state; which of them has the finding depends on the changes before, so both are marked.
     fn mark_counted(&mut self, finding: &Finding) {
         let connected = matches!(finding.kind, FindingKind::ReconnectDelay(_));
-        match self.list.iter_mut().find(|change| (change.at(), change.connected) == (finding.at, connected)) {
-            Some(change) => change.counted = true,
-            None => {
-                let connection = self.base.as_mut().and_then(|base| base.connection.as_mut());
-                connection.into_iter().for_each(|connection| connection.counted = true);
-            }
+        let mut in_list = false;
+        for change in self.list.iter_mut().filter(|change| (change.at(), change.connected) == (finding.at, connected)) {
+            change.counted = true;
+            in_list = true;
+        }
+        if !in_list && let Some(connection) = self.base.as_mut().and_then(|base| base.connection.as_mut()) {
+            connection.counted = true;
         }
     }
 }

@@ -81,6 +81,18 @@ fn shown_counter_does_not_fall_by_a_correction() {
 }
 
 #[test]
+fn reconnect_by_a_correction_and_an_event_at_one_time_is_observed_once() {
+    let mut world = play("0s disconnected");
+    correct(&mut world, Corrected::Connected, 50);
+    apply_event(&mut world, "connected", 50);
+    for second in [2000, 3000, 4000] {
+        world.shown_until = at(second);
+        world.apply(&event(1, "ERR_UNHEALTHY", at(second), at(second)));
+    }
+    assert_eq!(world.fold.state().durations(at(5000)).reconnect_delay.count(), 1);
+}
+
+#[test]
 fn correction_that_changes_nothing_is_a_duplicate() {
     for (scenario, to) in
         [("0s connected", Corrected::Connected), ("0s connected; 5s disconnected", Corrected::Disconnected)]

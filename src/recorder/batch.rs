@@ -115,7 +115,7 @@ impl Batch {
     /// The outcome of each delivery, and the channel for its answer.
     pub(super) fn outcomes(self, verdicts: &[Verdict]) -> (Vec<Arc<RecentDelivery>>, Vec<Answer>) {
         let mut events = self.records.into_iter().zip(verdicts);
-        let recent = |received_at, outcome: Option<Outcome>| match outcome {
+        let mut recent = |received_at, outcome: Option<Outcome>| match outcome {
             Some(outcome) => RecentDelivery { received_at, outcome, note: None, event: None },
             None => {
                 let (record, verdict) = events.next().expect("every delivery of an event has a record");
@@ -124,7 +124,6 @@ impl Batch {
                 RecentDelivery { received_at, outcome, note, event: Some(event) }
             }
         };
-        let mut recent = recent;
         let each = self.deliveries.into_iter();
         each.map(|pending| (Arc::new(recent(pending.received_at, pending.outcome)), pending.answer)).unzip()
     }

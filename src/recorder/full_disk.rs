@@ -1,4 +1,4 @@
-//! A full disk: expiry makes place for new records, and the daemon recovers by itself.
+//! A full disk: expiry makes room for new records, and the daemon recovers by itself.
 //!
 //! Deleted records leave free pages in the database, which new records use. Deleting them needs some space first: the
 //! reserve.
@@ -94,6 +94,6 @@ impl Recorder {
     }
 }
 
-fn is_full<T>(result: &Result<T, JournalError>) -> bool {
+fn is_full(result: &Result<(), JournalError>) -> bool {
     result.as_ref().is_err_and(|error| error.kind() == JournalErrorKind::DiskFull)
 }

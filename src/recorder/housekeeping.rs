@@ -1,5 +1,6 @@
 //! Housekeeping between batches: one task at a time, each a few milliseconds long.
 
+use std::error::Error;
 use std::time::Duration;
 
 use super::run_loop::Recorder;
@@ -49,6 +50,7 @@ impl Recorder {
         let took = stopwatch.elapsed();
         if let Some(task) = task {
             tracing::debug!(task, seconds = took.as_secs_f64(), "housekeeping task done");
+            self.measure();
         }
         // A probe may wait long for a lock. No pause follows, because no notification can be recorded before it
         // succeeds.
@@ -64,7 +66,7 @@ impl Recorder {
             Some("wal_checkpoint")
         } else if failing {
             (self.timers.since_checkpoint.elapsed() >= PROBE_INTERVAL).then(|| self.probe())
-        } else if self.clock_is_behind() {
+        } else if self.time_ahead_of_clock().is_some() {
             self.set_clock_back();
             Some("clock")
         } else if self.rules_pending {
@@ -95,13 +97,21 @@ impl Recorder {
         let checkpointed = self.journal.checkpoint_wal_if_large();
         drop(checkpointing);
         match checkpointed {
-            Ok(done) => done,
+            Ok(done) => {
+                self.wal_grows = false;
+                done
+            }
             Err(error) if error.kind() == JournalErrorKind::SyncFailed => {
                 self.note_written(Err(error));
                 true
             }
-            // Pages that could not be transferred stay in the WAL until the next attempt.
-            Err(_) => false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.wal_grows, true) {
+                    let cause = error.source().map(ToString::to_string);
+                    tracing::warn!(%error, cause, "WAL cannot be transferred to the database; it grows until it can");
+                }
+                false
+            }
         }
     }
 
@@ -160,11 +170,12 @@ impl Recorder {
         let horizon = self.retention_clock.now().minus(self.limits.forget_after);
         let search = self.fold.state().silent_inputs(horizon, self.search_after, SEARCH_SLICE);
         let count = search.found.len();
-        if count > 0 && self.record_changes(search.found.into_iter().map(RecordKind::Forgotten)).is_none() {
+        if count > 0 && self.record_changes(search.found.iter().copied().map(RecordKind::Forgotten)).is_none() {
             // The next search finds them again.
             self.search_after = None;
             return 0;
         }
+        search.found.iter().for_each(|input_id| tracing::info!(%input_id, "input forgotten"));
         self.search_after = search.resume_after;
         self.metrics.inputs_forgotten.with_label_values(&["silent"]).inc_by(count as u64);
         count

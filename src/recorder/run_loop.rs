@@ -55,6 +55,8 @@ pub(super) struct Recorder {
     pub(super) retention_clock: RetentionClock,
     /// There is a reserve of disk space for expiry.
     pub(super) has_reserve: bool,
+    /// The last WAL checkpoint failed; set while a warning is in force.
+    pub(super) wal_grows: bool,
     /// `recorded_at` of the newest record.
     pub(super) recorded_until: Timestamp,
     /// A sync failed: nothing may be written any more.
@@ -108,6 +110,7 @@ impl Recorder {
             search_after: None,
             retention_clock,
             has_reserve: true,
+            wal_grows: false,
             recorded_until,
             sync_error: None,
         };
@@ -134,7 +137,6 @@ impl Recorder {
                 break;
             }
             self.run_due_task();
-            self.measure();
         }
         if let Some(error) = self.sync_error.take() {
             return Err(error);
@@ -152,7 +154,7 @@ impl Recorder {
     }
 
     /// Publishes the size of the journal on disk.
-    fn measure(&self) {
+    pub(super) fn measure(&self) {
         let _measuring = self.disk_operation("size query");
         let folder = self.journal.path().parent().unwrap_or(Path::new(""));
         self.state_reader.published.set_journal_size(journal::size_bytes(folder));
@@ -256,10 +258,8 @@ impl Recorder {
         let Some(first) = appended.next() else { return };
         self.dirty_inputs.mark(changes.input_ids(), first.position);
         for record in records.iter().filter(|record| record.is_appended()) {
-            match &record.kind {
-                RecordKind::Rules(rules) => self.rules_history.push(record.position, rules.clone()),
-                RecordKind::Forgotten(input_id) => tracing::info!(%input_id, "input forgotten"),
-                RecordKind::Event(..) | RecordKind::Correction(_) | RecordKind::ClockSetBack => {}
+            if let RecordKind::Rules(rules) = &record.kind {
+                self.rules_history.push(record.position, rules.clone());
             }
         }
     }
@@ -289,21 +289,20 @@ impl Recorder {
         self.publish_state();
     }
 
-    /// Whether the clock is behind what was recorded or shown by so much that it must have been wrong before.
-    pub(super) fn clock_is_behind(&self) -> bool {
+    /// The newest time that was recorded or shown, if the clock is behind it by so much that it must have been wrong
+    /// then.
+    pub(super) fn time_ahead_of_clock(&self) -> Option<Timestamp> {
         let newest = self.recorded_until.max(self.state_reader.published.shown_until());
-        newest > clock::now().plus(TOLERANCE)
+        (newest > clock::now().plus(TOLERANCE)).then_some(newest)
     }
 
     /// Continues at the time of the clock, if that was set back. Counters keep what was shown.
     pub(super) fn set_clock_back(&mut self) {
-        if self.clock_is_behind() {
-            let newest = self.recorded_until.max(self.state_reader.published.shown_until());
-            let mut last_seen = self.last_seen.clone();
-            last_seen.set_clock_back(clock::now());
-            if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen)).is_some() {
-                tracing::warn!(%newest, now = %self.recorded_until, "system clock was set back; counters keep what was shown");
-            }
+        let Some(newest) = self.time_ahead_of_clock() else { return };
+        let mut last_seen = self.last_seen.clone();
+        last_seen.set_clock_back(clock::now());
+        if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen)).is_some() {
+            tracing::warn!(%newest, now = %self.recorded_until, "system clock was set back; counters keep what was shown");
         }
     }
 

@@ -21,6 +21,11 @@ macro_rules! labelled {
             pub fn label(self) -> &'static str {
                 Self::LABELS[self as usize]
             }
+
+            /// The variant with this label.
+            pub fn from_label(label: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|variant| variant.label() == label)
+            }
         }
     };
 }
@@ -34,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error_code::{ErrorClass, ErrorCode};
 pub use input_id::{InputId, InvalidInputId};
-pub use record::{Corrected, Correction, Note, Record, RecordKind, Rules};
+pub use record::{Corrected, Correction, InvalidReason, Note, Record, RecordKind, Rules};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// The content of an authenticated delivery.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::{Event, InputId, Timestamp};
 
 /// An entry of the journal.
@@ -41,12 +43,34 @@ pub struct Correction {
     pub input_id: InputId,
     /// What it is corrected to.
     pub to: Corrected,
-    /// When the operator decided it, by the wall clock. `recorded_at` may be ahead of it, if the clock was ahead before.
+    /// When the operator decided it. `recorded_at` may be ahead of it, if the clock was ahead before.
     pub at: Timestamp,
     /// Who decided it; `None` without authentication.
     pub user: Option<Box<str>>,
     /// Why, for people.
     pub reason: Option<Box<str>>,
+}
+
+/// The reason of a correction cannot be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the reason must be one line of at most {MAX_REASON} characters")]
+pub struct InvalidReason;
+
+/// Longest reason of a correction, in characters.
+const MAX_REASON: usize = 500;
+
+impl Correction {
+    /// Checks a reason. An empty one counts as none.
+    ///
+    /// # Errors
+    ///
+    /// It is too long or has control characters.
+    pub fn reason(text: &str) -> Result<Option<Box<str>>, InvalidReason> {
+        if text.chars().count() > MAX_REASON || text.contains(char::is_control) {
+            return Err(InvalidReason);
+        }
+        Ok(Some(text).filter(|text| !text.is_empty()).map(Box::from))
+    }
 }
 
 labelled! {
@@ -64,9 +88,9 @@ labelled! {
 labelled! {
     /// A note on an event that does not fit the state: the member `note` of an exported event.
     Note {
-        /// It is older than the current state: it is counted and does not change the state.
+        /// It is too late to be put in order: it is counted and does not change the state.
         OutOfOrder = "out_of_order",
-        /// It repeats the current state: a notification in between was lost.
+        /// It repeats the state before it: a notification in between is late or lost.
         Inconsistent = "inconsistent",
     }
 }
@@ -103,19 +127,5 @@ impl Record {
                 None
             }
         }
-    }
-}
-
-impl Corrected {
-    /// The correction with this label.
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|corrected| corrected.label() == label)
-    }
-}
-
-impl Note {
-    /// The note with this label.
-    pub fn from_label(label: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|note| note.label() == label)
     }
 }

@@ -130,6 +130,7 @@ fn journal_of_a_stopped_daemon_is_corrected_offline_and_that_of_a_running_one_is
     assert!(daemon.stop().success());
 
     assert_eq!(ids(&offline(&["list", "--json"])), [MAIN, CHAPEL]);
+    check(&offline(&["forget", MAIN, "--reason", "a\nb"]), 1, "one line");
     for _ in 0..2 {
         check(&offline(&["set", MAIN, "disconnected", "--reason", "off"]), 0, "disconnected");
         check(&offline(&["forget", CHAPEL]), 0, CHAPEL);

@@ -13,8 +13,7 @@ pub(super) fn list(settings: &Settings) -> anyhow::Result<String> {
     let journal = Journal::open_stopped(&settings.storage.path)?;
     let Restored { mut fold, recorded_until, .. } = restore(&journal, &settings.inputs.rules())?;
     fold.set_configured(settings.inputs.configured.clone());
-    let now = clock::now();
-    Ok(inputs_json(fold.state(), recorded_until.max(now), now))
+    Ok(inputs_json(fold.state(), recorded_until.max(clock::now()), clock::wall()))
 }
 
 pub(super) fn correct(
@@ -23,11 +22,11 @@ pub(super) fn correct(
     sources: &Sources,
 ) -> anyhow::Result<CorrectionOutcome> {
     let Change { input_id, to, reason } = *change;
+    let reason = reason.map(Correction::reason).transpose()?.flatten();
     // Fails if there is no journal; opening it for writing would create one.
     drop(Journal::open_stopped(&settings.storage.path)?);
     let mut journal = Journal::open(&settings.storage.path)?;
     let user = Some(format!("{} (offline)", local_user(sources)).into());
-    let reason = reason.map(Into::into);
     let correction = Correction { input_id, to, at: clock::now(), user, reason };
     let outcome = correct_stopped(&mut journal, &settings.inputs.rules(), correction)?;
     journal.close()?;

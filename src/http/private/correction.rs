@@ -19,14 +19,12 @@ use super::Private;
 use super::management::is_cross_origin;
 use super::parameters::{InvalidParameter, Parameters};
 use crate::clock;
-use crate::event::{Corrected, Correction, InputId, InvalidInputId};
+use crate::event::{Corrected, Correction, InputId, InvalidInputId, InvalidReason};
 use crate::http::web_config::Operator;
 use crate::recorder::{CorrectionOutcome, Overloaded};
 
 /// Largest body, in bytes.
 pub(super) const MAX_BODY: usize = 4096;
-/// Longest reason, in characters.
-const MAX_REASON: usize = 500;
 /// Longest wait for the journal.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -93,8 +91,8 @@ enum Refusal {
     #[error(transparent)]
     Query(#[from] InvalidParameter),
     /// 400: the reason is too long, or has control characters.
-    #[error("the reason must be one line of at most {MAX_REASON} characters")]
-    Reason,
+    #[error(transparent)]
+    Reason(#[from] InvalidReason),
     /// 404: the input is not known.
     #[error("no such input: /api/v1/inputs lists all")]
     UnknownInput,
@@ -118,7 +116,7 @@ impl Refusal {
             Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Id(_) | Self::Body | Self::Query(_) | Self::Reason => StatusCode::BAD_REQUEST,
+            Self::Id(_) | Self::Body | Self::Query(_) | Self::Reason(_) => StatusCode::BAD_REQUEST,
             Self::UnknownInput => StatusCode::NOT_FOUND,
             Self::Restoring | Self::Overloaded | Self::Late | Self::Journal => StatusCode::SERVICE_UNAVAILABLE,
         };
@@ -193,10 +191,7 @@ fn correction(
     reason: Option<Box<str>>,
 ) -> Result<Correction, Refusal> {
     let input_id = id.parse()?;
-    let reason = reason.filter(|reason| !reason.is_empty());
-    if reason.as_ref().is_some_and(|reason| reason.chars().count() > MAX_REASON || reason.contains(char::is_control)) {
-        return Err(Refusal::Reason);
-    }
+    let reason = reason.as_deref().map(Correction::reason).transpose()?.flatten();
     Ok(Correction { input_id, to, at: clock::now(), user: operator.map(|Operator(name)| name), reason })
 }
 

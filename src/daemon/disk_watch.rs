@@ -6,15 +6,15 @@ use tokio::time::interval;
 
 use crate::recorder::StateReader;
 
-/// Interval between two looks.
+/// Interval between two checks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Watches until the daemon ends.
 pub(super) async fn run(state_reader: StateReader) {
     let disk = state_reader.readiness().disk();
-    let (mut looks, mut logged) = (interval(INTERVAL), None);
+    let (mut checks, mut logged) = (interval(INTERVAL), None);
     loop {
-        looks.tick().await;
+        checks.tick().await;
         let hanging = disk.hanging();
         if hanging == logged {
             continue;

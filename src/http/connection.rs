@@ -79,7 +79,7 @@ pub(super) async fn serve<E>(
     CURRENT.scope(connection, serve).await
 }
 
-/// WaitsFor until the deadline of the current connection has expired.
+/// Completes when the deadline of the current connection has expired.
 async fn expired() {
     let deadline = || CURRENT.with(|connection| connection.deadline.get());
     let mut sleep = pin!(sleep_until(deadline()));

@@ -72,6 +72,7 @@ impl Journal {
 
     /// Deletes the reserve, if there is one, for records that have to be deleted.
     pub fn release_reserve(&self) {
+        // If it stays, the deletion of records fails for lack of space, which is reported.
         let _ = fs::remove_file(self.path.with_file_name(RESERVE_FILE));
     }
 }

@@ -1,7 +1,7 @@
 //! Logging to standard error: logfmt for people, JSON for machines.
 //!
-//! No caller waits for standard error. Lines go into a bounded queue, from which a separate thread writes them. Lines
-//! that find the queue full are dropped and counted. Panics are logged in the same way.
+//! No caller waits for standard error. Lines go into a bounded queue, from which a separate thread writes them. While
+//! the queue is full, lines are dropped and counted. Panics are logged in the same way.
 
 mod format;
 mod writer;

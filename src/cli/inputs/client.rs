@@ -9,10 +9,10 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde::Deserialize;
-use ureq::Agent;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, RequestBuilder};
 
 use super::Change;
 use crate::cli::healthcheck::reachable;
@@ -101,39 +101,30 @@ impl Client {
     /// The JSON document with all inputs.
     pub(super) fn list(&self) -> anyhow::Result<String> {
         let url = format!("{}/api/v1/inputs", self.url);
-        let mut request = self.agent.get(&url);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        accepted(&url, request.call())
+        accepted(&url, self.authorized(self.agent.get(&url)).call())
     }
 
     pub(super) fn correct(&self, change: &Change<'_>) -> anyhow::Result<CorrectionOutcome> {
         let Change { input_id, to, reason } = change;
         let url = format!("{}/api/v1/inputs/{input_id}", self.url);
         let (url, answer) = if *to == Corrected::Forgotten {
-            let mut request = self.agent.delete(&url);
-            if let Some(reason) = reason {
-                request = request.query("reason", reason);
-            }
-            if let Some(authorization) = &self.authorization {
-                request = request.header(AUTHORIZATION, authorization);
-            }
+            let request = self.authorized(self.agent.delete(&url)).query_pairs(reason.map(|reason| ("reason", reason)));
             let answer = request.call();
             (url, answer)
         } else {
             let url = format!("{url}/state");
             let body = serde_json::json!({ "state": to.label(), "reason": reason }).to_string();
-            let mut request = self.agent.post(&url).header(CONTENT_TYPE, "application/json");
-            if let Some(authorization) = &self.authorization {
-                request = request.header(AUTHORIZATION, authorization);
-            }
+            let request = self.authorized(self.agent.post(&url)).header(CONTENT_TYPE, "application/json");
             let answer = request.send(body);
             (url, answer)
         };
         let Done { changed } = serde_json::from_str(&accepted(&url, answer)?)
             .with_context(|| format!("{url} is not the API of stream-live-exporter"))?;
         Ok(if changed { CorrectionOutcome::Recorded } else { CorrectionOutcome::Unchanged })
+    }
+
+    fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        self.authorization.iter().fold(request, |request, value| request.header(AUTHORIZATION, value))
     }
 }
 

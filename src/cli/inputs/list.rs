@@ -3,6 +3,8 @@
 use anyhow::Context;
 use serde::Deserialize;
 
+use crate::text::escaped;
+
 /// The answer of `/api/v1/inputs`, as far as the table shows it.
 #[derive(Deserialize)]
 struct Inputs {
@@ -42,13 +44,7 @@ fn row(input: Input) -> [String; 6] {
     let Input { id, name, state, since, last_event_at, expected } = input;
     let or_never = |time: Option<String>| time.unwrap_or_else(|| "-".to_owned());
     let expected = if expected { "yes" } else { "no" };
-    [id, printable(&name), state, or_never(since), or_never(last_event_at), expected.to_owned()]
-}
-
-/// Escapes characters that would control the terminal.
-fn printable(name: &str) -> String {
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    name.chars().map(escaped).collect()
+    [id, escaped(&name).into_owned(), state, or_never(since), or_never(last_event_at), expected.to_owned()]
 }
 
 #[cfg(test)]
@@ -65,7 +61,7 @@ mod tests {
         let expected = "\
 ID  NAME        STATE      SINCE                 LAST EVENT            EXPECTED
 a   Main stage  connected  2026-11-20T18:00:00Z  2026-11-20T18:00:01Z  yes
-b   \\u{1b}[31m  unknown    -                     -                     no
+b   \\u001b[31m  unknown    -                     -                     no
 ";
         assert_eq!(table(json).unwrap(), expected);
         assert!(table("{}").is_err());

@@ -110,6 +110,7 @@ impl WebConfig {
     /// If the listener does not use TLS.
     pub fn not_after(&self) -> Timestamp {
         if let Some(tls) = self.settings().ok().as_ref().and_then(|settings| settings.tls.as_ref()) {
+            // Reads changed files. A problem is logged by the cache, and the certificate before counts.
             let _ = self.loaded_tls(tls);
         }
         let not_after = *self.not_after.lock().unwrap_or_else(PoisonError::into_inner);

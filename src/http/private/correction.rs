@@ -154,8 +154,8 @@ pub(super) async fn forget(
 ) -> HttpResponse {
     let parse = || {
         let operator = policy.check(&request)?;
-        let reason = Parameters::of(&request, &["reason"])?.text("reason").map(Box::from);
-        correction(&id, Corrected::Forgotten, operator, reason)
+        let parameters = Parameters::of(&request, &["reason"])?;
+        correction(&id, Corrected::Forgotten, operator, parameters.text("reason"))
     };
     answer(&private, parse()).await
 }
@@ -179,7 +179,7 @@ pub(super) async fn set_state(
         let body = body.map_err(|_| Refusal::TooLarge)?;
         let StateAndReason { state, reason } = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
         let to = Corrected::from_label(&state).filter(|to| *to != Corrected::Forgotten).ok_or(Refusal::Body)?;
-        correction(&id, to, operator, reason)
+        correction(&id, to, operator, reason.as_deref())
     };
     answer(&private, parse()).await
 }
@@ -188,10 +188,10 @@ fn correction(
     id: &str,
     to: Corrected,
     operator: Option<Operator>,
-    reason: Option<Box<str>>,
+    reason: Option<&str>,
 ) -> Result<Correction, Refusal> {
     let input_id = id.parse()?;
-    let reason = reason.as_deref().map(Correction::reason).transpose()?.flatten();
+    let reason = reason.map(Correction::reason).transpose()?.flatten();
     Ok(Correction { input_id, to, at: clock::now(), user: operator.map(|Operator(name)| name), reason })
 }
 

@@ -32,7 +32,7 @@ pub use forgotten::ForgottenInputs;
 pub use histogram::Histogram;
 pub use input::{Counters, Evidence, Input};
 pub use state::{Durations, InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
-pub use view::View;
+pub use view::{PendingChange, View};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,10 @@
 //! The state together with the time of a read.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::State;
-use crate::event::Timestamp;
+use crate::event::{Event, EventKind, InputId, Timestamp};
 
 /// A consistent state and the time that it is shown for.
 #[derive(Debug, Clone)]
@@ -18,4 +21,22 @@ pub struct View {
     pub journal_size_bytes: u64,
     /// Number of inputs that were restored from the journal at start.
     pub restored_inputs: usize,
+    /// The newest change of each input that waits for a disk that hangs. Only gauges show them.
+    pub pending: Arc<BTreeMap<InputId, PendingChange>>,
+}
+
+/// A connect or disconnect that is not durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingChange {
+    /// Whether the input is connected.
+    pub connected: bool,
+    /// Event time.
+    pub updated_at: Timestamp,
+}
+
+impl PendingChange {
+    /// The change that an event makes; `None` if it is an error.
+    pub fn of(event: &Event) -> Option<Self> {
+        event.is_change().then(|| Self { connected: event.kind == EventKind::Connected, updated_at: event.updated_at })
+    }
 }

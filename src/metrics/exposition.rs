@@ -72,12 +72,13 @@ impl Exposition {
     }
 
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Bound<InputId>) -> Step {
-        let View { state, as_of, wall_clock, .. } = &self.view;
+        let View { state, as_of, wall_clock, pending, .. } = &self.view;
         let inputs = state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE);
         let views: Vec<_> = inputs
             .map(|(input_id, known)| InputView {
                 input_id: *input_id,
                 input: &known.input,
+                pending: pending.get(input_id).copied(),
                 state,
                 as_of: *as_of,
                 wall_clock: *wall_clock,

@@ -6,7 +6,7 @@ use super::encode::Value;
 use super::family::LabelValues::{Closed, Open};
 use super::family::{COUNTER, Entry, Family, GAUGE, Label};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
-use crate::live::{Counters, Input, State};
+use crate::live::{Counters, Input, PendingChange, State};
 
 /// How the samples of an input are read.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,7 @@ pub(super) enum Read {
 pub(super) struct InputView<'a> {
     pub(super) input_id: InputId,
     pub(super) input: &'a Input,
+    pub(super) pending: Option<PendingChange>,
     pub(super) state: &'a State,
     pub(super) as_of: Timestamp,
     pub(super) wall_clock: Timestamp,
@@ -29,6 +30,13 @@ pub(super) struct InputView<'a> {
 impl InputView<'_> {
     fn counters(&self) -> Counters {
         self.input.counters(self.as_of, self.state.rules())
+    }
+
+    /// The newest change: a durable one, or one that waits for a disk that hangs.
+    fn newest_change(&self) -> Option<PendingChange> {
+        let durable = self.input.evidence();
+        let durable = durable.map(|it| PendingChange { connected: it.connected, updated_at: it.updated_at });
+        self.pending.filter(|pending| durable.is_none_or(|it| it.updated_at < pending.updated_at)).or(durable)
     }
 }
 
@@ -71,7 +79,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "cloudflare_stream_live_input_connected == 0",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|newest| newest.connected)]))),
+    .with(Read::Values(|view, values| values.put_known([view.newest_change().map(|newest| newest.connected)]))),
     Family {
         name: "cloudflare_stream_live_input_state_timestamp_seconds",
         help: "Event time of the event, or time of the correction by an operator, that determines the connected state, in seconds since the Unix epoch.",
@@ -79,7 +87,7 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
         query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put_known([view.input.evidence().map(|newest| newest.updated_at)]))),
+    .with(Read::Values(|view, values| values.put_known([view.newest_change().map(|newest| newest.updated_at)]))),
     Family {
         name: "cloudflare_stream_live_input_expected",
         help: "Whether the live input should be live now (1) or not (0), according to the configuration.",

@@ -6,6 +6,7 @@ mod properties;
 
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
@@ -45,7 +46,15 @@ fn view(inputs: u8) -> View {
     }
     let state = fold.state().clone();
     let as_of = at(61_234);
-    View { state, as_of, wall_clock: as_of, journal_events: 1, journal_size_bytes: 4096, restored_inputs: 0 }
+    View {
+        state,
+        as_of,
+        wall_clock: as_of,
+        journal_events: 1,
+        journal_size_bytes: 4096,
+        restored_inputs: 0,
+        pending: Arc::default(),
+    }
 }
 
 fn exposition(view: View, format: Format, created_samples: bool) -> String {

@@ -1,5 +1,6 @@
 //! Read access to the state that the recorder has published.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use tokio::time::timeout;
 use super::recent::{RecentDeliveries, RecentDelivery};
 use super::{Outcome, Readiness};
 use crate::clock;
-use crate::event::Timestamp;
-use crate::live::{State, View};
+use crate::event::{InputId, Timestamp};
+use crate::live::{PendingChange, State, View};
 
 /// Longest time that a scrape waits for a batch. Afterwards it shows the time of the scrape before.
 const SCRAPE_WAIT: Duration = Duration::from_secs(1);
@@ -23,13 +24,17 @@ const SCRAPE_STEP: Duration = Duration::from_micros(1);
 pub struct StateReader {
     pub(super) published: Arc<Published>,
     pub(super) readiness: Arc<Readiness>,
+    /// The newest change of each input that was not recorded in time.
+    pending: Arc<Mutex<Arc<BTreeMap<InputId, PendingChange>>>>,
 }
 
 impl StateReader {
     /// The state now, for people and programs; `None` until it is restored.
     pub fn view(&self) -> Option<View> {
         let current = self.published.lock();
-        current.view(current.next_scrape(clock::now()), clock::wall())
+        let view = current.view(current.next_scrape(clock::now()), clock::wall())?;
+        drop(current);
+        Some(View { pending: self.pending(), ..view })
     }
 
     /// The state for a scrape; `None` until it is restored.
@@ -42,7 +47,27 @@ impl StateReader {
             // If the batch takes longer, the scrape gets the state and the time before it.
             let _ = timeout(SCRAPE_WAIT, version.changed()).await;
         }
-        self.published.scrape(clock::now(), clock::wall())
+        let view = self.published.scrape(clock::now(), clock::wall())?;
+        Some(View { pending: self.pending(), ..view })
+    }
+
+    /// Notes a change whose delivery was not recorded in time. Views have it while the disk hangs, so that an input that
+    /// goes off air is noticed.
+    pub fn note_pending(&self, input_id: InputId, change: PendingChange) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = Arc::make_mut(&mut pending).entry(input_id).or_insert(change);
+        if newest.updated_at < change.updated_at {
+            *newest = change;
+        }
+    }
+
+    fn pending(&self) -> Arc<BTreeMap<InputId, PendingChange>> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.readiness.disk().hanging().is_none() && !pending.is_empty() {
+            // The state has them as soon as they are durable.
+            *pending = Arc::default();
+        }
+        pending.clone()
     }
 
     /// A number that changes whenever the state does.
@@ -184,6 +209,7 @@ impl Current {
     fn view(&self, as_of: Timestamp, wall_clock: Timestamp) -> Option<View> {
         let Self { journal_events, journal_size_bytes, restored_inputs, .. } = *self;
         let state = self.state.clone()?;
-        Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs })
+        let pending = Arc::default();
+        Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs, pending })
     }
 }

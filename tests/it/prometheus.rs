@@ -20,7 +20,7 @@ const JOB: &str = "stream-live-exporter";
 const PREFIX: &str = "cloudflare_stream_live_input_";
 
 /// A Prometheus that scrapes the daemon of [`Prometheus::scrape`] every second. Killed when dropped.
-struct Prometheus {
+pub struct Prometheus {
     server: Server,
     folder: TempDir,
 }
@@ -31,12 +31,12 @@ impl Prometheus {
         Self::start_with(program, "")
     }
 
-    /// The same, with additional lines of the scrape configuration.
-    fn start_with(program: &Path, scrape: &str) -> Self {
+    /// The same, with additional lines at the end of the configuration: of the job, then at the top level.
+    pub fn start_with(program: &Path, scrape: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         // File-based targets, because a restarted daemon has another port and must be the same instance.
         let config = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
              scrape_configs:\n- job_name: {JOB}\n  file_sd_configs: [{{files: [targets.json], refresh_interval: 1s}}]\n{scrape}"
         );
         fs::write(folder.path().join("targets.json"), "[]").expect("the folder can be written");
@@ -45,7 +45,7 @@ impl Prometheus {
     }
 
     /// Scrapes this daemon from now on.
-    fn scrape(&self, daemon: &Daemon) {
+    pub fn scrape(&self, daemon: &Daemon) {
         let address = daemon.private_address();
         let targets = serde_json::json!([{"targets": [address], "labels": {"instance": "under test"}}]);
         let (new, file) = (self.folder.path().join("targets.new"), self.folder.path().join("targets.json"));
@@ -61,7 +61,7 @@ impl Prometheus {
     }
 
     /// All series of an expression now.
-    fn query(&self, expression: &str) -> Vec<Value> {
+    pub fn query(&self, expression: &str) -> Vec<Value> {
         let data = self.server.get("query", &[("query", expression)]);
         let data = data.unwrap_or_else(|error| panic!("{expression}: {error:#}"));
         data["result"].as_array().expect("the result is a vector").clone()

@@ -124,6 +124,7 @@ fn view() -> View {
         journal_events: 20_000,
         journal_size_bytes: 4_000_000,
         restored_inputs: INPUTS,
+        pending: Default::default(),
     }
 }
 

@@ -174,6 +174,7 @@ impl Replica {
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             restored_inputs: running.restored_inputs,
+            pending: Default::default(),
         };
         let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();
         let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");

@@ -27,6 +27,7 @@ use crate::http::exchange::Access;
 use crate::http::rejection::Rejection;
 use crate::http::responses::not_found;
 use crate::http::unused_deliveries::UnusedDeliveries;
+use crate::live::PendingChange;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
 
@@ -123,6 +124,10 @@ impl Webhook {
     /// the event loop runs after all requests of the turn have been queued, and the recorder writes them in one batch.
     /// Without this, a tenth fewer notifications per second are recorded with 64 connections.
     async fn submit(&self, delivery: Delivery) -> Result<Outcome, Rejection> {
+        let change = match &delivery.notification {
+            Notification::Event(event) => PendingChange::of(event).map(|change| (event.input_id, change)),
+            Notification::Test | Notification::Ignored(_) | Notification::NotJson => None,
+        };
         let recorded = self.recorder.queue(delivery).map_err(|_| Rejection::Overloaded)?;
         if !WAKE_SCHEDULED.replace(true) {
             let recorder = self.recorder.clone();
@@ -131,7 +136,12 @@ impl Webhook {
                 recorder.wake();
             });
         }
-        let recorded = timeout(RECORD_TIMEOUT, recorded).await.map_err(|_| Rejection::NotInTime)?;
+        let Ok(recorded) = timeout(RECORD_TIMEOUT, recorded).await else {
+            if let Some((input_id, change)) = change {
+                self.recorder.state_reader().note_pending(input_id, change);
+            }
+            return Err(Rejection::NotInTime);
+        };
         // The sender is dropped without an answer only if the recorder has exited.
         recorded.ok().flatten().ok_or(Rejection::Journal)
     }

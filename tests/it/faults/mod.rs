@@ -10,6 +10,7 @@ mod full_disk;
 mod hang;
 mod kill;
 mod load;
+mod off_air;
 mod process;
 mod restart;
 mod sync;

@@ -85,6 +85,10 @@ fn invalid_values_are_reported_with_what_was_expected() {
 #[test]
 fn unknown_keys_are_reported() {
     check("[webhook]\nadress = \"x\"", "site.toml: webhook.adress: unknown key");
+    check(
+        "[webhook]\nlisten-address = \":1\"",
+        "site.toml: webhook.listen-address: unknown key … webhook.listen_address",
+    );
     check("webhook = 5", "site.toml: webhook: unknown key");
     check("\"a[99999999999999]\" = 1", "site.toml: a[99999999999999]: unknown key");
     check("[\"\".log]\nlevel = \"info\"", "site.toml: .log.level: unknown key");

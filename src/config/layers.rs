@@ -118,7 +118,7 @@ pub(super) fn defaults() -> Leaves {
 }
 
 /// The name of a key in the environment.
-pub fn environment_name(key: &str) -> String {
+pub(super) fn environment_name(key: &str) -> String {
     format!("{ENVIRONMENT_PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 

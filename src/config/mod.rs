@@ -22,7 +22,7 @@ mod warnings;
 
 use thiserror::Error;
 
-pub use layers::{Flag, Sources, environment_name};
+pub use layers::{Flag, Sources};
 pub use problem::Problem;
 pub use reader::Effective;
 pub use secret::{InvalidSecret, Secret};

@@ -6,11 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::InvalidConfig;
+use super::layers::environment_name;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::secret::Secret;
 use super::values::{self, Parsed};
-use super::{InvalidConfig, environment_name};
 
 /// The name of the daemon's own secret, and its file in the data folder.
 const OWN_NAME: &str = "default";

@@ -13,6 +13,7 @@ use std::{fs, path::Path};
 
 use std::time::Duration;
 
+use super::layers::environment_name;
 use super::*;
 use crate::event::Timestamp;
 

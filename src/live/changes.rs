@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventKind, Timestamp};
 
+/// A longer gap is a pause between broadcasts, not a reconnect delay.
+const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
+
 /// An instant as two halves, the upper first, so that a change takes 12 bytes instead of 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Packed(i32, u32);
@@ -129,6 +132,38 @@ pub(super) enum FindingKind {
     ReconnectDelay(Duration),
     /// A session of this duration, which ended with the disconnect.
     Session(Duration),
+}
+
+/// A duration to observe in a histogram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Observation {
+    ReconnectDelay(Duration),
+    Session(Duration),
+}
+
+impl Finding {
+    /// What it adds to a histogram, if anything.
+    pub(super) fn observation(&self) -> Option<Observation> {
+        match self.kind {
+            FindingKind::Repeat { .. } => None,
+            FindingKind::ReconnectDelay(delay) if delay > LONGEST_RECONNECT_DELAY => None,
+            FindingKind::ReconnectDelay(delay) => Some(Observation::ReconnectDelay(delay)),
+            FindingKind::Session(duration) => Some(Observation::Session(duration)),
+        }
+    }
+}
+
+impl Counts {
+    /// The greater of both, count by count.
+    pub(super) fn max(self, other: Self) -> Self {
+        let [connected, disconnected] = self.inconsistent;
+        let [other_connected, other_disconnected] = other.inconsistent;
+        Self {
+            sessions: self.sessions.max(other.sessions),
+            reconnects: self.reconnects.max(other.reconnects),
+            inconsistent: [connected.max(other_connected), disconnected.max(other_disconnected)],
+        }
+    }
 }
 
 impl Walk {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
-use super::changes::{Change, Counts, Finding, FindingKind, Walk, nanos};
+use super::changes::{Change, Counts, Finding, FindingKind, Observation, Walk, nanos};
 use crate::event::{Event, EventKind, Note, Record, Rules, Timestamp};
 
 /// The list keeps at least this many changes, so that a change that is late by more than the reorder window is
@@ -29,9 +29,6 @@ const MIN_LISTED: usize = 8;
 
 /// Maximum number of listed changes; the walk through them takes microseconds.
 const MAX_LISTED: usize = 256;
-
-/// A longer gap is a pause between broadcasts, not a reconnect delay.
-const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
 /// The state of one live input. There may be a million inputs, so every byte counts.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,13 +85,6 @@ pub struct Evidence {
     pub updated_at: Timestamp,
     /// Time of the first change since the state is this one.
     pub since: Timestamp,
-}
-
-/// A duration to observe in a histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Observation {
-    ReconnectDelay(Duration),
-    Session(Duration),
 }
 
 /// What a record leads to, besides the new state of its input.
@@ -345,28 +335,5 @@ impl Input {
 impl Effect {
     fn count(&mut self, finding: Finding) {
         self.observations.extend(finding.observation().filter(|_| !finding.counted));
-    }
-}
-
-impl Finding {
-    fn observation(&self) -> Option<Observation> {
-        match self.kind {
-            FindingKind::Repeat { .. } => None,
-            FindingKind::ReconnectDelay(delay) if delay > LONGEST_RECONNECT_DELAY => None,
-            FindingKind::ReconnectDelay(delay) => Some(Observation::ReconnectDelay(delay)),
-            FindingKind::Session(duration) => Some(Observation::Session(duration)),
-        }
-    }
-}
-
-impl Counts {
-    fn max(self, other: Self) -> Self {
-        let [connected, disconnected] = self.inconsistent;
-        let [other_connected, other_disconnected] = other.inconsistent;
-        Self {
-            sessions: self.sessions.max(other.sessions),
-            reconnects: self.reconnects.max(other.reconnects),
-            inconsistent: [connected.max(other_connected), disconnected.max(other_disconnected)],
-        }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
+use super::changes::Observation;
 use super::dedup::SeenLimits;
-use super::input::Observation;
 use super::{ForgottenInputs, Histogram, Input, SeenEvents};
 use crate::event::{Event, InputId, Note, Rules, Timestamp};
 use crate::schedule::Configured;

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::{MetricFamily, MetricType};
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, Registry};
 
-use super::encode::{Encoder, Value};
 use super::family::LabelValues::Closed;
-use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Kind, Label};
+use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Label};
+use super::registry::{Metric, opts, register, watch};
 use crate::event::{Corrected, IgnoredReason, Timestamp};
 
 /// From the sync of a fast disk to that of a slow one, and for requests that wait for it.
@@ -224,7 +222,7 @@ impl Exporter {
     /// Exposes the end of validity of a listener's certificate. It is read at each scrape.
     pub fn watch_certificate(&self, listener: &str, not_after: impl Fn() -> Timestamp + Send + Sync + 'static) {
         let opts = opts(&CERTIFICATE_EXPIRY).const_label(CERTIFICATE_EXPIRY.labels[0].name, listener);
-        self.watch(Gauge::with_opts(opts), move |gauge| {
+        watch(&self.registry, Gauge::with_opts(opts), move |gauge| {
             gauge.set(seconds(not_after()));
             true
         });
@@ -232,7 +230,7 @@ impl Exporter {
 
     /// Exposes when the recorder's operation on the disk began, if one is under way. It is read at each scrape.
     pub fn watch_journal_write(&self, since: impl Fn() -> Option<Timestamp> + Send + Sync + 'static) {
-        self.watch(Gauge::create(&JOURNAL_WRITE_STARTED), move |gauge| {
+        watch(&self.registry, Gauge::create(&JOURNAL_WRITE_STARTED), move |gauge| {
             let since = since();
             gauge.set(since.map_or(0.0, seconds));
             since.is_some()
@@ -241,129 +239,13 @@ impl Exporter {
 
     /// Exposes the number of dropped log lines. It is read at each scrape.
     pub fn watch_dropped_log_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
-        self.watch(IntCounter::create(&LOG_LINES_DROPPED), move |counter| {
+        watch(&self.registry, IntCounter::create(&LOG_LINES_DROPPED), move |counter| {
             counter.inc_by(count().saturating_sub(counter.get()));
             true
         });
-    }
-
-    /// Registers a metric that `update` sets when it is gathered. If `update` returns false, the metric is absent.
-    fn watch<M: Metric>(&self, metric: prometheus::Result<M>, update: impl Fn(&M) -> bool + Send + Sync + 'static) {
-        let metric = metric.expect("the family is valid");
-        let watched = Watched { metric, update: Box::new(update) };
-        self.registry.register(Box::new(watched)).expect("each metric is registered once");
-    }
-}
-
-/// A metric that is updated when it is gathered.
-struct Watched<M> {
-    metric: M,
-    update: Box<dyn Fn(&M) -> bool + Send + Sync>,
-}
-
-impl<M: Metric> Collector for Watched<M> {
-    fn desc(&self) -> Vec<&Desc> {
-        self.metric.desc()
-    }
-
-    fn collect(&self) -> Vec<MetricFamily> {
-        if (self.update)(&self.metric) { self.metric.collect() } else { Vec::new() }
     }
 }
 
 fn seconds(timestamp: Timestamp) -> f64 {
     timestamp.as_millis() as f64 / 1000.0
-}
-
-/// A metric of the `prometheus` crate that can be created from its family.
-trait Metric: Collector + Clone + 'static {
-    fn create(family: &Family) -> prometheus::Result<Self>;
-}
-
-impl Metric for IntCounter {
-    fn create(family: &Family) -> prometheus::Result<Self> {
-        Self::with_opts(opts(family))
-    }
-}
-
-impl Metric for IntCounterVec {
-    fn create(family: &Family) -> prometheus::Result<Self> {
-        let counters = Self::new(opts(family), &label_names(family))?;
-        for values in label_values(family.labels) {
-            counters.with_label_values(&values);
-        }
-        Ok(counters)
-    }
-}
-
-impl Metric for GaugeVec {
-    fn create(family: &Family) -> prometheus::Result<Self> {
-        let gauges = Self::new(opts(family), &label_names(family))?;
-        for values in label_values(family.labels) {
-            gauges.with_label_values(&values);
-        }
-        Ok(gauges)
-    }
-}
-
-fn label_names(family: &Family) -> Vec<&'static str> {
-    family.labels.iter().map(|label| label.name).collect()
-}
-
-/// Every combination of the values of closed labels.
-fn label_values(labels: &[Label]) -> Vec<Vec<&'static str>> {
-    let mut combinations = vec![Vec::new()];
-    for label in labels {
-        let values = label.closed_set().unwrap_or_default();
-        let with_values =
-            |first: &Vec<&'static str>| values.iter().map(|value| [&first[..], &[*value]].concat()).collect::<Vec<_>>();
-        combinations = combinations.iter().flat_map(with_values).collect();
-    }
-    combinations
-}
-
-impl Metric for Gauge {
-    fn create(family: &Family) -> prometheus::Result<Self> {
-        Self::with_opts(opts(family))
-    }
-}
-
-impl Metric for Histogram {
-    fn create(family: &Family) -> prometheus::Result<Self> {
-        Self::with_opts(HistogramOpts::from(opts(family)).buckets(family.buckets.to_vec()))
-    }
-}
-
-fn opts(family: &Family) -> Opts {
-    Opts::new(family.name, family.help)
-}
-
-fn register<M: Metric>(registry: &Registry, family: &Family) -> M {
-    let metric = M::create(family).expect("the family is valid");
-    registry.register(Box::new(metric.clone())).expect("the names of families are distinct");
-    metric
-}
-
-/// Writes a family that was gathered from the registry.
-pub(super) fn write(family: &MetricFamily, encoder: &mut Encoder, created: Timestamp) {
-    let kind = match family.get_field_type() {
-        MetricType::COUNTER => Kind::Counter,
-        MetricType::HISTOGRAM => Kind::Histogram,
-        MetricType::GAUGE | MetricType::SUMMARY | MetricType::UNTYPED => Kind::Gauge,
-    };
-    let mut out = encoder.begin(family.name(), kind, family.help(), created);
-    for metric in family.get_metric() {
-        let labels: Vec<_> = metric.get_label().iter().map(|label| (label.name(), label.value())).collect();
-        match kind {
-            Kind::Gauge => out.sample(&labels, Value::Float(metric.get_gauge().get_value())),
-            Kind::Counter => out.sample(&labels, Value::Float(metric.get_counter().get_value())),
-            Kind::Histogram => {
-                let histogram = metric.get_histogram();
-                let buckets = histogram.get_bucket().iter();
-                let buckets = buckets.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
-                let sum = Value::Float(histogram.get_sample_sum());
-                out.histogram(&labels, buckets, sum, histogram.get_sample_count());
-            }
-        }
-    }
 }

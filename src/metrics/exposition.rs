@@ -9,7 +9,7 @@ use super::encode::{Encoder, Format, Value};
 use super::family::{Entry, Family, Kind};
 use super::inputs::{InputView, Read, Values};
 use super::overall::Overall;
-use super::{Exporter, exporter, inputs, overall, process};
+use super::{Exporter, inputs, overall, process, registry};
 use crate::event::{InputId, Timestamp};
 use crate::live::View;
 
@@ -99,7 +99,7 @@ impl Exposition {
             write(&overall, &mut self.encoder.begin_family(family, counted_since));
         }
         for family in &self.gathered {
-            exporter::write(family, &mut self.encoder, self.started_at);
+            registry::write(family, &mut self.encoder, self.started_at);
         }
         process::write(&mut self.encoder, self.started_at);
         self.encoder.finish();

@@ -20,6 +20,7 @@ mod family;
 mod inputs;
 mod overall;
 mod exporter;
+mod registry;
 mod process;
 mod exposition;
 mod gzip;

@@ -21,7 +21,7 @@ fn rows_of_the_first_format_are_read() {
     assert_eq!((counters.sessions, counters.connected_time), (1, Duration::from_secs(10)));
     let mut sessions = Vec::new();
     input.observations(Timestamp::MAX, &rules(), |observation| sessions.push(observation));
-    assert_eq!(sessions, [input::Observation::Session(Duration::from_secs(10))]);
+    assert_eq!(sessions, [changes::Observation::Session(Duration::from_secs(10))]);
 
     let connected = r#"{"known_since":1795197964000000000,"evidence":{"connected":true,"updated_at":1795197980000000000,"since":1795197970000000000,"unseen_until":1795197970000000000},"events":[3,1,0],"last_event":[1795197980000000000,1795197960000000000,null],"sessions":1,"reconnects":1,"inconsistent":[1,0],"session":{"started_at":1795197950000000000,"ended_at":null},"banked":{"secs":10,"nanos":1},"shown":{"secs":9,"nanos":2},"errors":[0,0,0,0,0,0,0],"last_error":[null,null,null,null,null,null,null],"last_other_code":null}"#;
     let input = Input::decode(1, connected).unwrap();

@@ -61,7 +61,7 @@ const ROWS: [Row; 15] = [
         "Web configuration file: TLS, client certificates, users",
         &["healthcheck", "inputs"],
     ),
-    row("web.enable-admin-api", "web.enable_admin_api", SWITCH, "Let everyone who can connect correct inputs", &[]),
+    row("web.enable-admin-api", "web.enable_admin_api", SWITCH, "Allow clients to correct inputs without authentication", &[]),
     row("storage.path", "storage.path", "PATH", "Data folder", &["inputs", "journal"]),
     row("storage.retention", "storage.retention", "DURATION", "How long events are kept", &[]),
     row("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs", &[]),

@@ -11,7 +11,7 @@ use crate::schedule::{Configured, Expectation};
 
 /// Cloudflare's notifications have about 0.6 kB; error messages make them longer.
 const SMALL_BODY: usize = 4 << 10;
-/// Every connection may have a body in memory.
+/// All bodies in memory share 16 MiB.
 const LARGE_BODY: usize = 1 << 20;
 const SHORT_TIMEOUT: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -43,7 +43,7 @@ impl Warnings<'_> {
             format!("{size} bytes are too few for some notifications, which are then rejected with 413")
         });
         self.check(size > LARGE_BODY, "webhook.max_body_size", || {
-            format!("every connection may use {size} bytes of memory; notifications have less than 4 KiB")
+            format!("bodies of {size} bytes may use up the memory for all bodies; notifications have less than 4 KiB")
         });
         for (key, timeout) in
             [("webhook.body_timeout", webhook.body_timeout), ("webhook.idle_timeout", webhook.idle_timeout)]

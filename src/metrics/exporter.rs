@@ -179,8 +179,8 @@ pub(super) static CERTIFICATE_EXPIRY: Family = Family {
 
 pub(super) static JOURNAL_WRITE_STARTED: Family = Family {
     name: "stream_live_exporter_journal_write_started_timestamp_seconds",
-    help: "Time at which the operation on the journal's disk that is under way began, in seconds since the Unix epoch.",
-    absent: "no operation is under way",
+    help: "Start of the disk operation on the journal that is in progress, in seconds since the Unix epoch.",
+    absent: "no operation is in progress",
     series: "at most 1",
     query: "time() - stream_live_exporter_journal_write_started_timestamp_seconds > 5",
     ..GAUGE
@@ -188,7 +188,7 @@ pub(super) static JOURNAL_WRITE_STARTED: Family = Family {
 
 pub(super) static LOG_LINES_DROPPED: Family = Family {
     name: "stream_live_exporter_log_lines_dropped_total",
-    help: "Number of log lines that standard error did not take in time, or not at all.",
+    help: "Number of log lines that were lost because standard error was too slow or failed.",
     query: "increase(stream_live_exporter_log_lines_dropped_total[5m]) > 0",
     ..COUNTER
 };

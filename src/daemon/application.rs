@@ -227,6 +227,7 @@ async fn serve(
 async fn reload_on_request(reloader: Arc<Reloader>, requests: Requests) {
     loop {
         requests.reload().await;
+        // If too many are waiting, those will read the configuration as it is now.
         if let Some(result) = reloader.start() {
             // The reloader logs the result.
             let _ = result.await;

@@ -6,8 +6,8 @@ use crate::clock;
 use crate::config::{InvalidConfig, MissingSecret, Problem, Settings};
 use crate::journal::{FolderUse, Journal};
 
-/// Checks everything that a start or a reload with these settings needs: files, data folder and addresses. Creates and
-/// changes nothing. Returns the warnings.
+/// Checks everything that a start or a reload with these settings needs: files, data folder and addresses. Changes
+/// nothing; beside an existing database, SQLite may leave an empty WAL and its index. Returns the warnings.
 ///
 /// # Errors
 ///

@@ -48,6 +48,7 @@ impl Reloader {
             let _ = result_tx.send(reloader.reload().map_err(|invalid| invalid.to_string()));
         });
         if let Err(error) = started {
+            self.metrics.reloaded(clock::now(), false);
             tracing::error!(%error, "{FAILED}");
         }
         Some(result)

@@ -6,6 +6,7 @@ use std::fs;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{INPUT, command_through, event, start_with_events, strace, trace};
+use crate::connection::{Connection, request};
 use crate::daemon::{Daemon, eventually, notification};
 use crate::journal::database;
 
@@ -91,6 +92,9 @@ fn events_before_the_first_scrape_count_by_their_own_time() {
     assert_eq!(daemon.get("/api/v1/inputs").status, 200);
     assert_eq!(daemon.get("/").status, 200);
     assert_eq!(daemon.get("/-/ready").status, 200);
+    let mut connection = Connection::open(daemon.private_address()).unwrap();
+    connection.send(&request("HEAD /metrics", b"")).unwrap();
+    assert_eq!(connection.read_head().unwrap().status, "200 OK");
     assert_eq!(daemon.post(&ago("disconnected", 45)).status, 200);
     let series = format!("cloudflare_stream_live_input_connected_seconds_total{{input_id=\"{INPUT}\"}}");
     assert_eq!(daemon.metric(&series).map(f64::round), Some(5.0));

@@ -11,8 +11,8 @@ use crate::connection::{Connection, exchange, request};
 use crate::daemon::{Daemon, PATIENCE, notification, run};
 use crate::web_config::{TLS, user};
 
-const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
-const CHAPEL: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
+pub const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+pub const CHAPEL: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
 const DISCONNECTED: &str = r#"{"state": "disconnected", "reason": "the encoder is in its box"}"#;
 const AS_JSON: &str = " | content-type: application/json";
 
@@ -39,7 +39,7 @@ pub fn connected(daemon: &Daemon, input: &str) -> Option<f64> {
     daemon.metric(&format!("cloudflare_stream_live_input_connected{{input_id=\"{input}\"}}"))
 }
 
-fn connect(daemon: &Daemon, input: &str) {
+pub fn connect(daemon: &Daemon, input: &str) {
     assert_eq!(daemon.post(&notification(input, "connected", "2026-11-20T18:00:00Z")).status, 200);
 }
 

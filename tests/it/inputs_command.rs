@@ -6,12 +6,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::authority::Authority;
-use crate::corrections::{connected, corrections};
-use crate::daemon::{Daemon, Ran, notification, ran, run};
+use crate::corrections::{CHAPEL, MAIN, connect, connected, corrections};
+use crate::daemon::{Daemon, Ran, ran, run};
 use crate::web_config::{TLS, user};
-
-const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
-const CHAPEL: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
 
 fn inputs(daemon: &Daemon, folder: &Path, arguments: &[&str]) -> Ran {
     let url = daemon.private.replace("0.0.0.0", "127.0.0.1");
@@ -22,10 +19,6 @@ fn inputs(daemon: &Daemon, folder: &Path, arguments: &[&str]) -> Ran {
 fn check(ran: &Ran, code: i32, text: &str) {
     let output = if code == 0 { &ran.stdout } else { &ran.stderr };
     assert!(ran.code == Some(code) && output.contains(text), "{text}: {ran:?}");
-}
-
-fn connect(daemon: &Daemon, input: &str) {
-    assert_eq!(daemon.post(&notification(input, "connected", "2026-11-20T18:00:00Z")).status, 200);
 }
 
 fn ids(list: &Ran) -> Vec<String> {

@@ -149,8 +149,9 @@ fn exposed_families_equal_the_catalogue() {
 fn decompressed_exposition_equals_the_uncompressed_one() {
     let exporter = Exporter::new(at(500), true);
     for format in [Format::Text, Format::OpenMetrics] {
-        // Up to one input is a single chunk, 255 inputs are many.
-        for inputs in [0, 1, 255] {
+        // Up to one input is a single chunk, 255 inputs are many. With few inputs, most of the text is documentation,
+        // which is hard to compress.
+        for (inputs, factor) in [(0, 4), (1, 4), (255, 15)] {
             let exposition = || Exposition::new(view(inputs), &exporter, format);
             let plain = exposition().collect::<Vec<_>>().concat();
             let compressed = Gzip::new(exposition()).collect::<Vec<_>>().concat();
@@ -160,7 +161,7 @@ fn decompressed_exposition_equals_the_uncompressed_one() {
             assert_eq!(input_lines(&text, &of_inputs), input_lines(str::from_utf8(&plain).unwrap(), &of_inputs));
             assert_eq!(text.ends_with("\n# EOF\n"), format == Format::OpenMetrics);
             let times = plain.len() / compressed.len();
-            assert!(times >= 4, "{inputs} inputs: {times} times smaller");
+            assert!(times >= factor, "{inputs} inputs: {times} times smaller");
         }
     }
 }

@@ -68,15 +68,15 @@ fn configured_input_that_is_known_only_by_a_correction_survives_a_crash_with_and
     let rules = Rules { configured: [input_id].into(), ..rules() };
     let limits = Limits { rules, configured: [(input_id, configured)].into(), ..limits() };
     let mut recorder = idle_recorder(folder.path(), limits);
-    assert_eq!(correct(&mut recorder, 1, Corrected::Connected), Some(CorrectionOutcome::Recorded));
-    check_crash(folder.path(), &recorder);
-    recorder.save_checkpoint().unwrap();
-    check_crash(folder.path(), &recorder);
-    assert_eq!(correct(&mut recorder, 1, Corrected::Forgotten), Some(CorrectionOutcome::Recorded));
-    check_crash(folder.path(), &recorder);
-    recorder.save_checkpoint().unwrap();
-    check_crash(folder.path(), &recorder);
-    assert_eq!(states(recorder.fold.state()), [None]);
+    for (to, connected) in
+        [(Corrected::Connected, Some(true)), (Corrected::Forgotten, None), (Corrected::Disconnected, Some(false))]
+    {
+        assert_eq!(correct(&mut recorder, 1, to), Some(CorrectionOutcome::Recorded));
+        assert_eq!(states(recorder.fold.state()), [connected]);
+        check_crash(folder.path(), &recorder);
+        recorder.save_checkpoint().unwrap();
+        check_crash(folder.path(), &recorder);
+    }
 }
 
 #[test]

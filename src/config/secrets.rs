@@ -89,7 +89,12 @@ impl WebhookSecrets {
         let is_missing = fs::symlink_metadata(&file).is_err_and(|error| missing_kinds.contains(&error.kind()));
         match missing {
             MissingSecret::Generate if is_missing => {
-                generate(&file).map_err(|error| problem(format!("the secret cannot be generated: {error}")))?;
+                generate(&file).map_err(|error| {
+                    problem(format!(
+                        "the secret cannot be generated: {error} (free some space and make the folder writable, or \
+                         configure a secret)"
+                    ))
+                })?;
                 self.generated = true;
             }
             MissingSecret::Refuse if is_missing => {

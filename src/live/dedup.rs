@@ -150,28 +150,27 @@ impl SeenEvents {
         self.0.partition_point(|identity| !identity.is_error())
     }
 
-    /// Adds an event; a full memory drops the oldest one. Returns whether the number of events grew.
-    pub(super) fn remember(&mut self, identity: Identity, limit: usize) -> bool {
-        let Err(position) = self.0.binary_search(&identity) else { return false };
+    /// Adds an event; a full memory drops the oldest one.
+    pub(super) fn remember(&mut self, identity: Identity, limit: usize) {
+        let Err(position) = self.0.binary_search(&identity) else { return };
         if self.like(&identity).len() < limit {
             if self.0.len() == self.0.capacity() {
                 // Grow by a quarter: doubling would leave a third of this memory unused.
                 self.0.reserve_exact(self.0.len() / 4 + 4);
             }
             self.0.insert(position, identity);
-            return true;
+            return;
         }
         let oldest = if identity.is_error() { self.first_error() } else { 0 };
         if position > oldest {
             self.0[oldest..position].rotate_left(1);
             self.0[position - 1] = identity;
         }
-        false
     }
 
     /// Adds all of `added`.
     pub(super) fn extend(&mut self, added: &Self, limit: usize) {
-        added.0.iter().for_each(|identity| _ = self.remember(*identity, limit));
+        added.0.iter().for_each(|identity| self.remember(*identity, limit));
     }
 
     /// Number of events in this memory and `added` together with this limit.
@@ -252,7 +251,7 @@ mod tests {
 
     fn remembered(identities: impl IntoIterator<Item = Identity>, limit: usize) -> SeenEvents {
         let mut seen = SeenEvents::default();
-        identities.into_iter().for_each(|identity| _ = seen.remember(identity, limit));
+        identities.into_iter().for_each(|identity| seen.remember(identity, limit));
         seen
     }
 
@@ -260,8 +259,9 @@ mod tests {
     fn full_memory_keeps_its_newest_errors_and_its_newest_changes() {
         let mut seen = remembered((0..9).flat_map(|nanos| [change(nanos), error(nanos)]), 4);
         assert_eq!(seen.0, [5, 6, 7, 8].map(change).into_iter().chain([5, 6, 7, 8].map(error)).collect::<Vec<_>>());
-        assert!(!seen.remember(error(4), 4), "an event older than a full memory is not added");
-        assert!(!seen.remember(Identity { what: 7, ..error(6) }, 4));
+        seen.remember(error(4), 4);
+        assert_eq!(seen.0[4..], [5, 6, 7, 8].map(error), "an event older than a full memory is not added");
+        seen.remember(Identity { what: 7, ..error(6) }, 4);
         assert_eq!(seen.0[4..], [error(6), Identity { what: 7, ..error(6) }, error(7), error(8)]);
         assert_eq!((seen.count(SeenEvents::EMPTY, 4), seen.count(&seen, 3)), (8, 6));
         seen.trim(1);

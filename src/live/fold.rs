@@ -96,8 +96,8 @@ impl Fold {
     }
 
     /// Sets the times at which deliveries were last seen.
-    pub fn set_last_seen(&mut self, last_seen: LastSeen) {
-        self.state.last_seen = Arc::new(last_seen);
+    pub fn set_last_seen(&mut self, last_seen: impl Into<Arc<LastSeen>>) {
+        self.state.last_seen = last_seen.into();
     }
 
     /// Removes inputs from the list of forgotten ones. Only events that are newer than all of these are accepted then.

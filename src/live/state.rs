@@ -128,7 +128,7 @@ impl State {
     }
 
     /// When deliveries were last seen.
-    pub fn last_seen(&self) -> &LastSeen {
+    pub fn last_seen(&self) -> &Arc<LastSeen> {
         &self.last_seen
     }
 

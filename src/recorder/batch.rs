@@ -19,7 +19,7 @@ pub(super) struct Batch {
     pub(super) records: Vec<Record>,
     pub(super) unrecognized: Vec<Unrecognized>,
     /// The times at which deliveries were last seen, including these.
-    pub(super) last_seen: LastSeen,
+    pub(super) last_seen: Arc<LastSeen>,
     deliveries: Vec<Pending>,
 }
 
@@ -35,7 +35,7 @@ struct Pending {
 
 impl Batch {
     /// A batch of changes that do not come from deliveries.
-    pub(super) fn of(kinds: impl Iterator<Item = RecordKind>, last_seen: LastSeen) -> Self {
+    pub(super) fn of(kinds: impl Iterator<Item = RecordKind>, last_seen: Arc<LastSeen>) -> Self {
         let records = kinds.map(Record::new).collect();
         Self { records, unrecognized: Vec::new(), last_seen, deliveries: Vec::new() }
     }
@@ -43,14 +43,15 @@ impl Batch {
     /// A batch of deliveries. The last use is recorded for `secrets` only.
     pub(super) fn of_deliveries(
         deliveries: Vec<(Delivery, Answer)>,
-        mut last_seen: LastSeen,
+        last_seen: &LastSeen,
         secrets: &BTreeSet<String>,
     ) -> Self {
         let count = deliveries.len();
+        let mut last_seen = last_seen.clone();
         let mut batch = Self {
             records: Vec::with_capacity(count),
             unrecognized: Vec::new(),
-            last_seen: LastSeen::default(),
+            last_seen: Arc::default(),
             deliveries: Vec::with_capacity(count),
         };
         for (Delivery { received_at, secret, notification, body, reservation }, answer) in deliveries {
@@ -80,7 +81,7 @@ impl Batch {
             };
             batch.deliveries.push(Pending { received_at, outcome, answer, _reservation: reservation });
         }
-        batch.last_seen = last_seen;
+        batch.last_seen = Arc::new(last_seen);
         batch
     }
 

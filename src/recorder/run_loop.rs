@@ -39,7 +39,6 @@ const MAX_BATCH: usize = 1024;
 pub(super) struct Recorder {
     pub(super) journal: Journal,
     pub(super) fold: Fold,
-    pub(super) last_seen: LastSeen,
     pub(super) limits: Limits,
     /// The limits' rules are not durable yet.
     pub(super) rules_pending: bool,
@@ -78,8 +77,10 @@ impl Recorder {
         let restored = restore(&journal, &limits.rules)?;
         let now = clock::now();
         let retention_clock = RetentionClock::new(now, restored.retention_time(now));
-        let Restored { fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, .. } =
-            restored;
+        let Restored {
+            mut fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, ..
+        } = restored;
+        fold.set_last_seen(last_seen);
         let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
@@ -98,7 +99,6 @@ impl Recorder {
         let mut recorder = Self {
             journal,
             fold,
-            last_seen,
             limits: limits.clone(),
             rules_pending: !rules_recorded,
             queue,
@@ -141,6 +141,18 @@ impl Recorder {
         if let Some(error) = self.sync_error.take() {
             return Err(error);
         }
+        match self.close() {
+            Err(error) if error.kind() != JournalErrorKind::SyncFailed => {
+                let cause = error.source().map(ToString::to_string);
+                tracing::warn!(%error, cause, "last checkpoint cannot be written; the next start replays the records after the one before");
+                Ok(())
+            }
+            closed => closed,
+        }
+    }
+
+    /// Writes the last checkpoint and closes the journal. Everything that was answered is durable already.
+    fn close(mut self) -> Result<(), JournalError> {
         // Later scrapes show the time that the checkpoint has.
         self.state_reader.published.begin_change();
         self.save_checkpoint()?;
@@ -184,13 +196,13 @@ impl Recorder {
     pub(super) fn record_deliveries(&mut self, deliveries: Vec<(Delivery, Answer)>) {
         if !deliveries.is_empty() {
             self.set_clock_back();
-            self.record(Batch::of_deliveries(deliveries, self.last_seen.clone(), &self.limits.secrets));
+            self.record(Batch::of_deliveries(deliveries, self.fold.state().last_seen(), &self.limits.secrets));
         }
     }
 
     /// Records changes that do not come from deliveries. Returns the verdicts if they are durable.
     pub(super) fn record_changes(&mut self, kinds: impl Iterator<Item = RecordKind>) -> Option<Vec<Verdict>> {
-        self.record(Batch::of(kinds, self.last_seen.clone()))
+        self.record(Batch::of(kinds, self.fold.state().last_seen().clone()))
     }
 
     /// Records a batch. Returns the verdicts if it is durable.
@@ -203,10 +215,10 @@ impl Recorder {
             Ok((changes, verdicts)) => {
                 self.note_written(Ok(()));
                 self.note_dirty(&batch.records, &changes);
-                self.last_seen = std::mem::take(&mut batch.last_seen);
+                let last_seen = batch.last_seen.clone();
                 let set_back = batch.sets_clock_back().then_some(self.recorded_until);
                 let (deliveries, answers) = batch.outcomes(&verdicts);
-                self.publish(changes, &deliveries, set_back);
+                self.publish(changes, last_seen, &deliveries, set_back);
                 for (delivery, answer) in deliveries.iter().zip(answers) {
                     // The listener counts what it rejects.
                     if delivery.outcome != Outcome::NotJson {
@@ -242,7 +254,7 @@ impl Recorder {
 
         append.records(batch.new_records(&verdicts))?;
         append.unrecognized(&batch.unrecognized)?;
-        append.last_seen(&serde_json::to_string(&batch.last_seen).expect("plain data serializes"))?;
+        append.last_seen(&serde_json::to_string(&*batch.last_seen).expect("plain data serializes"))?;
         append.commit()?;
         self.recorded_until = recorded_at;
         if batch.has_deliveries() {
@@ -264,13 +276,17 @@ impl Recorder {
         }
     }
 
-    fn publish(&mut self, changes: Changes, deliveries: &[Arc<RecentDelivery>], set_back: Option<Timestamp>) {
-        let Self { fold, last_seen, journal, .. } = self;
+    fn publish(
+        &mut self,
+        changes: Changes,
+        last_seen: Arc<LastSeen>,
+        deliveries: &[Arc<RecentDelivery>],
+        set_back: Option<Timestamp>,
+    ) {
+        let Self { fold, journal, .. } = self;
         self.state_reader.published.change(clock::now(), set_back, journal.events(), deliveries, || {
             fold.adopt(changes);
-            if fold.state().last_seen() != last_seen {
-                fold.set_last_seen(last_seen.clone());
-            }
+            fold.set_last_seen(last_seen);
             fold.state().clone()
         });
     }
@@ -278,8 +294,9 @@ impl Recorder {
     /// Takes over new limits.
     pub(super) fn adopt(&mut self, limits: Limits) {
         self.fold.set_configured(limits.configured.clone());
-        self.last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
-        self.fold.set_last_seen(self.last_seen.clone());
+        let mut last_seen = self.fold.state().last_seen().as_ref().clone();
+        last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
+        self.fold.set_last_seen(last_seen);
         if (limits.retention, limits.forget_after) != (self.limits.retention, self.limits.forget_after) {
             self.timers.request_expiry();
         }
@@ -299,9 +316,9 @@ impl Recorder {
     /// Continues at the time of the clock, if that was set back. Counters keep what was shown.
     pub(super) fn set_clock_back(&mut self) {
         let Some(newest) = self.time_ahead_of_clock() else { return };
-        let mut last_seen = self.last_seen.clone();
+        let mut last_seen = self.fold.state().last_seen().as_ref().clone();
         last_seen.set_clock_back(clock::now());
-        if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen)).is_some() {
+        if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen.into())).is_some() {
             tracing::warn!(%newest, now = %self.recorded_until, "system clock was set back; counters keep what was shown");
         }
     }

@@ -230,8 +230,8 @@ proptest! {
         let events = arriving(&sent);
         let pauses = (1..3u8).flat_map(|input| {
             // A repeat is not recorded.
-            let mut seen = SeenEvents::default();
-            let mut is_new = |event: &&Event| seen.remember(dedup::Identity::of(event), usize::MAX);
+            let mut seen = BTreeSet::new();
+            let mut is_new = |event: &&Event| seen.insert(dedup::Identity::of(event));
             let of_input: Vec<_> =
                 events.iter().filter(|event| event.input_id == input_id(input) && is_new(event)).collect();
             of_input.windows(2).map(|pair| pair[1].received_at.since(pair[0].received_at)).collect::<Vec<_>>()

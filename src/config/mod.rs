@@ -25,7 +25,7 @@ use thiserror::Error;
 pub use layers::{Flag, Sources};
 pub use problem::Problem;
 pub use reader::Effective;
-pub use secret::{InvalidSecret, Secret};
+pub use secret::{InvalidSecret, Secret, read_password};
 pub use secrets::{MissingSecret, SecretSource, WebhookSecrets};
 pub use settings::{InputSettings, LogSettings, Settings, StorageSettings, WebSettings, WebhookSettings};
 pub use values::{ListenAddress, LogLevel, positive_duration};

@@ -54,13 +54,9 @@ impl Secret {
     ///
     /// No request could present them as a secret.
     pub fn new(bytes: &[u8]) -> Result<Self, InvalidSecret> {
-        let line_ends = bytes.iter().rev().take_while(|byte| b"\r\n".contains(byte)).count();
-        let secret = &bytes[..bytes.len() - line_ends];
+        let secret = content(bytes)?;
         let outer = [secret.first(), secret.last()];
         match str::from_utf8(secret) {
-            _ if secret.is_empty() => Err(InvalidSecret::Empty),
-            _ if secret.starts_with(BYTE_ORDER_MARK) => Err(InvalidSecret::ByteOrderMark),
-            _ if secret.len() > MAX_LENGTH => Err(InvalidSecret::TooLong),
             _ if outer.iter().flatten().any(|byte| b" \t".contains(byte)) => Err(InvalidSecret::OuterBlank),
             _ if secret.iter().any(u8::is_ascii_control) => Err(InvalidSecret::Control),
             Ok(secret) if secret.is_ascii() => Ok(Self(secret.to_owned())),
@@ -74,24 +70,8 @@ impl Secret {
     ///
     /// The file cannot be read or its content cannot be a secret.
     pub fn read(path: &Path, warnings: &mut Vec<Problem>) -> Result<Self, Problem> {
-        let problem = |message: String| Problem::new(path.display().to_string(), None, message);
-        let unreadable = |error| {
-            let link =
-                if path.is_symlink() { "the secret's link cannot be followed" } else { "the secret cannot be read" };
-            problem(format!("{link}: {error}"))
-        };
-        let file = File::open(path).map_err(unreadable)?;
-        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-        let mut content = Vec::new();
-        file.take(MAX_READ).read_to_end(&mut content).map_err(unreadable)?;
-        let secret = Self::new(&content).map_err(|invalid| problem(invalid.to_string()))?;
-        if mode & OTHERS != 0 {
-            warnings.push(problem(format!(
-                "other users can read or change the secret (mode {:04o}; change it with chmod o-rw)",
-                mode & 0o7777
-            )));
-        }
-        warnings.extend(secret.weakness().map(problem));
+        let secret = Self::new(&read_file(path, warnings)?).map_err(|invalid| problem(path, invalid.to_string()))?;
+        warnings.extend(secret.weakness().map(|weakness| problem(path, weakness)));
         Ok(secret)
     }
 
@@ -105,6 +85,59 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+}
+
+/// Reads the password of a user from a file that contains nothing else. Adds what is dangerous about it to the warnings.
+///
+/// # Errors
+///
+/// The file cannot be read or its content cannot be a password.
+pub fn read_password(path: &Path, warnings: &mut Vec<Problem>) -> Result<String, Problem> {
+    let bytes = read_file(path, warnings)?;
+    let invalid = |invalid: InvalidSecret| problem(path, invalid.to_string());
+    let password = content(&bytes).map_err(invalid)?;
+    if password.iter().any(u8::is_ascii_control) {
+        return Err(invalid(InvalidSecret::Control));
+    }
+    let text = str::from_utf8(password).map_err(|_| problem(path, "the password is not UTF-8".to_owned()))?;
+    Ok(text.to_owned())
+}
+
+/// What is in a file besides the line ends at its end.
+fn content(bytes: &[u8]) -> Result<&[u8], InvalidSecret> {
+    let line_ends = bytes.iter().rev().take_while(|byte| b"\r\n".contains(byte)).count();
+    match &bytes[..bytes.len() - line_ends] {
+        [] => Err(InvalidSecret::Empty),
+        secret if secret.starts_with(BYTE_ORDER_MARK) => Err(InvalidSecret::ByteOrderMark),
+        secret if secret.len() > MAX_LENGTH => Err(InvalidSecret::TooLong),
+        secret => Ok(secret),
+    }
+}
+
+/// Reads the file of a secret. It is not read as a whole if it is too large for one.
+fn read_file(path: &Path, warnings: &mut Vec<Problem>) -> Result<Vec<u8>, Problem> {
+    let unreadable = |error| {
+        let link = if path.is_symlink() { "the secret's link cannot be followed" } else { "the secret cannot be read" };
+        problem(path, format!("{link}: {error}"))
+    };
+    let file = File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    let mut content = Vec::new();
+    file.take(MAX_READ).read_to_end(&mut content).map_err(unreadable)?;
+    if mode & OTHERS != 0 {
+        warnings.push(problem(
+            path,
+            format!(
+                "other users can read or change the secret (mode {:04o}; change it with chmod o-rw)",
+                mode & 0o7777
+            ),
+        ));
+    }
+    Ok(content)
+}
+
+fn problem(path: &Path, message: String) -> Problem {
+    Problem::new(path.display().to_string(), None, message)
 }
 
 impl fmt::Debug for Secret {

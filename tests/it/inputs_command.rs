@@ -1,6 +1,7 @@
 //! The commands `inputs list`, `inputs forget` and `inputs set`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -13,6 +14,34 @@ use crate::web_config::{TLS, user};
 fn inputs(daemon: &Daemon, folder: &Path, arguments: &[&str]) -> Ran {
     let url = daemon.private.replace("0.0.0.0", "127.0.0.1");
     run(folder, &[&["inputs"], arguments, &["--url", &url]].concat())
+}
+
+#[test]
+fn password_file_that_is_no_password_is_refused_and_a_readable_one_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let list = |content: &[u8], mode: u32| {
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        // Nothing listens there.
+        run(
+            folder.path(),
+            &["inputs", "list", "--url", "http://127.0.0.1:1", "--user", "anna", "--password-file", "password"],
+        )
+    };
+    let long = vec![b'x'; 2000];
+    for content in [&b""[..], b"\r\n", b"a\nb", b"a\0b", b"\xef\xbb\xbfhunter2", b"\xffhunter2", &long] {
+        let ran = list(content, 0o600);
+        check(&ran, 1, "password");
+        assert!(!ran.stderr.contains("127.0.0.1:1") && !ran.stderr.contains("hunter2"), "{ran:?}");
+    }
+    let endless = ["inputs", "list", "--url", "http://127.0.0.1:1", "--user", "anna", "--password-file", "/dev/zero"];
+    check(&run(folder.path(), &endless), 1, "/dev/zero");
+    for (mode, warned) in [(0o600, false), (0o604, true)] {
+        let ran = list(" h\u{fc}nter 2 \n".as_bytes(), mode);
+        check(&ran, 1, "http://127.0.0.1:1");
+        assert_eq!(ran.stderr.contains("0604"), warned, "{ran:?}");
+    }
 }
 
 /// Exit code, and whether standard output or standard error has this text.

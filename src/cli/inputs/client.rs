@@ -16,7 +16,7 @@ use ureq::{Agent, RequestBuilder};
 
 use super::Change;
 use crate::cli::healthcheck::reachable;
-use crate::config::Settings;
+use crate::config::{Settings, read_password};
 use crate::event::Corrected;
 use crate::http::WebConfig;
 use crate::recorder::CorrectionOutcome;
@@ -153,17 +153,13 @@ fn default_url(settings: &Settings) -> anyhow::Result<String> {
 }
 
 fn basic(user: &str, password_file: &Path) -> anyhow::Result<HeaderValue> {
-    let file = password_file.display();
     ensure!(!user.contains(':'), "--user: a user's name has no colon");
+    let mut warnings = Vec::new();
     let password =
-        fs::read_to_string(password_file).with_context(|| format!("cannot read the password file {file}"))?;
-    let password = password.trim_end_matches(['\r', '\n']);
-    ensure!(!password.is_empty(), "the password file {file} is empty");
-    ensure!(!password.contains(['\r', '\n']), "the password file {file} has more than one line");
-    ensure!(
-        !password.starts_with('\u{feff}'),
-        "the password file {file} begins with a byte order mark (save it without)"
-    );
+        read_password(password_file, &mut warnings).map_err(|problem| anyhow!("--password-file: {problem}"))?;
+    for warning in warnings {
+        crate::cli::print_message(&format!("warning: {warning}"));
+    }
     let mut header = HeaderValue::from_str(&format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}"))))
         .expect("Base64 is ASCII");
     header.set_sensitive(true);

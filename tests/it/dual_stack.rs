@@ -98,4 +98,13 @@ fn address_without_host_is_ipv4_where_there_is_no_ipv6() {
     // The first socket is the public listener's, on 127.0.0.1.
     let listening = without_ipv6(&strace, folder.path(), 2);
     assert!(listening["metrics"].as_str().unwrap().starts_with("http://0.0.0.0:"), "{listening}");
+    // The check opens the same sockets: of both addresses, and again after the fallback.
+    for (error, code) in [("EAFNOSUPPORT", 0), ("EACCES", 1)] {
+        let mut command = Command::new(&strace);
+        command.current_dir(folder.path()).args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=socket", "-e"]);
+        command.arg(format!("inject=socket:error={error}:when=2")).arg(env!("CARGO_BIN_EXE_stream-live-exporter"));
+        command.args(["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=:0", "check-config"]);
+        let ran = command.output().unwrap();
+        assert_eq!(ran.status.code(), Some(code), "{error}: {ran:?}");
+    }
 }

@@ -15,19 +15,22 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::connections::Permit;
+use crate::recorder::{Hold, StateReader};
 
 /// Time for a request of a client that has not presented a valid secret. Longer than the limit for a first head, so that
 /// a slow client still gets 408.
 const STRANGER_TIMEOUT: Duration = Duration::from_secs(6);
 /// Time for a client to read a response. A slow reader occupies memory, and inputs that change meanwhile are held twice.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a connection that the server has closed waits for the client to close it too.
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 struct Connection {
     permit: Permit,
@@ -36,6 +39,13 @@ struct Connection {
     /// How long the connection may wait for a request.
     patience: Cell<Duration>,
     deadline: Cell<Instant>,
+    waits_for: Cell<WaitsFor>,
+    /// The handler has used all of the body that has arrived.
+    wants_body: Cell<bool>,
+    /// What was read must be processed before more is read.
+    process_first: Cell<bool>,
+    /// Wakes the task when more may be read.
+    reader: Cell<Option<Waker>>,
     closing: Rc<Closing>,
 }
 
@@ -65,6 +75,10 @@ pub(super) async fn serve<E>(
         idle_timeout,
         patience: Cell::new(patience),
         deadline: Cell::new(Instant::now() + patience),
+        waits_for: Cell::new(WaitsFor::Request),
+        wants_body: Cell::new(false),
+        process_first: Cell::new(false),
+        reader: Cell::default(),
         closing: Rc::default(),
     };
     let serve = async {
@@ -118,6 +132,73 @@ pub(super) fn now_waits(waits: WaitsFor) {
             WaitsFor::Reader => connection.idle_timeout.min(RESPONSE_TIMEOUT),
         };
         connection.deadline.set(Instant::now() + time);
+        connection.waits_for.set(waits);
+        connection.wants_body.set(false);
+        connection.process_first.set(false);
+        if waits == WaitsFor::Request {
+            connection.read_on();
+        }
+    });
+}
+
+impl Connection {
+    fn read_on(&self) {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+/// What may be read from a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    Head,
+    /// Some of the body of the current request.
+    Body,
+    /// What the client still sends on a connection that is being closed. It is not interpreted.
+    Rest,
+    Nothing,
+}
+
+/// What may be read from the current connection. If it is nothing, the task is woken when that changes.
+pub(super) fn reading(cx: &Context<'_>) -> Reading {
+    let reading = |connection: &Connection| match connection.waits_for.get() {
+        _ if connection.process_first.take() => {
+            cx.waker().wake_by_ref();
+            Reading::Nothing
+        }
+        WaitsFor::Request if connection.closing.is_confirmed.get() => Reading::Rest,
+        WaitsFor::Request => Reading::Head,
+        WaitsFor::Handler if connection.wants_body.get() => Reading::Body,
+        WaitsFor::Handler | WaitsFor::Reader => {
+            connection.reader.set(Some(cx.waker().clone()));
+            Reading::Nothing
+        }
+    };
+    CURRENT.try_with(reading).unwrap_or(Reading::Head)
+}
+
+/// The handler has used all of the body that has arrived: more of it may be read.
+pub(super) fn want_body() {
+    let _ = CURRENT.try_with(|connection| {
+        connection.wants_body.set(true);
+        connection.read_on();
+    });
+}
+
+/// A head, or some of a body, was read. No more is read until it has been processed.
+pub(super) fn process_first() {
+    let _ = CURRENT.try_with(|connection| {
+        connection.process_first.set(true);
+        connection.wants_body.set(false);
+    });
+}
+
+/// Ends the current connection soon, in whatever state it is.
+pub(super) fn end_soon() {
+    let _ = CURRENT.try_with(|connection| {
+        let deadline = Instant::now() + DISCONNECT_TIMEOUT;
+        connection.deadline.set(deadline.min(connection.deadline.get()));
     });
 }
 
@@ -125,6 +206,11 @@ pub(super) fn now_waits(waits: WaitsFor) {
 pub(super) fn present_secret() {
     let _ = CURRENT.try_with(|connection| connection.permit.present_secret());
     allow_idling();
+}
+
+/// Closes the current connection when the response that is being prepared holds too much, until the result is dropped.
+pub(super) fn hold(state_reader: &StateReader) -> Option<Hold> {
+    CURRENT.try_with(|connection| state_reader.hold(connection.permit.close())).ok()
 }
 
 /// The current connection may be idle as long as the idle timeout, because its listener requires no secret.

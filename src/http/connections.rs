@@ -297,6 +297,20 @@ impl Permit {
         }
     }
 
+    /// A function that closes the connection, whose response holds too much.
+    pub(super) fn close(&self) -> impl Fn() + Send + Sync + 'static {
+        let (connections, peer, place) = (self.connections.clone(), self.peer, self.place.clone());
+        move || {
+            place.evicted.notify_one();
+            if connections.warnings.admits(&"slow_reader") {
+                tracing::warn!(
+                    listener = connections.name.label, %peer,
+                    "closed the connection of a slow reader, because the data of its response has become too old"
+                );
+            }
+        }
+    }
+
     /// Waits until the connection is evicted.
     pub(super) fn evicted(&self) -> impl Future<Output = ()> + use<> {
         let place = self.place.clone();

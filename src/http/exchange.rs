@@ -1,7 +1,7 @@
 //! One request and its response, around the app of a listener: what actix does not do for HTTP itself.
 //!
 //! - The connection's deadline follows the phases of the exchange.
-//! - No request is processed that was pipelined behind one that ends the connection.
+//! - No request is processed that was pipelined behind one that ends the connection, or whose body was not read.
 //! - `100 Continue` is sent only if the app reads the body. Otherwise the final response comes at once.
 
 use std::fmt::Debug;
@@ -19,6 +19,7 @@ use actix_web::web::Bytes;
 use rustls::pki_types::CertificateDer;
 
 use super::connection::{self, WaitsFor};
+use super::request_body::RequestBody;
 use super::web_config::Operator;
 
 /// What a listener knows about its clients.
@@ -57,27 +58,33 @@ where
 {
     let app = app.into_factory().map_err(|error: actix_web::Error| Response::from(error.error_response()));
     let app = map_config(app, |()| AppConfig::default()).map_init_err(drop);
-    boxed::factory(apply_fn_factory(app, |request: Request, app| {
+    boxed::factory(apply_fn_factory(app, |mut request: Request, app| {
         connection::now_waits(WaitsFor::Handler);
         let keep_alive = request.head().connection_type() != ConnectionType::Close;
+        let body = RequestBody::of(&mut request);
         let response = app.call(request);
         async move {
             let response = match response.await {
                 Ok(response) => Response::from(response).map_into_boxed_body(),
                 Err(response) => response,
             };
-            Ok(finish(response, keep_alive).await)
+            Ok(finish(response, keep_alive, body).await)
         }
     }))
 }
 
-async fn finish(mut response: Response<BoxBody>, keep_alive: bool) -> Answer {
-    if !keep_alive || response.head().connection_type() == ConnectionType::Close {
+async fn finish(mut response: Response<BoxBody>, keep_alive: bool, mut body: Option<RequestBody>) -> Answer {
+    // Without the end of the body it is unknown where the next request begins.
+    let ends = match &mut body {
+        Some(body) => !body.has_ended().await,
+        None => false,
+    };
+    if ends || !keep_alive || response.head().connection_type() == ConnectionType::Close {
         response.head_mut().set_connection_type(ConnectionType::Close);
         connection::close_after_response().await;
     }
     connection::now_waits(WaitsFor::Reader);
-    response.map_body(|_, body| Tracked(body))
+    response.map_body(|_, response| Tracked { response, _request: body })
 }
 
 /// If the body of a request with `Expect: 100-continue` is not read, the app answers the request at once.
@@ -94,17 +101,21 @@ pub(super) fn expectations(exchanges: Exchanges, access: Arc<dyn Access>) -> Exp
 }
 
 /// A response body. When it is dropped, it has been written or the connection has ended.
-pub(super) struct Tracked(BoxBody);
+pub(super) struct Tracked {
+    response: BoxBody,
+    /// If it was not read, actix closes the connection after the response instead of waiting for the rest of it.
+    _request: Option<RequestBody>,
+}
 
 impl MessageBody for Tracked {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
-        self.0.size()
+        self.response.size()
     }
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.0.as_pin_mut().poll_next(cx)
+        self.response.as_pin_mut().poll_next(cx)
     }
 }
 

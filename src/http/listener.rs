@@ -8,20 +8,23 @@
 //! ```
 
 use std::fmt::Debug;
+use std::future::ready;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpServiceBuilder, Request, TlsAcceptorConfig};
+use actix_http::{HttpServiceBuilder, Protocol, Request};
 use actix_server::{GracefulShutdownSignal, Server, ServerBuilder};
-use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed};
-use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_service::boxed::{self, BoxServiceFactory};
+use actix_service::{Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, fn_service};
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_web::body::BoxBody;
 use actix_web::dev::Response;
 use actix_web::rt::net::TcpStream;
 use rustls::ServerConfig;
 
+use super::bounded_reader::BoundedReader;
 use super::connection;
 use super::connections::Connections;
 use super::exchange::{Access, Exchanges, expectations};
@@ -32,8 +35,6 @@ const MAX_WAITING: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time limit for the first request head of a connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection that the server has closed waits for the client to close it too.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for in-flight requests, in seconds.
 const DRAIN_SECONDS: u64 = 20;
 
@@ -63,32 +64,14 @@ pub(super) fn serve(
         builder = builder.listen("http", listener, move || {
             let (access, stopping) = (access.clone(), stopping.clone());
             let idle_timeout = connections.idle_timeout();
-            let expect = expectations(app(), access.clone());
-            let http = match tls.clone() {
-                Some(tls) => {
-                    let handshake = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE_TIMEOUT);
-                    let access = access.clone();
-                    let http = protocol(idle_timeout, stopping).expect(expect);
-                    let http = http.on_connect_ext(move |stream: &TlsStream<_>, data| {
-                        let (_, session) = stream.get_ref();
-                        if let Some(operator) = session.peer_certificates().and_then(|chain| access.owner(chain)) {
-                            connection::present_secret();
-                            data.insert(operator);
-                        }
-                    });
-                    let http = http.finish(app());
-                    boxed::factory(http.rustls_0_23_with_config(tls, handshake).map_err(drop).map_init_err(drop))
-                }
-                None => {
-                    let http = protocol(idle_timeout, stopping).expect(expect).finish(app());
-                    boxed::factory(http.tcp().map_err(drop).map_init_err(drop))
-                }
-            };
+            let http = http(tls.clone(), idle_timeout, stopping, access, &app);
             let connections = connections.clone();
             apply_fn_factory(http, move |stream: TcpStream, http| {
                 // Without an address, the peer has disconnected already.
                 let peer = stream.peer_addr().ok();
                 let permit = peer.and_then(|peer| connections.admit(peer.ip().to_canonical()));
+                // Otherwise the end of a response may wait for a delayed ACK.
+                let _ = stream.set_nodelay(true);
                 let admitted = permit.map(|permit| (permit, http.call(stream)));
                 async move {
                     let Some((permit, serving)) = admitted else { return Ok(()) };
@@ -98,6 +81,45 @@ pub(super) fn serve(
         })?;
     }
     Ok(builder.shutdown_timeout(DRAIN_SECONDS).disable_signals().run())
+}
+
+/// Serves HTTP on a connection, after a handshake if `tls` is given.
+fn http(
+    tls: Option<ServerConfig>,
+    idle_timeout: Duration,
+    stopping: GracefulShutdownSignal,
+    access: Arc<dyn Access>,
+    app: &impl Fn() -> Exchanges,
+) -> BoxServiceFactory<(), TcpStream, (), (), ()> {
+    let expect = expectations(app(), access.clone());
+    let Some(tls) = tls else {
+        let http = protocol(idle_timeout, stopping).expect(expect).finish(app());
+        let accept = fn_service(|stream: TcpStream| {
+            let peer = stream.peer_addr().ok();
+            ready(Ok((BoundedReader::new(stream), Protocol::Http1, peer)))
+        });
+        return boxed::factory(accept.and_then(http.map_err(drop)));
+    };
+    let handshake = acceptor(tls).map(|stream: TlsStream<TcpStream>| {
+        let peer = stream.get_ref().0.peer_addr().ok();
+        (BoundedReader::new(stream), Protocol::Http1, peer)
+    });
+    let http = protocol(idle_timeout, stopping).expect(expect);
+    let http = http.on_connect_ext(move |stream: &BoundedReader<TlsStream<_>>, data| {
+        let (_, session) = stream.get_ref().get_ref();
+        if let Some(operator) = session.peer_certificates().and_then(|chain| access.owner(chain)) {
+            connection::present_secret();
+            data.insert(operator);
+        }
+    });
+    boxed::factory(handshake.map_err(drop).and_then(http.finish(app()).map_err(drop)))
+}
+
+fn acceptor(mut tls: ServerConfig) -> Acceptor {
+    tls.alpn_protocols.push(b"http/1.1".to_vec());
+    let mut acceptor = Acceptor::new(tls);
+    acceptor.set_handshake_timeout(HANDSHAKE_TIMEOUT);
+    acceptor
 }
 
 /// The HTTP settings of a connection of type `T`.
@@ -116,9 +138,7 @@ where
             let stopping = stopping.clone();
             connection::closing(async move { stopping.notified().await })
         })
-        // TCP_NODELAY: otherwise the end of a response may wait for a delayed ACK.
-        .tcp_nodelay(true)
         .keep_alive(idle_timeout)
         .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .client_disconnect_timeout(connection::DISCONNECT_TIMEOUT)
 }

@@ -17,6 +17,8 @@ mod socket;
 mod listener;
 mod connections;
 mod connection;
+mod bounded_reader;
+mod request_body;
 mod exchange;
 mod rate_limiter;
 mod files;

@@ -3,10 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
-use actix_web::web::Payload;
 use thiserror::Error;
 
-use super::responses::close_after_reply;
 use crate::accept::NotJson;
 
 /// A rejected request. The client receives the message, which repeats nothing of the request.
@@ -113,8 +111,8 @@ impl Rejection {
         }
     }
 
-    /// The response to the request with this payload.
-    pub(super) fn response(&self, payload: Payload) -> HttpResponse {
+    /// The response to the request.
+    pub(super) fn response(&self) -> HttpResponse {
         let (status, _, header) = self.answer();
         let mut response = HttpResponse::build(status);
         response.content_type(header::ContentType::json());
@@ -127,7 +125,7 @@ impl Rejection {
             response.force_close();
         }
         let text = serde_json::json!({ "error": self.to_string() }).to_string();
-        response.body(close_after_reply(text, payload))
+        response.body(text)
     }
 }
 

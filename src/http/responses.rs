@@ -1,16 +1,12 @@
 //! Handlers and responses that both listeners use.
 
-use std::convert::Infallible;
-
 use actix_web::HttpResponse;
-use actix_web::body::{BodySize, MessageBody, SizedStream};
+use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::guard::{self, Guard};
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{ConnectionType, StatusCode, Version};
 use actix_web::middleware::Next;
-use actix_web::web::Payload;
-use futures_util::stream::{self, StreamExt};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -19,14 +15,13 @@ pub(super) async fn healthy() -> HttpResponse {
     text(StatusCode::OK, "healthy")
 }
 
-pub(super) async fn not_found(payload: Payload) -> HttpResponse {
-    unread(StatusCode::NOT_FOUND, "not found", payload)
+pub(super) async fn not_found() -> HttpResponse {
+    text(StatusCode::NOT_FOUND, "not found")
 }
 
 /// 405 with the methods that the resource has.
-pub(super) async fn method_not_allowed(allowed: &'static str, payload: Payload) -> HttpResponse {
-    let text = format!("method not allowed (allowed: {allowed})");
-    let mut response = unread(StatusCode::METHOD_NOT_ALLOWED, &text, payload);
+pub(super) async fn method_not_allowed(allowed: &'static str) -> HttpResponse {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("method not allowed (allowed: {allowed})"));
     response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -59,22 +54,4 @@ pub(super) fn text(status: StatusCode, line: &str) -> HttpResponse {
 /// 503: the journal is being read, so nothing is known yet.
 pub(super) fn restoring() -> HttpResponse {
     text(StatusCode::SERVICE_UNAVAILABLE, "the journal is being restored; try again later")
-}
-
-/// The response to a request whose body was not read.
-pub(super) fn unread(status: StatusCode, line: &str, payload: Payload) -> HttpResponse {
-    HttpResponse::build(status).content_type(TEXT).body(close_after_reply(format!("{line}\n"), payload))
-}
-
-/// A response body that keeps the request's payload alive.
-///
-/// If the payload of a chunked request is dropped before its end, actix waits for the rest without a time limit.
-/// If the payload still exists when the response has been sent, actix closes the connection instead.
-pub(super) fn close_after_reply(text: String, payload: Payload) -> impl MessageBody + 'static {
-    let size = text.len() as u64;
-    let chunks = stream::iter([text]).map(move |text| {
-        let _held = &payload;
-        Ok::<_, Infallible>(text.into())
-    });
-    SizedStream::new(size, chunks)
 }

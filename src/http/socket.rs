@@ -12,6 +12,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_w
 const BACKLOG: i32 = 4096;
 /// Size of the kernel's buffer for responses of a connection, in bytes. The kernel doubles it for its bookkeeping.
 const SEND_BUFFER: usize = 128 << 10;
+/// The same for requests.
+const RECEIVE_BUFFER: usize = 16 << 10;
 
 /// Listens on all of these addresses. `[::]` also accepts IPv4, and is `0.0.0.0` on a host without IPv6.
 ///
@@ -77,8 +79,9 @@ fn bound(address: SocketAddr) -> Result<OwnedFd, Errno> {
         // The default depends on `net.ipv6.bindv6only`. For other addresses than `[::]` it makes no difference.
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
-    // Connections inherit it. The kernel would give a slow reader up to 4 MiB.
+    // Connections inherit them. The kernel would give a slow reader up to 4 MiB.
     sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
+    sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
     bind(&socket, &address)?;
     Ok(socket)
 }

@@ -62,7 +62,7 @@ impl Fold {
             match change {
                 InputChange::Updated(input, added) => {
                     if let Some(entry) = self.state.inputs.get_mut(&input_id) {
-                        let entry = Arc::make_mut(entry);
+                        let entry = changeable(entry, &mut self.state.copied);
                         entry.input = input;
                         entry.seen.extend(&added, limit);
                     }
@@ -85,7 +85,7 @@ impl Fold {
         let large = self.state.inputs.iter().filter(|(_, entry)| above(entry));
         for input_id in large.map(|(input_id, _)| *input_id).collect::<Vec<_>>() {
             if let Some(entry) = self.state.inputs.get_mut(&input_id) {
-                Arc::make_mut(entry).seen.trim(limit);
+                changeable(entry, &mut self.state.copied).seen.trim(limit);
             }
         }
     }
@@ -146,6 +146,14 @@ impl Fold {
     pub(super) fn totals_have(&self, record: &Record) -> bool {
         record.is_appended() && record.position <= self.restored.totals
     }
+}
+
+/// The entry, copied if a view has it, too.
+fn changeable<'a>(entry: &'a mut Arc<InputEntry>, copied: &mut u64) -> &'a mut InputEntry {
+    if Arc::strong_count(entry) > 1 {
+        *copied += entry.size() as u64;
+    }
+    Arc::make_mut(entry)
 }
 
 impl Changes {

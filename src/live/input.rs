@@ -104,6 +104,11 @@ impl Input {
         Some(Evidence { connected: connection.connected, updated_at, since: connection.since })
     }
 
+    /// Size of the list of changes, in bytes.
+    pub(super) fn list_size(&self) -> usize {
+        size_of_val(&*self.list)
+    }
+
     /// Events by [`EventKind::index`].
     pub fn events(&self) -> [u64; 3] {
         let [connected, disconnected] = self.changes.map(u64::from);

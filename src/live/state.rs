@@ -25,6 +25,8 @@ pub struct State {
     pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
     /// Not part of the fold: deliveries without an event count, too.
     pub(super) last_seen: Arc<LastSeen>,
+    /// Bytes of inputs that were copied because a view had them. Not part of the fold.
+    pub(super) copied: u64,
 }
 
 /// One live input.
@@ -96,7 +98,21 @@ const SESSION_BOUNDS: &[u32] = &[10, 30, 60, 300, 900, 1800, 3600, 7200, 14_400,
 const RECONNECT_BOUNDS: &[u32] = &[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
 const DELAY_BOUNDS: &[u32] = &[1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 900, 3600];
 
+impl InputEntry {
+    /// Size of a copy, in bytes, with the part of the map that is copied with it.
+    pub(super) fn size(&self) -> usize {
+        /// Entries of a leaf of the map.
+        const LEAF: usize = 64 * size_of::<(InputId, Arc<InputEntry>)>();
+        LEAF + size_of::<Self>() + self.input.list_size() + self.seen.encoded_size()
+    }
+}
+
 impl State {
+    /// Bytes of inputs that were copied because a view had them.
+    pub fn copied(&self) -> u64 {
+        self.copied
+    }
+
     /// All known inputs, by identifier.
     pub fn inputs(&self) -> &OrdMap<InputId, Arc<InputEntry>> {
         &self.inputs

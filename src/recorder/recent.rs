@@ -37,6 +37,8 @@ impl RecentDelivery {
 pub(super) struct RecentDeliveries {
     oldest_first: VecDeque<Arc<RecentDelivery>>,
     text: usize,
+    /// Bytes of dropped deliveries that a response still had.
+    kept_by_readers: u64,
 }
 
 impl RecentDeliveries {
@@ -46,9 +48,17 @@ impl RecentDeliveries {
             self.text += delivery.text();
             self.oldest_first.push_back(delivery);
             while self.oldest_first.len() > MAX_RECENT_DELIVERIES || self.text > MAX_TEXT {
-                self.text -= self.oldest_first.pop_front().map_or(self.text, |dropped| dropped.text());
+                let Some(dropped) = self.oldest_first.pop_front() else { break };
+                self.text -= dropped.text();
+                if Arc::strong_count(&dropped) > 1 {
+                    self.kept_by_readers += (size_of::<RecentDelivery>() + dropped.text()) as u64;
+                }
             }
         }
+    }
+
+    pub(super) fn kept_by_readers(&self) -> u64 {
+        self.kept_by_readers
     }
 
     /// The newest deliveries, newest first.
@@ -87,5 +97,10 @@ mod tests {
         assert_eq!(count(&recent), 1);
         recent.extend(std::iter::once(delivery(3)));
         assert_eq!((count(&recent), recent.text), (1, 3));
+        assert_eq!(recent.kept_by_readers, 0);
+        let held = recent.newest(1);
+        recent.extend(std::iter::once(delivery(MAX_TEXT)));
+        assert_eq!(recent.kept_by_readers, (size_of::<RecentDelivery>() + 3) as u64);
+        drop(held);
     }
 }

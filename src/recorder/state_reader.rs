@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::held_views::{HeldViews, Hold};
 use super::recent::{RecentDeliveries, RecentDelivery};
 use super::{Outcome, Readiness};
 use crate::clock;
@@ -70,6 +71,14 @@ impl StateReader {
         pending.clone()
     }
 
+    /// Adds a response that is generated from a view while its client reads it. Called before the view is taken. `end`
+    /// ends the response, and is called when views hold too much.
+    pub fn hold(&self, end: impl Fn() + Send + Sync + 'static) -> Hold {
+        let mut current = self.published.lock();
+        let copied = current.copied();
+        current.held.add(copied, end)
+    }
+
     /// A number that changes whenever the state does.
     pub fn version(&self) -> watch::Receiver<u64> {
         self.published.version.subscribe()
@@ -108,6 +117,7 @@ pub(super) struct Current {
     /// A scrape waits for the batch.
     scrape_waiting: bool,
     recent: RecentDeliveries,
+    held: HeldViews,
 }
 
 impl Published {
@@ -146,6 +156,8 @@ impl Published {
         current.recent.extend(accepted.cloned());
         current.shown_until = set_back.unwrap_or(current.shown_until);
         current.end_change(now);
+        let copied = current.copied();
+        current.held.end_oldest(copied);
         drop(current);
         self.version.send_modify(|version| *version += 1);
     }
@@ -204,6 +216,11 @@ impl Current {
         if std::mem::take(&mut self.scrape_waiting) {
             self.shown_until = self.next_scrape(now);
         }
+    }
+
+    /// Number of bytes that were copied, or kept, because a view has them.
+    fn copied(&self) -> u64 {
+        self.state.as_ref().map_or(0, State::copied) + self.recent.kept_by_readers()
     }
 
     fn view(&self, as_of: Timestamp, wall_clock: Timestamp) -> Option<View> {

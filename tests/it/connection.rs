@@ -61,7 +61,8 @@ impl Connection {
     /// Reads an answer without a body: to `HEAD`, or `100 Continue`.
     pub fn read_head(&mut self) -> io::Result<RawAnswer> {
         let status = self.read_line()?;
-        let status = status.strip_prefix("HTTP/1.1 ").ok_or_else(|| io::Error::other(format!("not HTTP: {status}")))?;
+        let after_version = ["HTTP/1.1 ", "HTTP/1.0 "].into_iter().find_map(|version| status.strip_prefix(version));
+        let status = after_version.ok_or_else(|| io::Error::other(format!("not HTTP: {status}")))?;
         let mut headers = BTreeMap::new();
         loop {
             let line = self.read_line()?;

@@ -17,6 +17,7 @@ mod framing;
 mod slow_clients;
 mod flood;
 mod slow_readers;
+mod memory;
 mod pipelining;
 mod dual_stack;
 mod tls;

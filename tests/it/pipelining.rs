@@ -31,16 +31,25 @@ fn request_behind_one_that_ends_the_connection_is_not_processed() {
     };
     let wrong = |framing: &str, body: &[u8]| request(&format!("POST /webhook | cf-webhook-auth: no | {framing}"), body);
     let healthy = "GET /-/healthy";
+    let close = |head: &str| request(&format!("{head} | connection: close"), b"");
     for (first, statuses) in [
         (wrong("content-length: 0", b""), &["401 Unauthorized"][..]),
         (wrong("content-length: 2", b"{}"), &["401 Unauthorized"]),
         (wrong("transfer-encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n"), &["401 Unauthorized"]),
         (request("GET /webhook", b""), &["401 Unauthorized"]),
-        (request(&format!("{healthy} | connection: close"), b""), &["200 OK"]),
+        (close(healthy), &["200 OK"]),
         (request(&format!("{healthy} | Connection: x, Close"), b""), &["200 OK"]),
         (http_10(&request(healthy, b"")), &["200 OK"]),
         (right(" | connection: close"), &["200 OK"]),
         ([request(healthy, b""), wrong("content-length: 0", b"")].concat(), &["200 OK", "401 Unauthorized"]),
+        ([request(healthy, b""), close(healthy)].concat(), &["200 OK"; 2]),
+        // The first response waits for the disk.
+        ([right(""), close(healthy)].concat(), &["200 OK"; 2]),
+        ([right(""), right(""), right(" | connection: close")].concat(), &["200 OK"; 3]),
+        ([right(""), http_10(&request(healthy, b""))].concat(), &["200 OK"; 2]),
+        // The end of its body is not there yet.
+        (request(&format!("{healthy} | transfer-encoding: chunked"), b"5\r\n"), &["200 OK"]),
+        (request(&format!("{healthy} | content-length: 9000"), b""), &["200 OK"]),
     ] {
         let pipelined = [&first[..], &webhook_request(daemon.secret(), &body), &request(healthy, b"")].concat();
         assert_eq!(answers(daemon.public_address(), &pipelined), statuses, "{}", String::from_utf8_lossy(&first));

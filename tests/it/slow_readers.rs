@@ -3,36 +3,41 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use stream_live_exporter::clock::Stopwatch;
 
-use crate::connection::{exchange, request};
-use crate::daemon::{Daemon, LATENESS, command, eventually};
+use crate::connection::{Connection, exchange, request, webhook_request};
+use crate::daemon::{Daemon, LATENESS, command, eventually, notification};
+use crate::memory::memory;
 use crate::tools::report;
 
 /// Time for a client to read a response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Number of clients that do not read, and of inputs.
-const READERS: usize = 200;
+const READERS: usize = 60;
 const INPUTS: usize = 10_000;
+/// Number of clients that post concurrently.
+const POSTERS: usize = 16;
 /// Limit of the growth of memory in KiB.
-const MAX_GROWTH: u64 = 64 << 10;
+const MAX_GROWTH: u64 = 20 << 10;
 
-fn resident(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("there is such a line");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
+/// The command that runs a daemon with many configured inputs.
+fn daemon_with_inputs(folder: &Path) -> Command {
+    let inputs = (0..INPUTS).map(|number| format!("[[inputs]]\nid = \"{number:032x}\"\nname = \"Stage {number}\"\n"));
+    fs::write(folder.join("exporter.toml"), inputs.collect::<String>()).unwrap();
+    let mut command = command(folder);
+    command.arg("--config.file=exporter.toml").env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1h");
+    command
 }
 
 #[test]
 fn slow_readers_of_long_responses_take_little_memory_and_are_disconnected() {
     let folder = tempfile::tempdir().unwrap();
-    let inputs = (0..INPUTS).map(|number| format!("[[inputs]]\nid = \"{number:032x}\"\nname = \"Stage {number}\"\n"));
-    fs::write(folder.path().join("exporter.toml"), inputs.collect::<String>()).unwrap();
-    let mut command = command(folder.path());
-    command.arg("--config.file=exporter.toml").env("STREAM_LIVE_EXPORTER__WEBHOOK__IDLE_TIMEOUT", "1h");
-    let daemon = Daemon::spawn(command, folder.path());
+    let daemon = Daemon::spawn(daemon_with_inputs(folder.path()), folder.path());
     let address = daemon.private_address();
     let gzip = " | accept-encoding: gzip";
     for (head, compressed) in
@@ -40,7 +45,7 @@ fn slow_readers_of_long_responses_take_little_memory_and_are_disconnected() {
     {
         let whole = exchange(address, &format!("{head}{compressed}"), b"");
         assert!(!compressed.is_empty() || whole.body.len() > 1 << 20, "{head}: {} bytes", whole.body.len());
-        let before = resident(&daemon);
+        let before = memory(&daemon, "VmRSS");
         let mut readers: Vec<_> = (0..READERS)
             .map(|_| {
                 let mut stream = small_buffer(address);
@@ -53,15 +58,45 @@ fn slow_readers_of_long_responses_take_little_memory_and_are_disconnected() {
             reader.read_exact(&mut [0; 16]).unwrap();
         }
         let since = Stopwatch::start();
-        let grown = resident(&daemon).saturating_sub(before);
+        let grown = memory(&daemon, "VmRSS").saturating_sub(before);
         report(&format!("{READERS} slow readers of {head}{compressed}: {} MiB", grown >> 10));
         assert!(grown < MAX_GROWTH, "{head}{compressed}: {grown} KiB");
         if head == "GET /metrics" && compressed.is_empty() {
-            let open = || daemon.metric("stream_live_exporter_connections{listener=\"web\"}").unwrap();
-            eventually("slow readers are disconnected", || open() < READERS as f64 / 2.0);
+            // Nothing is read of a request that is pipelined behind a response, but a closed connection refuses it.
+            eventually("slow readers are disconnected", || {
+                readers.iter_mut().all(|reader| reader.write(b"G").is_err())
+            });
             assert!(since.elapsed() < RESPONSE_TIMEOUT + LATENESS, "{:?}", since.elapsed());
         }
     }
+}
+
+#[test]
+fn slow_reader_is_cut_off_when_its_data_takes_too_much_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = daemon_with_inputs(folder.path());
+    command.env("STREAM_LIVE_EXPORTER__WEB__COMPRESSION", "false");
+    let daemon = Daemon::spawn(command, folder.path());
+    let mut slow = small_buffer(daemon.private_address());
+    slow.write_all(&request("GET /metrics", b"")).unwrap();
+    slow.read_exact(&mut [0; 16]).unwrap();
+    let (address, secret) = (daemon.public_address(), daemon.secret());
+    let post = &|first: usize| {
+        let mut connection = Connection::open(address).unwrap();
+        for number in (first..INPUTS).step_by(POSTERS) {
+            let body = notification(&format!("{number:032x}"), "errored", "2026-11-20T18:00:00Z");
+            connection.send(&webhook_request(secret, &body)).unwrap();
+            assert_eq!(connection.read_answer().unwrap().status, "200 OK");
+        }
+    };
+    thread::scope(|scope| (0..POSTERS).for_each(|first| _ = scope.spawn(move || post(first))));
+    let closed =
+        daemon.wait_for("closed the connection of a slow reader, because the data of its response has become too old");
+    assert_eq!((closed["listener"].as_str(), closed["peer"].as_str()), (Some("web"), Some("127.0.0.1")));
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(!rest.ends_with(b"\r\n0\r\n\r\n"), "the response does not look complete");
+    assert_eq!(exchange(daemon.private_address(), "GET /metrics", b"").status, "200 OK");
 }
 
 /// A connection whose receive buffer is small, so that the daemon cannot write all of a response.

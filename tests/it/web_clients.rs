@@ -17,7 +17,7 @@ use crate::tools::{report, tool};
 use crate::web_config::{TLS, UNUSABLE, ask, user};
 
 /// Number of concurrent clients that guess passwords.
-const GUESSERS: usize = 120;
+const GUESSERS: usize = 50;
 
 fn start(folder: &Path, web_config: &str) -> Daemon {
     fs::write(folder.join("web.yml"), web_config).unwrap();

@@ -14,6 +14,7 @@ use super::Private;
 use super::parameters::Parameters;
 use super::streaming::{Compressor, JSON, json_list};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
+use crate::http::connection;
 use crate::http::responses::restoring;
 use crate::live::{Input, State, View};
 
@@ -49,8 +50,9 @@ pub(super) async fn inputs(
     if let Err(invalid) = Parameters::of(&request, &[]) {
         return invalid.response();
     }
+    let hold = connection::hold(&private.state_reader);
     let Some(View { state, as_of, wall_clock, .. }) = private.state_reader.view() else { return restoring() };
-    compressor.respond(JSON, encodings.as_ref(), chunks(state, as_of, wall_clock))
+    compressor.respond(JSON, encodings.as_ref(), hold, chunks(state, as_of, wall_clock))
 }
 
 /// The answer of `GET /api/v1/inputs`: all inputs as of a time, and whether they are expected by the wall clock.

@@ -11,6 +11,7 @@ use super::Private;
 use super::parameters::{InvalidParameter, Parameters};
 use super::streaming::{Compressor, JSON, json_list};
 use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note};
+use crate::http::connection;
 use crate::http::responses::restoring;
 use crate::http::unused_deliveries::Rejected;
 use crate::recorder::RecentDelivery;
@@ -75,6 +76,7 @@ pub(super) async fn events(
         Ok(limit) => limit,
         Err(invalid) => return invalid.response(),
     };
+    let hold = connection::hold(&private.state_reader);
     let Some(accepted) = private.state_reader.recent_deliveries(limit) else { return restoring() };
     let rejected = private.unused_deliveries.newest_rejected(limit);
     let (mut events, mut rejected) = (Vec::new(), rejected.into_iter().peekable());
@@ -89,7 +91,7 @@ pub(super) async fn events(
         Recent::Accepted(delivery) => accepted_status(&delivery),
         Recent::Rejected(rejected) => rejected_status(&rejected),
     });
-    compressor.respond(JSON, encodings.as_ref(), json_list(r#"{"events":["#.into(), events))
+    compressor.respond(JSON, encodings.as_ref(), hold, json_list(r#"{"events":["#.into(), events))
 }
 
 fn limit(request: &HttpRequest) -> Result<usize, InvalidParameter> {

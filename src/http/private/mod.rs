@@ -16,7 +16,7 @@ use std::time::Duration;
 use actix_web::dev::{RequestHead, Server};
 use actix_web::http::header;
 use actix_web::middleware::{DefaultHeaders, from_fn};
-use actix_web::web::{self, Data, Payload, PayloadConfig};
+use actix_web::web::{self, Data, PayloadConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
@@ -34,7 +34,7 @@ use crate::metrics::Exporter;
 use crate::recorder::{Handle, StateReader};
 
 /// Maximum number of connections of the private listener.
-pub const PRIVATE_CONNECTIONS: usize = 512;
+pub const PRIVATE_CONNECTIONS: usize = 128;
 /// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
 
@@ -115,19 +115,19 @@ pub fn serve_private(
             .service(
                 web::resource("/-/reload")
                     .route(web::post().to(management::reload))
-                    .default_service(web::to(|payload: Payload| method_not_allowed("POST", payload))),
+                    .default_service(web::to(|| method_not_allowed("POST"))),
             )
             .service(read_only("/api/v1/inputs", api::inputs))
             .service(
                 web::resource("/api/v1/inputs/{id}")
                     .route(web::delete().to(correction::forget))
-                    .default_service(web::to(|payload: Payload| method_not_allowed("DELETE", payload))),
+                    .default_service(web::to(|| method_not_allowed("DELETE"))),
             )
             .service(
                 web::resource("/api/v1/inputs/{id}/state")
                     .app_data(PayloadConfig::new(correction::MAX_BODY))
                     .route(web::post().to(correction::set_state))
-                    .default_service(web::to(|payload: Payload| method_not_allowed("POST", payload))),
+                    .default_service(web::to(|| method_not_allowed("POST"))),
             )
             .service(read_only("/api/v1/events", events::events))
             .service(read_only("/", management::landing_page))
@@ -145,7 +145,7 @@ where
 {
     web::resource(path)
         .route(web::route().guard(get_or_head()).to(handler))
-        .default_service(web::to(|payload: Payload| method_not_allowed("GET, HEAD", payload)))
+        .default_service(web::to(|| method_not_allowed("GET, HEAD")))
 }
 
 /// Headers that forbid browsers to run scripts, load resources, show the page in a frame or cache it.

@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 
 use super::Private;
 use super::streaming::Compressor;
+use crate::http::connection;
 use crate::http::responses::restoring;
 use crate::metrics::{Exposition, Format};
 
@@ -26,12 +27,13 @@ pub(super) async fn metrics(
     if request.method() == Method::HEAD {
         // It shows no values, so it does not count as a scrape.
         let restored = private.state_reader.view().is_some();
-        let head = || compressor.respond(format.content_type(), encodings.as_ref(), iter::empty());
+        let head = || compressor.respond(format.content_type(), encodings.as_ref(), None, iter::empty());
         return if restored { head() } else { restoring() };
     }
+    let hold = connection::hold(&private.state_reader);
     let Some(view) = private.state_reader.scrape().await else { return restoring() };
     let exposition = Exposition::new(view, &private.metrics, format);
-    compressor.respond(format.content_type(), encodings.as_ref(), exposition)
+    compressor.respond(format.content_type(), encodings.as_ref(), hold, exposition)
 }
 
 /// The preferred format. It is text if the header prefers neither or accepts none, because a scraper can use an

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Gzip;
+use crate::recorder::Hold;
 
 /// Maximum number of responses that are compressed at the same time. Each takes about 300 KiB for it; further ones are
 /// not compressed.
@@ -28,16 +29,18 @@ impl Compressor {
         Self(Arc::new(Semaphore::new(if enabled { MAX_COMPRESSED } else { 0 })))
     }
 
-    /// A response with this content, compressed if the client prefers gzip.
+    /// A response with this content, compressed if the client prefers gzip. It has `hold` until its end.
     pub(super) fn respond<I>(
         &self,
         content_type: &str,
         encodings: Option<&Header<AcceptEncoding>>,
+        hold: Option<Hold>,
         chunks: I,
     ) -> HttpResponse
     where
         I: Iterator<Item = Bytes> + 'static,
     {
+        let chunks = chunks.inspect(move |_| _ = &hold);
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CONTENT_TYPE, content_type));
         let gzip = encodings.is_some_and(prefers_gzip).then(|| self.0.clone().try_acquire_owned().ok()).flatten();
@@ -98,7 +101,7 @@ mod tests {
     fn responses_beyond_the_limit_are_not_compressed() {
         let compressor = Compressor::new(true);
         let encodings = Header(AcceptEncoding(vec!["gzip".parse().unwrap()]));
-        let respond = |encodings| compressor.respond("text/plain", encodings, [Bytes::new()].into_iter());
+        let respond = |encodings| compressor.respond("text/plain", encodings, None, [Bytes::new()].into_iter());
         let is_compressed = |response: &HttpResponse| response.headers().contains_key(header::CONTENT_ENCODING);
         let mut open: Vec<_> = (0..MAX_COMPRESSED).map(|_| respond(Some(&encodings))).collect();
         assert!(open.iter().all(is_compressed));

@@ -10,6 +10,7 @@ use std::{io, thread};
 use actix_web::App;
 use actix_web::dev::Server;
 use actix_web::web::{self, Data};
+use rustix::net::sockopt;
 
 pub use request_policy::RequestPolicy;
 pub use webhook::Webhook;
@@ -26,6 +27,12 @@ const NAME: ListenerName = ListenerName {
              if all peers are legitimate, raise webhook.max_connections or webhook.max_connections_per_peer",
 };
 
+/// Maximum number of workers. One of them receives as many notifications as the recorder can write, and each keeps
+/// memory for reuse.
+const MAX_WORKERS: usize = 4;
+/// Size of the kernel's buffer for responses of a connection, in bytes. They are short, and the client may not read them.
+const SEND_BUFFER: usize = 16 << 10;
+
 /// Serves the webhook on these sockets until the server is stopped, over TLS if there is a certificate.
 ///
 /// # Errors
@@ -40,6 +47,9 @@ pub fn serve_public(
     let (access, policy_source): (Arc<dyn Access>, _) = (webhook.clone(), webhook.clone());
     let is_proxy = move |peer| policy_source.policy().trusted_proxies.contain(peer);
     let connections = Connections::new(NAME, limits, webhook.metrics().clone(), is_proxy);
+    for listener in &listeners {
+        sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?;
+    }
     let webhook = Data::from(webhook);
     let tls = certificate.map(certificate::server_config);
     listener::serve(listeners, tls.as_ref(), &connections, &access, public_workers(), move || {
@@ -60,5 +70,5 @@ pub fn serve_public(
 /// sixth fewer notifications were recorded.
 fn public_workers() -> usize {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    (processors - 1).max(1)
+    (processors - 1).clamp(1, MAX_WORKERS)
 }

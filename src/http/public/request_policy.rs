@@ -13,7 +13,6 @@ use futures_util::StreamExt;
 
 use crate::accept::{SecretName, Secrets};
 use crate::http::RateLimiter;
-use crate::http::connection;
 use crate::http::peer::{TrustedProxies, network};
 use crate::http::rejection::{AuthFailure, Rejection};
 use crate::http::unused_deliveries::Sender;
@@ -119,10 +118,7 @@ async fn collect(
     reservation.grow_to(declared).map_err(|Overloaded| Rejection::OutOfMemory)?;
     let mut body = BytesMut::with_capacity(declared);
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| {
-            connection::input_has_ended();
-            Rejection::BrokenOff
-        })?;
+        let chunk = chunk.map_err(|_| Rejection::BrokenOff)?;
         let length = body.len() + chunk.len();
         if length > limit {
             return Err(Rejection::TooLarge(limit));

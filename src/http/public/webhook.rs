@@ -170,7 +170,7 @@ pub(super) async fn receive(request: HttpRequest, mut payload: Payload, webhook:
         Err(rejection) => {
             webhook.metrics.rejected.with_label_values(&[rejection.reason()]).inc();
             webhook.unused.note_rejected(&rejection, &sender(), clock::now());
-            rejection.response(payload)
+            rejection.response()
         }
     };
     webhook.metrics.request_duration.observe(stopwatch.elapsed().as_secs_f64());
@@ -178,12 +178,12 @@ pub(super) async fn receive(request: HttpRequest, mut payload: Payload, webhook:
 }
 
 /// 404. A request with a secret is a delivery to a wrong URL, so it must leave a trace.
-pub(super) async fn other_path(request: HttpRequest, payload: Payload, webhook: Data<Webhook>) -> HttpResponse {
+pub(super) async fn other_path(request: HttpRequest, webhook: Data<Webhook>) -> HttpResponse {
     if request.headers().contains_key(SECRET_HEADER) {
         let sender = webhook.policy().sender(&request, declared_size(request.headers()));
         webhook.unused.note_other_path(&sender, clock::now());
     }
-    not_found(payload).await
+    not_found().await
 }
 
 /// 200 with the outcome. While the daemon is shutting down, it closes the connection.

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use actix_web::HttpMessage;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage, web};
 
 use super::{Operator, WebConfig};
 use crate::http::connection;
-use crate::http::responses::unread;
+use crate::http::responses::text;
 
 type Guarded<B> = Result<ServiceResponse<EitherBody<B>>, actix_web::Error>;
 
@@ -26,9 +26,9 @@ pub(in super::super) async fn guard<B: MessageBody>(
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
     };
     // The problem was logged when the file changed.
-    let Ok(settings) = config.settings() else { return reject(request, StatusCode::INTERNAL_SERVER_ERROR).await };
+    let Ok(settings) = config.settings() else { return reject(request, StatusCode::INTERNAL_SERVER_ERROR) };
     if config.limiter.as_ref().is_some_and(|limiter| !limiter.admits(&())) {
-        return reject(request, StatusCode::TOO_MANY_REQUESTS).await;
+        return reject(request, StatusCode::TOO_MANY_REQUESTS);
     }
     let mut response = match config.passwords.check(&settings.users, &request).await {
         Ok(user) => {
@@ -40,7 +40,7 @@ pub(in super::super) async fn guard<B: MessageBody>(
             }
             next.call(request).await?.map_into_left_body()
         }
-        Err(status) => reject(request, status).await?,
+        Err(status) => reject(request, status)?,
     };
     for (name, value) in &settings.headers {
         response.headers_mut().insert(name.clone(), value.clone());
@@ -48,9 +48,8 @@ pub(in super::super) async fn guard<B: MessageBody>(
     Ok(response)
 }
 
-async fn reject<B>(mut request: ServiceRequest, status: StatusCode) -> Guarded<B> {
-    let payload = request.extract::<web::Payload>().await?;
-    let mut response = unread(status, status.canonical_reason().unwrap_or_default(), payload);
+fn reject<B>(request: ServiceRequest, status: StatusCode) -> Guarded<B> {
+    let mut response = text(status, status.canonical_reason().unwrap_or_default());
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
     }

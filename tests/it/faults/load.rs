@@ -1,7 +1,6 @@
 //! Overload: memory stays bounded, excess notifications get 503, and the daemon recovers.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -9,6 +8,7 @@ use std::thread;
 use super::{Fault, journaled, post_on, recorder, strace, updated_at};
 use crate::connection::Connection;
 use crate::daemon::{Daemon, OverWhenDropped, command, eventually, notification};
+use crate::memory::memory;
 use crate::tools::report;
 
 /// Number of clients that post concurrently, each as fast as it gets answers.
@@ -20,13 +20,6 @@ const SYNCS_PER_SECOND: u64 = 2;
 const REFUSED: u64 = 4000;
 /// Limit of the growth of memory in KiB.
 const MAX_GROWTH: u64 = 32 << 10;
-
-/// A value of /proc/PID/status in KiB.
-fn status(daemon: &Daemon, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("there is such a line");
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
-}
 
 /// The outcomes of all posted notifications.
 #[derive(Default)]
@@ -89,7 +82,7 @@ fn tenfold_overload_is_rejected_in_bounded_memory_and_recovers() {
         }
         // Every client has been served before the first measurement.
         eventually("some notifications are rejected", || tally.refused() > REFUSED / 4);
-        let before = status(&daemon, "VmRSS");
+        let before = memory(&daemon, "VmRSS");
         eventually("many more notifications are rejected than accepted", || tally.refused() > REFUSED);
         // The daemon stays healthy and counts the rejections.
         assert_eq!(daemon.get("/-/healthy").status, 200);
@@ -97,7 +90,7 @@ fn tenfold_overload_is_rejected_in_bounded_memory_and_recovers() {
         let rejected = daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="overloaded"}"#);
         assert!(rejected >= Some(REFUSED as f64), "{rejected:?}");
         assert!(tally.refused() > 9 * tally.accepted(), "{} of {}", tally.refused(), tally.accepted());
-        let after = status(&daemon, "VmHWM");
+        let after = memory(&daemon, "VmHWM");
         assert!(after < before + MAX_GROWTH, "from {before} kB to {after} kB");
         // The disk is fast again: the same clients post on, and their notifications are accepted.
         drop(fault);

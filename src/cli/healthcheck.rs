@@ -5,7 +5,7 @@
 //! have. It then requests the public listener's health check, which answers from the end of the
 //! restore until the shutdown.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,10 +40,11 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     Ok(if response.status().is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Replaces the unspecified address by the loopback address.
+/// Replaces the unspecified address by the loopback address of IPv4: listeners on all addresses accept it, also on a host
+/// without IPv6.
 pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
-        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
     }
     address
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::connection::{Connection, exchange};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, run};
 use crate::tools::tool;
 
 /// The command that runs the binary on these addresses.
@@ -106,5 +106,16 @@ fn address_without_host_is_ipv4_where_there_is_no_ipv6() {
         command.args(["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=:0", "check-config"]);
         let ran = command.output().unwrap();
         assert_eq!(ran.status.code(), Some(code), "{error}: {ran:?}");
+    }
+}
+
+#[test]
+fn commands_reach_an_address_without_host_where_there_is_no_ipv6() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = started(folder.path(), "0.0.0.0:0", &[]);
+    let flag = format!("--web.listen-address=:{}", port(daemon.private_address()));
+    for command in [&["healthcheck"][..], &["inputs", "list"]] {
+        let ran = run(folder.path(), &[&[flag.as_str()], command].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{command:?}");
     }
 }

@@ -72,7 +72,7 @@ struct Permits {
 
 /// Counts towards the limits until it is dropped.
 #[derive(Debug)]
-pub(super) struct Permit {
+pub(super) struct PeerPermit {
     limiter: Arc<PeerLimiter>,
     peer: IpAddr,
 }
@@ -83,7 +83,7 @@ impl PeerLimiter {
     }
 
     /// Returns a permit, or `None` if a limit is reached.
-    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<Permit> {
+    pub(super) fn acquire(self: &Arc<Self>, address: IpAddr) -> Option<PeerPermit> {
         let peer = network(address);
         let mut permits = self.permits();
         let of_peer = permits.by_peer.get(&peer).copied().unwrap_or_default();
@@ -92,7 +92,7 @@ impl PeerLimiter {
         }
         permits.total += 1;
         permits.by_peer.insert(peer, of_peer + 1);
-        Some(Permit { limiter: self.clone(), peer })
+        Some(PeerPermit { limiter: self.clone(), peer })
     }
 
     fn permits(&self) -> MutexGuard<'_, Permits> {
@@ -100,7 +100,7 @@ impl PeerLimiter {
     }
 }
 
-impl Drop for Permit {
+impl Drop for PeerPermit {
     fn drop(&mut self) {
         let mut permits = self.limiter.permits();
         permits.total -= 1;

@@ -95,10 +95,10 @@ impl Batch {
         self.records.first().is_some_and(|record| record.kind == RecordKind::ClockSetBack)
     }
 
-    /// Sets the times of all records.
-    pub(super) fn set_times(&mut self, recorded_at: Timestamp, shown_until: Timestamp) {
+    /// Prepares all records for an attempt to append them. An attempt that failed may have set their positions.
+    pub(super) fn begin(&mut self, recorded_at: Timestamp, shown_until: Timestamp) {
         for record in &mut self.records {
-            (record.recorded_at, record.shown_until) = (recorded_at, shown_until);
+            (record.position, record.recorded_at, record.shown_until) = (0, recorded_at, shown_until);
         }
     }
 

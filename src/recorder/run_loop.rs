@@ -248,7 +248,7 @@ impl Recorder {
         let shown_until = self.state_reader.published.begin_change();
         let now = clock::now();
         let recorded_at = if batch.sets_clock_back() { now } else { self.recorded_until.max(now) };
-        batch.set_times(recorded_at, shown_until);
+        batch.begin(recorded_at, shown_until);
 
         let (changes, verdicts) = apply(&self.fold, &batch.records);
 

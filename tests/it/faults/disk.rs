@@ -216,3 +216,33 @@ fn unwritable_log_does_not_stop_recording() {
     assert!(daemon.wait().unwrap().success());
     assert_eq!(journaled(folder.path(), "data").len(), 5);
 }
+
+#[test]
+fn failing_wal_checkpoints_are_warned_of_once_and_notifications_are_recorded() {
+    let Some(strace) = strace() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start_with_events(folder.path(), 1);
+    let database = folder.path().canonicalize().unwrap().join("data/journal.db");
+    let fault = Fault::of_file(&strace, recorder(&daemon), &database, &["pwrite64:error=EIO"]);
+    let warnings = || {
+        let warning = "WAL cannot be transferred to the database; it grows until it can";
+        daemon.log().iter().filter(|line| line["msg"] == warning).count()
+    };
+    let mut number = 1;
+    let mut record = || {
+        number += 1;
+        assert_eq!(daemon.post(&event(number)).body, r#"{"outcome":"recorded"}"#);
+        number
+    };
+    while warnings() == 0 {
+        assert!(record() < 1000, "the WAL is large");
+    }
+    for _ in 0..20 {
+        record();
+    }
+    assert_eq!((warnings(), daemon.get("/-/ready").status), (1, 200));
+    drop(fault);
+    let recorded = record();
+    assert!(daemon.stop().success());
+    assert_eq!(journaled(folder.path(), "data").len() as u64, recorded);
+}

@@ -17,7 +17,7 @@ use super::*;
 use crate::clock;
 use crate::event::{Event, EventKind};
 use crate::journal::{DATABASE_FILE, Journal};
-use crate::live::{State, View};
+use crate::live::{PendingChange, State, View};
 use crate::metrics::Exporter;
 
 fn rules() -> Rules {
@@ -242,6 +242,16 @@ fn scrape_waits_for_the_batch_and_shows_it() {
     let view = view.unwrap();
     assert_eq!((view.journal_events, view.as_of), (2, next));
     assert!(next > shown_until, "the end of the batch advanced the shown time");
+}
+
+#[test]
+fn pending_change_is_not_shown_unless_the_disk_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = recorder(folder.path());
+    let change = PendingChange { connected: false, updated_at: clock::now() };
+    running.handle.state_reader().note_pending(InputId::from_bytes([1; 16]), change);
+    assert!(view(&running).pending.is_empty() && scrape(&running).pending.is_empty());
+    finish(running);
 }
 
 #[test]

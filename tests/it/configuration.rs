@@ -306,6 +306,18 @@ fn warnings_are_printed_by_check_config_and_logged_by_the_daemon() {
 }
 
 #[test]
+fn private_listener_that_other_hosts_can_reach_is_warned_of_by_check_config() {
+    let folder = tempfile::tempdir().unwrap();
+    for (address, warned) in [("127.0.0.1:0", false), ("[::1]:0", false), ("0.0.0.0:0", true), (":0", true)] {
+        let flags = ["--webhook.listen-address=127.0.0.1:0", &format!("--web.listen-address={address}")];
+        let checked = ran(binary(folder.path(), &flags).arg("check-config"));
+        assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+        let warning = format!("web.listen_address: {address} is not on loopback");
+        assert_eq!(checked.stderr.contains(&warning), warned, "{}", checked.stderr);
+    }
+}
+
+#[test]
 fn byte_order_mark_of_certificates_and_web_configuration_is_skipped() {
     let site = site();
     for file in ["tls.crt", "tls.key"] {

@@ -30,7 +30,7 @@ const PACE: Duration = Duration::from_micros(5500);
 /// Each keeps more connections than the listener admits from it.
 const KEPT: usize = 300;
 /// Number of requests during the flood.
-const REQUESTS: u64 = 500;
+const REQUESTS: u64 = 200;
 /// The daemon's time limit for strangers.
 const STRANGER_TIMEOUT: Duration = Duration::from_secs(6);
 

@@ -1,13 +1,16 @@
 //! The log: what it contains, and a reader that stops reading.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader, PipeReader, Write, pipe};
 use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 
+use rustix::fs::OFlags;
 use serde_json::Value;
 use stream_live_exporter::text::is_control_or_format;
 
@@ -30,7 +33,7 @@ struct Stalled {
     private: String,
     secret: String,
     /// Open, so that the pipe is full instead of closed.
-    _log: BufReader<PipeReader>,
+    log: BufReader<PipeReader>,
 }
 
 impl Stalled {
@@ -58,7 +61,7 @@ impl Stalled {
         let (public, private) = (address("webhook"), address("metrics"));
         wait_for("ready");
         let secret = fs::read_to_string(folder.join("data/webhook-secret")).unwrap().trim().to_owned();
-        Self { child, public, private, secret, _log: log }
+        Self { child, public, private, secret, log }
     }
 
     /// Posts events over several connections, each with a log line. All must be recorded.
@@ -78,6 +81,14 @@ impl Stalled {
         let families = parser::parse(exchange(&self.private, "GET /metrics", b"").text(), false).unwrap();
         let mut samples = families.into_iter().flat_map(|family| family.samples);
         samples.find(|sample| sample.series == name).unwrap().value
+    }
+
+    /// Fills the rest of the pipe, into which a short line could still fit.
+    fn fill_pipe(&self) {
+        let path = format!("/proc/self/fd/{}", self.log.get_ref().as_raw_fd());
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut pipe = OpenOptions::new().write(true).custom_flags(flags).open(path).unwrap();
+        while pipe.write(b"\n").is_ok() {}
     }
 
     fn signal(&self, name: &str) {
@@ -117,6 +128,7 @@ fn stalled_log_reader_stops_neither_recording_nor_scrapes_nor_signals() {
         let before = daemon.metric(reloaded);
         daemon.signal("HUP");
         eventually("it reloads", || daemon.metric(reloaded) > before);
+        daemon.fill_pipe();
         daemon.signal(signal);
         assert_eq!(ended(&mut daemon.child).code(), Some(0), "SIG{signal}");
         assert_eq!(exported(folder.path(), "data").len(), EVENTS);

@@ -43,11 +43,14 @@ fn wait_until_hanging(daemon: &Daemon, operation: &str) {
 fn hanging_sync_answers_503_in_time_shows_in_readiness_and_metrics_and_recovers() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let daemon = start_with_events(folder.path(), 1);
+    let daemon = start_with_events(folder.path(), 2);
+    let connected = format!("cloudflare_stream_live_input_connected_seconds_total{{input_id=\"{}\"}}", super::INPUT);
+    let shown = daemon.metric(&connected);
+    assert!(shown > Some(0.0), "the connection lasts");
     let before = seconds_since_epoch();
     let hung = hang_syncs(&strace, &daemon);
     let stopwatch = Stopwatch::start();
-    let answer = daemon.post(&event(2));
+    let answer = daemon.post(&event(3));
     assert_eq!(answer.status, 503, "{answer:?}");
     let took = stopwatch.elapsed();
     assert!(took < DEADLINE + LATENESS, "answered after {took:?}");
@@ -60,24 +63,23 @@ fn hanging_sync_answers_503_in_time_shows_in_readiness_and_metrics_and_recovers(
     assert_eq!(since.expect("readiness says since when").as_millis() as f64 / 1000.0, started);
     daemon.wait_for("disk hangs; notifications are answered 503 until it responds");
 
-    // State, counters and the shown time stand still.
-    let connected = format!("cloudflare_stream_live_input_connected_seconds_total{{input_id=\"{}\"}}", super::INPUT);
-    assert_eq!(daemon.metric(&connected), daemon.metric(&connected));
-    assert_eq!(counted_events(&daemon).iter().sum::<f64>(), 1.0);
-    assert_eq!(daemon.post(&event(3)).status, 503);
+    // Counters and the shown time stand still.
+    assert_eq!(daemon.metric(&connected), shown);
+    assert_eq!(counted_events(&daemon).iter().sum::<f64>(), 2.0);
+    assert_eq!(daemon.post(&event(4)).status, 503);
     assert_eq!(daemon.metric(r#"stream_live_exporter_requests_rejected_total{reason="journal"}"#), Some(2.0));
 
     drop(hung);
     eventually("readiness returns", || daemon.get("/-/ready").status == 200);
     daemon.wait_for("disk responds again");
     // What was queued is recorded, so what the sender repeats is a duplicate.
-    eventually("the queue is recorded", || counted_events(&daemon).iter().sum::<f64>() == 3.0);
-    for number in [2, 3] {
+    eventually("the queue is recorded", || counted_events(&daemon).iter().sum::<f64>() == 4.0);
+    for number in [3, 4] {
         assert_eq!(daemon.post(&event(number)).body, r#"{"outcome":"duplicate"}"#);
     }
     eventually("no write is under way", || daemon.metric(WRITE_STARTED).is_none());
     assert!(daemon.stop().success());
-    assert_eq!(journaled(folder.path(), "data").len(), 3);
+    assert_eq!(journaled(folder.path(), "data").len(), 4);
 }
 
 #[test]

@@ -112,6 +112,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
         journal_events,
         journal_size_bytes,
         restored_inputs,
+        pending: Default::default(),
     };
     let exposition = Exposition::new(view, &exporter, format);
     let mut text = String::new();

@@ -9,7 +9,7 @@ use std::convert::identity;
 use std::env;
 
 use anyhow::{Context, bail};
-use stream_live_exporter::metrics::{Exposition, Format};
+use stream_live_exporter::metrics::{Format, Gzip};
 
 const DISCONNECTED: &[u8] = include_bytes!("../../../tests/fixtures/notifications/docs-disconnected.json");
 const ERRORED: &[u8] = include_bytes!("../../../tests/fixtures/notifications/errored-unhealthy.json");
@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
         "append" => stages::append(times)?,
         "text" => stages::expose(Format::Text, identity, times),
         "openmetrics" => stages::expose(Format::OpenMetrics, identity, times),
-        "gzip" => stages::expose(Format::Text, Exposition::compressed, times),
+        "gzip" => stages::expose(Format::Text, Gzip::new, times),
         "request" => server::receive(times)?,
         _ => bail!("{piece}: unknown piece"),
     };

@@ -67,8 +67,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> BoundedReader<T> {
         &self.stream
     }
 
-    /// Notes that these bytes follow, and returns how many of them are passed on: all, unless two heads end in them.
-    /// Then those up to the end of the first one.
+    /// Counts these bytes as read, and returns how many of them are passed on: all, or those up to the end of the first
+    /// head if two heads end in them.
     fn pass(&mut self, bytes: &[u8], reading: Reading) -> usize {
         let mut line = self.line;
         let mut ends = bytes.iter().enumerate().filter(|(_, byte)| line.ends_head(**byte)).map(|(index, _)| index + 1);

@@ -189,8 +189,8 @@ fn all_bounded_memory_together_fits_into_the_documented_limit() {
     steps.push(("changed inputs", memory(&daemon, "VmHWM")));
 
     // Longer heads are not kept. The daemon may close the connection before everything is sent.
+    heads.iter_mut().for_each(|client| _ = client.write_all(&[b'y'; 110 << 10]));
     let is_rejected = |client: &mut TlsClient| {
-        let _ = client.write_all(&[b'y'; 110 << 10]);
         let mut answer = [0; 12];
         client.sock.set_read_timeout(Some(PATIENCE)).unwrap();
         client.read_exact(&mut answer).is_ok() && answer == *b"HTTP/1.1 431"

@@ -53,8 +53,15 @@ update() {
     updated=yes
 }
 
+# One script at a time, because .ci/run runs some beside each other.
 install_packages() {
-    update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+    local lock code=0
+    mkdir -p "$tools"
+    exec {lock}>"$tools/apt.lock"
+    flock "$lock"
+    { update && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"; } || code=$?
+    exec {lock}>&-
+    return "$code"
 }
 
 # need PACKAGE COMMAND...: installs a package unless the command succeeds.

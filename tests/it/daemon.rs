@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use stream_live_exporter::clock::Stopwatch;
 
 use crate::parser;
 
@@ -314,13 +315,11 @@ pub fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) 
     const PACE: Duration = Duration::from_millis(10);
     // Nothing is sent: receiving with a timeout is the pause between two checks.
     let (_sender, pace) = channel::<()>();
-    for _ in 0..limit.as_millis() / PACE.as_millis() {
-        if condition() {
-            return;
-        }
+    let since = Stopwatch::start();
+    while !condition() {
+        assert!(since.elapsed() < limit, "did not happen within {limit:?}: {what}");
         let _ = pace.recv_timeout(PACE);
     }
-    panic!("did not happen within {limit:?}: {what}");
 }
 
 /// Sets the flag when dropped, also if an assertion fails, so that threads that wait for the flag stop.

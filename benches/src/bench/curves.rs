@@ -16,7 +16,7 @@ const KINDS: [Kind; 5] = [Kind::Ours, Kind::Bare, Kind::Fastify, Kind::FastApi, 
 const FEW: [(u64, Cycle, &str, f64); 3] = [
     (1, Cycle::NoErrors, "kB resident per input, one connect", 0.33),
     (8, Cycle::NoErrors, "kB resident per input, four sessions without errors", 0.42),
-    (3, Cycle::OneError, "kB resident per input, one session with one error", 0.4),
+    (3, Cycle::OneError, "kB resident per input, one session with one error", 0.42),
 ];
 
 type Points = Vec<(f64, f64)>;
@@ -190,8 +190,8 @@ fn inputs(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
 fn events(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
     let (mut figures, sizes) = (Figures::default(), decades(setup.largest));
     let names = [
-        "start with an up-to-date checkpoint, ms",
-        "start without a checkpoint, ms",
+        "with a checkpoint, ms",
+        "without a checkpoint, ms",
         "MB resident",
         "disk bytes per event",
     ];

@@ -77,8 +77,7 @@ impl Secret {
 
     /// What is wrong with a secret that works.
     pub(super) fn weakness(&self) -> Option<String> {
-        let length = self.0.len();
-        (length < SHORT).then(|| format!("the secret has only {length} bytes (at least {SHORT} are hard to guess)"))
+        (self.0.len() < SHORT).then(|| format!("the secret is shorter than {SHORT} bytes and can be guessed"))
     }
 
     /// The value.

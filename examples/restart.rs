@@ -120,6 +120,8 @@ fn start(binary: &Path, folder: &Path) -> anyhow::Result<(Daemon, Start)> {
     command
         .arg(format!("--storage.path={}", folder.display()))
         .args(["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", "--log.format=json"])
+        // The daemon generates a secret only together with a new journal.
+        .env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__RESTART", "of-the-restart-example")
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
     let stopwatch = Stopwatch::start();

@@ -1,6 +1,6 @@
 //! Metrics of the `prometheus` crate: creates them from their families, and writes what was gathered.
 
-use prometheus::core::{Collector, Desc};
+use prometheus::core::{Collector, Desc, MetricVec, MetricVecBuilder};
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
@@ -48,26 +48,26 @@ impl Metric for IntCounter {
 
 impl Metric for IntCounterVec {
     fn create(family: &Family) -> prometheus::Result<Self> {
-        let counters = Self::new(opts(family), &label_names(family))?;
-        for values in label_values(family.labels) {
-            counters.with_label_values(&values);
-        }
-        Ok(counters)
+        Ok(with_closed_values(Self::new(opts(family), &label_names(family))?, family))
     }
 }
 
 impl Metric for GaugeVec {
     fn create(family: &Family) -> prometheus::Result<Self> {
-        let gauges = Self::new(opts(family), &label_names(family))?;
-        for values in label_values(family.labels) {
-            gauges.with_label_values(&values);
-        }
-        Ok(gauges)
+        Ok(with_closed_values(Self::new(opts(family), &label_names(family))?, family))
     }
 }
 
 fn label_names(family: &Family) -> Vec<&'static str> {
     family.labels.iter().map(|label| label.name).collect()
+}
+
+/// Creates the series of every combination of closed label values.
+fn with_closed_values<B: MetricVecBuilder>(metrics: MetricVec<B>, family: &Family) -> MetricVec<B> {
+    for values in label_values(family.labels) {
+        metrics.with_label_values(&values);
+    }
+    metrics
 }
 
 /// Every combination of the values of closed labels.

@@ -9,6 +9,22 @@ use socket2::{Domain, Socket, Type};
 
 use crate::daemon::PATIENCE;
 
+/// A receive buffer of a client that reads slowly, in bytes. The daemon cannot write all of a long response.
+pub const SMALL_BUFFER: usize = 4096;
+
+/// Connects from an address of this machine to `host:port`, with this size of the receive buffer if it is given.
+pub fn connect_from(source: IpAddr, address: &str, receive_buffer: Option<usize>) -> io::Result<TcpStream> {
+    let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if let Some(size) = receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect(&address.into())?;
+    socket.set_tcp_nodelay(true)?;
+    Ok(socket.into())
+}
+
 /// A connection to one of the daemon's listeners.
 pub struct Connection(BufReader<TcpStream>);
 
@@ -30,11 +46,7 @@ impl Connection {
 
     /// Connects from another address of this machine.
     pub fn open_from(source: IpAddr, address: &str) -> io::Result<Self> {
-        let address: SocketAddr = address.parse().map_err(io::Error::other)?;
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        socket.bind(&SocketAddr::new(source, 0).into())?;
-        socket.connect(&address.into())?;
-        Self::over(socket.into())
+        Self::over(connect_from(source, address, None)?)
     }
 
     fn over(stream: TcpStream) -> io::Result<Self> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -161,6 +162,13 @@ impl Daemon {
         self.child.id()
     }
 
+    /// A value in `/proc/PID/status`.
+    pub fn process_status(&self, name: &str) -> String {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let values = status.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
+        values.map(|value| value.trim().to_owned()).next().expect("there is such a line")
+    }
+
     /// The secret in the data folder.
     pub fn secret(&self) -> &str {
         &self.secret
@@ -281,7 +289,7 @@ impl Log {
 
 /// The generated secret; empty if there is none.
 fn secret(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(folder.join("data/webhook-secret")).unwrap_or_default().trim().to_owned()
 }
 
 /// A client that accepts any certificate.
@@ -383,5 +391,5 @@ pub fn notification(input_id: &str, event: &str, updated_at: &str) -> String {
 /// A fixture's body.
 pub fn fixture(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/notifications/{name}.json"));
-    std::fs::read_to_string(path).expect("the fixture exists")
+    fs::read_to_string(path).expect("the fixture exists")
 }

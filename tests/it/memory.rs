@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +10,8 @@ use rusqlite::params;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::json;
-use socket2::{Domain, Socket, Type};
 
-use crate::connection::{Connection, request, webhook_request};
+use crate::connection::{Connection, SMALL_BUFFER, connect_from, request, webhook_request};
 use crate::daemon::{Daemon, PATIENCE, command, eventually, notification};
 use crate::tls::Pair;
 use crate::tools::report;
@@ -36,12 +35,10 @@ const LIMIT: u64 = 256_000_000 / 1024;
 
 /// A value of /proc/PID/status in kB, such as `VmHWM`, the most memory that the process had.
 pub fn memory(daemon: &Daemon, name: &str) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("there is such a line");
-    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
+    daemon.process_status(name).trim_end_matches(" kB").parse().expect("a number")
 }
 
-/// The address of the client with this number, if each address has so many.
+/// The address of client `number`, when `per_peer` clients share an address.
 fn source(number: usize, per_peer: usize) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, u8::try_from(2 + number / per_peer).unwrap()).into()
 }
@@ -105,17 +102,6 @@ fn fill_journal(folder: &Path) {
 
 type TlsClient = StreamOwned<ClientConnection, TcpStream>;
 
-fn tcp(source: IpAddr, address: &str, buffer: Option<usize>) -> TcpStream {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    if let Some(size) = buffer {
-        socket.set_recv_buffer_size(size).unwrap();
-    }
-    socket.bind(&SocketAddr::new(source, 0).into()).unwrap();
-    socket.connect(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
-    socket.set_tcp_nodelay(true).unwrap();
-    socket.into()
-}
-
 /// Sends a request over TLS and reads the beginning of the response, which has this status.
 fn ask(client: &mut TlsClient, request: &[u8], status: &str) {
     client.write_all(request).unwrap();
@@ -143,7 +129,7 @@ fn all_bounded_memory_together_fits_into_the_documented_limit() {
     let test = webhook_request(daemon.secret(), r#"{"text": "Hello World"}"#);
     let open = |number: usize| {
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        let tcp = tcp(source(number, PUBLIC_PER_PEER), daemon.public_address(), None);
+        let tcp = connect_from(source(number, PUBLIC_PER_PEER), daemon.public_address(), None).unwrap();
         let mut client = StreamOwned::new(ClientConnection::new(client_config.clone(), name).unwrap(), tcp);
         // With a valid secret, the connection may be idle and is not evicted.
         ask(&mut client, &test, "200 OK");
@@ -168,7 +154,8 @@ fn all_bounded_memory_together_fits_into_the_documented_limit() {
     let pipelined = request(&format!("GET /-/healthy{lines}"), b"").repeat(16);
     let mut readers: Vec<_> = (0..PRIVATE - 1)
         .map(|number| {
-            let mut reader = tcp(source(number, PRIVATE_PER_PEER), daemon.private_address(), Some(4096));
+            let source = source(number, PRIVATE_PER_PEER);
+            let mut reader = connect_from(source, daemon.private_address(), Some(SMALL_BUFFER)).unwrap();
             reader.write_all(&request("GET /metrics | accept-encoding: gzip", b"")).unwrap();
             // More requests are not parsed before the response has been read. Each would take 27 KiB.
             reader.write_all(&pipelined).unwrap();

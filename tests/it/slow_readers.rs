@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use stream_live_exporter::clock::Stopwatch;
 
-use crate::connection::{Connection, exchange, request, webhook_request};
+use crate::connection::{Connection, SMALL_BUFFER, connect_from, exchange, request, webhook_request};
 use crate::daemon::{Daemon, LATENESS, command, eventually, notification};
 use crate::memory::memory;
 use crate::tools::report;
@@ -101,11 +101,6 @@ fn slow_reader_is_cut_off_when_its_data_takes_too_much_memory() {
     assert_eq!(exchange(daemon.private_address(), "GET /metrics", b"").status, "200 OK");
 }
 
-/// A connection whose receive buffer is small, so that the daemon cannot write all of a response.
 fn small_buffer(address: &str) -> TcpStream {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let address: SocketAddr = address.parse().unwrap();
-    socket.connect(&address.into()).unwrap();
-    socket.into()
+    connect_from(Ipv4Addr::LOCALHOST.into(), address, Some(SMALL_BUFFER)).unwrap()
 }

@@ -2,7 +2,6 @@
 //! daemon recovers by itself.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -141,8 +140,7 @@ fn sigterm_during_a_hanging_sync_exits_74_in_time_and_keeps_acknowledged_events(
     assert!(line["error"].as_str().unwrap().contains("append"), "{line}");
     assert_eq!(client.read_answer().unwrap().status, "503 Service Unavailable");
     // The thread that hangs in the disk keeps the process from ending completely.
-    let status = || fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    eventually("the other threads have exited", || status().contains("State:\tZ"));
+    eventually("the other threads have exited", || daemon.process_status("State").starts_with('Z'));
     drop(hung);
     assert_eq!(daemon.wait().code(), Some(74));
     check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1, 2]));
@@ -184,9 +182,8 @@ fn start_hanging(strace: &Path, folder: &Path, injection: &str, file: &Path) -> 
 
 /// Ends the strace that has attached to this process. On SIGTERM it would wait for the end of the delay.
 fn end_strace(daemon: &Daemon) {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:\t")).unwrap();
-    let killed = Command::new("kill").args(["-KILL", tracer]).stderr(Stdio::null()).status();
+    let tracer = daemon.process_status("TracerPid");
+    let killed = Command::new("kill").args(["-KILL", &tracer]).stderr(Stdio::null()).status();
     assert!(killed.unwrap().success());
 }
 

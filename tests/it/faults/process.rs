@@ -163,8 +163,9 @@ fn signals_are_handled_while_a_reload_waits_for_a_hanging_disk() {
     daemon.signal("TERM");
     daemon.wait_for("shutting down: finishing in-flight requests");
     daemon.signal("TERM");
-    let status = || fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    eventually("all threads but the one that waits for the disk have exited", || status().contains("State:\tZ"));
+    eventually("all threads but the one that waits for the disk have exited", || {
+        daemon.process_status("State").starts_with('Z')
+    });
     drop(hung);
     assert_eq!(daemon.wait().code(), Some(1));
     // The hanging sync may have finished or not.

@@ -7,7 +7,7 @@
 //! never printed.
 //!
 //! A new key needs a line in `config/default.toml`, a field in `settings.rs` with its type and
-//! parser, and a row in README.md. A flag is one more row, in `cli/flags.rs`.
+//! parser, and a row in docs/configuration.md. A flag is one more row, in `cli/flags.rs`.
 
 mod settings;
 mod inputs;

@@ -20,7 +20,7 @@ fn defaults() -> BTreeMap<String, Value> {
     defaults.into_iter().flat_map(keys).collect()
 }
 
-/// How the README writes a default. It describes empty lists and tables in words.
+/// How the table writes a default. It describes empty lists and tables in words.
 fn shown(default: &Value) -> String {
     match default {
         Value::String(text) if text.is_empty() => "none".to_owned(),
@@ -31,24 +31,24 @@ fn shown(default: &Value) -> String {
 }
 
 #[test]
-fn readme_has_every_configuration_key_with_its_default() {
-    let (defaults, readme) = (defaults(), read("README.md"));
-    let rows = tables(&readme).into_iter().flatten().filter_map(|row| {
+fn configuration_table_has_every_key_with_its_default() {
+    let (defaults, document) = (defaults(), read("docs/configuration.md"));
+    let rows = tables(&document).into_iter().flatten().filter_map(|row| {
         let key = row[0].strip_prefix('`')?.split_once('`')?.0;
         Some((key, row[1]))
     });
     let rows: BTreeMap<_, _> = rows.collect();
     for (key, default) in &defaults {
-        let documented = rows.get(key.as_str()).unwrap_or_else(|| panic!("README.md has no row | `{key}` | DEFAULT |"));
+        let documented = rows.get(key.as_str()).unwrap_or_else(|| panic!("docs/configuration.md has no row | `{key}` | DEFAULT |"));
         let shown = shown(default);
-        assert!(documented.starts_with(&shown), "README.md: {key}: {documented}, not {shown}");
+        assert!(documented.starts_with(&shown), "docs/configuration.md: {key}: {documented}, not {shown}");
     }
     let is_table = |name: &str| defaults.keys().any(|key| key.starts_with(&format!("{name}.")));
     let unknown: Vec<_> = rows
         .into_keys()
         .filter(|name| name.split_once('.').is_some_and(|(table, _)| is_table(table)) && !defaults.contains_key(*name))
         .collect();
-    assert!(unknown.is_empty(), "README.md documents keys that config/default.toml does not have: {unknown:?}");
+    assert!(unknown.is_empty(), "docs/configuration.md documents keys that config/default.toml does not have: {unknown:?}");
 }
 
 #[test]

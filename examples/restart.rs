@@ -1,15 +1,15 @@
 //! Measures a restart with a large journal: the time from process start to `/-/ready`.
 //!
 //! Creates a journal with a million events of ten thousand inputs in a temporary folder. Then starts the
-//! release binary on it several times in each of two cases: after a normal stop, with an up-to-date
+//! released binary on it several times in each of two cases: after a normal stop, with an up-to-date
 //! checkpoint, and in the worst case, without a checkpoint, so that every event is replayed. The files
 //! are in the page cache, as after a restart of the process alone.
 //!
 //! ```sh
-//! cargo run --release --example restart
+//! cargo run --profile dist --example restart
 //! ```
 
-mod release_binary;
+mod dist_binary;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -45,7 +45,7 @@ struct Start {
 struct Daemon(Child);
 
 fn main() -> anyhow::Result<()> {
-    let binary = release_binary::build()?;
+    let binary = dist_binary::build()?;
     let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     fill(folder.path())?;
     let worst = measure("everything replayed", || {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::release_binary;
+use super::dist_binary;
 
 pub const SECRET: &str = "of-the-soak-test-0123456789";
 
@@ -31,8 +31,7 @@ impl Site {
         ensure!(libfaketime.is_file(), "{} does not exist: install faketime", libfaketime.display());
         let free_address = || anyhow::Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string());
         let (public, private) = (free_address()?, free_address()?);
-        let site =
-            Self { folder: tempfile::tempdir()?, binary: release_binary::build()?, libfaketime, public, private };
+        let site = Self { folder: tempfile::tempdir()?, binary: dist_binary::build()?, libfaketime, public, private };
         site.set_clock(0)?;
         Ok(site)
     }

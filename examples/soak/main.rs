@@ -5,15 +5,15 @@
 //! seconds. Counters must never fall. Needs strace, faketime and root or the right to trace the daemon.
 //!
 //! ```sh
-//! cargo run --release --example soak -- --duration 1h
+//! cargo run --profile dist --example soak -- --duration 1h
 //! ```
 
 mod check;
 mod daemon;
 mod faults;
 mod load;
-#[path = "../release_binary/mod.rs"]
-mod release_binary;
+#[path = "../dist_binary/mod.rs"]
+mod dist_binary;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod document;
+mod import;
 mod linter;
 mod promql;
 

@@ -4,7 +4,8 @@
 //   node types/check.mjs FOLDER
 //
 // Every dashboard becomes a module `{ the JSON } satisfies Dashboard`, with the line numbers of the JSON. So do copies
-// with one fault each. One run of the compiler checks all of them, the renderer and these scripts.
+// with one fault each. One run of the compiler checks all of them, the renderer and these scripts. Two more runs find the
+// oldest Grafana that has all options: its types accept the dashboards, and those of the release before do not.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
@@ -53,10 +54,49 @@ function withFault(sources, fault, make) {
   return null;
 }
 
-/** The compiler's messages. Indented lines belong to the message before. */
-function compile() {
+/**
+ * A project that compiles the dashboards against another release of Grafana's types.
+ *
+ * @param {string} schema the installed package @grafana/schema of that release @param {Source[]} sources
+ */
+function projectOf(schema, sources) {
+  const package_ = join(home, 'node_modules', schema, 'dist');
+  const paths = {
+    '@grafana/schema': [join(package_, 'types/index.d.ts')],
+    '@grafana/schema/dist/esm/raw/composable/*': [join(package_, 'esm/raw/composable/*')],
+    '@grafana/schema/dist/esm/raw/dashboard/x/Dashboard_types.gen': [
+      join(package_, 'types/raw/dashboard/x/dashboard_types.gen.d.ts'),
+    ],
+  };
+  const file = join(build, `${schema}.json`);
+  const files = sources.map((source) => `${basename(source.file, '.json')}.ts`);
+  writeFileSync(file, JSON.stringify({ extends: '../../tsconfig.json', compilerOptions: { paths }, include: [], files }));
+  return file;
+}
+
+/**
+ * The problems of the dashboards with the oldest release that they are for.
+ *
+ * @param {Source[]} sources
+ */
+function checkOldest(sources) {
+  const problems = compile(projectOf('grafana-schema-oldest', sources)).map((message) => `oldest Grafana: ${message}`);
+  const before = compile(projectOf('grafana-schema-before', sources));
+  const own = before.filter((message) => sources.some(({ file }) => basename(file, '.json') === moduleOf(message)));
+  if (own.length === 0) problems.push('the Grafana before the oldest one has all options too: require that one');
+  if (own.length !== before.length) problems.push(...before.map((message) => `Grafana before the oldest: ${message}`));
+  console.log(`types of the Grafana before the oldest one: ${own.length} options missing, as required`);
+  return problems;
+}
+
+/**
+ * The compiler's messages. Indented lines belong to the message before.
+ *
+ * @param {string} project
+ */
+function compile(project) {
   const tsc = join(home, 'node_modules/typescript/bin/tsc');
-  const run = spawnSync(process.execPath, [tsc, '--project', home, '--pretty', 'false'], {
+  const run = spawnSync(process.execPath, [tsc, '--project', project, '--pretty', 'false'], {
     encoding: 'utf8',
     cwd: home,
   });
@@ -94,7 +134,7 @@ function main([folder]) {
     }
   }
 
-  const messages = compile();
+  const messages = compile(home);
   const rejected = new Set(messages.map(moduleOf));
   for (const [name, { fault, reject }] of faults) {
     if (reject !== rejected.has(name)) problems.push(`${reject ? 'not rejected' : 'rejected, so it is not unseen'}: ${fault}`);
@@ -103,6 +143,8 @@ function main([folder]) {
     const source = sources.find(({ file }) => basename(file, '.json') === moduleOf(message));
     problems.push(source ? message.replace(/^[^(]*/, relative(process.cwd(), source.file)) : message);
   }
+
+  problems.push(...checkOldest(sources));
 
   problems.forEach((problem) => console.error(problem));
   const caught = Object.keys(FAULTS).length;

@@ -19,6 +19,18 @@ skip() {
     printf 'SKIPPED: %s\n' "$*" >&2
 }
 
+# collect COMMAND...: runs a command and adds its SKIPPED lines to ours. Exit code 77: everything was skipped.
+collect() {
+    local code=0 line errors
+    errors=$(mktemp)
+    "$@" 2>"$errors" || code=$?
+    cat "$errors" >&2
+    while IFS= read -r line; do skipped+=("$line"); done < <(grep '^SKIPPED: ' "$errors" | sort -u || true)
+    rm -f "$errors"
+    if ((code == 77)); then return 0; fi
+    return "$code"
+}
+
 # On every exit, list the skipped checks.
 finish() {
     local code=${1:-$?} verdict=FAILED

@@ -39,7 +39,8 @@ fn configuration_table_has_every_key_with_its_default() {
     });
     let rows: BTreeMap<_, _> = rows.collect();
     for (key, default) in &defaults {
-        let documented = rows.get(key.as_str()).unwrap_or_else(|| panic!("docs/configuration.md has no row | `{key}` | DEFAULT |"));
+        let documented =
+            rows.get(key.as_str()).unwrap_or_else(|| panic!("docs/configuration.md has no row | `{key}` | DEFAULT |"));
         let shown = shown(default);
         assert!(documented.starts_with(&shown), "docs/configuration.md: {key}: {documented}, not {shown}");
     }
@@ -48,7 +49,10 @@ fn configuration_table_has_every_key_with_its_default() {
         .into_keys()
         .filter(|name| name.split_once('.').is_some_and(|(table, _)| is_table(table)) && !defaults.contains_key(*name))
         .collect();
-    assert!(unknown.is_empty(), "docs/configuration.md documents keys that config/default.toml does not have: {unknown:?}");
+    assert!(
+        unknown.is_empty(),
+        "docs/configuration.md documents keys that config/default.toml does not have: {unknown:?}"
+    );
 }
 
 #[test]

@@ -48,6 +48,7 @@ mod faults;
 mod structure;
 mod markdown;
 mod documents;
+mod documented_commands;
 mod dashboards;
 mod thresholds;
 mod tools;

@@ -34,7 +34,8 @@ const fn row(
 /// The commands that have all flags, the default one first.
 const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
 /// The other commands that read the configuration file.
-const READ_CONFIG: [&str; 3] = ["healthcheck", "inputs", "journal"];
+const READ_CONFIG: [&str; 4] = ["healthcheck", "inputs", "journal", SHOW_SECRET];
+const SHOW_SECRET: &str = "secret show";
 
 const ROWS: [Row; 15] = [
     row(
@@ -68,7 +69,7 @@ const ROWS: [Row; 15] = [
         "Allow clients to correct inputs without authentication",
         &[],
     ),
-    row("storage.path", "storage.path", "PATH", "Data folder", &["inputs", "journal"]),
+    row("storage.path", "storage.path", "PATH", "Data folder", &["inputs", "journal", SHOW_SECRET]),
     row("storage.retention", "storage.retention", "DURATION", "How long events are kept", &[]),
     row("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs", &[]),
     row(
@@ -121,23 +122,24 @@ pub(super) fn add(program: Command) -> Command {
         let rows = ROWS.iter().filter(|row| acts(row.flag, name));
         config_file.into_iter().chain(rows.map(flag)).chain(secret_file).collect()
     };
-    let names: Vec<String> = program.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     let program = program.next_help_heading(HEADING).args(flags_of(ALL_FLAGS[0]));
-    names.into_iter().fold(program, |program, name| {
-        let flags = flags_of(&name);
-        program.mut_subcommand(name, |command| {
-            let has_commands = command.has_subcommands();
-            command.next_help_heading(HEADING).args(flags.into_iter().map(|flag| flag.global(has_commands)))
+    program.mut_subcommands(|command| {
+        let (name, has_commands) = (command.get_name().to_owned(), command.has_subcommands());
+        let flags = flags_of(&name).into_iter().map(|flag| flag.global(has_commands));
+        let command = command.next_help_heading(HEADING).args(flags);
+        command.mut_subcommands(|inner| {
+            let flags = flags_of(&format!("{name} {}", inner.get_name()));
+            inner.next_help_heading(HEADING).args(flags)
         })
     })
 }
 
-/// Whether a flag changes what a command does.
+/// Whether a flag changes what a command does, or all commands in it.
 fn acts(flag: &str, command: &str) -> bool {
     let commands = match ROWS.iter().find(|row| row.flag == flag) {
         Some(row) => row.commands,
         None if flag == CONFIG_FILE => &READ_CONFIG,
-        None => &[],
+        None => &[SHOW_SECRET],
     };
     ALL_FLAGS.contains(&command) || commands.contains(&command)
 }
@@ -162,9 +164,11 @@ fn secret_file() -> Arg {
 pub(super) fn sources(matches: &ArgMatches) -> Result<Sources, clap::Error> {
     let levels: Vec<&ArgMatches> =
         std::iter::successors(Some(matches), |matches| matches.subcommand().map(|(_, inner)| inner)).collect();
-    let command = matches.subcommand_name().unwrap_or(ALL_FLAGS[0]);
+    let names: Vec<&str> = levels.iter().filter_map(|matches| matches.subcommand_name()).collect();
+    let (name, command) = (names.first().copied().unwrap_or(ALL_FLAGS[0]), names.join(" "));
+    let acts = |flag: &str| acts(flag, name) || acts(flag, &command);
     let flags = ROWS.iter().map(|row| row.flag).chain([CONFIG_FILE, SECRET_FILE]);
-    if let Some(flag) = flags.into_iter().find(|flag| matches.contains_id(flag) && !acts(flag, command)) {
+    if let Some(flag) = flags.into_iter().find(|flag| matches.contains_id(flag) && !acts(flag)) {
         return Err(clap::Error::raw(ErrorKind::UnknownArgument, format!("--{flag} has no effect on {command}\n")));
     }
     // The flag after the command overrides the one before it.

@@ -6,6 +6,7 @@ mod check_config;
 mod simulate;
 mod inputs;
 mod journal;
+mod secret;
 mod healthcheck;
 
 use std::io::{self, Write};
@@ -49,6 +50,9 @@ enum Command {
     /// Export, verify, back up or salvage the journal
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Print the webhook secrets, or a new one
+    #[command(subcommand)]
+    Secret(secret::Command),
     /// Check whether the running daemon is ready (exit code 0)
     Healthcheck,
     /// Print completions for a shell
@@ -85,6 +89,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Inputs(command) => inputs::run(&command, &sources),
         Command::Journal(command) => journal::run(&command, &sources),
+        Command::Secret(command) => secret::run(&command, &sources),
         Command::Healthcheck => healthcheck::run(&sources),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut self::command(), env!("CARGO_PKG_NAME"), &mut io::stdout());

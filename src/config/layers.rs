@@ -8,6 +8,7 @@ use config::{File, Map, Source, Value, ValueKind};
 
 use super::DEFAULT;
 use super::problem::Problem;
+use super::values;
 use crate::document::Syntax;
 
 const ENVIRONMENT_PREFIX: &str = "STREAM_LIVE_EXPORTER__";
@@ -82,7 +83,9 @@ impl Sources {
             Some("yaml" | "yml") => Syntax::Yaml,
             _ => return Err(problem("unknown format (expected .toml, .yaml or .yml)".into())),
         };
-        let text = std::fs::read_to_string(&path).map_err(|error| problem(format!("cannot be read: {error}")))?;
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Problem::new(values::absolute(&path).display().to_string(), None, format!("cannot be read: {error}"))
+        })?;
         let values = File::from_str(&text, syntax).collect().map_err(|error| problem(error.to_string()))?;
         let mut leaves = flatten(values, &origin);
         // `[[inputs]]` is short for `[[inputs.list]]`.

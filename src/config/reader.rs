@@ -3,6 +3,7 @@
 //! Reading a key removes it. The keys that are left at the end are unknown.
 
 use std::mem;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Value, ValueKind};
@@ -19,7 +20,7 @@ pub struct Effective {
     pub key: String,
     /// The value as given; secrets are masked.
     pub value: String,
-    /// What a duration or a size means, in words.
+    /// What a duration or a size means, in words; where a relative path leads.
     pub meaning: Option<String>,
     /// `default`, a file, a variable or a flag.
     pub origin: String,
@@ -65,6 +66,14 @@ impl Reader {
         self.scalar(key, true, values::size, |size| Some(in_words(*size as u128, "byte")))
     }
 
+    pub(super) fn path_on_restart(&mut self, key: &str) -> PathBuf {
+        self.scalar(key, false, values::path, |path| Some(path.display().to_string()))
+    }
+
+    pub(super) fn optional_path_on_restart(&mut self, key: &str) -> Option<PathBuf> {
+        self.scalar(key, false, values::optional_path, |path| Some(path.as_ref()?.display().to_string()))
+    }
+
     fn scalar<T>(
         &mut self,
         key: &str,
@@ -75,7 +84,7 @@ impl Reader {
         if let Some(Leaf { value, origin }) = self.take(key) {
             let parsed = single(value).and_then(|text| Ok((parse(&text)?, text)));
             if let Some((parsed, value)) = self.check(&origin, key, parsed) {
-                let meaning = meaning(&parsed);
+                let meaning = meaning(&parsed).filter(|meaning| *meaning != value);
                 self.effective.push(Effective { key: key.to_owned(), value, meaning, origin, reloadable });
                 return parsed;
             }
@@ -120,8 +129,18 @@ impl Reader {
 
     /// Adds a reloadable key to the effective configuration.
     pub(super) fn show(&mut self, key: String, origin: &str, value: &str) {
+        self.show_with_meaning(key, origin, value, None);
+    }
+
+    /// Adds a reloadable path to the effective configuration.
+    pub(super) fn show_path(&mut self, key: String, origin: &str, value: &str) {
+        let path = values::absolute(Path::new(value)).display().to_string();
+        self.show_with_meaning(key, origin, value, Some(path).filter(|path| path != value));
+    }
+
+    fn show_with_meaning(&mut self, key: String, origin: &str, value: &str, meaning: Option<String>) {
         let (value, origin) = (value.to_owned(), origin.to_owned());
-        self.effective.push(Effective { key, value, meaning: None, origin, reloadable: true });
+        self.effective.push(Effective { key, value, meaning, origin, reloadable: true });
     }
 
     /// The effective configuration and the warnings, if there were no problems.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -62,6 +62,17 @@ impl Secret {
             Ok(secret) if secret.is_ascii() => Ok(Self(secret.to_owned())),
             Ok(_) | Err(_) => Err(InvalidSecret::NotAscii),
         }
+    }
+
+    /// A new secret of 256 random bits, in hexadecimal digits.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no random numbers.
+    pub fn generate() -> io::Result<Self> {
+        let mut random = [0u8; 32];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        Ok(Self(random.iter().map(|byte| format!("{byte:02x}")).collect()))
     }
 
     /// Reads a file that contains nothing else. Adds what is dangerous about it to the warnings.

@@ -76,10 +76,15 @@ impl WebhookSecrets {
             }
         }
         if configured.is_empty() {
-            problems.extend(secrets.read_own(data_folder.join(OWN_FILE), missing).err());
+            problems.extend(secrets.read_own(Self::own_file_in(data_folder), missing).err());
         }
         secrets.warn_of_equal_ones();
         if problems.is_empty() { Ok(secrets) } else { Err(InvalidConfig(problems)) }
+    }
+
+    /// The file of the daemon's own secret.
+    pub fn own_file_in(data_folder: &Path) -> PathBuf {
+        data_folder.join(OWN_FILE)
     }
 
     fn read_own(&mut self, file: PathBuf, missing: MissingSecret) -> Result<(), Problem> {
@@ -101,7 +106,7 @@ impl WebhookSecrets {
                 return Err(problem(format!(
                     "the webhook secret is missing. It is generated only together with a new journal, because \
                      Cloudflare still sends the previous one. Restore the file; or create a new secret with \
-                     (umask 077; openssl rand -hex 32 > {}) and configure it at Cloudflare too",
+                     (umask 077; stream-live-exporter secret new > {}) and configure it at Cloudflare too",
                     file.display()
                 )));
             }
@@ -134,7 +139,7 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
         if let Some((name, path)) = reader.check(&origin, &key, checked) {
             sources.insert(name, SecretSource::File(path));
         }
-        reader.show(key, &origin, &path);
+        reader.show_path(key, &origin, &path);
     }
     for (name, text, origin) in reader.table("webhook.secrets") {
         let key = format!("webhook.secrets.{name}");
@@ -168,9 +173,7 @@ fn secret_name(name: String) -> Parsed<String> {
 
 /// Writes a secret under another name and renames the file, so that it is never incomplete.
 fn generate(file: &Path) -> io::Result<()> {
-    let mut random = [0u8; 32];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
-    let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret = Secret::generate()?;
     let incomplete = file.with_file_name(INCOMPLETE_FILE);
     match fs::remove_file(&incomplete) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -178,7 +181,7 @@ fn generate(file: &Path) -> io::Result<()> {
         Ok(()) | Err(_) => {}
     }
     let mut output = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&incomplete)?;
-    writeln!(output, "{secret}")?;
+    writeln!(output, "{}", secret.expose())?;
     output.sync_all()?;
     fs::rename(&incomplete, file)?;
     // Without a synced directory entry, a power failure could lose the file and keep the journal.

@@ -123,7 +123,7 @@ section! {
         /// Whether clients without authentication may correct inputs, also if the listener is not on loopback.
         enable_admin_api: bool = reader.on_restart("web.enable_admin_api", values::boolean),
         /// Web configuration file: TLS, client certificates, users.
-        config_file: Option<PathBuf> = reader.on_restart("web.config_file", values::optional_path),
+        config_file: Option<PathBuf> = reader.optional_path_on_restart("web.config_file"),
     }
 }
 
@@ -131,7 +131,7 @@ section! {
     /// The journal.
     StorageSettings(reader) {
         /// Data folder.
-        path: PathBuf = reader.on_restart("storage.path", values::path),
+        path: PathBuf = reader.path_on_restart("storage.path"),
         /// How long events are kept.
         retention: Duration = reader.duration_on_reload("storage.retention", values::retention),
     }
@@ -173,8 +173,8 @@ impl LogSettings {
 }
 
 fn read_tls(reader: &mut Reader) -> Option<(PathBuf, PathBuf)> {
-    let certificate = reader.on_restart("webhook.tls_cert_file", values::optional_path);
-    let key = reader.on_restart("webhook.tls_key_file", values::optional_path);
+    let certificate = reader.optional_path_on_restart("webhook.tls_cert_file");
+    let key = reader.optional_path_on_restart("webhook.tls_key_file");
     match (&certificate, &key) {
         (Some(_), None) => reader.conflict("webhook.tls_key_file", "required with webhook.tls_cert_file"),
         (None, Some(_)) => reader.conflict("webhook.tls_cert_file", "required with webhook.tls_key_file"),

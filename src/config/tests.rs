@@ -8,9 +8,9 @@ mod warnings;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
-use std::{fs, path::Path};
-
+use std::path::{Path, absolute};
 use std::time::Duration;
 
 use super::layers::environment_name;
@@ -250,10 +250,10 @@ fn later_layer_overrides_earlier_one() {
     let path = |variables: &[_], flags: &[_]| {
         load("site.toml", "[storage]\npath = \"file\"", variables, flags).unwrap().storage.path
     };
-    assert_eq!(load("site.toml", "", &[], &[]).unwrap().storage.path, Path::new("data"));
-    assert_eq!(path(&[], &[]), Path::new("file"));
-    assert_eq!(path(&[("STORAGE__PATH", "variable")], &[]), Path::new("variable"));
-    assert_eq!(path(&[("STORAGE__PATH", "variable")], &[("storage.path", "flag")]), Path::new("flag"));
+    assert_eq!(load("site.toml", "", &[], &[]).unwrap().storage.path, absolute("data").unwrap());
+    assert_eq!(path(&[], &[]), absolute("file").unwrap());
+    assert_eq!(path(&[("STORAGE__PATH", "variable")], &[]), absolute("variable").unwrap());
+    assert_eq!(path(&[("STORAGE__PATH", "variable")], &[("storage.path", "flag")]), absolute("flag").unwrap());
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn configuration_file_can_be_given_by_a_variable() {
     let mut sources = sources(folder.path(), "site.toml", "[storage]\npath = \"file\"", &[], &[]);
     let file = sources.file.take().unwrap();
     sources.environment.push(("STREAM_LIVE_EXPORTER__CONFIG__FILE".into(), file.into()));
-    assert_eq!(Settings::load(&sources).unwrap().storage.path, Path::new("file"));
+    assert_eq!(Settings::load(&sources).unwrap().storage.path, absolute("file").unwrap());
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Parsers for single values. Their errors say what was expected.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -169,12 +169,19 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
 }
 
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
-    if text.is_empty() { Err("must not be empty".into()) } else { Ok(PathBuf::from(text)) }
+    optional_path(text)?.ok_or_else(|| "must not be empty".to_owned())
 }
 
 /// An empty text means none.
 pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
-    Ok(Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty()))
+    Ok(Some(text).filter(|text| !text.is_empty()).map(|text| absolute(Path::new(text))))
+}
+
+/// Messages must name a path in a way that does not depend on the working directory, which differs between a service and
+/// a shell.
+pub(super) fn absolute(path: &Path) -> PathBuf {
+    // Fails only if the working directory was deleted.
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// One text for the whole list, so that files, variables and flags write it the same way.

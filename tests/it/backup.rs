@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::connection::{Connection, webhook_request};
-use crate::daemon::{Daemon, OverWhenDropped, eventually, notification, run};
+use crate::daemon::{Daemon, OverWhenDropped, eventually, notification, path_in, run};
 use crate::journal::exported;
 use crate::tools::tool;
 
@@ -101,7 +101,7 @@ fn backup_that_cannot_be_made_says_so_and_leaves_nothing() {
         assert_eq!((refused.code, refused.stdout.as_str()), (Some(1), ""), "{to}");
         assert!(parts.iter().all(|part| refused.stderr.contains(part)), "{}", refused.stderr);
     };
-    refused("copy", &["data/journal.db: ", "--storage.path"]);
+    refused("copy", &[&format!("{}: ", path_in(folder.path(), "data/journal.db")), "--storage.path"]);
     assert!(!folder.path().join("copy").exists());
     let daemon = Daemon::start(folder.path());
     assert_eq!(daemon.post(&error(1, 1)).status, 200);

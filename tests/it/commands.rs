@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use stream_live_exporter::config::DEFAULT;
 
-use crate::daemon::{Daemon, Ran, command, fixture, notification, ran, run};
+use crate::daemon::{Daemon, Ran, command, fixture, notification, path_in, ran, run};
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
@@ -122,7 +122,7 @@ fn every_command_reports_all_problems_of_the_configuration() {
         assert_failed(&failed, &[problems[0], problems[3], problems[5]]);
     }
     let missing = run(folder.path(), &["--config.file=none.toml", "check-config"]);
-    assert_failed(&missing, &[&["none.toml: ", "(os error 2)"]]);
+    assert_failed(&missing, &[&[&path_in(folder.path(), "none.toml: "), "(os error 2)"]]);
 }
 
 #[test]
@@ -234,12 +234,13 @@ fn journal_verify_succeeds_unless_the_journal_is_missing_or_damaged() {
     assert!(verified.stdout.contains("3 events") && verified.stdout.contains("1 inputs"), "{}", verified.stdout);
     let database = rusqlite::Connection::open(folder.path().join("data/journal.db")).unwrap();
     database.execute("DELETE FROM records WHERE position = 3", []).unwrap();
+    let file = format!("{}: ", path_in(folder.path(), "data/journal.db"));
     let salvage: &[&str] = &["", "journal salvage FOLDER", "docs/journal.md"];
     let damaged = run(folder.path(), &["journal", "verify"]);
-    assert_failed(&damaged, &[&["data/journal.db: "], &["", "record 4", "record 2"], salvage]);
+    assert_failed(&damaged, &[&[file.as_str()], &["", "record 4", "record 2"], salvage]);
     database.execute("UPDATE records SET kind = 'exploded' WHERE position = 2", []).unwrap();
     let damaged = run(folder.path(), &["journal", "verify"]);
-    assert_failed(&damaged, &[&["data/journal.db: ", "record 2"], salvage]);
+    assert_failed(&damaged, &[&[file.as_str(), "record 2"], salvage]);
 }
 
 /// Runs a scenario against the daemon and compares the simulator's truth file with the metrics.

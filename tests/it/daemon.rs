@@ -388,6 +388,11 @@ pub fn notification(input_id: &str, event: &str, updated_at: &str) -> String {
         .replace("2026-11-20T18:00:02.104233871Z", updated_at)
 }
 
+/// The absolute path of a file in this folder, as messages name it.
+pub fn path_in(folder: &Path, name: &str) -> String {
+    folder.canonicalize().expect("the folder exists").join(name).display().to_string()
+}
+
 /// A fixture's body.
 pub fn fixture(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/notifications/{name}.json"));

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use crate::connection::{Connection, exchange, request, webhook_request};
-use crate::daemon::{Daemon, PATIENCE, command, eventually, fixture, notification, ran, run};
+use crate::daemon::{Daemon, PATIENCE, command, eventually, fixture, notification, path_in, ran, run};
 use crate::journal::{count_events, database, exported};
 
 /// Number of threads that post concurrently, each for its own input.
@@ -253,7 +253,7 @@ fn second_daemon_on_the_same_data_folder_is_refused() {
     let second = ran(&mut command(folder.path()));
     assert_eq!(second.code, Some(1));
     let [error] = &second.logged_errors()[..] else { panic!("{}", second.stderr) };
-    assert!(error.starts_with("data: in use") && error.contains("--storage.path"), "{error}");
+    assert!(error.starts_with(&path_in(folder.path(), "data: in use")) && error.contains("--storage.path"), "{error}");
     assert_eq!(daemon.post(&fixture("connected")).body, r#"{"outcome":"recorded"}"#);
     daemon.kill();
     // SIGKILL releases the lock of the folder too.
@@ -354,7 +354,7 @@ fn generated_secret_has_mode_600_and_is_never_logged_or_served() {
     let unknown = exchange(daemon.public_address(), &format!("GET /x | cf-webhook-auth: {secret}"), b"");
     assert!(!unknown.to_string().contains(&secret), "{unknown}");
     daemon.wait_for("configuration reloaded");
-    assert_eq!(daemon.wait_for("webhook secret")["secret"], "data/webhook-secret");
+    assert_eq!(daemon.wait_for("webhook secret")["secret"], path_in(folder.path(), "data/webhook-secret"));
     assert!(!daemon.log().iter().any(|line| line.to_string().contains(&secret)));
     assert!(daemon.stop().success());
     assert!(!fs::read_to_string(folder.path().join("stdout")).unwrap().contains(&secret));

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::daemon::{Daemon, command, fixture, ran, run};
+use crate::daemon::{Daemon, command, fixture, path_in, ran, run};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -36,7 +36,9 @@ fn with_umask(command: &Command, umask: &str) -> Command {
 
 /// The modes of folders that were warned about.
 fn warnings(daemon: &Daemon) -> Vec<String> {
-    let lines = daemon.log().into_iter().filter(|line| line["level"] == "WARN" && line["folder"] == "data");
+    let lines = daemon.log().into_iter().filter(|line| {
+        line["level"] == "WARN" && line["folder"].as_str().is_some_and(|folder| folder.ends_with("/data"))
+    });
     lines.map(|line| line["mode"].as_str().expect("a mode").to_owned()).collect()
 }
 
@@ -93,7 +95,7 @@ fn existing_files_that_others_can_read_are_made_private() {
     let log = daemon.log();
     for name in ["journal.db", "journal.db-wal", "journal.db-shm", "journal.lock"] {
         assert!(files.iter().any(|file| file == name), "no {name} in {files:?}");
-        let file = format!("data/{name}");
+        let file = path_in(&data, name);
         assert!(log.iter().any(|line| line["level"] == "WARN" && line["file"] == file), "no warning of {file}");
     }
 }

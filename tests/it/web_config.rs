@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::authority::{Authority, Identity};
 use crate::connection::exchange;
-use crate::daemon::{Daemon, PATIENCE, command, ran, run};
+use crate::daemon::{Daemon, PATIENCE, command, path_in, ran, run};
 
 pub const TLS: &str = "tls_server_config: {cert_file: tls.crt, key_file: tls.key";
 const CHANGED: &str = "web configuration changed";
@@ -169,17 +169,22 @@ fn invalid_file_is_rejected_with_its_problem() {
             ],
         );
         assert_eq!((checked.code, checked.stdout.as_str()), (Some(1), ""), "{text}");
-        let prefix = "stream-live-exporter: web.config_file: web.yml: ";
-        let problem = checked.stderr.strip_prefix(prefix).unwrap_or_else(|| panic!("{text}: {}", checked.stderr));
+        let prefix = format!("stream-live-exporter: web.config_file: {}: ", path_in(site.path(), "web.yml"));
+        let problem = checked.stderr.strip_prefix(&prefix).unwrap_or_else(|| panic!("{text}: {}", checked.stderr));
         assert_eq!(problem.lines().count(), 1, "{text}: {problem}");
-        let begins = place.is_empty() || problem.starts_with(&format!("{place}: "));
+        let begins = place.is_empty()
+            || problem.trim_start_matches(&path_in(site.path(), "")).starts_with(&format!("{place}: "));
         assert!(begins && named.iter().all(|name| problem.contains(name)), "{text}: {problem}");
         assert!(!problem.contains("hunter2"), "a value that may be secret is quoted: {problem}");
     }
     let served = ran(command(site.path()).arg("--web.config.file=nowhere.yml"));
     let error = served.logged_errors().concat();
     assert_eq!(served.code, Some(1));
-    assert!(error.starts_with("web.config_file: nowhere.yml: ") && error.ends_with("(os error 2)"), "{error}");
+    assert!(
+        error.starts_with(&format!("web.config_file: {}: ", path_in(site.path(), "nowhere.yml")))
+            && error.ends_with("(os error 2)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -334,7 +339,7 @@ fn renewed_certificate_is_used_and_an_invalid_one_fails_handshakes() {
         assert_eq!([(); 2].map(|()| status(&daemon, &client)), [None, None], "{file}");
         let line = daemon.wait_for_count(UNUSABLE, logged + 1);
         let problem = line["problem"].as_str().unwrap_or_default();
-        assert!(problem.starts_with(&format!("{file}: ")) && problem.contains("PEM"), "{line}");
+        assert!(problem.starts_with(&path_in(site.path(), file)) && problem.contains("PEM"), "{line}");
         assert_eq!(daemon.log().iter().filter(|line| line["msg"] == UNUSABLE).count(), logged + 1);
         site.authority.identity("127.0.0.1", 2041).write(site.path());
         assert_eq!(status(&daemon, &client), Some(200));

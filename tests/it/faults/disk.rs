@@ -13,7 +13,7 @@ use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::{FDInfo, FDTarget, Process};
 
 use super::{Fault, command_through, counted_events, event, journaled, post, recorder, start_with_events, strace};
-use crate::daemon::{Daemon, eventually, ran, run};
+use crate::daemon::{Daemon, eventually, path_in, ran, run};
 use crate::tools::tool;
 
 pub(super) const SECRET: &str = "of-the-test";
@@ -116,7 +116,7 @@ fn start_on_a_read_only_file_system_is_refused_and_salvage_works() {
     let refused = ran(&mut command_through(folder.path(), &unshare, &with_mounts(script)));
     assert_eq!(refused.code, Some(1));
     let [error] = &refused.logged_errors()[..] else { panic!("{}", refused.stderr) };
-    assert!(error.starts_with("data: ") && error.ends_with("(os error 30)"), "{error}");
+    assert!(error.starts_with(&path_in(folder.path(), "data: ")) && error.ends_with("(os error 30)"), "{error}");
     let mut salvage = Command::new(unshare);
     salvage.current_dir(folder.path()).args(with_mounts(script));
     salvage.args([env!("CARGO_BIN_EXE_stream-live-exporter"), "journal", "salvage", "new"]);

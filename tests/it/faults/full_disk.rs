@@ -7,7 +7,7 @@ use std::process::Command;
 
 use super::disk::{SECRET, check_not_ready, data, fill, with_mounts};
 use super::{Fault, command_through, counted_events, event, recorder, start_with_events, strace};
-use crate::daemon::{Daemon, eventually, ran};
+use crate::daemon::{Daemon, eventually, path_in, ran};
 use crate::journal::database;
 use crate::tools::tool;
 
@@ -94,7 +94,10 @@ fn first_start_without_a_secret_on_a_full_disk_is_refused_and_the_next_one_gener
     let refused = ran(&mut command_through(folder.path(), &unshare, &with_mounts(script)));
     assert_eq!(refused.code, Some(1));
     let [error] = &refused.logged_errors()[..] else { panic!("{}", refused.stderr) };
-    assert!(error.starts_with("data/webhook-secret: ") && error.contains("(os error 28)"), "{error}");
+    assert!(
+        error.starts_with(&path_in(folder.path(), "data/webhook-secret: ")) && error.contains("(os error 28)"),
+        "{error}"
+    );
     // What the start left is no obstacle.
     fs::remove_dir(folder.path().join("data")).unwrap();
     fs::rename(folder.path().join("left"), folder.path().join("data")).unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{Fault, check_restart, event, post, recorder, start_with_events, strace, trace};
-use crate::daemon::{Daemon, command, ran};
+use crate::daemon::{Daemon, command, path_in, ran};
 
 /// The exit code after a failed sync.
 const SYNC_FAILED: Option<i32> = Some(74);
@@ -79,7 +79,7 @@ fn start_with_a_failing_sync_exits_74() {
     };
     let first = start("fsync,fdatasync:error=EIO");
     assert_eq!(first.code, SYNC_FAILED, "{}", first.stderr);
-    assert!(first.logged_errors()[0].starts_with("data/journal.db: "), "{}", first.stderr);
+    assert!(first.logged_errors()[0].starts_with(&path_in(folder.path(), "data/journal.db: ")), "{}", first.stderr);
     // After a crash the WAL must be synced before the daemon is ready.
     start_with_events(folder.path(), 1).kill();
     let wal = |folder: &Path| std::fs::read(folder.join("data/journal.db-wal")).unwrap();

@@ -1,0 +1,52 @@
+//! A pseudo-terminal: what a program prints for a person.
+
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Stdio};
+
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// A terminal that programs print to.
+pub struct Terminal {
+    controller: OwnedFd,
+    program_side: File,
+}
+
+impl Terminal {
+    pub fn open() -> Self {
+        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has pseudo-terminals");
+        grantpt(&controller).unwrap();
+        unlockpt(&controller).unwrap();
+        let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+        Self { controller, program_side: OpenOptions::new().read(true).write(true).open(name).unwrap() }
+    }
+
+    /// For a program's standard output or standard error.
+    pub fn stdio(&self) -> Stdio {
+        self.program_side.try_clone().unwrap().into()
+    }
+
+    /// Everything that is printed until the last program has ended. The command that got [`Self::stdio`] must have been
+    /// dropped.
+    pub fn read_to_end(self) -> String {
+        drop(self.program_side);
+        let mut printed = Vec::new();
+        match File::from(self.controller).read_to_end(&mut printed) {
+            // The last program closed the terminal.
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {}
+            ended => _ = ended.unwrap(),
+        }
+        String::from_utf8(printed).unwrap().replace("\r\n", "\n")
+    }
+}
+
+/// What the command prints to a terminal that is its standard output, and its exit code.
+pub fn run_in_terminal(mut command: Command) -> (String, Option<i32>) {
+    let terminal = Terminal::open();
+    let mut child = command.stdin(Stdio::null()).stdout(terminal.stdio()).stderr(Stdio::inherit()).spawn().unwrap();
+    drop(command);
+    let printed = terminal.read_to_end();
+    (printed, child.wait().unwrap().code())
+}

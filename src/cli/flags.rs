@@ -37,22 +37,36 @@ const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
 const READ_CONFIG: [&str; 4] = ["healthcheck", "inputs", "journal", SHOW_SECRET];
 const SHOW_SECRET: &str = "secret show";
 
-const ROWS: [Row; 15] = [
+const ROWS: [Row; 17] = [
     row(
         "webhook.listen-address",
         "webhook.listen_address",
-        "ADDRESS",
-        "Address for Cloudflare's notifications",
+        ADDRESS,
+        "Address for Cloudflare's notifications; repeatable",
         &["healthcheck"],
+    ),
+    row(
+        "webhook.systemd-socket",
+        "webhook.systemd_socket",
+        SWITCH,
+        "Use the sockets of systemd that are named webhook, instead of the address",
+        &[],
     ),
     row("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL", &[]),
     row("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body", &[]),
     row(
         "web.listen-address",
         "web.listen_address",
-        "ADDRESS",
-        "Address for metrics, status and API",
+        ADDRESS,
+        "Address for metrics, status and API; repeatable",
         &["healthcheck", "inputs"],
+    ),
+    row(
+        "web.systemd-socket",
+        "web.systemd_socket",
+        SWITCH,
+        "Use the sockets of systemd that are named web, instead of the address",
+        &[],
     ),
     row("web.telemetry-path", "web.telemetry_path", "PATH", "Path of the metrics", &[]),
     row(
@@ -97,6 +111,8 @@ const ROWS: [Row; 15] = [
     row("log.format", "log.format", "FORMAT", "auto, logfmt or json", &[]),
 ];
 
+/// The value's name of a flag that may be repeated.
+const ADDRESS: &str = "ADDRESS";
 /// The value's name of a flag that may stand alone, which means true.
 const SWITCH: &str = "true|false";
 
@@ -113,8 +129,11 @@ pub(super) fn add(program: Command) -> Command {
     };
     let flag = |Row { flag, key, value, help, .. }: &Row| {
         let arg = Arg::new(*flag).long(*flag).value_name(*value).help(format!("{help} [default: {}]", default(key)));
-        let is_switch = *value == SWITCH;
-        if is_switch { arg.num_args(0..=1).require_equals(true).default_missing_value("true") } else { arg }
+        match *value {
+            SWITCH => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+            ADDRESS => arg.action(ArgAction::Append),
+            _ => arg,
+        }
     };
     let flags_of = |name: &str| -> Vec<Arg> {
         let config_file = acts(CONFIG_FILE, name).then(config_file);
@@ -171,9 +190,12 @@ pub(super) fn sources(matches: &ArgMatches) -> Result<Sources, clap::Error> {
     if let Some(flag) = flags.into_iter().find(|flag| matches.contains_id(flag) && !acts(flag)) {
         return Err(clap::Error::raw(ErrorKind::UnknownArgument, format!("--{flag} has no effect on {command}\n")));
     }
-    // The flag after the command overrides the one before it.
+    // The flag after the command overrides the one before it. The values of a repeated flag are one list.
     let scalars = ROWS.iter().filter_map(|row| {
-        let given = |matches: &&ArgMatches| matches.try_get_one::<String>(row.flag).ok().flatten().cloned();
+        let given = |matches: &&ArgMatches| {
+            let values = matches.try_get_many::<String>(row.flag).ok().flatten()?;
+            Some(values.map(String::as_str).collect::<Vec<_>>().join(", "))
+        };
         let value = levels.iter().rev().find_map(given)?;
         Some(Flag { name: format!("--{}", row.flag), key: row.key.to_owned(), value })
     });

@@ -9,22 +9,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
-use crate::config::{Settings, Sources};
+use crate::config::{ListenAddress, Settings, Sources};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
-    let (scheme, address, path) = match (&settings.web.config_file, &settings.webhook.tls) {
-        (None, _) => ("http", &settings.web.listen_address, "/-/ready"),
-        (Some(_), None) => ("http", &settings.webhook.listen_address, "/-/healthy"),
-        (Some(_), Some(_)) => ("https", &settings.webhook.listen_address, "/-/healthy"),
+    let (scheme, addresses, path) = match (&settings.web.config_file, &settings.webhook.tls) {
+        (None, _) => ("http", &settings.web.listen_addresses, "/-/ready"),
+        (Some(_), None) => ("http", &settings.webhook.listen_addresses, "/-/healthy"),
+        (Some(_), Some(_)) => ("https", &settings.webhook.listen_addresses, "/-/healthy"),
     };
-    let resolved = address.resolve().with_context(|| format!("{address} cannot be resolved"))?;
-    let address = resolved.first().ok_or_else(|| anyhow!("{address} resolves to nothing"))?;
-    let url = format!("{scheme}://{}{path}", reachable(*address));
+    let url = format!("{scheme}://{}{path}", reachable(addresses)?);
     // The certificate is for a public name, not for this address. The request contains no secret.
     let tls = ureq::tls::TlsConfig::builder().disable_verification(true).build();
     let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -40,11 +38,14 @@ pub(super) fn run(sources: &Sources) -> anyhow::Result<ExitCode> {
     Ok(if response.status().is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Replaces the unspecified address by the loopback address of IPv4: listeners on all addresses accept it, also on a host
-/// without IPv6.
-pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(Ipv4Addr::LOCALHOST.into());
+/// Where a listener with these addresses can be reached: at the first one. The unspecified address is replaced by the
+/// loopback address of IPv4: listeners on all addresses accept it, also on a host without IPv6.
+pub(super) fn reachable(addresses: &[ListenAddress]) -> anyhow::Result<SocketAddr> {
+    let address = addresses.first().context("no address to listen on")?;
+    let resolved = address.resolve().with_context(|| format!("{address} cannot be resolved"))?;
+    let mut resolved = *resolved.first().with_context(|| format!("{address} resolves to nothing"))?;
+    if resolved.ip().is_unspecified() {
+        resolved.set_ip(Ipv4Addr::LOCALHOST.into());
     }
-    address
+    Ok(resolved)
 }

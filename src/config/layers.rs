@@ -53,6 +53,12 @@ impl Sources {
         Self { file, environment: std::env::vars_os().collect(), flags }
     }
 
+    /// A variable of another program's protocol.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(variable, _)| variable == name);
+        found.and_then(|(_, value)| value.to_str())
+    }
+
     /// All layers merged; later layers override earlier ones key by key.
     pub(super) fn merged(&self) -> Result<Leaves, Vec<Problem>> {
         let (mut leaves, mut problems) = (defaults(), Vec::new());

@@ -46,50 +46,57 @@ impl Reader {
 
     /// Reads a single value whose changes need a restart.
     pub(super) fn on_restart<T>(&mut self, key: &str, parse: fn(&str) -> Parsed<T>) -> T {
-        self.scalar(key, false, parse, |_| None)
+        self.value(key, false, single, parse, |_| None)
+    }
+
+    /// Reads a value or a list whose changes need a restart. `parse` gets the elements separated by commas, as variables
+    /// and flags write them.
+    pub(super) fn list_on_restart<T>(&mut self, key: &str, parse: fn(&str) -> Parsed<T>) -> T {
+        self.value(key, false, joined, parse, |_| None)
     }
 
     /// Reads a single value whose changes take effect on reload.
     pub(super) fn on_reload<T>(&mut self, key: &str, parse: fn(&str) -> Parsed<T>) -> T {
-        self.scalar(key, true, parse, |_| None)
+        self.value(key, true, single, parse, |_| None)
     }
 
     pub(super) fn duration_on_restart(&mut self, key: &str, parse: fn(&str) -> Parsed<Duration>) -> Duration {
-        self.scalar(key, false, parse, |duration| Some(duration_in_words(*duration)))
+        self.value(key, false, single, parse, |duration| Some(duration_in_words(*duration)))
     }
 
     pub(super) fn duration_on_reload(&mut self, key: &str, parse: fn(&str) -> Parsed<Duration>) -> Duration {
-        self.scalar(key, true, parse, |duration| Some(duration_in_words(*duration)))
+        self.value(key, true, single, parse, |duration| Some(duration_in_words(*duration)))
     }
 
     pub(super) fn size_on_reload(&mut self, key: &str) -> usize {
-        self.scalar(key, true, values::size, |size| Some(in_words(*size as u128, "byte")))
+        self.value(key, true, single, values::size, |size| Some(in_words(*size as u128, "byte")))
     }
 
     pub(super) fn path_on_restart(&mut self, key: &str) -> PathBuf {
-        self.scalar(key, false, values::path, |path| Some(path.display().to_string()))
+        self.value(key, false, single, values::path, |path| Some(path.display().to_string()))
     }
 
     pub(super) fn optional_path_on_restart(&mut self, key: &str) -> Option<PathBuf> {
-        self.scalar(key, false, values::optional_path, |path| Some(path.as_ref()?.display().to_string()))
+        self.value(key, false, single, values::optional_path, |path| Some(path.as_ref()?.display().to_string()))
     }
 
-    fn scalar<T>(
+    fn value<T>(
         &mut self,
         key: &str,
         reloadable: bool,
+        text: fn(Value) -> Parsed<String>,
         parse: fn(&str) -> Parsed<T>,
         meaning: fn(&T) -> Option<String>,
     ) -> T {
         if let Some(Leaf { value, origin }) = self.take(key) {
-            let parsed = single(value).and_then(|text| Ok((parse(&text)?, text)));
+            let parsed = text(value).and_then(|text| Ok((parse(&text)?, text)));
             if let Some((parsed, value)) = self.check(&origin, key, parsed) {
                 let meaning = meaning(&parsed).filter(|meaning| *meaning != value);
                 self.effective.push(Effective { key: key.to_owned(), value, meaning, origin, reloadable });
                 return parsed;
             }
         }
-        let default = self.defaults.get(key).and_then(|leaf| parse(&single(leaf.value.clone()).ok()?).ok());
+        let default = self.defaults.get(key).and_then(|leaf| parse(&text(leaf.value.clone()).ok()?).ok());
         default.expect("every key has a valid default")
     }
 
@@ -159,4 +166,10 @@ pub(super) fn single(value: Value) -> Parsed<String> {
         return Err("has no value (quote it if it is text)".to_owned());
     }
     value.into_string().map_err(|_| "must be a single value".to_owned())
+}
+
+/// A single value, or the elements of a list separated by commas.
+fn joined(value: Value) -> Parsed<String> {
+    let ValueKind::Array(values) = value.kind else { return single(value) };
+    Ok(values.into_iter().map(single).collect::<Parsed<Vec<_>>>()?.join(", "))
 }

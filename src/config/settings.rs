@@ -82,8 +82,11 @@ macro_rules! section {
 section! {
     /// The public listener, which receives notifications.
     WebhookSettings(reader) {
-        /// Address to listen on.
-        listen_address: ListenAddress = reader.on_restart("webhook.listen_address", values::listen_address),
+        /// Addresses to listen on, at least one. With `systemd_socket`, only commands that send requests use them.
+        listen_addresses: Vec<ListenAddress> =
+            reader.list_on_restart("webhook.listen_address", values::listen_addresses),
+        /// Whether systemd opens the listening sockets.
+        systemd_socket: bool = reader.on_restart("webhook.systemd_socket", values::boolean),
         /// Path of the webhook's URL.
         path: String = reader.on_restart("webhook.path", values::url_path),
         /// Largest accepted body, in bytes.
@@ -112,8 +115,11 @@ section! {
 section! {
     /// The private listener, which serves metrics, status and API.
     WebSettings(reader) {
-        /// Address to listen on.
-        listen_address: ListenAddress = reader.on_restart("web.listen_address", values::listen_address),
+        /// Addresses to listen on, at least one. With `systemd_socket`, only commands that send requests use them.
+        listen_addresses: Vec<ListenAddress> =
+            reader.list_on_restart("web.listen_address", values::listen_addresses),
+        /// Whether systemd opens the listening sockets.
+        systemd_socket: bool = reader.on_restart("web.systemd_socket", values::boolean),
         /// Path of the metrics.
         telemetry_path: String = reader.on_restart("web.telemetry_path", values::telemetry_path),
         /// Whether OpenMetrics output has `_created` samples.

@@ -60,6 +60,9 @@ fn invalid_values_are_reported_with_what_was_expected() {
         r#"site.toml: webhook.listen_address: … "everywhere" … HOST:PORT"#,
     );
     check("[web]\nlisten_address = \"::1:9000\"", r#"site.toml: web.listen_address: … "::1:9000" … [IPV6]:PORT"#);
+    check("[web]\nlisten_address = []", "site.toml: web.listen_address: … HOST:PORT");
+    check("[web]\nlisten_address = [\":1\", \"x\"]", r#"site.toml: web.listen_address: … "x" … HOST:PORT"#);
+    check("[web]\nlisten_address = [[\":1\"]]", "site.toml: web.listen_address: must be a single value");
     check("[webhook]\npath = \"webhook\"", r#"site.toml: webhook.path: … "webhook" … / - . _ ~"#);
     check("[webhook]\npath = \"/-/healthy\"", "site.toml: webhook.path: /-/healthy …");
     check("[web]\ntelemetry_path = \"/\"", "site.toml: web.telemetry_path: / …");
@@ -166,6 +169,21 @@ fn every_problem_of_every_window_is_reported() {
             { days = ["mon"], from = "10:00", to = "11:00", time_zone = "UTC", grace_after = "13h" }]"#,
         "[0]: …\n[1]: … 12 hours",
     );
+}
+
+#[test]
+fn addresses_are_a_list_in_every_layer() {
+    const KEY: &str = "WEB__LISTEN_ADDRESS";
+    for (file, text, variables, flags) in [
+        ("site.toml", "[web]\nlisten_address = [\"127.0.0.1:1\", \"[::1]:2\"]", &[][..], &[][..]),
+        ("site.yml", "web: {listen_address: [127.0.0.1:1, '[::1]:2']}", &[], &[]),
+        ("site.toml", "[web]\nlisten_address = \":3\"", &[(KEY, "127.0.0.1:1,[::1]:2")], &[]),
+        ("site.toml", "", &[(KEY, ":3")], &[("web.listen_address", "127.0.0.1:1, [::1]:2,")]),
+    ] {
+        let addresses = load(file, text, variables, flags).unwrap().web.listen_addresses;
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(addresses, ["127.0.0.1:1", "[::1]:2"], "{text} {variables:?} {flags:?}");
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@ const UNITS: [(&str, u128); 7] = [
 /// The queue is allocated at the start. This many entries take about 30 MB.
 const MAX_QUEUE_SIZE: usize = 100_000;
 
+const EXPECTED_ADDRESS: &str = "HOST:PORT, [IPV6]:PORT or :PORT";
+
 /// An address to listen on: `host:port`, or `:port` for all IPv6 and IPv4 addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
@@ -57,12 +59,19 @@ pub type LogLevel = tracing::level_filters::LevelFilter;
 /// A value, or a description of the expected form.
 pub(super) type Parsed<T> = Result<T, String>;
 
-pub(super) fn listen_address(text: &str) -> Parsed<ListenAddress> {
+/// One text for the whole list, like [`networks`].
+pub(super) fn listen_addresses(text: &str) -> Parsed<Vec<ListenAddress>> {
+    let addresses = text.split(',').map(str::trim).filter(|address| !address.is_empty());
+    let addresses = addresses.map(listen_address).collect::<Parsed<Vec<_>>>()?;
+    if addresses.is_empty() { Err(format!("names no address (expected {EXPECTED_ADDRESS})")) } else { Ok(addresses) }
+}
+
+fn listen_address(text: &str) -> Parsed<ListenAddress> {
     let port = text.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     let unbracketed = text.matches(':').count() > 1 && !text.starts_with('[');
     match port {
         Some(_) if !unbracketed => Ok(ListenAddress(text.to_owned())),
-        _ => Err(format!("not an address: {text:?} (expected HOST:PORT, [IPV6]:PORT or :PORT)")),
+        _ => Err(format!("not an address: {text:?} (expected {EXPECTED_ADDRESS})")),
     }
 }
 

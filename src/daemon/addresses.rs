@@ -6,12 +6,11 @@ use std::net::SocketAddr;
 use crate::config::{ListenAddress, Problem, Settings};
 use crate::http::{self, WebConfig};
 
-const PUBLIC: &str = "webhook.listen_address";
-const PRIVATE: &str = "web.listen_address";
+pub(super) const PUBLIC: &str = "webhook.listen_address";
+pub(super) const PRIVATE: &str = "web.listen_address";
 
 /// Why the daemon could not listen. If it is `running` already, addresses in use are its own.
 pub(super) fn problems(settings: &Settings, running: bool) -> Vec<Problem> {
-    let listeners = [(PUBLIC, &settings.webhook.listen_address), (PRIVATE, &settings.web.listen_address)];
     let problem = |(key, address): (&str, &ListenAddress)| {
         let message = match address.resolve() {
             Err(error) => format!("{address} cannot be resolved: {error}"),
@@ -26,26 +25,44 @@ pub(super) fn problems(settings: &Settings, running: bool) -> Vec<Problem> {
     };
     match conflict(settings) {
         Some(conflict) => vec![conflict],
-        None => listeners.into_iter().filter_map(problem).collect(),
+        None => listened(settings).into_iter().filter_map(problem).collect(),
     }
 }
 
-/// Why the two listeners exclude each other.
+/// The first two addresses that exclude each other, of one listener or of both.
 pub(super) fn conflict(settings: &Settings) -> Option<Problem> {
-    let (public, private) = (&settings.webhook.listen_address, &settings.web.listen_address);
-    let (public_sockets, private_sockets) = (public.resolve().ok()?, private.resolve().ok()?);
-    let overlap = public_sockets.iter().any(|one| private_sockets.iter().any(|other| overlap(one, other)));
-    let message = format!("{private} includes {PUBLIC} ({public}): the two listeners need different ports");
-    overlap.then(|| Problem::new(PRIVATE, None, message))
+    let resolved =
+        listened(settings).into_iter().filter_map(|(key, address)| Some((key, address, address.resolve().ok()?)));
+    let resolved: Vec<_> = resolved.collect();
+    let pairs =
+        resolved.iter().enumerate().flat_map(|(at, one)| resolved[at + 1..].iter().map(move |other| (one, other)));
+    pairs.into_iter().find_map(|((first_key, first, sockets), (key, address, others))| {
+        let overlaps = sockets.iter().any(|one| others.iter().any(|other| overlap(one, other)));
+        let message = if first_key == key {
+            format!("{first} and {address} include the same address and port: keep one of them")
+        } else {
+            format!("{address} includes {first_key} ({first}): the two listeners need different ports")
+        };
+        overlaps.then(|| Problem::new(*key, None, message))
+    })
 }
 
 /// The warning about a private listener that other machines can use.
 pub(super) fn exposure(settings: &Settings, web_config: Option<&WebConfig>) -> Option<Problem> {
-    let address = &settings.web.listen_address;
     let is_local = |socket: &SocketAddr| socket.ip().to_canonical().is_loopback();
-    let reachable = !address.resolve().ok()?.iter().all(is_local);
-    let exposure = WebConfig::exposure(web_config).filter(|_| reachable)?;
-    Some(Problem::new(PRIVATE, None, format!("{address} is not on loopback: {exposure}")))
+    let is_reachable = |address: &ListenAddress| address.resolve().is_ok_and(|sockets| !sockets.iter().all(is_local));
+    let private = listened(settings).into_iter().filter(|(key, _)| *key == PRIVATE);
+    let reachable = private.map(|(_, address)| address).find(|address| is_reachable(address))?;
+    let exposure = WebConfig::exposure(web_config)?;
+    Some(Problem::new(PRIVATE, None, format!("{reachable} is not on loopback: {exposure}")))
+}
+
+/// Each address that the daemon itself listens on, with its key.
+fn listened(settings: &Settings) -> Vec<(&'static str, &ListenAddress)> {
+    let Settings { webhook, web, .. } = settings;
+    let public = webhook.listen_addresses.iter().filter(|_| !webhook.systemd_socket).map(|address| (PUBLIC, address));
+    let private = web.listen_addresses.iter().filter(|_| !web.systemd_socket).map(|address| (PRIVATE, address));
+    public.chain(private).collect()
 }
 
 fn overlap(one: &SocketAddr, other: &SocketAddr) -> bool {

@@ -1,11 +1,9 @@
 //! The application: its parts, and their order at start and at shutdown.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
 use actix_web::{rt, web};
 use anyhow::{Context, anyhow};
 use tokio::sync::Semaphore;
@@ -14,12 +12,13 @@ use tokio::time::timeout;
 use super::reload::{MAX_RELOADS, Reloader, limits, policy};
 use super::resources::{Files, Resources};
 use super::signals::Requests;
-use super::{DiskHangs, Endpoints, VERSION, addresses, disk_watch, file_descriptors, log_warnings};
+use super::sockets::Listeners;
+use super::{DiskHangs, Endpoints, VERSION, disk_watch, file_descriptors, log_warnings};
 use crate::clock;
-use crate::config::{
-    InvalidConfig, ListenAddress, MissingSecret, Settings, Sources, WebSettings, WebhookSecrets, WebhookSettings,
+use crate::config::{MissingSecret, Settings, Sources, WebSettings, WebhookSecrets, WebhookSettings};
+use crate::http::{
+    self, Certificate, ConnectionLimits, Private, Server, ServerHandle, Sockets, UnusedDeliveries, WebConfig, Webhook,
 };
-use crate::http::{self, Certificate, ConnectionLimits, Private, UnusedDeliveries, WebConfig, Webhook};
 use crate::journal::Journal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, Running, StateReader};
@@ -39,7 +38,7 @@ pub(super) struct Application {
 
 /// The part that has no journal yet: its sockets are bound, and the private server is running.
 struct Listening {
-    public: Vec<TcpListener>,
+    public: Sockets,
     private: ServerHandle,
     files: Files,
     metrics: Arc<Exporter>,
@@ -79,14 +78,12 @@ impl Application {
         let Self { settings, .. } = self;
         file_descriptors::raise_limit(settings.webhook.max_connections.saturating_add(http::PRIVATE_CONNECTIONS));
         log_warnings(&settings.warnings(clock::now()));
-        addresses::conflict(settings).map_or(Ok(()), |conflict| Err(InvalidConfig(vec![conflict])))?;
-        let public = listen("webhook.listen_address", &settings.webhook.listen_address)?;
-        let private = listen("web.listen_address", &settings.web.listen_address)?;
+        let Listeners { public, private } = Listeners::open(settings, &self.sources)?;
         let files = Files::load(settings)?;
         let Files { certificate, web_config } = files.clone();
-        WebConfig::watch_exposure(web_config.as_deref(), &private)?;
+        WebConfig::watch_exposure(web_config.as_deref(), &private.listeners)?;
         let private_tls = web_config.as_ref().is_some_and(|web_config| web_config.has_tls());
-        let endpoints = Endpoints::new(settings, &public, (&private, private_tls))?;
+        let endpoints = Endpoints::new(settings, &public.listeners, (&private.listeners, private_tls))?;
         let state_reader = recorder.state_reader().clone();
         let metrics = self.exporter(certificate, web_config.clone(), &state_reader);
         let reloader = Arc::<OnceLock<Arc<Reloader>>>::default();
@@ -106,7 +103,7 @@ impl Application {
             }),
         };
         let private = http::serve_private(private, settings.webhook.idle_timeout, web_config, served);
-        let private = spawn(private.context("the private listener cannot be served")?);
+        let private = private.context("the private listener cannot be served")?.start();
         let Endpoints { webhook, metrics: url, .. } = &endpoints;
         tracing::info!(version = VERSION, webhook, metrics = url, "listening");
         rt::spawn(disk_watch::run(state_reader));
@@ -192,7 +189,7 @@ async fn serve(
     let mut serving = None;
     if recorder.restored.await.is_ok() {
         requests.begin_recording();
-        serving = Some(spawn(public));
+        serving = Some(public.start());
         match recorder.handle.state_reader().readiness().failing() {
             None => tracing::info!("ready"),
             Some(reason) => tracing::warn!(%reason, "started, but not ready"),
@@ -206,7 +203,7 @@ async fn serve(
     readiness.begin_draining();
     if let Some(public) = serving {
         tracing::info!("shutting down: finishing in-flight requests");
-        public.stop(true).await;
+        public.stop().await;
     }
     if !recorder.ended.is_terminated() {
         recorder.handle.finish();
@@ -216,7 +213,7 @@ async fn serve(
             return Err(hanging.map_or_else(|| anyhow!("the recorder does not end"), |it| DiskHangs(it).into()));
         }
     }
-    private.stop(false).await;
+    private.stop().await;
     let panicked = |_| anyhow!("the recorder panicked; all acknowledged notifications are on disk");
     recorder.thread.join().map_err(panicked)??;
     tracing::info!("stopped");
@@ -233,18 +230,6 @@ async fn reload_on_request(reloader: Arc<Reloader>, requests: Requests) {
             let _ = result.await;
         }
     }
-}
-
-/// Runs a server as a task; the handle stops it.
-fn spawn(server: Server) -> ServerHandle {
-    let handle = server.handle();
-    rt::spawn(server);
-    handle
-}
-
-fn listen(key: &str, address: &ListenAddress) -> anyhow::Result<Vec<TcpListener>> {
-    let addresses = address.resolve().with_context(|| format!("{key}: {address} cannot be resolved"))?;
-    http::listen_on(&addresses).with_context(|| format!("{key}: cannot listen on {address}"))
 }
 
 /// Without this secret, every notification is rejected, so it must not be overlooked.

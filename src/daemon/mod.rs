@@ -30,10 +30,10 @@ mod reload;
 mod replay_unrecognized;
 mod resources;
 mod signals;
+mod sockets;
 
 use std::net::TcpListener;
 
-use anyhow::anyhow;
 use thiserror::Error;
 
 use crate::config::{Problem, Settings, Sources};
@@ -49,11 +49,11 @@ pub const VERSION: &str =
 
 /// Where Cloudflare and Prometheus reach the daemon.
 pub struct Endpoints {
-    /// The webhook's URL, with the address that the socket is bound to.
+    /// The webhook's URLs, with the addresses that the sockets are bound to, separated by commas.
     pub webhook: String,
     /// The webhook's path.
     pub webhook_path: String,
-    /// The URL of the metrics, with the address that the socket is bound to.
+    /// The URLs of the metrics, with the addresses that the sockets are bound to, separated by commas.
     pub metrics: String,
     /// The file of the generated secret, or the names of the configured ones.
     pub secret: String,
@@ -91,15 +91,15 @@ impl Endpoints {
         public: &[TcpListener],
         (private, private_tls): (&[TcpListener], bool),
     ) -> anyhow::Result<Self> {
-        let origin = |tls: bool, sockets: &[TcpListener]| {
+        let urls = |tls: bool, sockets: &[TcpListener], path: &str| {
             let scheme = if tls { "https" } else { "http" };
-            let first = sockets.first().ok_or_else(|| anyhow!("the address resolves to nothing"))?;
-            anyhow::Ok(format!("{scheme}://{}", first.local_addr()?))
+            let url = |socket: &TcpListener| anyhow::Ok(format!("{scheme}://{}{path}", socket.local_addr()?));
+            anyhow::Ok(sockets.iter().map(url).collect::<Result<Vec<_>, _>>()?.join(", "))
         };
         Ok(Self {
-            webhook: origin(settings.webhook.tls.is_some(), public)? + &settings.webhook.path,
+            webhook: urls(settings.webhook.tls.is_some(), public, &settings.webhook.path)?,
             webhook_path: settings.webhook.path.clone(),
-            metrics: origin(private_tls, private)? + &settings.web.telemetry_path,
+            metrics: urls(private_tls, private, &settings.web.telemetry_path)?,
             secret: String::new(),
         })
     }

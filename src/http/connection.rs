@@ -218,8 +218,13 @@ pub(super) fn allow_idling() {
     let _ = CURRENT.try_with(|connection| connection.patience.set(connection.idle_timeout));
 }
 
+/// Whether the listener of the current connection stops, so that the connection ends after this response.
+pub(super) fn is_draining() -> bool {
+    CURRENT.try_with(|connection| connection.permit.is_draining()).unwrap_or(false)
+}
+
 /// Completes when actix shall start no further request on the current connection and close it after the response that is
-/// being prepared: when the server is `stopping`, or [`close_after_response`] was called.
+/// being prepared: when it is idle and the listener is `stopping`, or [`close_after_response`] was called.
 pub(super) async fn closing(stopping: impl Future<Output = ()>) {
     let closing = CURRENT.try_with(|connection| connection.closing.clone()).unwrap_or_default();
     tokio::select! {

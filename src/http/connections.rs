@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use lru::LruCache;
 use prometheus::Gauge;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
 use super::peer::network;
 use super::rate_limiter::RateLimiter;
@@ -35,6 +36,11 @@ use crate::metrics::Exporter;
 const KNOWN_PEER_DISCOUNT: usize = 8;
 /// Maximum number of peers that are remembered because they have presented a secret.
 const MAX_KNOWN_PEERS: NonZeroUsize = NonZeroUsize::new(4096).expect("it is not zero");
+/// How long a connection may be idle when the listener stops. A request that was on its way is answered, and the response
+/// tells the client to use a new connection.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
+/// Interval between checks whether all connections have ended.
+const DRAIN_CHECK: Duration = Duration::from_millis(10);
 /// Maximum number of warnings per minute and reason.
 const WARNINGS_PER_MINUTE: usize = 6;
 
@@ -65,6 +71,8 @@ pub(super) struct Connections {
     table: Mutex<Table>,
     metrics: Arc<Exporter>,
     warnings: RateLimiter<&'static str>,
+    /// Set when the listener stops.
+    draining: watch::Sender<bool>,
 }
 
 struct Table {
@@ -127,7 +135,29 @@ impl Connections {
             table: Mutex::new(table),
             metrics,
             warnings: RateLimiter::per_minute(WARNINGS_PER_MINUTE),
+            draining: watch::Sender::new(false),
         })
+    }
+
+    /// Lets each connection end after its next response, or when it has been idle for [`DRAIN_PATIENCE`]. Waits for that,
+    /// but for no longer than idle connections take.
+    pub(super) async fn drain(&self, at_least: Duration) {
+        let since = Stopwatch::start();
+        self.draining.send_replace(true);
+        let is_over = || since.elapsed() >= at_least && self.table().open == 0;
+        while !is_over() && since.elapsed() < DRAIN_PATIENCE + DRAIN_CHECK {
+            sleep(DRAIN_CHECK).await;
+        }
+    }
+
+    /// Completes when an idle connection shall be closed, because the listener stops.
+    pub(super) fn draining(&self) -> impl Future<Output = ()> + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // Without a sender, the listener has ended.
+            let _ = draining.wait_for(|draining| *draining).await;
+            sleep(DRAIN_PATIENCE).await;
+        }
     }
 
     pub(super) fn total(&self) -> usize {
@@ -275,6 +305,11 @@ impl Permit {
     /// Whether the peer is a trusted proxy.
     pub(super) fn is_proxy(&self) -> bool {
         self.is_proxy
+    }
+
+    /// Whether the listener stops.
+    pub(super) fn is_draining(&self) -> bool {
+        *self.connections.draining.borrow()
     }
 
     /// The connection is not idle now.

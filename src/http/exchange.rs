@@ -79,7 +79,7 @@ async fn finish(mut response: Response<BoxBody>, keep_alive: bool, mut body: Opt
         Some(body) => !body.has_ended().await,
         None => false,
     };
-    if ends || !keep_alive || response.head().connection_type() == ConnectionType::Close {
+    if ends || !keep_alive || connection::is_draining() || response.head().connection_type() == ConnectionType::Close {
         response.head_mut().set_connection_type(ConnectionType::Close);
         connection::close_after_response().await;
     }

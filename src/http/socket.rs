@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
@@ -28,6 +28,20 @@ pub fn listen_on(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
         listen(&socket, BACKLOG)?;
         Ok(socket.into())
     })
+}
+
+/// Prepares a listening socket that another program has opened: sets what [`listen_on`] would set and what can still be
+/// changed. Backlog and IP versions are the choice of that program.
+///
+/// # Errors
+///
+/// The socket does not listen, or its options cannot be set.
+pub fn adopt(socket: &TcpListener) -> io::Result<()> {
+    if !sockopt::socket_acceptconn(socket)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen"));
+    }
+    set_buffer_sizes(socket)?;
+    Ok(())
 }
 
 /// Checks whether [`listen_on`] could use all of these addresses. Accepts no connection and occupies nothing.
@@ -79,9 +93,13 @@ fn bound(address: SocketAddr) -> Result<OwnedFd, Errno> {
         // The default depends on `net.ipv6.bindv6only`. For other addresses than `[::]` it makes no difference.
         sockopt::set_ipv6_v6only(&socket, false)?;
     }
-    // Connections inherit them. The kernel would give a slow reader up to 4 MiB.
-    sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
-    sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)?;
+    set_buffer_sizes(&socket)?;
     bind(&socket, &address)?;
     Ok(socket)
+}
+
+/// Connections inherit them. The kernel would give a slow reader up to 4 MiB.
+fn set_buffer_sizes(socket: impl AsFd) -> Result<(), Errno> {
+    sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER)?;
+    sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER)
 }

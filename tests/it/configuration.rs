@@ -80,6 +80,12 @@ const UNUSABLE: &[(&[(&str, &str)], &str)] = &[
     (&[("WEB__LISTEN_ADDRESS", "127.0.0.1:10417"), ("WEBHOOK__LISTEN_ADDRESS", ":10417")], "web.listen_address: "),
     (&[("WEB__LISTEN_ADDRESS", "192.0.2.1:10417")], "web.listen_address: "),
     (&[("WEBHOOK__LISTEN_ADDRESS", "192.0.2.1:10417")], "webhook.listen_address: "),
+    (&[("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:0, 192.0.2.1:10417")], "webhook.listen_address: "),
+    (&[("WEBHOOK__LISTEN_ADDRESS", "127.0.0.1:10417,:10417")], "webhook.listen_address: "),
+    (
+        &[("WEB__LISTEN_ADDRESS", "127.0.0.1:0,[::]:10417"), ("WEBHOOK__LISTEN_ADDRESS", ":10417")],
+        "web.listen_address: ",
+    ),
 ];
 
 #[test]

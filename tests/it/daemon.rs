@@ -92,7 +92,11 @@ impl Daemon {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary runs");
         let log = Log::follow(child.stderr.take().expect("standard error is piped"));
         let listening = log.wait_for("listening");
-        let url = |key: &str| listening[key].as_str().expect("the line has the URL").to_owned();
+        // The first one, if the listener has several addresses.
+        let url = |key: &str| {
+            let urls = listening[key].as_str().expect("the line has the URL");
+            urls.split(", ").next().unwrap_or_default().to_owned()
+        };
         let private = url("metrics").split('/').take(3).collect::<Vec<_>>().join("/");
         Self { child, webhook: url("webhook"), private, secret: secret(folder), log }
     }

@@ -119,3 +119,23 @@ fn commands_reach_an_address_without_host_where_there_is_no_ipv6() {
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{command:?}");
     }
 }
+
+#[test]
+fn listener_with_a_list_of_addresses_accepts_on_each_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("list.toml"), "[web]\nlisten_address = [\"127.0.0.1:0\", \"127.0.0.2:0\"]\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    command.current_dir(folder.path()).stdout(Stdio::null()).args(["--log.format=json", "--config.file=list.toml"]);
+    command.args(["--webhook.listen-address=127.0.0.3:0", "--webhook.listen-address=127.0.0.4:0"]);
+    let daemon = Daemon::spawn(command, folder.path());
+    let listening = daemon.wait_for("listening");
+    let mut hosts = Vec::new();
+    for key in ["metrics", "webhook"] {
+        for url in listening[key].as_str().unwrap().split(", ") {
+            let address = url.split('/').nth(2).unwrap();
+            assert_eq!(exchange(address, "GET /-/healthy", b"").status, "200 OK", "{url}");
+            hosts.push(address.split(':').next().unwrap().to_owned());
+        }
+    }
+    assert_eq!(hosts, ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4"]);
+}

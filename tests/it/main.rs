@@ -28,6 +28,7 @@ mod private;
 mod corrections;
 mod inputs_command;
 mod reload;
+mod socket_activation;
 mod expected;
 mod durability;
 mod order;

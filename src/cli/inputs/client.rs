@@ -146,10 +146,8 @@ fn accepted(url: &str, answer: Result<Response<ureq::Body>, ureq::Error>) -> any
 fn default_url(settings: &Settings) -> anyhow::Result<String> {
     let web_config = settings.web.config_file.clone().map(WebConfig::load).transpose();
     let tls = web_config.context("web.config_file; give --url instead")?.is_some_and(|web_config| web_config.has_tls());
-    let address = &settings.web.listen_address;
-    let resolved = address.resolve().with_context(|| format!("{address} cannot be resolved"))?;
-    let address = resolved.first().ok_or_else(|| anyhow!("{address} resolves to nothing"))?;
-    Ok(format!("{}://{}", if tls { "https" } else { "http" }, reachable(*address)))
+    let address = reachable(&settings.web.listen_addresses)?;
+    Ok(format!("{}://{address}", if tls { "https" } else { "http" }))
 }
 
 fn basic(user: &str, password_file: &Path) -> anyhow::Result<HeaderValue> {

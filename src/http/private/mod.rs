@@ -9,11 +9,10 @@ mod scrape;
 mod streaming;
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::dev::{RequestHead, Server};
+use actix_web::dev::RequestHead;
 use actix_web::http::header;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, PayloadConfig};
@@ -26,8 +25,9 @@ use self::correction::CorrectionPolicy;
 use self::streaming::Compressor;
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
 use crate::http::exchange::{Access, exchanges};
-use crate::http::listener;
+use crate::http::listener::{self, Sockets, Workers};
 use crate::http::responses::{end_body_by_closing_for_http_1_0, get_or_head, healthy, method_not_allowed, not_found};
+use crate::http::server::Server;
 use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::http::web_config::{self, Operator, WebConfig};
 use crate::metrics::Exporter;
@@ -37,6 +37,9 @@ use crate::recorder::{Handle, StateReader};
 pub const PRIVATE_CONNECTIONS: usize = 128;
 /// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
 const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
+
+/// How long a stop waits for in-flight requests, in seconds. The recorder has ended by then.
+const DRAIN_SECONDS: u64 = 5;
 
 const NAME: ListenerName = ListenerName {
     label: "web",
@@ -88,7 +91,7 @@ impl Access for Clients {
 ///
 /// A socket cannot be used.
 pub fn serve_private(
-    listeners: Vec<TcpListener>,
+    sockets: Sockets,
     idle_timeout: Duration,
     web_config: Option<Arc<WebConfig>>,
     private: Private,
@@ -97,10 +100,11 @@ pub fn serve_private(
     let limits = ConnectionLimits { total: PRIVATE_CONNECTIONS, per_peer: PRIVATE_CONNECTIONS_PER_PEER, idle_timeout };
     let connections = Connections::new(NAME, limits, private.metrics.clone(), |_| false);
     let access: Arc<dyn Access> = Arc::new(Clients(web_config.clone()));
-    let policy = Data::new(CorrectionPolicy::new(&listeners, private.enable_admin_api)?);
+    let policy = Data::new(CorrectionPolicy::new(&sockets.listeners, private.enable_admin_api)?);
     let compressor = Data::new(Compressor::new(private.compression));
     let private = Data::new(private);
-    listener::serve(listeners, tls.as_ref(), &connections, &access, 1, move || {
+    let workers = Workers { count: 1, drain_seconds: DRAIN_SECONDS };
+    listener::serve(sockets, tls.as_ref(), &connections, &access, workers, move || {
         let web_config = web_config.clone();
         let app = App::new()
             .app_data(private.clone())

@@ -3,12 +3,10 @@
 mod webhook;
 mod request_policy;
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::{io, thread};
 
 use actix_web::App;
-use actix_web::dev::Server;
 use actix_web::web::{self, Data};
 use rustix::net::sockopt;
 
@@ -18,8 +16,9 @@ pub use webhook::Webhook;
 use crate::http::certificate::{self, Certificate};
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
 use crate::http::exchange::{Access, exchanges};
-use crate::http::listener;
+use crate::http::listener::{self, Sockets, Workers};
 use crate::http::responses::{get_or_head, healthy, not_found};
+use crate::http::server::Server;
 
 const NAME: ListenerName = ListenerName {
     label: "webhook",
@@ -30,6 +29,8 @@ const NAME: ListenerName = ListenerName {
 /// Maximum number of workers. One of them receives as many notifications as the recorder can write, and each keeps
 /// memory for reuse.
 const MAX_WORKERS: usize = 4;
+/// How long a stop waits for in-flight requests, in seconds.
+const DRAIN_SECONDS: u64 = 20;
 /// Size of the kernel's buffer for responses of a connection, in bytes. They are short, and the client may not read them.
 const SEND_BUFFER: usize = 16 << 10;
 
@@ -39,7 +40,7 @@ const SEND_BUFFER: usize = 16 << 10;
 ///
 /// A socket cannot be used.
 pub fn serve_public(
-    listeners: Vec<TcpListener>,
+    sockets: Sockets,
     limits: ConnectionLimits,
     certificate: Option<Arc<Certificate>>,
     webhook: Arc<Webhook>,
@@ -47,12 +48,13 @@ pub fn serve_public(
     let (access, policy_source): (Arc<dyn Access>, _) = (webhook.clone(), webhook.clone());
     let is_proxy = move |peer| policy_source.policy().trusted_proxies.contain(peer);
     let connections = Connections::new(NAME, limits, webhook.metrics().clone(), is_proxy);
-    for listener in &listeners {
+    for listener in &sockets.listeners {
         sockopt::set_socket_send_buffer_size(listener, SEND_BUFFER)?;
     }
     let webhook = Data::from(webhook);
     let tls = certificate.map(certificate::server_config);
-    listener::serve(listeners, tls.as_ref(), &connections, &access, public_workers(), move || {
+    let workers = Workers { count: public_workers(), drain_seconds: DRAIN_SECONDS };
+    listener::serve(sockets, tls.as_ref(), &connections, &access, workers, move || {
         let app = App::new()
             .app_data(webhook.clone())
             .service(

@@ -89,13 +89,13 @@ fn recorder(daemon: &Daemon) -> u32 {
 }
 
 /// The notification of event number `number`.
-fn event(number: u64) -> String {
+pub fn event(number: u64) -> String {
     let kind = if number.is_multiple_of(2) { "connected" } else { "disconnected" };
     notification(INPUT, kind, &updated_at(number))
 }
 
 /// The time of event number `number`: one event per second.
-fn updated_at(number: u64) -> String {
+pub fn updated_at(number: u64) -> String {
     let (minutes, seconds) = (number / 60, number % 60);
     let (hours, minutes) = (minutes / 60, minutes % 60);
     let (days, hours) = (hours / 24, hours % 24);
@@ -123,7 +123,7 @@ fn start_with_events(folder: &Path, events: u64) -> Daemon {
 }
 
 /// The times of the recorded events. The journal must be valid and must have no event twice.
-fn journaled(folder: &Path, storage: &str) -> BTreeSet<String> {
+pub fn journaled(folder: &Path, storage: &str) -> BTreeSet<String> {
     let lines = exported(folder, storage);
     let times: BTreeSet<_> = lines.iter().map(|line| line["updated_at"].as_str().expect("a time").to_owned()).collect();
     assert_eq!(times.len(), lines.len(), "an event is recorded twice");

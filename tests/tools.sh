@@ -101,32 +101,48 @@ make_venv() {
 # Debian's packages are unpacked into the target folder, not installed, so that no service starts. The suite may differ
 # from the machine's; packages are verified with Debian's key.
 
-# apt_of SUITE FOLDER COMMAND...: apt-get for this suite only, with its state in the folder.
+# apt_of SUITES FOLDER COMMAND...: runs an apt command for these suites only, with its state in the folder. The caller may
+# set "architectures", separated by commas.
 apt_of() {
-    local suite=$1 folder=$2
+    local suites=$1 folder=$2 suite options
     shift 2
     mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
     : >"$folder/status"
-    printf 'deb [signed-by=%s] %s %s main\n' /usr/share/keyrings/debian-archive-keyring.gpg "$(mirror)" "$suite" \
-        >"$folder/sources.list"
-    apt-get -qq -o APT::Sandbox::User=root -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=- \
-        -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" -o Dir::State::status="$folder/status" "$@"
+    for suite in $suites; do
+        printf 'deb [signed-by=%s] %s %s main\n' /usr/share/keyrings/debian-archive-keyring.gpg \
+            "$(mirror "$suite")" "$suite"
+    done >"$folder/sources.list"
+    options=(-qq -o APT::Sandbox::User=root -o Dir::Etc::sourcelist="$folder/sources.list" -o Dir::Etc::sourceparts=-
+        -o Dir::State::lists="$folder/lists" -o Dir::Cache="$folder/cache" -o Dir::State::status="$folder/status")
+    [[ -z ${architectures:-} ]] || options+=(-o APT::Architectures="$architectures")
+    "$1" "${options[@]}" "${@:2}"
 }
 
-# The Debian mirror of this machine.
+# mirror SUITE: the machine's mirror of Debian, or of its security updates.
 mirror() {
-    sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
-        /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | grep '/debian/*$' | head -n 1
+    local uris
+    uris=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
+        /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true)
+    case $1 in
+    *-security) grep '/debian-security/*$' <<<"$uris" || sed -nE 's|/debian/*$|/debian-security|p' <<<"$uris" ;;
+    *) grep '/debian/*$' <<<"$uris" ;;
+    esac | head -n 1
 }
 
-# unpack SUITE FOLDER PACKAGE...: unpacks packages; their programs are in FOLDER/usr/bin.
+# unpack SUITES FOLDER PACKAGE...: unpacks packages; their programs are in FOLDER/usr/bin. The caller may set
+# "dependencies", a pattern: direct and indirect dependencies that match it are unpacked too.
 unpack() {
-    local suite=$1 folder=$2 package
+    local suites=$1 folder=$2 package packages
     shift 2
     [[ -e $folder/complete ]] && return
     rm -rf "$folder" && mkdir -p "$folder/deb" || return 1
-    apt_of "$suite" "$folder/apt" update || return 1
-    (cd "$folder/deb" && apt_of "$suite" "$folder/apt" download "$@") || return 1
+    apt_of "$suites" "$folder/apt" apt-get update || return 1
+    packages=("$@")
+    if [[ -n ${dependencies:-} ]]; then
+        mapfile -t -O $# packages < <(apt_of "$suites" "$folder/apt" apt-cache depends --recurse --important "$@" |
+            grep -E "^($dependencies)\$" | sort -u)
+    fi
+    (cd "$folder/deb" && apt_of "$suites" "$folder/apt" apt-get download "${packages[@]}") || return 1
     for package in "$folder"/deb/*.deb; do dpkg -x "$package" "$folder" || return 1; done
     rm -rf "$folder/deb" "$folder/apt" && touch "$folder/complete"
 }

@@ -165,16 +165,19 @@ class Resources:
         return len(rendered)
 
 
-def canonical_files():
-    """The canonical rules: the groups of each file. The chart renders the files in the order of their names."""
-    files = sorted((PROJECT / "deploy/prometheus/rules").glob("*.yml"))
+def canonical_files(values):
+    """The canonical rules: the groups of each file, in the order in which the chart renders the files."""
+    folder = PROJECT / "deploy/prometheus"
+    files = sorted((folder / "rules").glob("*.yml"))
+    if values.get("highAvailability"):
+        files.append(folder / "high-availability.yml")
     return {file.name: yaml.safe_load(file.read_text())["groups"] for file in files}
 
 
-def overridden(groups):
+def overridden(groups, values):
     """The rules that the values file changes: name and new value."""
     changes = {}
-    canonical = [group for groups in canonical_files().values() for group in groups]
+    canonical = [group for groups in canonical_files(values).values() for group in groups]
     for ours, theirs in zip(groups, canonical, strict=True):
         require(len(ours["rules"]) == len(theirs["rules"]), f"group {ours['name']} has other rules")
         require({**ours, "rules": 0} == {**theirs, "rules": 0}, f"group {ours['name']} differs")
@@ -184,8 +187,11 @@ def overridden(groups):
     return changes
 
 
-def expected_changes(file):
-    values = yaml.safe_load((CHART / "ci" / file).read_text()).get("prometheusRule", {})
+def rule_values(file):
+    return yaml.safe_load((CHART / "ci" / file).read_text())["prometheusRule"]
+
+
+def expected_changes(values):
     changes = {}
     for name, value in values.get("thresholds", {}).items():
         changes[f"stream_live:threshold:{name}"] = value if isinstance(value, str) else f"vector({value})"
@@ -208,18 +214,18 @@ def only_values(text):
     return result
 
 
-def write_rules(output, file, groups):
+def write_rules(output, file, groups, values):
     for folder in ("all", "rules"):
         (output / folder).mkdir(exist_ok=True)
     (output / "all" / file).write_text(yaml.safe_dump({"groups": groups}))
-    if expected_changes(file):
+    if expected_changes(values):
         return
     for rule in (rule for group in groups for rule in group["rules"] if "annotations" in rule):
         annotations = rule["annotations"]
         texts = {key: only_values(annotations.get(key, "")) for key in ("summary", "description")}
         rule["annotations"] = {key: value for key, value in (annotations | texts).items() if value}
     by_name = {group["name"]: group for group in groups}
-    for name, originals in canonical_files().items():
+    for name, originals in canonical_files(values).items():
         ours = [by_name[group["name"]] for group in originals]
         (output / "rules" / name).write_text(yaml.safe_dump({"groups": ours}))
 
@@ -241,9 +247,10 @@ def main(rendered, output):
         for rule in resources.of("PrometheusRule"):
             rules += 1
             groups = rule["spec"]["groups"]
-            changed, expected = overridden(groups), expected_changes(path.name)
+            values = rule_values(path.name)
+            changed, expected = overridden(groups, values), expected_changes(values)
             resources.require(changed == expected, f"rules: changed {changed}, expected {expected}")
-            write_rules(output, path.name, groups)
+            write_rules(output, path.name, groups, values)
     require(dashboards > 0 and rules > 1, "no values file renders dashboards, or default and other rules")
     (output / "custom.json").write_text(json.dumps(custom))
     for problem in problems:

@@ -210,12 +210,15 @@ class Pod:
         status, content = self.at_webhook(path, body, cf_webhook_auth=secret)
         return status, json.loads(content).get("outcome") if content else None
 
-    def generated_secret(self):
-        return Path(f"{self.root}{self.config['storage']['path']}/webhook-secret").read_text().strip()
+    def shown_secrets(self):
+        """The secrets as the command of NOTES.txt prints them: one alone, or several with their names."""
+        command = self.command(*self.program, "secret", "show", "--print")
+        return [line.split()[-1] for line in run(*command, env=self.environment).splitlines()]
 
     def check_webhook(self):
-        secrets_now = self.secrets or [self.generated_secret()]
-        for secret, outcome in zip(secrets_now, ["recorded"] + ["duplicate"] * len(secrets_now)):
+        shown = self.shown_secrets()
+        self.require(sorted(shown) == sorted(self.secrets or shown[:1]), "secret show does not print the secrets")
+        for secret, outcome in zip(shown, ["recorded"] + ["duplicate"] * len(shown)):
             self.require(self.post(secret) == (200, outcome), f"not {outcome}: {self.post(secret)}")
         self.require(self.post("wrong")[0] == 401, "a wrong secret is accepted")
         self.require(self.at_webhook("/metrics")[0] == 404, "metrics are public")

@@ -1,10 +1,11 @@
 //! `serve`: runs the daemon. Its errors are log lines, in the format of the log.
 
-use std::io::{self, IsTerminal};
+use std::env;
+use std::path::Path;
 use std::process::ExitCode;
-use std::thread;
 
-use crate::config::{InvalidConfig, LogLevel, LogSettings, Settings, Sources};
+use super::simulate;
+use crate::config::{Flag, InvalidConfig, LogLevel, LogSettings, Settings, Sources};
 use crate::daemon::{self, Endpoints};
 use crate::telemetry;
 
@@ -15,6 +16,8 @@ pub(super) fn run(sources: Sources) -> anyhow::Result<ExitCode> {
         Err(_) => (LogLevel::INFO, LogSettings::format_despite_problems(&sources)),
     };
     let log = telemetry::init(level, format)?;
+    let (screen, show_secret) = (log.screen.clone(), show_secret(&sources));
+    let announce = move |endpoints: &Endpoints| screen.print(&next_steps(endpoints, &show_secret));
     let served = settings.map_err(Into::into).and_then(|settings| daemon::run(sources, settings, &log, announce));
     Ok(match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,20 +39,47 @@ fn log_error(error: &anyhow::Error) {
     }
 }
 
-/// Tells a person at a terminal what to do next. The terminal may be stopped, so another thread prints.
-fn announce(endpoints: &Endpoints) {
-    if !io::stderr().is_terminal() {
-        return;
-    }
-    let text = next_steps(endpoints);
-    // Without the thread or the terminal, only this help is missing.
-    let _ = thread::Builder::new().name("announce".into()).spawn(move || super::print(&text));
+/// Addresses, files and the next commands, for a person at a terminal.
+fn next_steps(endpoints: &Endpoints, show_secret: &str) -> String {
+    let Endpoints { webhook, webhook_path, metrics, data_folder, secret, secret_origin, secret_file } = endpoints;
+    let program = env::args().next().unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+    let simulate = simulate_command(webhook, secret_file.as_deref());
+    format!(
+        "\n\
+         webhook      {webhook}\n\
+         metrics      {metrics}\n\
+         data folder  {}\n\
+         secret       {secret} ({secret_origin})\n\
+         \n\
+         To try it, send notifications from a second terminal:\n\
+         \x20   {program} {simulate}\n\
+         To connect Cloudflare, forward https://YOUR.NAME{webhook_path} to the webhook above, and create a webhook\n\
+         destination with this URL and the secret that this command prints:\n\
+         \x20   {program} {show_secret}\n\n",
+        data_folder.display()
+    )
 }
 
-fn next_steps(Endpoints { webhook, webhook_path, metrics, secret }: &Endpoints) -> String {
-    format!(
-        "\npoint Cloudflare at   https://YOUR.NAME{webhook_path}, forwarded to {webhook}\n\
-         with the secret in    {secret}\n\
-         and Prometheus at     {metrics}\n\n"
-    )
+/// The command that posts to the first of these URLs with this secret.
+fn simulate_command(webhook: &str, secret_file: Option<&Path>) -> String {
+    let first = webhook.split(", ").next().unwrap_or_default();
+    let url = first.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//127.0.0.1:");
+    let mut command = "simulate --duration 10s".to_owned();
+    if url != simulate::DEFAULT_URL {
+        command.push_str(&format!(" --url {url}"));
+    }
+    let default = std::path::absolute(simulate::DEFAULT_SECRET_FILE).unwrap_or_default();
+    if let Some(file) = secret_file.filter(|file| **file != default) {
+        command.push_str(&format!(" --secret-file {}", file.display()));
+    }
+    command
+}
+
+/// The command that finds the secrets of these sources.
+fn show_secret(Sources { file, flags, .. }: &Sources) -> String {
+    let config_file = file.iter().map(|file| format!(" --config.file={}", file.display()));
+    let acts = |flag: &&Flag| flag.key == "storage.path" || flag.key.starts_with("webhook.secret_files.");
+    // The name of a secret's flag ends with the secret's name.
+    let flags = flags.iter().filter(acts).map(|flag| format!(" {}={}", flag.name.replace(' ', "="), flag.value));
+    ["secret show".to_owned()].into_iter().chain(config_file).chain(flags).collect()
 }

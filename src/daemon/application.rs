@@ -1,6 +1,5 @@
 //! The application: its parts, and their order at start and at shutdown.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -50,27 +49,27 @@ struct Listening {
 }
 
 impl Application {
-    /// Runs until a signal stops it, or until the recorder fails. `announce` is called when the webhook's secret is known.
+    /// Runs until a signal stops it, or until the recorder fails. `announce` is called when the daemon accepts
+    /// notifications.
     pub(super) fn run(self, requests: Requests, announce: impl FnOnce(&Endpoints)) -> anyhow::Result<()> {
         rt::System::new().block_on(self.start_and_serve(requests, announce))
     }
 
     async fn start_and_serve(self, requests: Requests, announce: impl FnOnce(&Endpoints)) -> anyhow::Result<()> {
         let (recorder, queue) = recorder::prepare(self.settings.webhook.queue_size);
-        let mut listening = self.listen(recorder)?;
+        let listening = self.listen(recorder)?;
         let (journal, secrets) = self.open(listening.recorder.state_reader()).await?;
         let resources = Resources { secrets, files: listening.files.clone() };
         log_warnings(&resources.warnings());
         let Resources { secrets, .. } = resources;
         announce_generated(&secrets);
-        listening.endpoints.secret = describe(&secrets);
-        tracing::info!(secret = listening.endpoints.secret, "webhook secret");
-        announce(&listening.endpoints);
+        let endpoints = listening.endpoints.clone().with_secrets(&self.settings.webhook.secrets, &secrets);
+        tracing::info!(secret = endpoints.secret, origin = endpoints.secret_origin, "webhook secret");
         let (limits, metrics) = (limits(&self.settings, &secrets), listening.metrics.clone());
         let recorder = recorder::start_with(journal, limits, (listening.recorder.clone(), queue), metrics);
         let recorder = recorder.context("the recorder's thread cannot be started")?;
         let (public, private) = self.assemble(listening, &secrets, &requests)?;
-        serve(public, &private, recorder, requests).await
+        serve(public, &private, recorder, requests, || announce(&endpoints)).await
     }
 
     /// Binds the sockets, and starts the private server, so that it answers while the journal is opened and restored.
@@ -104,8 +103,8 @@ impl Application {
         };
         let private = http::serve_private(private, settings.webhook.idle_timeout, web_config, served);
         let private = private.context("the private listener cannot be served")?.start();
-        let Endpoints { webhook, metrics: url, .. } = &endpoints;
-        tracing::info!(version = VERSION, webhook, metrics = url, "listening");
+        let Endpoints { webhook, metrics: url, data_folder, .. } = &endpoints;
+        tracing::info!(version = VERSION, webhook, metrics = url, data_folder = %data_folder.display(), "listening");
         rt::spawn(disk_watch::run(state_reader));
         Ok(Listening { public, private, files, metrics, recorder, unused_deliveries, reloader, endpoints })
     }
@@ -185,6 +184,7 @@ async fn serve(
     private: &ServerHandle,
     mut recorder: Running,
     mut requests: Requests,
+    announce: impl FnOnce(),
 ) -> anyhow::Result<()> {
     let mut serving = None;
     if recorder.restored.await.is_ok() {
@@ -194,6 +194,7 @@ async fn serve(
             None => tracing::info!("ready"),
             Some(reason) => tracing::warn!(%reason, "started, but not ready"),
         }
+        announce();
         tokio::select! {
             () = requests.stop() => {}
             _ = &mut recorder.ended => {}
@@ -241,13 +242,4 @@ fn announce_generated(secrets: &WebhookSecrets) {
             "new webhook secret generated"
         );
     }
-}
-
-fn describe(secrets: &WebhookSecrets) -> String {
-    let names = || secrets.named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    secrets
-        .own_file
-        .as_deref()
-        .map(Path::display)
-        .map_or_else(|| format!("configured: {}", names()), |it| it.to_string())
 }

@@ -32,11 +32,13 @@ mod resources;
 mod signals;
 mod sockets;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::config::{Problem, Settings, Sources};
+use crate::config::{Problem, SecretSource, Settings, Sources, WebhookSecrets};
 use crate::recorder::DiskOperation;
 use crate::telemetry::Log;
 use application::Application;
@@ -47,7 +49,8 @@ pub use replay_unrecognized::{Replayed, replay_unrecognized};
 pub const VERSION: &str =
     concat!(env!("CARGO_PKG_VERSION"), " (revision ", env!("BUILD_REVISION"), ", rustc ", env!("BUILD_RUSTC"), ")");
 
-/// Where Cloudflare and Prometheus reach the daemon.
+/// Where Cloudflare and Prometheus reach the daemon, and where its files are.
+#[derive(Clone)]
 pub struct Endpoints {
     /// The webhook's URLs, with the addresses that the sockets are bound to, separated by commas.
     pub webhook: String,
@@ -55,8 +58,14 @@ pub struct Endpoints {
     pub webhook_path: String,
     /// The URLs of the metrics, with the addresses that the sockets are bound to, separated by commas.
     pub metrics: String,
-    /// The file of the generated secret, or the names of the configured ones.
+    /// The data folder.
+    pub data_folder: PathBuf,
+    /// The secrets by name and where each is, or the file of the daemon's own one.
     pub secret: String,
+    /// Whether the secrets are configured, or the daemon's own one was found or generated.
+    pub secret_origin: &'static str,
+    /// A file that contains a valid secret.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// The disk did not respond during the shutdown.
@@ -67,7 +76,7 @@ pub struct Endpoints {
 pub struct DiskHangs(DiskOperation);
 
 /// Runs the daemon until a signal or an error ends it. `sources` are read again on reload. `announce` is called when
-/// the daemon can be reached and the webhook's secret is known.
+/// the daemon accepts notifications.
 ///
 /// # Errors
 ///
@@ -100,8 +109,31 @@ impl Endpoints {
             webhook: urls(settings.webhook.tls.is_some(), public, &settings.webhook.path)?,
             webhook_path: settings.webhook.path.clone(),
             metrics: urls(private_tls, private, &settings.web.telemetry_path)?,
+            data_folder: settings.storage.path.clone(),
             secret: String::new(),
+            secret_origin: "",
+            secret_file: None,
         })
+    }
+}
+
+impl Endpoints {
+    /// Adds the secrets.
+    fn with_secrets(mut self, configured: &BTreeMap<String, SecretSource>, loaded: &WebhookSecrets) -> Self {
+        let file = |source: &SecretSource| match source {
+            SecretSource::File(path) => Some(path.clone()),
+            SecretSource::Environment(_) => None,
+        };
+        let place = |(name, source): (&String, &SecretSource)| match file(source) {
+            Some(path) => format!("{name}: {}", path.display()),
+            None => format!("{name}: environment"),
+        };
+        (self.secret, self.secret_origin) = match &loaded.own_file {
+            Some(own_file) => (own_file.display().to_string(), if loaded.generated { "generated" } else { "found" }),
+            None => (configured.iter().map(place).collect::<Vec<_>>().join(", "), "configured"),
+        };
+        self.secret_file = loaded.own_file.clone().or_else(|| configured.values().find_map(file));
+        self
     }
 }
 

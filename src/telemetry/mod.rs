@@ -7,14 +7,16 @@ mod format;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::panic;
 
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, fmt, reload};
 
+use crate::text::escaped_lines;
 use format::Lines;
 pub use writer::DroppedLines;
 use writer::Writer;
@@ -36,7 +38,23 @@ pub struct Log {
     pub level: Level,
     /// Counts the lines that were lost.
     pub dropped_lines: DroppedLines,
+    /// Prints text for a person between the lines.
+    pub screen: Screen,
     _writer: Writer,
+}
+
+/// Prints text for a person at a terminal, in order with the lines, and without waiting for the terminal.
+#[derive(Clone)]
+pub struct Screen(NonBlocking);
+
+impl Screen {
+    /// Prints lines, with control characters escaped, if standard error is a terminal.
+    pub fn print(&self, lines: &str) {
+        if io::stderr().is_terminal() {
+            // The queue takes everything, and counts what it drops.
+            let _ = self.0.clone().write_all(escaped_lines(lines).as_bytes());
+        }
+    }
 }
 
 /// Changes the log level at run time.
@@ -67,6 +85,7 @@ pub fn init(level: LevelFilter, format: Format) -> io::Result<Log> {
     };
     let (queue, writer, dropped_lines) = writer::start()?;
     let (filter, handle) = reload::Layer::new(targets(level));
+    let screen = Screen(queue.clone());
     let lines = fmt::layer().event_format(Lines { json }).with_writer(queue).boxed();
     tracing_subscriber::registry().with(filter).with(lines).init();
     panic::set_hook(Box::new(|panic| {
@@ -74,7 +93,7 @@ pub fn init(level: LevelFilter, format: Format) -> io::Result<Log> {
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         tracing::error!(%panic, backtrace, "internal error");
     }));
-    Ok(Log { level: Level(handle), dropped_lines, _writer: writer })
+    Ok(Log { level: Level(handle), dropped_lines, screen, _writer: writer })
 }
 
 /// The given level for this crate, at most warnings for dependencies.

@@ -35,6 +35,7 @@ mod order;
 mod terminal;
 mod commands;
 mod secret_command;
+mod first_screen;
 mod configuration;
 mod exposition;
 mod prometheus;

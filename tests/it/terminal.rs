@@ -28,15 +28,20 @@ impl Terminal {
         self.program_side.try_clone().unwrap().into()
     }
 
-    /// Everything that is printed until the last program has ended. The command that got [`Self::stdio`] must have been
-    /// dropped.
-    pub fn read_to_end(self) -> String {
+    /// Everything that is printed until this text is complete, or until the last program has ended. The command that got
+    /// [`Self::stdio`] must have been dropped.
+    pub fn read_until(self, end: &str) -> String {
+        // Otherwise the end of the last program would not end the input.
         drop(self.program_side);
-        let mut printed = Vec::new();
-        match File::from(self.controller).read_to_end(&mut printed) {
-            // The last program closed the terminal.
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {}
-            ended => _ = ended.unwrap(),
+        let (mut controller, mut printed, mut chunk) = (File::from(self.controller), Vec::new(), [0; 4096]);
+        loop {
+            match controller.read(&mut chunk) {
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => break,
+                read => printed.extend(&chunk[..read.unwrap()]),
+            }
+            if !end.is_empty() && String::from_utf8_lossy(&printed).contains(end) {
+                break;
+            }
         }
         String::from_utf8(printed).unwrap().replace("\r\n", "\n")
     }
@@ -47,6 +52,6 @@ pub fn run_in_terminal(mut command: Command) -> (String, Option<i32>) {
     let terminal = Terminal::open();
     let mut child = command.stdin(Stdio::null()).stdout(terminal.stdio()).stderr(Stdio::inherit()).spawn().unwrap();
     drop(command);
-    let printed = terminal.read_to_end();
+    let printed = terminal.read_until("");
     (printed, child.wait().unwrap().code())
 }

@@ -37,6 +37,10 @@ use self::target::{Target, parse_url};
 use self::truth::Truth;
 use crate::clock::Stopwatch;
 
+/// The webhook of a daemon with the default configuration on this machine, and its secret.
+pub(super) const DEFAULT_URL: &str = "http://127.0.0.1:10418/webhook";
+pub(super) const DEFAULT_SECRET_FILE: &str = "data/webhook-secret";
+
 /// The exit code that shells report for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
@@ -44,11 +48,11 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The webhook to post to
-    #[arg(long, default_value = "http://127.0.0.1:10418/webhook", value_parser = parse_url)]
+    #[arg(long, default_value = DEFAULT_URL, value_parser = parse_url)]
     url: Uri,
 
     /// The file with the webhook secret
-    #[arg(long, value_name = "PATH", default_value = "data/webhook-secret")]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SECRET_FILE)]
     secret_file: PathBuf,
 
     /// What happens to the inputs

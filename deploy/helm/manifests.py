@@ -187,6 +187,16 @@ def overridden(groups, values):
     return changes
 
 
+def check_memory_limit(rendered):
+    """The default limit of memory is that of deploy/compose, which a test compares with the measured worst case."""
+    resources = Resources(rendered.name, [one for one in yaml.safe_load_all(rendered.read_text()) if one])
+    (workload,) = resources.of("StatefulSet")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    compose = yaml.safe_load((PROJECT / "deploy/compose/compose.yaml").read_text())["x-exporter"]["mem_limit"]
+    limit = container["resources"]["limits"]["memory"]
+    require(limit == compose.replace("m", "Mi"), f"the memory limit is {limit}, that of deploy/compose {compose}")
+
+
 def rule_values(file):
     return yaml.safe_load((CHART / "ci" / file).read_text())["prometheusRule"]
 
@@ -251,6 +261,7 @@ def main(rendered, output):
             changed, expected = overridden(groups, values), expected_changes(values)
             resources.require(changed == expected, f"rules: changed {changed}, expected {expected}")
             write_rules(output, path.name, groups, values)
+    check_memory_limit(rendered / "default-values.yaml")
     require(dashboards > 0 and rules > 1, "no values file renders dashboards, or default and other rules")
     (output / "custom.json").write_text(json.dumps(custom))
     for problem in problems:

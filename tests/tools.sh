@@ -35,6 +35,7 @@ collect() {
 finish() {
     local code=${1:-$?} verdict=FAILED
     ((code == 0)) && verdict=passed
+    ((code == 77)) && verdict=skipped
     printf '\n'
     if ((${#skipped[@]} > 0)); then printf '%s\n' "${skipped[@]}"; fi
     printf '%s: %s, %d skipped, %d s\n' "$0" "$verdict" "${#skipped[@]}" "$SECONDS"

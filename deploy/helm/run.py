@@ -37,7 +37,11 @@ def fail(problem):
 
 
 def run(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, **options).stdout
+    command = [str(part) for part in command]
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        fail(f"{' '.join(command)}: {done.returncode}: {done.stderr}")
+    return done.stdout
 
 
 def image():

@@ -27,10 +27,17 @@ const DISK_FAILED: u8 = 74;
 const SALVAGE: &str = "`stream-live-exporter journal salvage FOLDER` copies everything readable to a new journal \
                        and does not modify this one: see docs/journal.md";
 
+const MORE: &str = concat!(
+    "Without arguments, the daemon runs with its data in ./data. The flag --web.listen-address is the key\n\
+     web.listen_address and the variable STREAM_LIVE_EXPORTER__WEB__LISTEN_ADDRESS; the others likewise.\n\
+     COMMAND --help prints the flags of a command. Documentation: ",
+    env!("CARGO_PKG_REPOSITORY")
+);
+
 /// Prometheus exporter for Cloudflare Stream Live: receives webhook notifications, stores them, and
 /// exposes metrics about every live input.
 #[derive(Debug, Parser)]
-#[command(name = env!("CARGO_PKG_NAME"), version = daemon::VERSION, max_term_width = 100)]
+#[command(name = env!("CARGO_PKG_NAME"), version = daemon::VERSION, max_term_width = 100, after_help = MORE)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -78,7 +85,7 @@ pub fn run() -> ExitCode {
 }
 
 /// The command line's grammar.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     flags::add(Arguments::command())
 }
 

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::reload::{MAX_RELOADS, Reloader, limits, policy};
 use super::resources::{Files, Resources};
+use super::service_manager::ServiceManager;
 use super::signals::Requests;
 use super::sockets::Listeners;
 use super::{DiskHangs, Endpoints, VERSION, disk_watch, file_descriptors, log_warnings};
@@ -33,6 +34,7 @@ pub(super) struct Application {
     pub(super) settings: Settings,
     pub(super) log_level: Level,
     pub(super) dropped_lines: DroppedLines,
+    pub(super) service_manager: Arc<ServiceManager>,
 }
 
 /// The part that has no journal yet: its sockets are bound, and the private server is running.
@@ -69,7 +71,8 @@ impl Application {
         let recorder = recorder::start_with(journal, limits, (listening.recorder.clone(), queue), metrics);
         let recorder = recorder.context("the recorder's thread cannot be started")?;
         let (public, private) = self.assemble(listening, &secrets, &requests)?;
-        serve(public, &private, recorder, requests, || announce(&endpoints)).await
+        let on_ready = || announce(&endpoints);
+        serve(public, &private, recorder, requests, on_ready, &self.service_manager).await
     }
 
     /// Binds the sockets, and starts the private server, so that it answers while the journal is opened and restored.
@@ -105,6 +108,10 @@ impl Application {
         let private = private.context("the private listener cannot be served")?.start();
         let Endpoints { webhook, metrics: url, data_folder, .. } = &endpoints;
         tracing::info!(version = VERSION, webhook, metrics = url, data_folder = %data_folder.display(), "listening");
+        rt::spawn({
+            let (service_manager, state_reader) = (self.service_manager.clone(), state_reader.clone());
+            async move { service_manager.watch(state_reader).await }
+        });
         rt::spawn(disk_watch::run(state_reader));
         Ok(Listening { public, private, files, metrics, recorder, unused_deliveries, reloader, endpoints })
     }
@@ -148,6 +155,7 @@ impl Application {
                 webhook,
                 recorder,
                 metrics,
+                service_manager: self.service_manager.clone(),
                 reloading: Mutex::default(),
                 places: Arc::new(Semaphore::new(MAX_RELOADS)),
             })
@@ -184,7 +192,8 @@ async fn serve(
     private: &ServerHandle,
     mut recorder: Running,
     mut requests: Requests,
-    announce: impl FnOnce(),
+    on_ready: impl FnOnce(),
+    service_manager: &ServiceManager,
 ) -> anyhow::Result<()> {
     let mut serving = None;
     if recorder.restored.await.is_ok() {
@@ -194,7 +203,8 @@ async fn serve(
             None => tracing::info!("ready"),
             Some(reason) => tracing::warn!(%reason, "started, but not ready"),
         }
-        announce();
+        service_manager.ready();
+        on_ready();
         tokio::select! {
             () = requests.stop() => {}
             _ = &mut recorder.ended => {}
@@ -202,6 +212,7 @@ async fn serve(
     }
     let readiness = recorder.handle.state_reader().readiness();
     readiness.begin_draining();
+    service_manager.stopping();
     if let Some(public) = serving {
         tracing::info!("shutting down: finishing in-flight requests");
         public.stop().await;

@@ -16,6 +16,7 @@
 //! | public and private server | they end only on request; actix restarts a worker that panics |
 //! | reload (a thread each) | the previous configuration stays in force; the next reload tries again |
 //! | disk watch | it only logs |
+//! | service manager's watch | it only sends messages |
 //!
 //! SIGTERM or SIGINT stops the daemon. A second one exits immediately: all acknowledged notifications are on disk
 //! already. The same holds for the first one while the journal is opened or restored, and for a disk that hangs for
@@ -29,12 +30,14 @@ mod file_descriptors;
 mod reload;
 mod replay_unrecognized;
 mod resources;
+mod service_manager;
 mod signals;
 mod sockets;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -44,6 +47,7 @@ use crate::telemetry::Log;
 use application::Application;
 pub use check::check;
 pub use replay_unrecognized::{Replayed, replay_unrecognized};
+use service_manager::ServiceManager;
 
 /// Release, commit and compiler.
 pub const VERSION: &str =
@@ -89,7 +93,8 @@ pub fn run(
     announce: impl FnOnce(&Endpoints) + Send + 'static,
 ) -> anyhow::Result<()> {
     let (log_level, dropped_lines) = (log.level.clone(), log.dropped_lines.clone());
-    let application = Application { sources, settings, log_level, dropped_lines };
+    let service_manager = Arc::new(ServiceManager::new());
+    let application = Application { sources, settings, log_level, dropped_lines, service_manager };
     signals::run(move |requests| application.run(requests, announce))
 }
 

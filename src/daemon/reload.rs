@@ -5,6 +5,7 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
+use super::service_manager::ServiceManager;
 use crate::accept;
 use crate::clock;
 use crate::config::{InvalidConfig, MissingSecret, Settings, Sources, WebhookSecrets};
@@ -28,6 +29,7 @@ pub(super) struct Reloader {
     pub(super) webhook: Arc<Webhook>,
     pub(super) recorder: Handle,
     pub(super) metrics: Arc<Exporter>,
+    pub(super) service_manager: Arc<ServiceManager>,
     /// Serializes reloads by SIGHUP and by request.
     pub(super) reloading: Mutex<()>,
     /// Limits the reloads that run or wait.
@@ -57,6 +59,13 @@ impl Reloader {
     /// Reloads. The result is also logged and exposed as a metric.
     fn reload(&self) -> Result<(), InvalidConfig> {
         let _guard = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.service_manager.reloading();
+        let result = self.apply();
+        self.service_manager.reloaded(if result.is_ok() { "configuration reloaded" } else { FAILED });
+        result
+    }
+
+    fn apply(&self) -> Result<(), InvalidConfig> {
         let loaded = self.load();
         self.metrics.reloaded(clock::now(), loaded.is_ok());
         let (settings, secrets) = loaded.inspect_err(|invalid| tracing::error!(problems = %invalid, "{FAILED}"))?;

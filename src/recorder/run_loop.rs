@@ -131,7 +131,9 @@ impl Recorder {
             // Nothing is queued after a request to finish, so an empty queue stays empty.
             let finishing = self.queue.control.finishing();
             let pause = if more_waiting || finishing { Duration::ZERO } else { self.until_next_task() };
+            self.state_reader.readiness.disk().progress(pause);
             let woken = self.queue.wake_rx.recv_timeout(pause);
+            self.state_reader.readiness.disk().progress(Duration::ZERO);
             more_waiting = self.record_waiting();
             if (finishing || woken == Err(RecvTimeoutError::Disconnected)) && !more_waiting {
                 break;
@@ -243,14 +245,14 @@ impl Recorder {
     /// Makes a batch durable. Nothing changes if that fails.
     pub(super) fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
-        let _appending = self.disk_operation("append");
+        let appending = self.disk_operation("append");
         let mut append = self.journal.begin()?;
         let shown_until = self.state_reader.published.begin_change();
         let now = clock::now();
         let recorded_at = if batch.sets_clock_back() { now } else { self.recorded_until.max(now) };
         batch.begin(recorded_at, shown_until);
 
-        let (changes, verdicts) = apply(&self.fold, &batch.records);
+        let (changes, verdicts) = appending.compute(|| apply(&self.fold, &batch.records));
 
         append.records(batch.new_records(&verdicts))?;
         append.unrecognized(&batch.unrecognized)?;

@@ -58,12 +58,15 @@ pub fn start_with(
     let (restored_tx, restored) = oneshot::channel();
     let (ended_tx, ended) = oneshot::channel::<()>();
     let state_reader = handle.state_reader().clone();
+    let disk = state_reader.readiness().disk().clone();
     let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
         let _closed_at_the_end = ended_tx;
         let recorder = Recorder::restored(journal, limits, queue, state_reader, metrics)?;
         // The receiver may have stopped waiting.
         let _ = restored_tx.send(());
-        recorder.run()
+        let result = recorder.run();
+        disk.end();
+        result
     })?;
     Ok(Running { handle, restored, ended, thread })
 }

@@ -29,6 +29,7 @@ mod corrections;
 mod inputs_command;
 mod reload;
 mod socket_activation;
+mod service_manager;
 mod expected;
 mod durability;
 mod order;

@@ -16,13 +16,13 @@ use crate::connection::{Connection, webhook_request};
 use crate::daemon::{Daemon, LATENESS, command, eventually};
 
 /// No test waits for this long: the injected delay ends with the injection.
-const HANG: &str = "delay_enter=600s";
+pub const HANG: &str = "delay_enter=600s";
 /// A request is answered, and readiness fails, within this time.
 const DEADLINE: Duration = Duration::from_secs(5);
 const WRITE_STARTED: &str = "stream_live_exporter_journal_write_started_timestamp_seconds";
 
 /// All syncs of the recorder hang until the result is dropped.
-pub(super) fn hang_syncs(strace: &Path, daemon: &Daemon) -> Fault {
+pub fn hang_syncs(strace: &Path, daemon: &Daemon) -> Fault {
     Fault::of_thread(strace, recorder(daemon), &[&format!("fsync,fdatasync:{HANG}")])
 }
 
@@ -170,18 +170,18 @@ fn reload_is_answered_while_the_disk_hangs_and_the_queue_is_full() {
     assert!(daemon.stop().success());
 }
 
-/// Starts a daemon whose system calls on a file hang.
-fn start_hanging(strace: &Path, folder: &Path, injection: &str, file: &Path) -> Daemon {
+/// The command that runs a daemon whose system calls on a file hang.
+pub fn start_hanging_command(strace: &Path, folder: &Path, injection: &str, file: &Path) -> Command {
     // With -D the daemon is the direct child, and strace a detached grandchild.
     let file = file.display().to_string();
     let mut arguments = ["-D", "-f", "-o", "/dev/null", "-e", "signal=none", "-P", &file].map(str::to_owned).to_vec();
     arguments.extend(trace(&[injection]));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Daemon::spawn_unready(command_through(folder, strace, &arguments), folder)
+    command_through(folder, strace, &arguments)
 }
 
 /// Ends the strace that has attached to this process. On SIGTERM it would wait for the end of the delay.
-fn end_strace(daemon: &Daemon) {
+pub fn end_strace(daemon: &Daemon) {
     let tracer = daemon.process_status("TracerPid");
     let killed = Command::new("kill").args(["-KILL", &tracer]).stderr(Stdio::null()).status();
     assert!(killed.unwrap().success());
@@ -196,7 +196,8 @@ fn hanging_start_is_shown_by_readiness_and_ended_by_the_first_signal() {
             let folder = tempfile::tempdir().unwrap();
             start_with_events(folder.path(), 3).kill();
             let database: PathBuf = folder.path().canonicalize().unwrap().join("data/journal.db");
-            let daemon = start_hanging(&strace, folder.path(), &format!("{injection}:{HANG}"), &database);
+            let command = start_hanging_command(&strace, folder.path(), &format!("{injection}:{HANG}"), &database);
+            let daemon = Daemon::spawn_unready(command, folder.path());
             eventually("readiness names the operation", || {
                 let answer = daemon.get("/-/ready");
                 answer.status == 503 && answer.body.contains(operation)

@@ -7,7 +7,7 @@ mod clock;
 mod corruption;
 mod disk;
 mod full_disk;
-mod hang;
+pub mod hang;
 mod kill;
 mod load;
 mod off_air;
@@ -30,16 +30,16 @@ use crate::tools::tool;
 const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
 
 /// The program that injects faults; `None` if tests that need it are skipped.
-fn strace() -> Option<PathBuf> {
+pub fn strace() -> Option<PathBuf> {
     tool("STRACE", Path::new("strace"))
 }
 
 /// Injected faults in system calls of a process or a thread, until dropped.
-struct Fault(Child);
+pub struct Fault(Child);
 
 impl Fault {
     /// Attaches to one thread.
-    fn of_thread(strace: &Path, thread: u32, injections: &[&str]) -> Self {
+    pub fn of_thread(strace: &Path, thread: u32, injections: &[&str]) -> Self {
         Self::inject(Command::new(strace).arg("-p").arg(thread.to_string()), injections)
     }
 
@@ -80,7 +80,7 @@ fn trace(injections: &[&str]) -> Vec<String> {
 }
 
 /// The id of the recorder thread, which owns the journal.
-fn recorder(daemon: &Daemon) -> u32 {
+pub fn recorder(daemon: &Daemon) -> u32 {
     let tasks = fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("the daemon runs");
     let mut tasks = tasks.map(|task| task.expect("a thread can be listed").path());
     let is_recorder = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "recorder\n");
@@ -114,7 +114,7 @@ fn post_on(connection: &mut Connection, secret: &str, body: &str) -> Option<RawA
 }
 
 /// Starts a daemon and records the events 1 to `events`.
-fn start_with_events(folder: &Path, events: u64) -> Daemon {
+pub fn start_with_events(folder: &Path, events: u64) -> Daemon {
     let daemon = Daemon::start(folder);
     for number in 1..=events {
         assert_eq!(daemon.post(&event(number)).status, 200);

@@ -318,13 +318,17 @@ fn simulate_fails_with_the_reason_when_notifications_are_refused() {
     };
     let refused = simulate(&daemon.webhook, "wrong");
     assert_eq!(refused.code, Some(1));
-    assert!(refused.stdout.contains("401") && refused.stdout.contains(" wrong\n"), "{}", refused.stdout);
+    assert!(
+        refused.stdout.contains("401") && refused.stdout.contains(&path_in(folder.path(), "wrong\n")),
+        "{}",
+        refused.stdout
+    );
     assert!(!refused.stdout.contains("hunter2"), "{}", refused.stdout);
     let nowhere = simulate(&daemon.webhook.replace("/webhook", "/nowhere"), "data/webhook-secret");
     assert_eq!(nowhere.code, Some(1));
     assert!(nowhere.stdout.contains("404"), "{}", nowhere.stdout);
     let missing = simulate(&daemon.webhook, "missing");
-    assert_failed(&missing, &[&["", "missing", "(os error 2)"]]);
+    assert_failed(&missing, &[&[&path_in(folder.path(), "missing: "), "(os error 2)", "--secret-file"]]);
     let url = daemon.webhook.clone();
     assert!(daemon.stop().success());
     let down = simulate(&url, "data/webhook-secret");

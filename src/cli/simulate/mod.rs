@@ -33,7 +33,7 @@ use self::delivery::{Interrupt, Plan, deliver};
 use self::report::Report;
 use self::scenario::{Scenario, Script};
 use self::tally::Tally;
-use self::target::{Target, parse_url};
+use self::target::{Target, parse_file, parse_url};
 use self::truth::Truth;
 use crate::clock::Stopwatch;
 
@@ -52,7 +52,7 @@ pub struct Arguments {
     url: Uri,
 
     /// The file with the webhook secret
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_SECRET_FILE)]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_SECRET_FILE, value_parser = parse_file)]
     secret_file: PathBuf,
 
     /// What happens to the inputs

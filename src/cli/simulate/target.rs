@@ -1,7 +1,8 @@
 //! The URL and the secret of the webhook.
 
+use std::io;
 use std::net::ToSocketAddrs;
-use std::path::Path;
+use std::path::{self, Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -36,7 +37,12 @@ impl Target {
     /// If the file cannot be read or does not contain a secret, or the host cannot be resolved.
     pub(super) fn new(url: Uri, secret_file: &Path) -> anyhow::Result<Self> {
         // The daemon warns of weak secrets.
-        let secret = Secret::read(secret_file, &mut Vec::new()).map_err(|problem| anyhow!("{problem}"))?;
+        let secret = Secret::read(secret_file, &mut Vec::new()).map_err(|problem| {
+            let missing = !secret_file.exists();
+            let advice =
+                if missing { " (start the daemon first, or name another file with --secret-file)" } else { "" };
+            anyhow!("{problem}{advice}")
+        })?;
         let mut secret = HeaderValue::from_str(secret.expose()).context("the secret cannot be sent in a header")?;
         secret.set_sensitive(true);
         resolve(&url)?;
@@ -81,6 +87,11 @@ fn resolve(url: &Uri) -> anyhow::Result<()> {
 fn read(mut response: Response<ureq::Body>) -> Answer {
     let body = response.body_mut().with_config().limit(LONGEST_ANSWER_BYTES).read_to_vec();
     Answer::new(response.status().as_u16(), &body.unwrap_or_default())
+}
+
+/// The absolute path, so that an error says where the file was expected.
+pub(super) fn parse_file(text: &str) -> io::Result<PathBuf> {
+    path::absolute(text)
 }
 
 pub(super) fn parse_url(text: &str) -> Result<Uri, String> {

@@ -21,7 +21,7 @@ use promql::{parse, substitute};
 const UIDS: [&str; 3] = ["stream-live-exporter", "stream-live-input", "stream-live-overview"];
 const COLUMNS: u64 = 24;
 /// URL of the runbooks in the shipped rules and in the alert tables.
-const RUNBOOKS: &str = "https://github.com/stream-live-exporter/stream-live-exporter/blob/main/docs/runbooks.md";
+const RUNBOOKS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbooks.md");
 
 #[test]
 fn dashboards_pass_the_linter() {

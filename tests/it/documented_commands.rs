@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use regex_lite::Regex;
 
-use crate::markdown::{files, read, repository};
+use crate::markdown::{code_spans, files, read, repository};
 
 /// Languages of blocks that contain no commands. Blocks of commands are `sh`.
 const OTHER_LANGUAGES: [&str; 6] = ["json", "promql", "text", "toml", "xml", "yaml"];
@@ -53,12 +54,12 @@ fn blocks(markdown: &str) -> (Vec<Option<Marker>>, Vec<String>) {
     (blocks, problems)
 }
 
-/// Scripts that may run blocks: tests/*, and the checks of deploy/.
+/// Scripts that may run blocks: those in tests/, tests/documents/ and the folders of deploy/.
 fn scripts() -> Vec<String> {
     let folder = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
     let tests = folder(repository("tests")).chain(folder(repository("tests/documents")));
-    let checks = folder(repository("deploy")).map(|part| part.join("check"));
-    let scripts = tests.chain(checks).filter(|path| path.is_file() && path.extension().is_none());
+    let parts = folder(repository("deploy")).filter(|part| part.is_dir()).flat_map(folder);
+    let scripts = tests.chain(parts).filter(|path| path.is_file() && path.extension().is_none());
     scripts.map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
@@ -100,6 +101,75 @@ fn every_block_of_commands_is_run_or_says_why_not() {
     let documents: Vec<_> = documents.iter().map(|(text, path)| (&**path, &**text)).collect();
     let problems = check(&documents, &scripts());
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// The arguments of the program in a command of a document, with examples in place of placeholders.
+fn arguments(command: &str) -> Option<Vec<String>> {
+    let program = Regex::new(r"(?:^|.*[ /(])stream-live-exporter +([a-z-][^|&;()#<>]*)").unwrap();
+    let quoted = Regex::new(r#""[^"]*"|'[^']*'"#).unwrap();
+    let command = quoted.replace_all(command, "text");
+    if command.trim_start().starts_with("helm ") {
+        return None;
+    }
+    let examples = |word: &str| match word {
+        "ID" => "2c28dd2cc444cb77578c4840b51e43a8".to_owned(),
+        "COMMAND" => "check-config".to_owned(),
+        word => word.to_owned(),
+    };
+    Some(program.captures(&command)?[1].split_whitespace().map(examples).collect())
+}
+
+/// All commands in blocks and code spans that start the program.
+fn program_calls(markdown: &str) -> Vec<Vec<String>> {
+    let (mut commands, mut block) = (code_spans(markdown).concat(), false);
+    for event in Parser::new(markdown) {
+        match event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(language))) => block = &*language == "sh",
+            Event::End(TagEnd::CodeBlock) => block = false,
+            Event::Text(text) if block => {
+                commands.extend(text.replace("\\\n", " ").lines().map(str::to_owned));
+            }
+            _ => {}
+        }
+    }
+    commands.iter().filter_map(|command| arguments(command)).collect()
+}
+
+/// Whether the program knows the command and its flags: then `--help` after them succeeds.
+fn is_known(arguments: &[String]) -> bool {
+    let program = env!("CARGO_BIN_EXE_stream-live-exporter");
+    Command::new(program).args(arguments).arg("--help").output().unwrap().status.success()
+}
+
+#[test]
+fn every_documented_call_has_a_known_command_and_known_flags() {
+    let (mut calls, mut unknown) = (0, Vec::new());
+    for document in files("", "md") {
+        for arguments in program_calls(&read(&document)) {
+            calls += 1;
+            if !is_known(&arguments) {
+                unknown.push(format!("{}: {}", document.display(), arguments.join(" ")));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+    assert!(calls > 30, "only {calls} calls were found");
+}
+
+#[test]
+fn unknown_commands_and_flags_are_found() {
+    for (known, command) in [
+        (true, "sudo -u stream-live-exporter stream-live-exporter --config.file=a.toml check-config"),
+        (true, "x /stream-live-exporter inputs set ID connected --reason \"two words\" | y"),
+        (false, "stream-live-exporter inputs put ID"),
+        (false, "stream-live-exporter check-config --no-such-flag"),
+    ] {
+        let arguments = arguments(command).unwrap_or_else(|| panic!("{command}"));
+        assert_eq!(is_known(&arguments), known, "{arguments:?}");
+    }
+    for other in ["apt-get remove stream-live-exporter", "helm install stream-live-exporter deploy/helm"] {
+        assert_eq!(arguments(other), None);
+    }
 }
 
 #[test]

@@ -54,6 +54,7 @@ mod structure;
 mod markdown;
 mod documents;
 mod documented_commands;
+mod repository_links;
 mod dashboards;
 mod thresholds;
 mod tools;

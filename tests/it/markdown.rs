@@ -19,9 +19,14 @@ pub fn read(path: impl AsRef<Path>) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
-/// All files with this extension below a folder, relative to the repository. Build output and hidden folders are
-/// left out.
+/// All files with this extension below a folder, relative to the repository.
 pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let all = all_files(folder).into_iter();
+    all.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
+}
+
+/// All files below a folder, relative to the repository. Build output and hidden folders are left out.
+pub fn all_files(folder: &str) -> Vec<PathBuf> {
     let (mut folders, mut files) = (vec![repository(folder)], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
@@ -31,7 +36,7 @@ pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
                 if !name.starts_with('.') && !["target", "node_modules"].contains(&&*name) {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|found| found == extension) {
+            } else {
                 files.push(path.strip_prefix(repository("")).unwrap().to_owned());
             }
         }

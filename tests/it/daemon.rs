@@ -370,7 +370,11 @@ pub fn run(folder: &Path, arguments: &[&str]) -> Ran {
 /// Runs a command and waits for its exit. Kills it after `PATIENCE`.
 pub fn ran(command: &mut Command) -> Ran {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().expect("the command runs");
+    ended(command.spawn().expect("the command runs"))
+}
+
+/// Waits for the exit of a process, and reads what it has written. Kills it after `PATIENCE`.
+pub fn ended(child: Child) -> Ran {
     let pid = child.id().to_string();
     let (end, ended) = channel::<()>();
     let watchdog = thread::spawn(move || {

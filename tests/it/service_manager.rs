@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
+use stream_live_exporter::clock::Stopwatch;
+
 use crate::connection::{Connection, webhook_request};
 use crate::daemon::{Daemon, PATIENCE, command, eventually};
 use crate::faults::hang::{HANG, end_strace, hang_syncs, start_hanging_command};
@@ -47,8 +49,10 @@ impl Manager {
 
     /// Reads messages until one has a line that starts with this.
     fn wait_for(&mut self, start: &str) -> String {
+        let since = Stopwatch::start();
         loop {
-            let line = self.received.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{start}: {:?}", self.lines));
+            let rest = PATIENCE.saturating_sub(since.elapsed());
+            let line = self.received.recv_timeout(rest).unwrap_or_else(|_| panic!("{start}: {:?}", self.lines));
             self.lines.push(line.clone());
             if line.starts_with(start) {
                 return line;

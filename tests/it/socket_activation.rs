@@ -13,7 +13,7 @@ use std::thread;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::connection::{Connection, RawAnswer, request, webhook_request};
-use crate::daemon::{Daemon, OverWhenDropped, PATIENCE, Ran, command, eventually, ran};
+use crate::daemon::{Daemon, OverWhenDropped, PATIENCE, command, ended, eventually, ran};
 use crate::faults::{event, journaled, updated_at};
 
 const SECRET: &str = "of-the-test";
@@ -221,9 +221,7 @@ fn unusable_sockets_stop_the_start_with_the_key_that_expects_them() {
         ([good(), good()], "webhook", "webhook.systemd_socket: "),
     ] {
         let mut command = activated(folder.path(), sockets, names, &SWITCHES);
-        let output = command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        let failed = Ran { code: output.status.code(), stdout: String::new(), stderr };
+        let failed = ended(command.stderr(Stdio::piped()).spawn().unwrap());
         assert_eq!(failed.code, Some(1), "{names}");
         let [error] = &failed.logged_errors()[..] else { panic!("{names}: {}", failed.stderr) };
         assert!(error.starts_with(key), "{names}: {error}");

@@ -1,7 +1,8 @@
 //! The whole server: a notification from the socket to the disk, and its answer.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::future::pending;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -11,7 +12,9 @@ use std::time::Duration;
 use actix_web::rt;
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::Secrets;
-use stream_live_exporter::http::{self, ConnectionLimits, RateLimiter, RequestPolicy, TrustedProxies, Webhook};
+use stream_live_exporter::http::{
+    self, ConnectionLimits, RateLimiter, RequestPolicy, SocketOrigin, Sockets, TrustedProxies, Webhook,
+};
 use stream_live_exporter::journal::Journal;
 use stream_live_exporter::recorder::{self, Limits};
 use stream_live_exporter::telemetry;
@@ -50,7 +53,11 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
     let address = listener.local_addr()?;
     let (ended_tx, ended_rx) = channel();
     thread::spawn(move || {
-        let serve = async { http::serve_public(vec![listener], limits, None, webhook)?.await };
+        let sockets = Sockets { listeners: vec![listener], origin: SocketOrigin::Own };
+        let serve = async {
+            let _running = http::serve_public(sockets, limits, None, webhook)?.start();
+            pending::<io::Result<()>>().await
+        };
         ended_tx.send(rt::System::new().block_on(serve))
     });
     let requests: Vec<String> = (0..REQUESTS).map(request).collect();

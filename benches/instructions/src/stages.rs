@@ -26,7 +26,12 @@ const LAST_SEEN: &str =
 const EVENTS: usize = 16_384;
 
 pub fn rules() -> Rules {
-    Rules { reconnect_window: Duration::from_secs(60), reorder_window: Duration::from_secs(300), max_inputs: 10_000, ..Rules::default() }
+    Rules {
+        reconnect_window: Duration::from_secs(60),
+        reorder_window: Duration::from_secs(300),
+        max_inputs: 10_000,
+        ..Rules::default()
+    }
 }
 
 pub fn exporter() -> Exporter {

@@ -60,7 +60,7 @@ wrap() {
 }
 
 # One compiler builds all architectures: the installed one, or else Debian's. Reduces "archs" to those that can be built.
-# Puts the variables of cargo and of the crate cc into "environment": exported, they would make other builds start anew.
+# Puts the variables of cargo and of the crate cc into "environment": exported, they would make other builds compile everything again.
 rustc=${RUSTC:-rustc}
 environment=()
 provide_toolchain() {

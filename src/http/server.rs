@@ -4,9 +4,9 @@
 //! accepting ends (passed sockets) ─▶ responses say `Connection: close`, idle connections are closed ─▶ the rest ends
 //! ```
 //!
-//! actix drops connections that it has accepted and not yet served when it is told to stop. So accepting ends earlier,
-//! and the requests on such connections are answered. Connections to sockets that systemd has passed then wait for the
-//! next process. Connections to the daemon's own sockets would be reset, so those are accepted until the stop.
+//! actix drops connections that it has accepted and not yet served when it stops. So accepting ends earlier, and the
+//! requests on such connections are answered. Connections to sockets that systemd has passed then wait for the next
+//! process. Connections to the daemon's own sockets would be reset, so those are accepted until the stop.
 
 use std::sync::Arc;
 use std::time::Duration;

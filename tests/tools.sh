@@ -19,13 +19,19 @@ skip() {
     printf 'SKIPPED: %s\n' "$*" >&2
 }
 
+# add_skipped FILE: adds the SKIPPED lines of a log to ours.
+add_skipped() {
+    local line
+    while IFS= read -r line; do skipped+=("$line"); done < <(grep '^SKIPPED: ' "$1" | sort -u || true)
+}
+
 # collect COMMAND...: runs a command and adds its SKIPPED lines to ours. Exit code 77: everything was skipped.
 collect() {
-    local code=0 line errors
+    local code=0 errors
     errors=$(mktemp)
     "$@" 2>"$errors" || code=$?
     cat "$errors" >&2
-    while IFS= read -r line; do skipped+=("$line"); done < <(grep '^SKIPPED: ' "$errors" | sort -u || true)
+    add_skipped "$errors"
     rm -f "$errors"
     if ((code == 77)); then return 0; fi
     return "$code"

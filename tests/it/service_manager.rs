@@ -41,6 +41,13 @@ impl Manager {
         Self { path, received, lines: Vec::new() }
     }
 
+    /// A service manager and its daemon, which is ready.
+    fn with_daemon(folder: &Path) -> (Self, Daemon) {
+        let manager = Self::new(folder);
+        let daemon = Daemon::spawn(manager.supervise(command(folder)), folder);
+        (manager, daemon)
+    }
+
     /// A command that notifies this service manager.
     fn supervise(&self, mut command: Command) -> Command {
         command.env("NOTIFY_SOCKET", &self.path).env("WATCHDOG_USEC", WATCHDOG.as_micros().to_string());
@@ -69,8 +76,7 @@ impl Manager {
 #[test]
 fn service_manager_is_notified_of_readiness_reload_and_stop_in_this_order() {
     let folder = tempfile::tempdir().unwrap();
-    let mut manager = Manager::new(folder.path());
-    let daemon = Daemon::spawn(manager.supervise(command(folder.path())), folder.path());
+    let (mut manager, daemon) = Manager::with_daemon(folder.path());
     manager.wait_for("READY=1");
     for _ in 0..2 {
         manager.wait_for("WATCHDOG=1");
@@ -117,8 +123,7 @@ fn hanging_start_is_extended_and_readiness_is_sent_only_after_the_restore() {
 fn watchdog_is_fed_while_the_disk_hangs() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let mut manager = Manager::new(folder.path());
-    let daemon = Daemon::spawn(manager.supervise(command(folder.path())), folder.path());
+    let (mut manager, daemon) = Manager::with_daemon(folder.path());
     let hung = hang_syncs(&strace, &daemon);
     assert_eq!(daemon.post(&event(1)).status, 503);
     manager.wait_for("STATUS=journal: ");
@@ -136,8 +141,7 @@ fn watchdog_is_fed_while_the_disk_hangs() {
 fn watchdog_is_not_fed_while_the_recorder_is_blocked_outside_of_the_disk() {
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let mut manager = Manager::new(folder.path());
-    let daemon = Daemon::spawn(manager.supervise(command(folder.path())), folder.path());
+    let (mut manager, daemon) = Manager::with_daemon(folder.path());
     // The recorder wakes the thread that answers a notification with a write. SQLite writes with other system calls.
     let blocked = Fault::of_thread(&strace, recorder(&daemon), &[&format!("write:{HANG}")]);
     let mut client = Connection::open(daemon.public_address()).unwrap();

@@ -13,6 +13,7 @@
 //! both and handles signals, and [`cli`] has the commands. ARCHITECTURE.md describes the whole
 //! and defines the terms.
 
+#[macro_use]
 pub mod event;
 pub mod schedule;
 pub mod accept;
@@ -25,6 +26,7 @@ pub mod daemon;
 pub mod cli;
 pub mod config;
 pub mod document;
+pub mod cloudflare;
 pub mod simulate;
 pub mod clock;
 pub mod text;

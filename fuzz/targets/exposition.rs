@@ -65,6 +65,7 @@ impl Change<'_> {
             updated_at: Timestamp::from_nanos(self.updated_at),
             sent_at: self.sent_at.map(Timestamp::from_nanos),
             received_at: Timestamp::from_nanos(self.received_at),
+            origin: Origin::default(),
         }
     }
 }

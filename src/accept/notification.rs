@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use super::object::{Nested, Raw, integer_in, object, object_in, text_in};
 use super::times::{Received, is_before_live_inputs};
-use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, Notification, Timestamp};
+use crate::event::{ErrorDetail, Event, EventKind, EventSource, IgnoredReason, Notification, Origin, Timestamp};
 
 /// How the message of "Save and Test" begins. Its end differs.
 const TEST_MESSAGE: &str = "Hello World! This is a test message sent from https://cloudflare.com";
@@ -91,6 +91,8 @@ object! {
         live_input_errored: Nested<Errored<'a>> = "live_input_errored",
         text: Raw<'a> = "text",
         ts: Raw<'a> = "ts",
+        account_id: Raw<'a> = "account_id",
+        policy_id: Raw<'a> = "policy_id",
         uid: Raw<'a> = "uid",
         ready_to_stream: Raw<'a> = "readyToStream",
     }
@@ -142,9 +144,20 @@ fn interpret(envelope: &Envelope<'_>, received: Received) -> Notification {
 /// Whether it is the message of "Save and Test": a `text` and nothing else, or with other members Cloudflare's text.
 /// Anything else without an event may be a notification in a form that this release does not know.
 fn is_test(envelope: &Envelope<'_>) -> bool {
-    let Envelope { alert_type, data, live_input_errored, text, ts, uid, ready_to_stream, has_others } = envelope;
+    let Envelope {
+        alert_type,
+        data,
+        live_input_errored,
+        text,
+        ts,
+        account_id,
+        policy_id,
+        uid,
+        ready_to_stream,
+        has_others,
+    } = envelope;
     let Some(text) = text_in(*text) else { return false };
-    let others = [alert_type, ts, uid, ready_to_stream].into_iter().any(Option::is_some);
+    let others = [alert_type, ts, account_id, policy_id, uid, ready_to_stream].into_iter().any(Option::is_some);
     let only_text = !(others || data.is_some() || live_input_errored.is_some() || *has_others);
     only_text || text.starts_with(TEST_MESSAGE)
 }
@@ -168,7 +181,12 @@ fn event(envelope: &Envelope<'_>, data: &Data<'_>, received: Received) -> Result
         return Err(IgnoredReason::Future);
     }
     let sent_at = integer_in(envelope.ts).and_then(|seconds| received.sent_at(seconds, updated_at));
-    Ok(Event { input_id, kind, updated_at, sent_at, received_at: received.at })
+    Ok(Event { input_id, kind, updated_at, sent_at, received_at: received.at, origin: origin(envelope) })
+}
+
+fn origin(envelope: &Envelope<'_>) -> Origin {
+    let (account_id, policy_id) = (parse(text_in(envelope.account_id)), parse(text_in(envelope.policy_id)));
+    Origin { source: EventSource::Webhook, account_id, policy_id }
 }
 
 fn error_detail(errored: Option<&Nested<Errored<'_>>>) -> ErrorDetail {

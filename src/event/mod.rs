@@ -31,15 +31,15 @@ macro_rules! labelled {
 }
 
 mod error_code;
-mod input_id;
+mod id;
 mod record;
 mod timestamp;
 
 use serde::{Deserialize, Serialize};
 
 pub use error_code::{ErrorClass, ErrorCode};
-pub use input_id::{InputId, InvalidInputId};
-pub use record::{Corrected, Correction, InvalidReason, Note, Record, RecordKind, Rules};
+pub use id::{AccountId, InputId, InvalidAccountId, InvalidInputId, InvalidPolicyId, PolicyId};
+pub use record::{Corrected, Correction, InvalidReason, Note, Observation, Observed, Record, RecordKind, Rules};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// The content of an authenticated delivery.
@@ -66,8 +66,33 @@ pub struct Event {
     pub updated_at: Timestamp,
     /// When Cloudflare created the notification: the envelope's `ts`, in whole seconds. Some have none.
     pub sent_at: Option<Timestamp>,
-    /// When the listener had read the notification.
+    /// When the listener had read the notification, or when it was read from Cloudflare's notification history.
     pub received_at: Timestamp,
+    /// Where it comes from. Two policies send the same event, so this does not identify it.
+    pub origin: Origin,
+}
+
+/// Where an event comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// How it arrived.
+    pub source: EventSource,
+    /// The account, if the envelope has its id.
+    pub account_id: Option<AccountId>,
+    /// The notification policy, if the envelope has its id.
+    pub policy_id: Option<PolicyId>,
+}
+
+labelled! {
+    /// How an event arrived: the member `source` of an exported event.
+    #[derive(Default)]
+    EventSource {
+        /// By a notification.
+        #[default]
+        Webhook = "webhook",
+        /// From Cloudflare's notification history, after the exporter was down.
+        History = "history",
+    }
 }
 
 impl Event {

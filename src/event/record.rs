@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{Event, InputId, Timestamp};
+use super::{AccountId, Event, InputId, Timestamp};
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum RecordKind {
     Forgotten(InputId),
     /// An operator corrected the state of an input.
     Correction(Correction),
+    /// Cloudflare's API said what no notification reported.
+    Observation(Observation),
     /// Rules that are in force for all later records.
     Rules(Arc<Rules>),
     /// The clock was set back. Counters keep the values of the latest scrape, and later views may be of earlier times.
@@ -49,6 +51,34 @@ pub struct Correction {
     pub user: Option<Box<str>>,
     /// Why, for people.
     pub reason: Option<Box<str>>,
+}
+
+/// What Cloudflare's API said about an input, in contradiction to its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// The live input.
+    pub input_id: InputId,
+    /// What the API said.
+    pub found: Observed,
+    /// Since when, if the API said so; otherwise when it answered.
+    pub at: Timestamp,
+    /// Number of events of the input in the view that it contradicts. If the input has more events by the time it would
+    /// be recorded, it is dropped: a notification arrived in the meantime.
+    pub events: u64,
+    /// The account that was asked.
+    pub account_id: AccountId,
+}
+
+labelled! {
+    /// What Cloudflare's API said about an input: the label `to` of `stream_live_exporter_corrections_total`.
+    Observed {
+        /// The input is connected.
+        Connected = "connected",
+        /// The input is disconnected.
+        Disconnected = "disconnected",
+        /// The input was deleted.
+        Deleted = "deleted",
+    }
 }
 
 /// The reason of a correction cannot be recorded.
@@ -123,9 +153,11 @@ impl Record {
     pub fn event(&self) -> Option<&Event> {
         match &self.kind {
             RecordKind::Event(event, _) => Some(event),
-            RecordKind::Forgotten(_) | RecordKind::Rules(_) | RecordKind::Correction(_) | RecordKind::ClockSetBack => {
-                None
-            }
+            RecordKind::Forgotten(_)
+            | RecordKind::Rules(_)
+            | RecordKind::Correction(_)
+            | RecordKind::Observation(_)
+            | RecordKind::ClockSetBack => None,
         }
     }
 }

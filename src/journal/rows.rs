@@ -1,7 +1,7 @@
 //! Records as rows, and back.
 //!
-//! An event has a column for each of its parts. Other kinds are JSON with a version in `data`, so that new kinds and
-//! new fields need no migration.
+//! An event has a column for each of its parts, and its origin in `data`: ids of account and policy, and the source, as
+//! words. Other kinds are JSON with a version in `data`, so that new kinds and new fields need no migration.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use rusqlite::{CachedStatement, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
-    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind, Rules,
-    Timestamp,
+    AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, EventSource, InputId, Note,
+    Observation, Observed, Origin, PolicyId, Record, RecordKind, Rules, Timestamp,
 };
 
 /// Rules in `data`, version 1.
@@ -46,6 +46,21 @@ struct CorrectionData {
 }
 
 const CORRECTION_VERSION: u32 = 1;
+
+/// An observation in `data`, version 1, without its input, which is a column.
+#[derive(Serialize, Deserialize)]
+struct ObservationData {
+    version: u32,
+    found: Box<str>,
+    at: Timestamp,
+    events: u64,
+    account_id: AccountId,
+}
+
+const OBSERVATION_VERSION: u32 = 1;
+
+/// In the origin of an event: the envelope had no such id.
+const NO_ID: &str = "-";
 
 pub(super) const INSERT_RECORD: &str = "INSERT INTO records \
     (position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
@@ -85,6 +100,11 @@ pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -
             insert.raw_bind_parameter(8, "correction")?;
             insert.raw_bind_parameter(14, correction_data(correction))?;
         }
+        RecordKind::Observation(observation) => {
+            bind_input_id(insert, observation.input_id)?;
+            insert.raw_bind_parameter(8, "observation")?;
+            insert.raw_bind_parameter(14, observation_data(observation))?;
+        }
     }
     insert.raw_execute().map(drop)
 }
@@ -106,6 +126,9 @@ fn bind_event(insert: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Resu
         insert.raw_bind_parameter(11, message)?;
         insert.raw_bind_parameter(12, video_codec)?;
         insert.raw_bind_parameter(13, audio_codec)?;
+    }
+    if event.origin != Origin::default() {
+        insert.raw_bind_parameter(14, origin_data(&event.origin))?;
     }
     Ok(())
 }
@@ -155,6 +178,7 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
         CLOCK_SET_BACK => RecordKind::ClockSetBack,
         "rules" => RecordKind::Rules(Arc::new(read_rules(columns.text(13)?.unwrap_or_default())?)),
         "correction" => RecordKind::Correction(read_correction(input_id()?, columns.text(13)?.unwrap_or_default())?),
+        "observation" => RecordKind::Observation(read_observation(input_id()?, columns.text(13)?.unwrap_or_default())?),
         kind => {
             let kind = match kind {
                 "connected" => EventKind::Connected,
@@ -168,8 +192,11 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
                 _ => return Err("its kind is unknown to this version"),
             };
             let (received_at, sent_at) = (columns.required_time(3)?, columns.time(4)?);
-            let event =
-                Event { input_id: input_id()?, kind, updated_at: columns.required_time(5)?, sent_at, received_at };
+            let (input_id, updated_at) = (input_id()?, columns.required_time(5)?);
+            let origin =
+                columns.text(13)?.map(|data| read_origin(data).ok_or("the origin of the event cannot be read"));
+            let origin = origin.transpose()?.unwrap_or_default();
+            let event = Event { input_id, kind, updated_at, sent_at, received_at, origin };
             let note = columns.text(8)?.map(|note| Note::from_label(note).ok_or("its note is unknown to this version"));
             RecordKind::Event(event, note.transpose()?)
         }
@@ -208,4 +235,44 @@ fn read_correction(input_id: InputId, data: &str) -> Result<Correction, &'static
     }
     let to = Corrected::from_label(&to).ok_or("the correction is unknown to this version")?;
     Ok(Correction { input_id, to, at, user, reason })
+}
+
+fn observation_data(observation: &Observation) -> String {
+    let Observation { found, at, events, account_id, .. } = *observation;
+    let data = ObservationData { version: OBSERVATION_VERSION, found: found.label().into(), at, events, account_id };
+    serde_json::to_string(&data).expect("plain data serializes")
+}
+
+fn read_observation(input_id: InputId, data: &str) -> Result<Observation, &'static str> {
+    let ObservationData { version, found, at, events, account_id } =
+        serde_json::from_str(data).map_err(|_| "the observation cannot be read")?;
+    if version > OBSERVATION_VERSION {
+        return Err("the observation is from a newer version");
+    }
+    let found = Observed::from_label(&found).ok_or("the observation is unknown to this version")?;
+    Ok(Observation { input_id, found, at, events, account_id })
+}
+
+fn origin_data(origin: &Origin) -> String {
+    let id =
+        |digits: Option<[u8; 32]>| digits.map_or_else(|| NO_ID.into(), |it| String::from_utf8_lossy(&it).into_owned());
+    let account_id = id(origin.account_id.map(|id| id.digits()));
+    let policy_id = id(origin.policy_id.map(|id| id.digits()));
+    match origin.source {
+        EventSource::Webhook => format!("{account_id} {policy_id}"),
+        EventSource::History => format!("{account_id} {policy_id} {}", origin.source.label()),
+    }
+}
+
+/// Decodes the output of [`origin_data`].
+fn read_origin(data: &str) -> Option<Origin> {
+    let mut words = data.split(' ');
+    let account_id = optional_id::<AccountId>(words.next()?)?;
+    let policy_id = optional_id::<PolicyId>(words.next()?)?;
+    let source = words.next().map_or(Some(EventSource::Webhook), EventSource::from_label)?;
+    Some(Origin { source, account_id, policy_id })
+}
+
+fn optional_id<T: std::str::FromStr>(word: &str) -> Option<Option<T>> {
+    if word == NO_ID { Some(None) } else { word.parse().ok().map(Some) }
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
-use crate::event::{Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, RecordKind, Rules};
+use crate::event::{
+    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Origin, RecordKind, Rules,
+};
 
 pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
@@ -62,7 +64,7 @@ pub(super) fn event(second: u64) -> Event {
     };
     let input_id = input_id(second);
     let sent_at = second.is_multiple_of(2).then_some(at(second + 1));
-    Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2) }
+    Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2), origin: Origin::default() }
 }
 
 pub(super) fn all(journal: &Journal) -> Vec<Record> {

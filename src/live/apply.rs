@@ -11,9 +11,12 @@ use std::sync::Arc;
 use super::changes::Change;
 use super::dedup::{Identity, Lookup};
 use super::fold::InputChange;
-use super::input::Effect;
+use super::input::{self, Effect};
 use super::{Changes, Fold, Input, InputEntry, SeenEvents};
-use crate::event::{Corrected, Correction, Event, IgnoredReason, InputId, Note, Record, RecordKind, Rules, Timestamp};
+use crate::event::{
+    Corrected, Correction, Event, IgnoredReason, InputId, Note, Observation, Observed, Record, RecordKind, Rules,
+    Timestamp,
+};
 
 /// The result of applying a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,7 @@ impl<'a> Draft<'a> {
             RecordKind::Event(event, _) => self.apply_event(record, event),
             RecordKind::Forgotten(input_id) => self.forget(record, *input_id, record.recorded_at),
             RecordKind::Correction(correction) => self.correct(record, correction),
+            RecordKind::Observation(observation) => self.observe(record, observation),
             RecordKind::Rules(rules) => self.change_rules(record, rules),
             RecordKind::ClockSetBack => self.set_clock_back(record),
         }
@@ -150,6 +154,62 @@ impl<'a> Draft<'a> {
         Verdict::Recorded(None)
     }
 
+    fn observe(&mut self, record: &Record, observation: &Observation) -> Verdict {
+        let Observation { input_id, found, at, account_id, .. } = *observation;
+        if self.fold.input_has(&input_id, record) {
+            return Verdict::Duplicate;
+        }
+        let before = self.before(&input_id);
+        if !record.is_appended()
+            && let Err(verdict) = self.check_observation(observation, before)
+        {
+            return verdict;
+        }
+        let connected = match found {
+            Observed::Connected => true,
+            Observed::Disconnected => false,
+            Observed::Deleted if self.input(&input_id, before).is_some() => return self.forget(record, input_id, at),
+            Observed::Deleted => {
+                self.changes.forgotten.insert(input_id, at);
+                return Verdict::Recorded(None);
+            }
+        };
+        self.inputs += usize::from(self.input(&input_id, before).is_none());
+        self.changes.forgotten.remove(&input_id);
+        let rules = self.changes.rules.clone();
+        let observed = input::Observed { connected, at, account_id };
+        let effect = self.parts(input_id, before).input.observe(&observed, record, &rules);
+        self.count(input_id, before, record, effect);
+        Verdict::Recorded(None)
+    }
+
+    /// Checks an observation that is not in the journal. The error is the verdict for one that changes nothing, or that a
+    /// later event contradicts.
+    fn check_observation(&self, observation: &Observation, before: Option<&InputEntry>) -> Result<(), Verdict> {
+        let Observation { input_id, found, at, events, .. } = *observation;
+        let forgotten = self.changes.forgotten.get(&input_id);
+        let Some(input) = self.input(&input_id, before) else {
+            let is_full = self.inputs >= self.changes.rules.max_inputs;
+            return match found {
+                _ if forgotten >= Some(at) || events > 0 => Err(Verdict::Duplicate),
+                Observed::Deleted => Ok(()),
+                Observed::Connected | Observed::Disconnected if is_full => {
+                    Err(Verdict::Ignored(IgnoredReason::TooManyInputs))
+                }
+                Observed::Connected | Observed::Disconnected => Ok(()),
+            };
+        };
+        let is_outdated = input.events().iter().sum::<u64>() != events;
+        let evidence = input.evidence();
+        let changes_nothing = match found {
+            Observed::Deleted => input.known_since.is_none() && forgotten.is_some(),
+            Observed::Connected | Observed::Disconnected => evidence.is_some_and(|evidence| {
+                evidence.connected == (found == Observed::Connected) || at <= evidence.updated_at
+            }),
+        };
+        if is_outdated || changes_nothing { Err(Verdict::Duplicate) } else { Ok(()) }
+    }
+
     /// Forgets an input. Events up to this time, or up to that of its newest event, do not bring it back.
     fn forget(&mut self, record: &Record, input_id: InputId, at: Timestamp) -> Verdict {
         let before = self.before(&input_id);
@@ -217,7 +277,7 @@ impl<'a> Draft<'a> {
 
     /// Counts and remembers what a record leads to.
     fn count(&mut self, input_id: InputId, before: Option<&'a InputEntry>, record: &Record, effect: Effect) {
-        for change in effect.folded.iter().filter(|change| change.is_event) {
+        for change in effect.folded.iter().filter(|change| change.is_event()) {
             self.remember(input_id, before, Identity::of_change(change));
         }
         if !effect.observations.is_empty() && !self.fold.totals_have(record) {

@@ -15,6 +15,9 @@ use crate::event::{Event, EventKind, Timestamp};
 /// A longer gap is a pause between broadcasts, not a reconnect delay.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(3600);
 
+/// Cloudflare's API and a notification give times for the same change that differ by at most this.
+const OBSERVATION_TOLERANCE: Duration = Duration::from_secs(30);
+
 /// An instant as two halves, the upper first, so that a change takes 12 bytes instead of 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Packed(i32, u32);
@@ -38,22 +41,45 @@ impl From<Packed> for Timestamp {
 pub(super) struct Change {
     at: Packed,
     pub(super) connected: bool,
-    /// It is an event; otherwise it is a correction.
-    pub(super) is_event: bool,
+    /// Who stated it.
+    pub(super) source: ChangeSource,
     /// Its reconnect delay, or the session that ended with it, is part of the totals.
     pub(super) counted: bool,
+}
+
+/// Who stated a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ChangeSource {
+    /// An operator.
+    Correction,
+    /// Cloudflare's API.
+    Observation,
+    /// An event.
+    Event,
 }
 
 impl Change {
     /// The change of an event, which is not an error.
     pub(super) fn of(event: &Event) -> Self {
         let connected = event.kind == EventKind::Connected;
-        Self { at: event.updated_at.into(), connected, is_event: true, counted: false }
+        Self { at: event.updated_at.into(), connected, source: ChangeSource::Event, counted: false }
     }
 
-    /// The change by a correction.
-    pub(super) fn of_correction(connected: bool, at: Timestamp) -> Self {
-        Self { at: at.into(), connected, is_event: false, counted: false }
+    /// The change by a correction or an observation.
+    pub(super) fn without_event(source: ChangeSource, connected: bool, at: Timestamp) -> Self {
+        Self { at: at.into(), connected, source, counted: false }
+    }
+
+    pub(super) fn is_event(&self) -> bool {
+        self.source == ChangeSource::Event
+    }
+
+    /// Whether an event reports what this observation found.
+    pub(super) fn is_observation_of(&self, event: &Self) -> bool {
+        let distance = self.at().since(event.at()).or(event.at().since(self.at()));
+        self.source == ChangeSource::Observation
+            && self.connected == event.connected
+            && distance.is_some_and(|distance| distance <= OBSERVATION_TOLERANCE)
     }
 
     pub(super) fn at(&self) -> Timestamp {
@@ -62,18 +88,27 @@ impl Change {
 
     /// A stored change.
     pub(super) fn from_flags(at: Timestamp, flags: u8) -> Self {
-        let [connected, is_event, counted] = [0, 1, 2].map(|bit| flags >> bit & 1 == 1);
-        Self { at: at.into(), connected, is_event, counted }
+        let [connected, is_event, counted, is_observation] = [0, 1, 2, 3].map(|bit| flags >> bit & 1 == 1);
+        let source = match (is_event, is_observation) {
+            (true, _) => ChangeSource::Event,
+            (false, true) => ChangeSource::Observation,
+            (false, false) => ChangeSource::Correction,
+        };
+        Self { at: at.into(), connected, source, counted }
     }
 
     /// The flags to store.
     pub(super) fn flags(&self) -> u8 {
-        u8::from(self.connected) | u8::from(self.is_event) << 1 | u8::from(self.counted) << 2
+        let is_observation = self.source == ChangeSource::Observation;
+        u8::from(self.connected)
+            | u8::from(self.is_event()) << 1
+            | u8::from(self.counted) << 2
+            | u8::from(is_observation) << 3
     }
 
     /// Whether both are the same change.
     pub(super) fn is(&self, other: &Self) -> bool {
-        (self.at, self.connected, self.is_event) == (other.at, other.connected, other.is_event)
+        (self.at, self.connected, self.source) == (other.at, other.connected, other.source)
     }
 }
 
@@ -97,7 +132,7 @@ pub(super) struct Connection {
     pub(super) connected: bool,
     /// Time of the first change to this state.
     pub(super) since: Timestamp,
-    /// An event has stated it; otherwise only a correction has.
+    /// An event has stated it; otherwise only a correction or an observation has.
     pub(super) confirmed: bool,
     /// The session that ended with this disconnect is part of the totals.
     pub(super) counted: bool,
@@ -188,7 +223,8 @@ impl Walk {
     }
 
     fn step(&mut self, change: &Change, window: Duration, found: &mut impl FnMut(Finding)) {
-        let Change { connected, is_event, counted, .. } = *change;
+        let Change { connected, counted, .. } = *change;
+        let is_event = change.is_event();
         let at = change.at();
         self.newest = Some(at);
         match &mut self.connection {

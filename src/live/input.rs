@@ -20,8 +20,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
-use super::changes::{Change, Counts, Finding, FindingKind, Observation, Walk, nanos};
-use crate::event::{Event, EventKind, Note, Record, Rules, Timestamp};
+use super::changes::{Change, ChangeSource, Counts, Finding, FindingKind, Observation, Walk, nanos};
+use crate::event::{AccountId, Event, EventKind, Note, Record, Rules, Timestamp};
 
 /// The list keeps at least this many changes, so that a change that is late by more than the reorder window is
 /// inserted, too, if the input changes rarely.
@@ -37,6 +37,8 @@ pub struct Input {
     pub known_since: Option<Timestamp>,
     /// Errored events by class.
     pub errors: Errors,
+    /// The account, by the newest record that names it.
+    pub account_id: Option<AccountId>,
     /// Number of connect events and of disconnect events.
     changes: [u32; 2],
     /// Event time of the newest connect and the newest disconnect.
@@ -85,6 +87,13 @@ pub struct Evidence {
     pub updated_at: Timestamp,
     /// Time of the first change since the state is this one.
     pub since: Timestamp,
+}
+
+/// A state that Cloudflare's API reported.
+pub(super) struct Observed {
+    pub(super) connected: bool,
+    pub(super) at: Timestamp,
+    pub(super) account_id: AccountId,
 }
 
 /// What a record leads to, besides the new state of its input.
@@ -161,6 +170,7 @@ impl Input {
     /// Applies an event.
     pub(super) fn apply(&mut self, event: &Event, record: &Record, rules: &Rules) -> Effect {
         self.known_since.get_or_insert(event.received_at);
+        self.account_id = event.origin.account_id.or(self.account_id);
         let mut effect = self.begin(record, rules);
         match &event.kind {
             EventKind::Errored(detail) => self.errors.count(&detail.code, event.updated_at),
@@ -168,7 +178,9 @@ impl Input {
                 let kind = event.kind.index();
                 self.changes[kind] = self.changes[kind].saturating_add(1);
                 self.last_change[kind] = self.last_change[kind].max(Some(event.updated_at));
-                effect.note = self.insert(Change::of(event), rules, &mut effect);
+                let mut change = Change::of(event);
+                self.replace_observations(&mut change, rules);
+                effect.note = self.insert(change, rules, &mut effect);
             }
         }
         effect
@@ -180,9 +192,30 @@ impl Input {
         let mut effect = self.begin(record, rules);
         // The clock of the newest event may be ahead, and the correction must take effect all the same.
         let after_newest = self.evidence().map(|evidence| evidence.updated_at.plus(Duration::from_nanos(1)));
-        let change = Change::of_correction(connected, after_newest.map_or(at, |newest| newest.max(at)));
+        let at = after_newest.map_or(at, |newest| newest.max(at));
+        self.insert(Change::without_event(ChangeSource::Correction, connected, at), rules, &mut effect);
+        effect
+    }
+
+    /// Cloudflare's API said that the input has been in this state since this time.
+    pub(super) fn observe(&mut self, observed: &Observed, record: &Record, rules: &Rules) -> Effect {
+        self.known_since.get_or_insert(observed.at);
+        self.account_id = Some(observed.account_id);
+        let mut effect = self.begin(record, rules);
+        let change = Change::without_event(ChangeSource::Observation, observed.connected, observed.at);
         self.insert(change, rules, &mut effect);
         effect
+    }
+
+    /// Removes listed observations of the change that an event reports.
+    fn replace_observations(&mut self, event: &mut Change, rules: &Rules) {
+        if self.is_before_list(event.at()) || !self.list.iter().any(|listed| listed.is_observation_of(event)) {
+            return;
+        }
+        let (replaced, kept): (Vec<_>, Vec<_>) = self.list.iter().partition(|listed| listed.is_observation_of(event));
+        event.counted = replaced.iter().any(|observation: &Change| observation.counted);
+        self.list = kept.into();
+        self.now = self.walk(rules.reconnect_window, |_| ());
     }
 
     /// Ends what depends on the rules, before they change or the input is forgotten: folds the list, and counts the

@@ -21,6 +21,7 @@ mod fold;
 mod forgotten;
 mod histogram;
 mod input;
+mod inventory;
 mod state;
 mod view;
 
@@ -31,6 +32,7 @@ pub use fold::{Changes, Fold};
 pub use forgotten::ForgottenInputs;
 pub use histogram::Histogram;
 pub use input::{Counters, Evidence, Input};
+pub use inventory::{Inventory, Listed, Quality, Statistics};
 pub use state::{Durations, InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
 pub use view::{PendingChange, View};
 

@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::{
-    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Record, RecordKind,
-    Rules, Timestamp,
+    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Origin, Record,
+    RecordKind, Rules, Timestamp,
 };
 use crate::schedule::{Configured, Expectation};
 
@@ -48,7 +48,14 @@ fn event(input: u8, name: &str, updated_at: Timestamp, received_at: Timestamp) -
         "disconnected" => EventKind::Disconnected,
         code => EventKind::Errored(Box::new(ErrorDetail { code: ErrorCode::from(code), ..ErrorDetail::default() })),
     };
-    Event { input_id: input_id(input), kind, updated_at, sent_at: Some(updated_at), received_at }
+    Event {
+        input_id: input_id(input),
+        kind,
+        updated_at,
+        sent_at: Some(updated_at),
+        received_at,
+        origin: Origin::default(),
+    }
 }
 
 /// A record that is not in the journal yet.

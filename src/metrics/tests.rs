@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 
 use super::catalogue::{Family, Kind, families};
 use super::*;
-use crate::event::{Event, EventKind, InputId, Record, RecordKind, Rules, Timestamp};
+use crate::event::{Event, EventKind, InputId, Origin, Record, RecordKind, Rules, Timestamp};
 use crate::live::{Fold, View, apply};
 use crate::schedule::{Configured, Expectation};
 
@@ -40,6 +40,7 @@ fn view(inputs: u8) -> View {
             updated_at: at(1234),
             sent_at: Some(at(3000)),
             received_at: at(4000),
+            origin: Origin::default(),
         };
         let (changes, _) = apply(&fold, &[Record::new(RecordKind::Event(event, None))]);
         fold.adopt(changes);

@@ -70,6 +70,7 @@ impl RecentDeliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Origin;
     use crate::event::{ErrorDetail, InputId};
 
     fn delivery(message: usize) -> Arc<RecentDelivery> {
@@ -80,6 +81,7 @@ mod tests {
             updated_at: Timestamp::EPOCH,
             sent_at: None,
             received_at: Timestamp::EPOCH,
+            origin: Origin::default(),
         };
         let (received_at, outcome) = (Timestamp::EPOCH, Outcome::Recorded);
         Arc::new(RecentDelivery { received_at, outcome, note: None, event: Some(event) })

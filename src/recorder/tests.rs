@@ -15,7 +15,7 @@ use super::run_loop::Recorder;
 use super::state_reader::Published;
 use super::*;
 use crate::clock;
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, Origin};
 use crate::journal::{DATABASE_FILE, Journal};
 use crate::live::{PendingChange, State, View};
 use crate::metrics::Exporter;
@@ -62,6 +62,7 @@ fn event(input: u8, kind: EventKind, seconds_ago: u64) -> Notification {
         updated_at: now.minus(Duration::from_secs(seconds_ago)),
         sent_at: Some(now),
         received_at: now,
+        origin: Origin::default(),
     })
 }
 

@@ -34,7 +34,7 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
             let turn = number / inputs;
             let kind = kind(turn % Cycle::EveryKind.events());
             let input_id = InputId::from_bytes(input_id(number % inputs));
-            let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at };
+            let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at, origin: Origin::default() };
             let record = Record::new(RecordKind::Event(event, None));
             Record { recorded_at: updated_at, shown_until: updated_at, ..record }
         };

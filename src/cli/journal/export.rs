@@ -6,7 +6,9 @@ use std::io::{self, BufWriter, Write};
 use serde::Serialize;
 
 use super::json_lines::{self, write_line};
-use crate::event::{Correction, ErrorDetail, Event, EventKind, InputId, Note, Record, RecordKind};
+use crate::event::{
+    AccountId, Correction, ErrorDetail, Event, EventKind, InputId, Note, Observation, PolicyId, Record, RecordKind,
+};
 use crate::journal::Journal;
 
 /// A record as a line of JSON. Times are RFC 3339; absent values are null.
@@ -32,6 +34,12 @@ enum Content<'a> {
         user: Option<&'a str>,
         reason: Option<&'a str>,
     },
+    Observation {
+        input_id: InputId,
+        found: &'static str,
+        at: String,
+        account_id: AccountId,
+    },
     Rules {
         reconnect_window_seconds: f64,
         reorder_window_seconds: f64,
@@ -50,6 +58,9 @@ struct EventLine {
     input_id: InputId,
     event: &'static str,
     note: Option<&'static str>,
+    source: &'static str,
+    account_id: Option<AccountId>,
+    policy_id: Option<PolicyId>,
     #[serde(flatten)]
     detail: ErrorDetail,
 }
@@ -66,6 +77,12 @@ impl<'a> From<&'a Record> for Line<'a> {
                 at: at.to_string(),
                 user: user.as_deref(),
                 reason: reason.as_deref(),
+            },
+            RecordKind::Observation(Observation { input_id, found, at, account_id, .. }) => Content::Observation {
+                input_id: *input_id,
+                found: found.label(),
+                at: at.to_string(),
+                account_id: *account_id,
             },
             RecordKind::Rules(rules) => Content::Rules {
                 reconnect_window_seconds: rules.reconnect_window.as_secs_f64(),
@@ -90,6 +107,9 @@ fn event_line(event: &Event, note: Option<Note>) -> EventLine {
         input_id: event.input_id,
         event: event.kind.name(),
         note: note.map(Note::label),
+        source: event.origin.source.label(),
+        account_id: event.origin.account_id,
+        policy_id: event.origin.policy_id,
         detail,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Input, Shown};
-use crate::event::{ErrorCode, Timestamp};
+use crate::event::{AccountId, ErrorCode, Timestamp};
 use crate::live::Errors;
 use crate::live::changes::{Change, Connection, Counts, Walk, nanos};
 
@@ -22,6 +22,8 @@ struct Row {
     recorded_at: Option<Timestamp>,
     shown_until: Option<Timestamp>,
     shown: Shown,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account_id: Option<AccountId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,6 +84,7 @@ impl Input {
             recorded_at: self.recorded_at,
             shown_until: self.shown_until,
             shown: self.shown,
+            account_id: self.account_id,
         };
         serde_json::to_string(&row).expect("plain data serializes")
     }
@@ -113,6 +116,7 @@ impl Row {
             recorded_at: self.recorded_at,
             shown_until: self.shown_until,
             shown: self.shown,
+            account_id: self.account_id,
         }
     }
 }
@@ -153,6 +157,7 @@ impl FirstRow {
             recorded_at: None,
             shown_until: self.evidence.map(|evidence| evidence.unseen_until),
             shown: Shown { counts, connected: nanos(self.shown) },
+            account_id: None,
         }
     }
 }

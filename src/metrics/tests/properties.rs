@@ -90,7 +90,7 @@ proptest! {
         let detail = crate::event::ErrorDetail { code: error.as_str().into(), ..Default::default() };
         let kind = EventKind::Errored(Box::new(detail));
         let time = at(millis.into());
-        let event = Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time };
+        let event = Event { input_id: id, kind, updated_at: time, sent_at: None, received_at: time, origin: Origin::default() };
         let (changes, _) = apply(&fold, &[Record::new(RecordKind::Event(event, None))]);
         fold.adopt(changes);
         let mut last_seen = LastSeen::default();

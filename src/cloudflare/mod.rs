@@ -1,0 +1,21 @@
+//! Cloudflare's own view of the live inputs, by its API. Optional: without an account nothing here runs.
+//!
+//! A notification can be lost, and only the API can tell. For each configured account, an [`Engine`] decides what to ask
+//! next and what the answer means. It is pure: time, view and answers come in as arguments, requests and [`Effect`]s go
+//! out. The daemon runs it on a thread of its own, between the [`Client`] and the recorder.
+//!
+//! ```text
+//! view, time ─▶ Engine ─▶ Request ─▶ Client ─▶ Response ─▶ Engine ─▶ Effect ─▶ recorder, metrics
+//! ```
+//!
+//! Whatever the API does, nothing here changes how notifications are answered.
+//!
+//! Source of all facts about the API: <https://developers.cloudflare.com/api/>.
+
+mod request;
+mod response;
+mod engine;
+
+pub use engine::{Answer, Due, Effect, Priority, Task};
+pub use request::{Endpoint, Method, Request};
+pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};

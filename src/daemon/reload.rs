@@ -1,5 +1,6 @@
 //! Reload: applies changed inputs, secrets, log level and limits without a restart.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -108,6 +109,7 @@ pub(super) fn limits(settings: &Settings, secrets: &WebhookSecrets) -> Limits {
         retention: settings.storage.retention,
         forget_after: inputs.forget_after,
         configured: inputs.configured.clone(),
+        accounts: BTreeMap::new(),
         secrets: secrets.named.keys().cloned().collect(),
     }
 }

@@ -3,6 +3,7 @@
 //! What is understood now goes through the recorder like a delivery that was received at that time. It is deleted from
 //! the kept bodies afterwards, so after a crash it is read again, and is a duplicate.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,7 @@ fn unchanged_limits(journal: &Journal, settings: &Settings) -> anyhow::Result<Li
         rules: restored.fold.state().rules().clone(),
         retention: Duration::MAX,
         forget_after: Duration::ZERO,
+        accounts: BTreeMap::new(),
         configured: settings.inputs.configured.clone(),
         secrets: restored.last_seen.by_secret.into_keys().collect(),
     })

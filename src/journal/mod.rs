@@ -17,6 +17,7 @@
 //! | `inputs` | state per input, each row with the position up to which it has the records |
 //! | `checkpoint`, `rules` | state of all inputs together and the rules, as of the checkpoint's position |
 //! | `last_seen` | when deliveries were last seen, with or without an event |
+//! | `documents` | other state that survives a restart, by name: inventories of Cloudflare's API, when the daemon last ran |
 //! | `unrecognized` | the newest authenticated bodies that were not understood |
 //!
 //! Times are nanoseconds since the Unix epoch. For this module, the recorder's values in `inputs`, `checkpoint` and
@@ -37,6 +38,7 @@ mod space;
 mod unrecognized;
 mod wal;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -129,6 +131,39 @@ impl Journal {
     pub fn last_seen(&self) -> Result<Option<String>, JournalError> {
         let select = self.connection.query_one("SELECT state FROM last_seen", [], |row| row.get(0)).optional();
         select.map_err(failed(&self.path, "cannot be read"))
+    }
+
+    /// Replaces documents, each given by its name, and deletes those without a text. Their texts are opaque.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was changed.
+    pub fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) -> Result<(), JournalError> {
+        self.transaction("cannot be written", |transaction| {
+            let mut insert =
+                transaction.prepare_cached("INSERT OR REPLACE INTO documents (name, text) VALUES (?1, ?2)")?;
+            let mut delete = transaction.prepare_cached("DELETE FROM documents WHERE name = ?1")?;
+            for (name, text) in documents {
+                match text {
+                    Some(text) => insert.execute(params![name, text])?,
+                    None => delete.execute(params![name])?,
+                };
+            }
+            Ok(())
+        })
+    }
+
+    /// All documents, by name.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub fn documents(&self) -> Result<BTreeMap<String, String>, JournalError> {
+        let read = || -> rusqlite::Result<_> {
+            let mut select = self.connection.prepare("SELECT name, text FROM documents")?;
+            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(failed(&self.path, "cannot be read"))
     }
 
     /// Calls `visit` with every kept record after this position, in order.

@@ -103,10 +103,16 @@ pub(super) const MIGRATIONS: &[&str] = &["
     ) STRICT;
     INSERT INTO rules ", rules_of_version_2!(), ";
     ALTER TABLE deliveries RENAME TO last_seen;
-")];
+"), "
+    CREATE TABLE documents (
+        name TEXT PRIMARY KEY,
+        text TEXT NOT NULL
+    ) STRICT;
+"];
 
-/// Shows a database of version 2 to a reader as if it were migrated; of version 1 too, with the first of these.
-const VIEWS: [&str; 2] = ["
+/// Shows a database of version 3 to a reader as if it were migrated, with the last of these; of version 2 with the last
+/// two, and of version 1 with all.
+const VIEWS: [&str; 3] = ["
     CREATE TEMP VIEW deliveries AS
         SELECT 1 AS id, CASE WHEN json_valid(state) THEN json_extract(state, '$.deliveries') END AS state
         FROM main.checkpoint WHERE json_valid(state) AND json_extract(state, '$.deliveries') IS NOT NULL;
@@ -122,7 +128,9 @@ const VIEWS: [&str; 2] = ["
     CREATE TEMP VIEW checkpoint AS SELECT id, position, 1 AS version, state FROM main.checkpoint;
     CREATE TEMP VIEW rules AS ", rules_of_version_2!(), ";
     CREATE TEMP VIEW last_seen AS SELECT id, state FROM deliveries;
-")];
+"), "
+    CREATE TEMP VIEW documents AS SELECT '' AS name, '' AS text WHERE FALSE;
+"];
 
 /// Migrates the database to the current version. For a reader, shows an older one as if it were migrated.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) -> Result<(), JournalError> {

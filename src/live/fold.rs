@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::dedup::SeenLimits;
-use super::{ForgottenInputs, Input, InputEntry, LastSeen, SeenEvents, State, Totals};
-use crate::event::{InputId, Record, Rules, Timestamp};
+use super::{ForgottenInputs, Input, InputEntry, Inventory, LastSeen, Quality, SeenEvents, State, Totals};
+use crate::event::{AccountId, InputId, Record, Rules, Timestamp};
 use crate::schedule::Configured;
 
 /// The state after all records of the journal.
@@ -67,10 +67,19 @@ impl Fold {
                         entry.seen.extend(&added, limit);
                     }
                 }
-                InputChange::Replaced(entry) => drop(self.state.inputs.insert(input_id, Arc::new(entry))),
-                InputChange::Removed => drop(self.state.inputs.remove(&input_id)),
+                InputChange::Replaced(entry) => {
+                    self.state.inputs.insert(input_id, Arc::new(entry));
+                    self.state.only_listed.remove(&input_id);
+                }
+                InputChange::Removed => {
+                    self.state.inputs.remove(&input_id);
+                    if self.state.listed(&input_id).is_some() {
+                        self.state.only_listed.insert(input_id);
+                    }
+                }
             }
         }
+        let max_changed = self.state.rules.max_inputs != changes.rules.max_inputs;
         self.state.forgotten = changes.forgotten;
         self.state.totals = changes.totals;
         self.state.rules = changes.rules;
@@ -78,6 +87,10 @@ impl Fold {
             self.trim_seen(limit);
         }
         self.state.seen_limits = changes.seen_limits;
+        if max_changed {
+            self.list_inputs();
+        }
+        self.state.make_room();
     }
 
     fn trim_seen(&mut self, limit: usize) {
@@ -93,6 +106,33 @@ impl Fold {
     /// Sets names and expectations. Which inputs are configured is part of the rules.
     pub fn set_configured(&mut self, configured: BTreeMap<InputId, Configured>) {
         self.state.configured = Arc::new(configured);
+    }
+
+    /// Sets the names of the configured accounts, and drops what Cloudflare's API said about others.
+    pub fn set_accounts(&mut self, names: BTreeMap<AccountId, Arc<str>>) {
+        Arc::make_mut(&mut self.state.inventories).retain(|account_id, _| names.contains_key(account_id));
+        Arc::make_mut(&mut self.state.quality).retain(|account_id, _| names.contains_key(account_id));
+        self.state.account_names = Arc::new(names);
+        self.list_inputs();
+    }
+
+    /// Replaces the inventory of an account.
+    pub fn set_inventory(&mut self, inventory: Inventory) {
+        Arc::make_mut(&mut self.state.inventories).insert(inventory.account_id, inventory);
+        self.list_inputs();
+    }
+
+    /// Replaces the ingest quality of the inputs of an account.
+    pub fn set_quality(&mut self, account_id: AccountId, quality: BTreeMap<InputId, Quality>) {
+        Arc::make_mut(&mut self.state.quality).insert(account_id, quality);
+    }
+
+    /// Finds the inputs that only an inventory has.
+    fn list_inputs(&mut self) {
+        let listed = self.state.inventories.values().flat_map(|inventory| inventory.inputs.keys());
+        let only_listed = listed.filter(|input_id| !self.state.inputs.contains_key(*input_id)).copied();
+        self.state.only_listed = only_listed.collect();
+        self.state.make_room();
     }
 
     /// Sets the times at which deliveries were last seen.

@@ -34,7 +34,7 @@ pub use histogram::Histogram;
 pub use input::{Counters, Evidence, Input};
 pub use inventory::{Inventory, Listed, Quality, Statistics};
 pub use state::{Durations, InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
-pub use view::{PendingChange, View};
+pub use view::{Downtime, PendingChange, View};
 
 #[cfg(test)]
 mod tests;

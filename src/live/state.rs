@@ -1,16 +1,18 @@
 //! The state of all inputs together, as readers see it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
 use super::changes::Observation;
 use super::dedup::SeenLimits;
-use super::{ForgottenInputs, Histogram, Input, SeenEvents};
-use crate::event::{Event, InputId, Note, Rules, Timestamp};
+use super::{ForgottenInputs, Histogram, Input, Inventory, Listed, Quality, SeenEvents};
+use crate::event::{AccountId, Event, EventSource, InputId, Note, Rules, Timestamp};
 use crate::schedule::Configured;
 
 /// A consistent state of everything. Cloning shares all structure.
@@ -23,6 +25,14 @@ pub struct State {
     pub(super) seen_limits: SeenLimits,
     /// Names and expectations by configuration. Not part of the fold.
     pub(super) configured: Arc<BTreeMap<InputId, Configured>>,
+    /// Names of accounts by configuration. Not part of the fold.
+    pub(super) account_names: Arc<BTreeMap<AccountId, Arc<str>>>,
+    /// What Cloudflare's API lists. Not part of the fold.
+    pub(super) inventories: Arc<BTreeMap<AccountId, Inventory>>,
+    /// Inputs that are known only from an inventory, as far as the maximum number of inputs allows.
+    pub(super) only_listed: OrdSet<InputId>,
+    /// Ingest quality by account. Not part of the fold.
+    pub(super) quality: Arc<BTreeMap<AccountId, BTreeMap<InputId, Quality>>>,
     /// Not part of the fold: deliveries without an event count, too.
     pub(super) last_seen: Arc<LastSeen>,
     /// Bytes of inputs that were copied because a view had them. Not part of the fold.
@@ -99,6 +109,12 @@ const RECONNECT_BOUNDS: &[u32] = &[1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800,
 const DELAY_BOUNDS: &[u32] = &[1, 2, 3, 5, 10, 15, 30, 60, 120, 300, 900, 3600];
 
 impl InputEntry {
+    /// An input without records.
+    pub fn empty() -> &'static Self {
+        static EMPTY: LazyLock<InputEntry> = LazyLock::new(InputEntry::default);
+        &EMPTY
+    }
+
     /// Size of a copy, in bytes, with the part of the map that is copied with it.
     pub(super) fn size(&self) -> usize {
         /// Entries of a leaf of the map.
@@ -113,7 +129,7 @@ impl State {
         self.copied
     }
 
-    /// All known inputs, by identifier.
+    /// All inputs that have records or are configured, by identifier.
     pub fn inputs(&self) -> &OrdMap<InputId, Arc<InputEntry>> {
         &self.inputs
     }
@@ -123,14 +139,68 @@ impl State {
         &self.forgotten
     }
 
-    /// The configured name of an input; empty if it has none.
+    /// All known inputs after this one, by identifier: those of [`State::inputs`], and those that only an inventory has.
+    pub fn known(&self, after: Option<InputId>) -> impl Iterator<Item = (InputId, &InputEntry)> {
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let mut with_records = self.inputs.range(range).map(|(input_id, entry)| (*input_id, entry.as_ref())).peekable();
+        let mut only_listed = self.only_listed.range(range).map(|input_id| (*input_id, InputEntry::empty())).peekable();
+        iter::from_fn(move || match (with_records.peek(), only_listed.peek()) {
+            (Some((one, _)), Some((other, _))) if other < one => only_listed.next(),
+            (None, _) => only_listed.next(),
+            (Some(_), _) => with_records.next(),
+        })
+    }
+
+    /// Number of known inputs.
+    pub fn known_count(&self) -> usize {
+        self.inputs.len() + self.only_listed.len()
+    }
+
+    /// A known input.
+    pub fn known_input(&self, input_id: &InputId) -> Option<&InputEntry> {
+        let only_listed = self.only_listed.contains(input_id).then_some(InputEntry::empty());
+        self.inputs.get(input_id).map(AsRef::as_ref).or(only_listed)
+    }
+
+    /// The name of an input: the configured one, otherwise that of the inventory; empty if it has none.
     pub fn name(&self, input_id: &InputId) -> &str {
-        self.configured.get(input_id).map_or("", |configured| &configured.name)
+        let configured = self.configured.get(input_id).map(|configured| configured.name.as_ref());
+        configured.filter(|name| !name.is_empty()).or_else(|| Some(&*self.listed(input_id)?.1.name)).unwrap_or_default()
+    }
+
+    /// The account of an input: its configured name, otherwise its id; empty if neither is known.
+    pub fn account(&self, input_id: &InputId, input: &Input) -> Cow<'_, str> {
+        let listed = || self.listed(input_id).map(|(account_id, _)| account_id);
+        let Some(account_id) = input.account_id.or_else(listed) else { return Cow::Borrowed("") };
+        match self.account_names.get(&account_id) {
+            Some(name) if !name.is_empty() => Cow::Borrowed(name),
+            _ => Cow::Owned(account_id.to_string()),
+        }
+    }
+
+    /// What Cloudflare's API lists for an account; `None` before the first complete list.
+    pub fn inventory(&self, account_id: &AccountId) -> Option<&Inventory> {
+        self.inventories.get(account_id)
+    }
+
+    /// What an inventory says about an input, with the account.
+    pub fn listed(&self, input_id: &InputId) -> Option<(AccountId, &Listed)> {
+        self.inventories.values().find_map(|inventory| Some((inventory.account_id, inventory.inputs.get(input_id)?)))
+    }
+
+    /// The ingest quality of an input, if Cloudflare's API has reported it.
+    pub fn quality(&self, input_id: &InputId) -> Option<&Quality> {
+        self.quality.values().find_map(|inputs| inputs.get(input_id))
     }
 
     /// Whether the configuration says that the input should be live at this time.
     pub fn expected(&self, input_id: &InputId, at: Timestamp) -> bool {
         self.configured.get(input_id).is_some_and(|configured| configured.expectation.at(at))
+    }
+
+    /// Inputs that only an inventory has give way to those with records.
+    pub(super) fn make_room(&mut self) {
+        while self.known_count() > self.rules.max_inputs && self.only_listed.remove_max().is_some() {}
     }
 
     /// The rules in force.
@@ -218,7 +288,8 @@ impl Totals {
     pub(super) fn count(&mut self, event: &Event, note: Option<Note>) {
         self.counted_since.get_or_insert(event.received_at);
         self.out_of_order += u64::from(note == Some(Note::OutOfOrder));
-        let Some(sent_at) = event.sent_at else { return };
+        // An event from the history was not delivered.
+        let Some(sent_at) = event.sent_at.filter(|_| event.origin.source == EventSource::Webhook) else { return };
         let delivery_delay = event.received_at.since(sent_at);
         self.clock_skew += u64::from(delivery_delay.is_none());
         self.delivery_delay.observe(delivery_delay.unwrap_or_default());

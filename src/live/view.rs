@@ -21,8 +21,22 @@ pub struct View {
     pub journal_size_bytes: u64,
     /// Number of inputs that were restored from the journal at start.
     pub restored_inputs: usize,
+    /// The last time during which the exporter did not run; `None` if it ran for the first time.
+    pub downtime: Option<Downtime>,
     /// The newest change of each input that waits for a disk that hangs. Only gauges show them.
     pub pending: Arc<BTreeMap<InputId, PendingChange>>,
+}
+
+/// A time during which the exporter did not run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Downtime {
+    /// When it last ran, at the latest a minute before it ended.
+    pub from: Timestamp,
+    /// When it started again.
+    pub until: Timestamp,
+    /// The notification history must be read from here on: the begin of this downtime, or of an earlier one that was not
+    /// backfilled. `None` once it was read.
+    pub backfill_from: Option<Timestamp>,
 }
 
 /// A connect or disconnect that is not durable.

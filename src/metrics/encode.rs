@@ -53,6 +53,12 @@ impl From<bool> for Value {
     }
 }
 
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
 impl From<Timestamp> for Value {
     fn from(timestamp: Timestamp) -> Self {
         Self::Millis(timestamp.as_millis().unsigned_abs())
@@ -131,9 +137,16 @@ impl Encoder {
         }
     }
 
-    /// Writes the value of the last label of a line.
-    pub(super) fn end_label(&mut self, label: &str) {
-        self.escaped(label, true);
+    /// Writes the value of a label that is not the last.
+    pub(super) fn label_value(&mut self, value: &str) {
+        self.escaped(value, true);
+        self.text(&["\","]);
+    }
+
+    /// Writes the last label of a line.
+    pub(super) fn last_label(&mut self, name: &str, value: &str) {
+        self.text(&[name, "=\""]);
+        self.escaped(value, true);
         self.text(&["\"} "]);
     }
 

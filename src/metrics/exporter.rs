@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, Registry};
 
-use super::family::LabelValues::Closed;
+use super::family::LabelValues::{Closed, Open};
 use super::family::{COUNTER, Family, GAUGE, HISTOGRAM, Label};
 use super::registry::{Metric, opts, register, watch};
-use crate::event::{Corrected, IgnoredReason, Timestamp};
+use crate::event::{IgnoredReason, Timestamp};
 
 /// From the sync of a fast disk to that of a slow one, and for requests that wait for it.
 const SECONDS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 const REJECTION_REASONS: [&str; 8] =
     ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"];
+const API_ACCOUNT: Label =
+    Label { name: "account", values: Open("the configured name of the account, empty for one without a name") };
+/// What an operator or Cloudflare's API changes an input to.
+const CORRECTED_TO: [&str; 4] = ["connected", "disconnected", "forgotten", "deleted"];
 const LISTENERS: [&str; 2] = ["webhook", "web"];
 const BATCH_SIZES: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
@@ -121,14 +125,80 @@ exporter_metrics! {
     }
     corrections: IntCounterVec {
         name: "stream_live_exporter_corrections_total",
-        help: "Number of changes of a live input that no notification reported, by who made them and what the input was changed to.",
+        help: "Number of changes of a live input that no notification reported, by who made them and what the input was changed to. \
+               Those of cloudflare are lost notifications, which its API revealed.",
         labels: &[
-            Label { name: "source", values: Closed(&["operator"]) },
-            Label { name: "to", values: Closed(&Corrected::LABELS) },
+            Label { name: "source", values: Closed(&["operator", "cloudflare"]) },
+            Label { name: "to", values: Closed(&CORRECTED_TO) },
         ],
-        series: "3",
+        series: "8",
         query: "sum by (source, to) (increase(stream_live_exporter_corrections_total[1d])) > 0",
         ..COUNTER
+    }
+    cloudflare_requests: IntCounterVec {
+        name: "stream_live_exporter_cloudflare_requests_total",
+        help: "Number of requests to Cloudflare's API, by endpoint and result.",
+        labels: &[
+            Label { name: "endpoint", values: Open("`token`, `inputs`, `input`, `destinations`, `policies`, \
+                `available_alerts`, `silences`, `history`, `quality`") },
+            Label { name: "result", values: Open("`ok`, `client_error`, `rate_limited`, `server_error`, `timeout`, \
+                `network`, `invalid`") },
+        ],
+        absent: "the API is not used, or has no such request",
+        series: "7 per endpoint in use",
+        query: "sum by (endpoint, result) (increase(stream_live_exporter_cloudflare_requests_total{result!=\"ok\"}[1h])) > 0",
+        ..COUNTER
+    }
+    cloudflare_last_success: GaugeVec {
+        name: "stream_live_exporter_cloudflare_last_success_timestamp_seconds",
+        help: "When a task with Cloudflare's API last completed, by account and task, in seconds since the Unix epoch.",
+        labels: &[API_ACCOUNT, Label { name: "task", values: Open("`inventory`, `status`, `destination`, `history`, `quality`") }],
+        absent: "it has not completed since the start, or is switched off",
+        series: "at most 5 per account",
+        query: "time() - stream_live_exporter_cloudflare_last_success_timestamp_seconds",
+        ..GAUGE
+    }
+    cloudflare_oldest_status: GaugeVec {
+        name: "stream_live_exporter_cloudflare_oldest_status_timestamp_seconds",
+        help: "When the live input was asked for its status whose last answer is the oldest, by account, in seconds since the \
+               Unix epoch.",
+        labels: &[API_ACCOUNT],
+        absent: "not all inputs have been asked since the start, or reconciliation is off",
+        series: "1 per account",
+        query: "time() - stream_live_exporter_cloudflare_oldest_status_timestamp_seconds",
+        ..GAUGE
+    }
+    cloudflare_destination_success: GaugeVec {
+        name: "stream_live_exporter_cloudflare_destination_last_success_timestamp_seconds",
+        help: "When Cloudflare last delivered a notification to the webhook destination, according to its API, by account, in \
+               seconds since the Unix epoch.",
+        labels: &[API_ACCOUNT],
+        absent: "never, or not known",
+        series: "at most 1 per account",
+        query: "time() - stream_live_exporter_cloudflare_destination_last_success_timestamp_seconds",
+        ..GAUGE
+    }
+    cloudflare_destination_failure: GaugeVec {
+        name: "stream_live_exporter_cloudflare_destination_last_failure_timestamp_seconds",
+        help: "When Cloudflare last failed to deliver a notification to the webhook destination, according to its API, by \
+               account, in seconds since the Unix epoch.",
+        labels: &[API_ACCOUNT],
+        absent: "never, or not known",
+        series: "at most 1 per account",
+        query: "stream_live_exporter_cloudflare_destination_last_failure_timestamp_seconds > \
+                stream_live_exporter_cloudflare_destination_last_success_timestamp_seconds",
+        ..GAUGE
+    }
+    cloudflare_policy_delivering: GaugeVec {
+        name: "stream_live_exporter_cloudflare_policy_delivering",
+        help: "Whether an enabled notification policy sends all live input events to the webhook destination and no silence is \
+               over it (1) or not (0), according to Cloudflare's API, by account.",
+        labels: &[API_ACCOUNT],
+        zero: "notifications are missing: there is no such policy, or it is disabled, silenced or filtered",
+        absent: "not known",
+        series: "at most 1 per account",
+        query: "stream_live_exporter_cloudflare_policy_delivering == 0",
+        ..GAUGE
     }
     connections: GaugeVec {
         name: "stream_live_exporter_connections",

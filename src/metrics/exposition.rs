@@ -1,7 +1,5 @@
 //! The response to one scrape, in chunks.
 
-use std::ops::Bound;
-
 use bytes::Bytes;
 use prometheus::proto::MetricFamily;
 
@@ -34,7 +32,7 @@ enum Step {
     /// The header of the family of inputs with this index.
     Family(usize),
     /// The samples of that family, starting with the inputs after the bound.
-    Inputs(usize, Lines, Bound<InputId>),
+    Inputs(usize, Lines, Option<InputId>),
     /// All other families.
     Rest,
     Done,
@@ -68,17 +66,17 @@ impl Exposition {
         let Some(entry) = inputs::FAMILIES.get(index) else { return Step::Rest };
         self.encoder.begin_family(&entry.family, self.started_at);
         let lines = Lines::new(entry, self.encoder.created_samples(), self.started_at);
-        Step::Inputs(index, lines, Bound::Unbounded)
+        Step::Inputs(index, lines, None)
     }
 
-    fn write_inputs(&mut self, index: usize, lines: Lines, after: Bound<InputId>) -> Step {
+    fn write_inputs(&mut self, index: usize, lines: Lines, after: Option<InputId>) -> Step {
         let View { state, as_of, wall_clock, pending, .. } = &self.view;
-        let inputs = state.inputs().range((after, Bound::Unbounded)).take(INPUTS_AT_ONCE);
+        let inputs = state.known(after).take(INPUTS_AT_ONCE);
         let views: Vec<_> = inputs
             .map(|(input_id, known)| InputView {
-                input_id: *input_id,
+                input_id,
                 input: &known.input,
-                pending: pending.get(input_id).copied(),
+                pending: pending.get(&input_id).copied(),
                 state,
                 as_of: *as_of,
                 wall_clock: *wall_clock,
@@ -86,7 +84,7 @@ impl Exposition {
             .collect();
         lines.write(&mut self.encoder, &views);
         match views.last() {
-            Some(last) => Step::Inputs(index, lines, Bound::Excluded(last.input_id)),
+            Some(last) => Step::Inputs(index, lines, Some(last.input_id)),
             None => Step::Family(index + 1),
         }
     }
@@ -129,6 +127,8 @@ struct Lines {
     samples: Vec<Line>,
     /// The `_created` samples of a counter, if they are enabled.
     created: Vec<Line>,
+    /// The name of the third label; empty if there is none.
+    third_label: &'static str,
     /// When counting began for an input without events.
     started_at: Timestamp,
 }
@@ -148,7 +148,8 @@ impl Lines {
         let created_name =
             family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
         let created = created_name.map_or_else(Vec::new, |name| lines(family, &format!("{name}_created")));
-        Self { read: *read, samples: lines(family, family.name), created, started_at }
+        let third_label = family.labels.get(2).map_or("", |label| label.name);
+        Self { read: *read, samples: lines(family, family.name), created, third_label, started_at }
     }
 
     fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
@@ -161,10 +162,12 @@ impl Lines {
                     self.write_input(encoder, view, values);
                 }
             }
-            Read::LabelValue(read) => {
+            Read::LabelValues(read) => {
                 for view in views {
+                    let [second, third] = read(view);
                     self.samples[0].begin(encoder, &view.input_id.digits());
-                    encoder.end_label(read(view));
+                    encoder.label_value(&second);
+                    encoder.last_label(self.third_label, &third);
                     encoder.end_line(Value::Integer(1));
                 }
             }

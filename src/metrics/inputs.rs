@@ -1,20 +1,21 @@
 //! The metrics of each live input.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::encode::Value;
 use super::family::LabelValues::{Closed, Open};
 use super::family::{COUNTER, Entry, Family, GAUGE, Label};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
-use crate::live::{Counters, Input, PendingChange, State};
+use crate::live::{Counters, Input, PendingChange, Quality, State, Statistics};
 
 /// How the samples of an input are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Read {
     /// Reads one value for each value of the second label, or a single one if there is no second label.
     Values(fn(&InputView<'_>, &mut Values)),
-    /// Reads the value of the second label. The value of the sample is 1.
-    LabelValue(for<'a> fn(&InputView<'a>) -> &'a str),
+    /// Reads the values of the second and the third label. The value of the sample is 1.
+    LabelValues(for<'a> fn(&InputView<'a>) -> [Cow<'a, str>; 2]),
 }
 
 /// A live input at the time of a scrape.
@@ -63,14 +64,29 @@ const INPUT_ID: Label =
 const EVENT: Label = Label { name: "event", values: Closed(&EventKind::NAMES) };
 const STATE_EVENT: Label = Label { name: "event", values: Closed(&EventKind::STATE_NAMES) };
 const CODE: Label = Label { name: "code", values: Closed(&ErrorClass::LABELS) };
-const NAME: Label = Label { name: "name", values: Open("the configured name, empty if there is none") };
+const NAME: Label = Label {
+    name: "name",
+    values: Open("the configured name, otherwise the name at Cloudflare, empty if neither is known"),
+};
+const ACCOUNT: Label = Label {
+    name: "account",
+    values: Open("the configured name of the Cloudflare account, otherwise its id, empty if neither is known"),
+};
+const STAT: Label = Label { name: "stat", values: Closed(&["avg", "max"]) };
 
 const UNKNOWN_INPUT: &str = "the input is not known";
 
 const INPUT_GAUGE: Family = Family { labels: &[INPUT_ID], absent: UNKNOWN_INPUT, ..GAUGE };
 const INPUT_COUNTER: Family = Family { labels: &[INPUT_ID], absent: UNKNOWN_INPUT, ..COUNTER };
 
-pub(super) static FAMILIES: [Entry<Read>; 12] = [
+const QUALITY: Family = Family {
+    labels: &[INPUT_ID, STAT],
+    absent: "not known: `cloudflare.quality` is off, or the input has not sent media recently",
+    series: "0 or 2",
+    ..GAUGE
+};
+
+pub(super) static FAMILIES: [Entry<Read>; 16] = [
     Family {
         name: "cloudflare_stream_live_input_connected",
         help: "Whether the live input is connected (1) or disconnected (0), according to its newest connected or disconnected event or a newer correction by an operator.",
@@ -172,14 +188,58 @@ pub(super) static FAMILIES: [Entry<Read>; 12] = [
     .with(Read::Values(|view, values| values.put_all(view.counters().inconsistent))),
     Family {
         name: "cloudflare_stream_live_input_info",
-        help: "A known live input with its configured name. The value is always 1.",
-        labels: &[INPUT_ID, NAME],
+        help: "A known live input with its name and its account. The value is always 1.",
+        labels: &[INPUT_ID, NAME, ACCOUNT],
         query: "cloudflare_stream_live_input_connected * on (instance, input_id) group_left (name) \
                 cloudflare_stream_live_input_info",
         ..INPUT_GAUGE
     }
-    .with(Read::LabelValue(|view| view.state.name(&view.input_id))),
+    .with(Read::LabelValues(|view| {
+        [view.state.name(&view.input_id).into(), view.state.account(&view.input_id, view.input)]
+    })),
+    Family {
+        name: "cloudflare_stream_live_input_enabled",
+        help: "Whether the live input may be streamed to (1) or is disabled (0), according to Cloudflare's API.",
+        zero: "disabled: an encoder cannot connect",
+        absent: "not known: the API is not used or has not said it",
+        query: "cloudflare_stream_live_input_enabled == 0",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| {
+        let listed = view.state.listed(&view.input_id);
+        values.put_known([listed.and_then(|(_, listed)| listed.enabled)]);
+    })),
+    Family {
+        name: "cloudflare_stream_live_input_gop_duration_seconds",
+        help: "Keyframe interval of the live input in the newest complete minute, in seconds. Sampled by Cloudflare, and \
+               minutes old.",
+        query: "cloudflare_stream_live_input_gop_duration_seconds{stat=\"max\"} > 8",
+        ..QUALITY
+    }
+    .with(Read::Values(|view, values| put_quality(view, values, |quality| quality.gop_duration))),
+    Family {
+        name: "cloudflare_stream_live_input_upload_duration_ratio",
+        help: "Duration of uploads from the encoder divided by the duration of the media in them, in the newest complete \
+               minute. Above 1, the encoder is slower than real time and viewers buffer. Sampled by Cloudflare, and \
+               minutes old.",
+        query: "cloudflare_stream_live_input_upload_duration_ratio{stat=\"avg\"} > 1",
+        ..QUALITY
+    }
+    .with(Read::Values(|view, values| put_quality(view, values, |quality| quality.upload_duration_ratio))),
+    Family {
+        name: "cloudflare_stream_live_input_bitrate_bits_per_second",
+        help: "Bit rate of the live input in the newest complete minute, in bits per second. Sampled by Cloudflare, and \
+               minutes old.",
+        query: "cloudflare_stream_live_input_bitrate_bits_per_second{stat=\"avg\"}",
+        ..QUALITY
+    }
+    .with(Read::Values(|view, values| put_quality(view, values, |quality| quality.bitrate))),
 ];
+
+fn put_quality(view: &InputView<'_>, values: &mut Values, of: fn(&Quality) -> Statistics) {
+    let Statistics { avg, max } = view.state.quality(&view.input_id).map(of).unwrap_or_default();
+    values.put_known([avg, max]);
+}
 
 fn millis(duration: Duration) -> Value {
     Value::Millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))

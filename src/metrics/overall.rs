@@ -3,7 +3,7 @@
 use super::encode::FamilyWriter;
 use super::family::LabelValues::Open;
 use super::family::{COUNTER, Entry, Family, GAUGE, HISTOGRAM, Label};
-use crate::live::{Durations, View};
+use crate::live::{Downtime, Durations, View};
 
 /// Writes the samples of a family.
 type Write = fn(&Overall<'_>, &mut FamilyWriter<'_>);
@@ -18,7 +18,7 @@ pub(super) struct Overall<'a> {
 /// Twelve buckets, `+Inf`, the sum and the count.
 const DURATIONS: Family = Family { series: "15", ..HISTOGRAM };
 
-pub(super) static FAMILIES: [Entry<Write>; 15] = [
+pub(super) static FAMILIES: [Entry<Write>; 17] = [
     Family {
         name: "stream_live_exporter_build_info",
         help: "Version, revision and compiler of the exporter. The value is always 1.",
@@ -138,13 +138,41 @@ pub(super) static FAMILIES: [Entry<Write>; 15] = [
     }
     .with(|from, out| out.value(from.view.restored_inputs as u64)),
     Family {
+        name: "stream_live_exporter_last_downtime_seconds",
+        help: "How long the exporter did not run before it started, in seconds: up to a minute more after a crash.",
+        zero: "it was restarted at once",
+        absent: "it has not run before",
+        series: "at most 1",
+        query: "stream_live_exporter_last_downtime_seconds > 300",
+        ..GAUGE
+    }
+    .with(|from, out| {
+            if let Some(Downtime { from, until, .. }) = from.view.downtime {
+                out.value(until.since(from).unwrap_or_default().as_secs_f64());
+            }
+        }),
+    Family {
+        name: "stream_live_exporter_last_downtime_backfilled",
+        help: "Whether Cloudflare's notification history was read for the time in which the exporter did not run (1) or not (0).",
+        zero: "events of that time may be missing",
+        absent: "it has not run before",
+        series: "at most 1",
+        query: "stream_live_exporter_last_downtime_backfilled == 0",
+        ..GAUGE
+    }
+    .with(|from, out| {
+            if let Some(Downtime { backfill_from, .. }) = from.view.downtime {
+                out.value(backfill_from.is_none());
+            }
+        }),
+    Family {
         name: "stream_live_exporter_inputs",
         help: "Number of known live inputs.",
         zero: "none yet",
         query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit",
         ..GAUGE
     }
-    .with(|from, out| out.value(from.view.state.inputs().len() as u64)),
+    .with(|from, out| out.value(from.view.state.known_count() as u64)),
     Family {
         name: "stream_live_exporter_inputs_limit",
         help: "Maximum number of live inputs. Events of further inputs are ignored.",

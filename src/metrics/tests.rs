@@ -54,6 +54,7 @@ fn view(inputs: u8) -> View {
         journal_events: 1,
         journal_size_bytes: 4096,
         restored_inputs: 0,
+        downtime: None,
         pending: Arc::default(),
     }
 }

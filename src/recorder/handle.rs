@@ -1,5 +1,6 @@
 //! Access to the recorder.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +9,8 @@ use tokio::sync::oneshot;
 
 use super::memory::{Memory, Overloaded, Reservation};
 use super::{CorrectionOutcome, Delivery, Limits, Outcome, StateReader};
-use crate::event::Correction;
+use crate::event::{AccountId, Correction, Event, InputId, Observation};
+use crate::live::{Inventory, Quality};
 
 /// Channel for the outcome of a delivery; `None` if it could not be made durable.
 pub(super) type Answer = oneshot::Sender<Option<Outcome>>;
@@ -16,9 +18,23 @@ pub(super) type Answer = oneshot::Sender<Option<Outcome>>;
 /// Channel for the outcome of a correction; `None` if it could not be made durable.
 pub(super) type CorrectionAnswer = oneshot::Sender<Option<CorrectionOutcome>>;
 
+/// Channel for the number of events that were new; `None` if they could not be made durable.
+pub(super) type HistoryAnswer = oneshot::Sender<Option<usize>>;
+
 pub(super) enum Message {
     Deliver(Delivery, Answer),
     Correct(Correction, CorrectionAnswer),
+    Observe(Observation),
+    RecordHistory(Vec<Event>, HistoryAnswer),
+}
+
+/// What Cloudflare's API said that is no record. A later fact about the same replaces one that was not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct ApiFacts {
+    pub(super) inventories: BTreeMap<AccountId, Inventory>,
+    pub(super) quality: BTreeMap<AccountId, BTreeMap<InputId, Quality>>,
+    /// The notification history was read.
+    pub(super) backfilled: bool,
 }
 
 /// Requests that do not wait for room in the queue, so that a hanging disk delays neither a reload nor the shutdown.
@@ -26,12 +42,17 @@ pub(super) enum Message {
 pub(super) struct Control {
     /// The newest limits that are not adopted yet.
     limits: Mutex<Option<Limits>>,
+    api_facts: Mutex<Option<ApiFacts>>,
     finish: AtomicBool,
 }
 
 impl Control {
     pub(super) fn take_limits(&self) -> Option<Limits> {
         self.limits.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn take_api_facts(&self) -> Option<ApiFacts> {
+        self.api_facts.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn finishing(&self) -> bool {
@@ -105,6 +126,51 @@ impl Handle {
         self.try_send(Message::Correct(correction, answer_tx))?;
         self.wake();
         Ok(answer)
+    }
+
+    /// Queues what Cloudflare's API said about the state of an input, and wakes the recorder. It is recorded unless it
+    /// changes nothing, or an event of the input was recorded meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] if the queue is full; the observation was not accepted.
+    pub fn observe(&self, observation: Observation) -> Result<(), Overloaded> {
+        self.try_send(Message::Observe(observation))?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Queues events of the notification history, ascending by event time, and wakes the recorder. The answer is the number
+    /// of new ones, or `None` if they could not be made durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] if the queue is full; the events were not accepted.
+    pub fn record_history(&self, events: Vec<Event>) -> Result<oneshot::Receiver<Option<usize>>, Overloaded> {
+        let (answer_tx, answer) = oneshot::channel();
+        self.try_send(Message::RecordHistory(events, answer_tx))?;
+        self.wake();
+        Ok(answer)
+    }
+
+    /// Replaces the inventory of an account. Does not wait.
+    pub fn set_inventory(&self, inventory: Inventory) {
+        self.set_api_facts(|facts| drop(facts.inventories.insert(inventory.account_id, inventory)));
+    }
+
+    /// Replaces the ingest quality of the inputs of an account. Does not wait.
+    pub fn set_quality(&self, account_id: AccountId, quality: BTreeMap<InputId, Quality>) {
+        self.set_api_facts(|facts| drop(facts.quality.insert(account_id, quality)));
+    }
+
+    /// The notification history was read since [`View::downtime`](crate::live::View::downtime) began. Does not wait.
+    pub fn set_backfilled(&self) {
+        self.set_api_facts(|facts| facts.backfilled = true);
+    }
+
+    fn set_api_facts(&self, set: impl FnOnce(&mut ApiFacts)) {
+        set(self.control.api_facts.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default());
+        self.wake();
     }
 
     fn try_send(&self, message: Message) -> Result<(), Overloaded> {

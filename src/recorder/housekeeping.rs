@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use super::downtime::NOTE_INTERVAL;
 use super::run_loop::Recorder;
 use crate::clock::{self, Stopwatch};
 use crate::event::{RecordKind, Timestamp};
@@ -36,7 +37,8 @@ impl Recorder {
             (!self.dirty_inputs.is_empty()).then(|| left(CHECKPOINT_INTERVAL, &timers.since_checkpoint))
         };
         let expiry = timers.until_expiry(EXPIRY_INTERVAL);
-        let due = checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry));
+        let running = left(NOTE_INTERVAL, &timers.since_running);
+        let due = checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).min(running);
         due.max(left(timers.pause, &timers.since_task))
     }
 
@@ -86,6 +88,9 @@ impl Recorder {
                 self.keep_reserve();
             }
             Some("expiry")
+        } else if self.timers.since_running.elapsed() >= NOTE_INTERVAL {
+            self.note_running();
+            Some("running")
         } else {
             None
         }

@@ -18,6 +18,8 @@ mod thread;
 mod run_loop;
 mod batch;
 mod correction;
+mod api_facts;
+mod downtime;
 mod housekeeping;
 mod full_disk;
 mod timers;
@@ -50,7 +52,7 @@ pub use restore::{Restored, restore};
 pub use state_reader::StateReader;
 pub use thread::{Running, prepare, start, start_with};
 
-use crate::event::{IgnoredReason, InputId, Notification, Rules, Timestamp};
+use crate::event::{AccountId, IgnoredReason, InputId, Notification, Rules, Timestamp};
 use crate::schedule::Configured;
 
 /// An authenticated delivery.
@@ -118,6 +120,8 @@ pub struct Limits {
     pub forget_after: Duration,
     /// Names and expectations of the configured inputs.
     pub configured: BTreeMap<InputId, Configured>,
+    /// Names of the configured Cloudflare accounts; empty for one without a name.
+    pub accounts: BTreeMap<AccountId, Arc<str>>,
     /// Names of the valid secrets. The last use of other secrets is dropped.
     pub secrets: BTreeSet<String>,
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
+use super::api_facts::restore_inventories;
 use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
 use super::disk_activity::UnderWay;
@@ -26,11 +27,11 @@ use super::restore::{Restored, restore};
 use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
 use super::timers::Timers;
-use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
+use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader, downtime};
 use crate::clock::{self, Stopwatch, TOLERANCE};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
 use crate::journal::{self, Journal, JournalError, JournalErrorKind};
-use crate::live::{Changes, Fold, LastSeen, Verdict, apply};
+use crate::live::{Changes, Downtime, Fold, LastSeen, Verdict, apply};
 use crate::metrics::Exporter;
 
 /// Maximum number of deliveries in a batch.
@@ -52,6 +53,8 @@ pub(super) struct Recorder {
     /// Where the search for silent inputs resumes, if one is in progress.
     pub(super) search_after: Option<InputId>,
     pub(super) retention_clock: RetentionClock,
+    /// The last time during which the daemon did not run.
+    pub(super) downtime: Option<Downtime>,
     /// There is a reserve of disk space for expiry.
     pub(super) has_reserve: bool,
     /// The last WAL checkpoint failed; set while a warning is in force.
@@ -81,6 +84,8 @@ impl Recorder {
             mut fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, ..
         } = restored;
         fold.set_last_seen(last_seen);
+        restore_inventories(&journal, &mut fold)?;
+        let downtime = downtime::restore(&journal)?;
         let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
@@ -95,6 +100,7 @@ impl Recorder {
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
+        state_reader.published.set_downtime(downtime);
         state_reader.published.restored(inputs, recent, recorded_until.max(clock::now()));
         let mut recorder = Self {
             journal,
@@ -109,6 +115,7 @@ impl Recorder {
             timers: Timers::default(),
             search_after: None,
             retention_clock,
+            downtime,
             has_reserve: true,
             wal_grows: false,
             recorded_until,
@@ -116,7 +123,10 @@ impl Recorder {
         };
         recorder.adopt(limits);
         match writable {
-            Ok(()) => recorder.keep_reserve(),
+            Ok(()) => {
+                recorder.keep_reserve();
+                recorder.note_running();
+            }
             Err(_) => recorder.note_written(writable),
         }
         recorder.measure();
@@ -157,6 +167,7 @@ impl Recorder {
     fn close(mut self) -> Result<(), JournalError> {
         // Later scrapes show the time that the checkpoint has.
         self.state_reader.published.begin_change();
+        self.note_running();
         self.save_checkpoint()?;
         let _closing = self.disk_operation("close");
         self.journal.close()
@@ -179,20 +190,32 @@ impl Recorder {
         if let Some(limits) = self.queue.control.take_limits() {
             self.adopt(limits);
         }
+        if let Some(facts) = self.queue.control.take_api_facts() {
+            self.adopt_api_facts(facts);
+        }
         let mut deliveries = Vec::new();
         let mut more_waiting = true;
         while more_waiting && deliveries.len() < MAX_BATCH {
             match self.queue.queue_rx.try_recv() {
                 Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
-                Ok(Message::Correct(correction, answer)) => {
+                Ok(other) => {
                     self.record_deliveries(std::mem::take(&mut deliveries));
-                    self.correct(correction, answer);
+                    self.record_other(other);
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => more_waiting = false,
             }
         }
         self.record_deliveries(deliveries);
         more_waiting
+    }
+
+    fn record_other(&mut self, message: Message) {
+        match message {
+            Message::Deliver(delivery, answer) => self.record_deliveries(vec![(delivery, answer)]),
+            Message::Correct(correction, answer) => self.correct(correction, answer),
+            Message::Observe(observation) => self.observe(observation),
+            Message::RecordHistory(events, answer) => self.record_history(events, answer),
+        }
     }
 
     pub(super) fn record_deliveries(&mut self, deliveries: Vec<(Delivery, Answer)>) {
@@ -296,6 +319,7 @@ impl Recorder {
     /// Takes over new limits.
     pub(super) fn adopt(&mut self, limits: Limits) {
         self.fold.set_configured(limits.configured.clone());
+        self.fold.set_accounts(limits.accounts.clone());
         let mut last_seen = self.fold.state().last_seen().as_ref().clone();
         last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
         self.fold.set_last_seen(last_seen);

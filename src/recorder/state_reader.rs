@@ -12,7 +12,7 @@ use super::recent::{RecentDeliveries, RecentDelivery};
 use super::{Outcome, Readiness};
 use crate::clock;
 use crate::event::{InputId, Timestamp};
-use crate::live::{PendingChange, State, View};
+use crate::live::{Downtime, PendingChange, State, View};
 
 /// Longest time that a scrape waits for a batch. Afterwards it shows the time of the scrape before.
 const SCRAPE_WAIT: Duration = Duration::from_secs(1);
@@ -110,6 +110,7 @@ pub(super) struct Current {
     journal_events: u64,
     journal_size_bytes: u64,
     restored_inputs: usize,
+    downtime: Option<Downtime>,
     /// Time of the latest scrape.
     shown_until: Timestamp,
     /// A batch is being written. It is folded against `shown_until`, which therefore does not advance.
@@ -175,6 +176,11 @@ impl Published {
         current.shown_until = shown_until;
     }
 
+    /// Sets the last time during which the daemon did not run.
+    pub(super) fn set_downtime(&self, downtime: Option<Downtime>) {
+        self.lock().downtime = downtime;
+    }
+
     /// Sets the size of the journal on disk. The recorder measures it, because a reader must not wait for the disk.
     pub(super) fn set_journal_size(&self, bytes: u64) {
         self.lock().journal_size_bytes = bytes;
@@ -224,9 +230,9 @@ impl Current {
     }
 
     fn view(&self, as_of: Timestamp, wall_clock: Timestamp) -> Option<View> {
-        let Self { journal_events, journal_size_bytes, restored_inputs, .. } = *self;
+        let Self { journal_events, journal_size_bytes, restored_inputs, downtime, .. } = *self;
         let state = self.state.clone()?;
         let pending = Arc::default();
-        Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs, pending })
+        Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs, downtime, pending })
     }
 }

@@ -34,6 +34,7 @@ fn limits() -> Limits {
         rules: rules(),
         retention: Duration::from_secs(86_400),
         forget_after: Duration::ZERO,
+        accounts: BTreeMap::new(),
         configured: BTreeMap::new(),
         secrets: ["default".to_owned()].into(),
     }

@@ -10,6 +10,8 @@ pub(super) struct Timers {
     /// `None` if an expiry was requested.
     since_expiry: Option<Stopwatch>,
     pub(super) since_task: Stopwatch,
+    /// Since the journal noted that the daemon runs.
+    pub(super) since_running: Stopwatch,
     /// From the last task to the next.
     pub(super) pause: Duration,
 }
@@ -17,7 +19,13 @@ pub(super) struct Timers {
 impl Default for Timers {
     fn default() -> Self {
         let now = Stopwatch::start();
-        Self { since_checkpoint: now, since_expiry: Some(now), since_task: now, pause: Duration::ZERO }
+        Self {
+            since_checkpoint: now,
+            since_expiry: Some(now),
+            since_task: now,
+            since_running: now,
+            pause: Duration::ZERO,
+        }
     }
 }
 
@@ -25,6 +33,11 @@ impl Timers {
     /// Starts the interval to the next checkpoint.
     pub(super) fn restart_checkpoint(&mut self) {
         self.since_checkpoint = Stopwatch::start();
+    }
+
+    /// Starts the interval to the next note that the daemon runs.
+    pub(super) fn restart_running(&mut self) {
+        self.since_running = Stopwatch::start();
     }
 
     /// Starts the interval to the next expiry.

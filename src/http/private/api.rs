@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::iter;
-use std::ops::Bound;
 
 use actix_web::http::header::AcceptEncoding;
 use actix_web::web::{Bytes, Data, Header};
@@ -63,11 +62,11 @@ pub fn inputs_json(state: &State, as_of: Timestamp, wall_clock: Timestamp) -> St
 
 fn chunks(state: State, as_of: Timestamp, wall_clock: Timestamp) -> impl Iterator<Item = Bytes> {
     let beginning = format!(r#"{{"as_of":"{as_of}","inputs":["#);
-    let mut after = Bound::Unbounded;
+    let mut after = None;
     let inputs = iter::from_fn(move || {
-        let (id, entry) = state.inputs().range((after, Bound::Unbounded)).next()?;
-        after = Bound::Excluded(*id);
-        let status = input_status(*id, &entry.input, &state, as_of, wall_clock);
+        let (id, entry) = state.known(after).next()?;
+        after = Some(id);
+        let status = input_status(id, &entry.input, &state, as_of, wall_clock);
         Some(to_raw_value(&status).expect("texts and numbers can be written"))
     });
     json_list(beginning, inputs)

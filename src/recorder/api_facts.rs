@@ -1,0 +1,89 @@
+//! What Cloudflare's API says, on its way into the state and the journal.
+
+use super::handle::{ApiFacts, HistoryAnswer};
+use super::run_loop::Recorder;
+use crate::event::{Event, Observation, Observed, RecordKind};
+use crate::journal::{Journal, JournalError};
+use crate::live::{Fold, Inventory, Verdict};
+
+/// The documents of inventories are named by this and the account's id.
+const INVENTORY: &str = "inventory/";
+
+impl Recorder {
+    /// Records that Cloudflare's API contradicts the state of an input.
+    pub(super) fn observe(&mut self, observation: Observation) {
+        self.set_clock_back();
+        let verdicts = self.record_changes(std::iter::once(RecordKind::Observation(observation)));
+        if verdicts.as_deref() != Some(&[Verdict::Recorded(None)]) {
+            return;
+        }
+        let Observation { input_id, found, at, .. } = observation;
+        let name = Some(self.fold.state().name(&input_id)).filter(|name| !name.is_empty());
+        self.metrics.corrections.with_label_values(&["cloudflare", found.label()]).inc();
+        if found == Observed::Deleted {
+            self.metrics.inputs_forgotten.with_label_values(&["deleted"]).inc();
+        }
+        tracing::warn!(%input_id, name, to = found.label(), %at, "Cloudflare's API corrects the state: a notification was lost");
+    }
+
+    /// Records events of the notification history.
+    pub(super) fn record_history(&mut self, events: Vec<Event>, answer: HistoryAnswer) {
+        self.set_clock_back();
+        let kinds = events.into_iter().map(|event| RecordKind::Event(event, None));
+        let verdicts = self.record_changes(kinds);
+        let new =
+            |verdicts: Vec<Verdict>| verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Recorded(_))).count();
+        let recorded = verdicts.map(new);
+        self.metrics.appends.inc_by(recorded.unwrap_or_default() as u64);
+        // The reader of the history may have ended; the events stay recorded.
+        let _ = answer.send(recorded);
+    }
+
+    /// Publishes what the API said, and saves what must survive a restart.
+    pub(super) fn adopt_api_facts(&mut self, facts: ApiFacts) {
+        let ApiFacts { inventories, quality, backfilled } = facts;
+        let mut documents: Vec<(String, String)> = Vec::new();
+        let accounts = &self.limits.accounts;
+        for inventory in inventories.into_values().filter(|inventory| accounts.contains_key(&inventory.account_id)) {
+            if self.fold.state().inventory(&inventory.account_id) != Some(&inventory) {
+                let text = serde_json::to_string(&inventory).expect("plain data serializes");
+                documents.push((format!("{INVENTORY}{}", inventory.account_id), text));
+                self.fold.set_inventory(inventory);
+            }
+        }
+        for (account_id, quality) in quality.into_iter().filter(|(account_id, _)| accounts.contains_key(account_id)) {
+            self.fold.set_quality(account_id, quality);
+        }
+        let documents: Vec<_> = documents.iter().map(|(name, text)| (name.as_str(), Some(text.as_str()))).collect();
+        if !documents.is_empty() {
+            self.save_documents(&documents);
+        }
+        if backfilled {
+            self.end_backfill();
+        }
+        self.publish_state();
+    }
+
+    /// Saves documents. If that fails, they are as before at the next start, and are found again.
+    pub(super) fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) {
+        if self.sync_error.is_some() || self.state_reader.readiness.journal_failing() {
+            return;
+        }
+        let saving = self.disk_operation("documents");
+        let saved = self.journal.save_documents(documents);
+        drop(saving);
+        if saved.is_err() {
+            self.note_written(saved);
+        }
+    }
+}
+
+/// Restores the inventories of a journal. Those that cannot be read are left out: the API has them.
+pub(super) fn restore_inventories(journal: &Journal, fold: &mut Fold) -> Result<(), JournalError> {
+    let documents = journal.documents()?;
+    let inventories = documents.iter().filter(|(name, _)| name.starts_with(INVENTORY));
+    for inventory in inventories.filter_map(|(_, text)| serde_json::from_str::<Inventory>(text).ok()) {
+        fold.set_inventory(inventory);
+    }
+    Ok(())
+}

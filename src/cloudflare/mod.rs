@@ -15,7 +15,11 @@
 mod request;
 mod response;
 mod engine;
+mod result;
+mod client;
 
+pub use client::{Client, InvalidClient};
 pub use engine::{Answer, Due, Effect, Priority, Task};
 pub use request::{Endpoint, Method, Request};
 pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};
+pub use result::{Page, PageInfo, invalid, page, result, successful};

@@ -30,6 +30,36 @@ pub struct RateLimit {
     pub reset: Option<Duration>,
 }
 
+impl RateLimit {
+    /// Reads the headers `retry-after` and `ratelimit`. What cannot be read counts as absent.
+    pub(super) fn new(retry_after: Option<&str>, ratelimit: Option<&str>, date: Option<Timestamp>) -> Self {
+        let retry_after = retry_after.and_then(|text| match text.trim().parse() {
+            Ok(seconds) => Some(Duration::from_secs(seconds)),
+            Err(_) => Some(http_date(text)?.since(date?).unwrap_or_default()),
+        });
+        let tightest = ratelimit.and_then(|text| text.split(',').filter_map(quota).min());
+        Self {
+            retry_after,
+            remaining: tightest.map(|(remaining, _)| remaining),
+            reset: tightest.and_then(|(_, reset)| reset).map(Duration::from_secs),
+        }
+    }
+}
+
+/// The number of requests that are left, and the seconds until they are restored: `"default";r=50;t=30`.
+fn quota(item: &str) -> Option<(u64, Option<u64>)> {
+    let parameter = |name: &str| {
+        let mut parameters = item.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+        parameters.find(|(key, _)| key.trim() == name)?.1.trim().parse().ok()
+    };
+    Some((parameter("r")?, parameter("t")))
+}
+
+/// The time of a header: `Sun, 29 Nov 2026 18:00:00 GMT`.
+pub(super) fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok().map(Timestamp::from_jiff)
+}
+
 /// There is no complete response.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TransportError {
@@ -94,6 +124,39 @@ impl ApiErrorKind {
             Self::Timeout => "timeout",
             Self::Network => "network",
             Self::Invalid => "invalid",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_about_the_limit_are_read_and_unreadable_ones_count_as_absent() {
+        let date = Some("2026-11-29T18:00:00Z".parse().unwrap());
+        let seconds = Duration::from_secs;
+        for (retry_after, ratelimit, expected) in [
+            (None, None, (None, None, None)),
+            (Some("120"), None, (Some(seconds(120)), None, None)),
+            (Some("0"), None, (Some(seconds(0)), None, None)),
+            (Some("Sun, 29 Nov 2026 18:01:30 GMT"), None, (Some(seconds(90)), None, None)),
+            (Some("Sun, 29 Nov 2026 17:00:00 GMT"), None, (Some(seconds(0)), None, None)),
+            (Some("soon"), None, (None, None, None)),
+            (Some("-5"), None, (None, None, None)),
+            (Some("1.5"), None, (None, None, None)),
+            (Some("99999999999999999999999"), None, (None, None, None)),
+            (None, Some("\"default\";r=50;t=30"), (None, Some(50), Some(seconds(30)))),
+            (None, Some("default; r=0 ; t=300"), (None, Some(0), Some(seconds(300)))),
+            (None, Some("\"a\";r=90;t=1, \"b\";r=2;t=60"), (None, Some(2), Some(seconds(60)))),
+            (None, Some("\"default\";r=7"), (None, Some(7), None)),
+            (None, Some("\"default\";q=100;w=60"), (None, None, None)),
+            (None, Some("limit=100, remaining=50"), (None, None, None)),
+            (None, Some(""), (None, None, None)),
+        ] {
+            let read = RateLimit::new(retry_after, ratelimit, date);
+            let read = (read.retry_after, read.remaining, read.reset);
+            assert_eq!(read, expected, "{retry_after:?} {ratelimit:?}");
         }
     }
 }

@@ -28,9 +28,9 @@ macro_rules! id {
 
         impl $name {
             /// The identifier with these 16 bytes.
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
-                let [high, low] = [0, 8].map(|at| u64::from_be_bytes(std::array::from_fn(|byte| bytes[at + byte])));
-                Self { high, low }
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                let id = u128::from_be_bytes(bytes);
+                Self { high: (id >> 64) as u64, low: id as u64 }
             }
 
             /// Its 16 bytes.

@@ -11,17 +11,19 @@ use std::time::Duration;
 use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
 use crate::event::{
-    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, InputId, Note, Origin, RecordKind, Rules,
+    AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, EventSource, InputId, Note,
+    Observation, Observed, Origin, PolicyId, RecordKind, Rules,
 };
 
 pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
-/// A record: one in five has rules, one in ten forgets an input, and one in ten corrects one.
+/// A record: one in five has rules, one in ten forgets an input, and one in ten corrects or observes one.
 pub(super) fn record(second: u64) -> Record {
     let input_id = input_id(second);
     let kind = match second % 5 {
+        3 if second.is_multiple_of(4) => RecordKind::Observation(observation(second)),
         3 if second.is_multiple_of(2) => RecordKind::Correction(correction(second)),
         3 => RecordKind::Forgotten(input_id),
         4 => RecordKind::Rules(Arc::new(rules(second))),
@@ -34,6 +36,12 @@ fn correction(second: u64) -> Correction {
     let to = Corrected::ALL[usize::try_from(second % 3).unwrap()];
     let reason = second.is_multiple_of(4).then(|| "it's \"deleted\"".into());
     Correction { input_id: input_id(second), to, at: at(second), user: Some("anna".into()), reason }
+}
+
+fn observation(second: u64) -> Observation {
+    let found = Observed::ALL[usize::try_from(second % 3).unwrap()];
+    let account_id = AccountId::from_bytes([0xac; 16]);
+    Observation { input_id: input_id(second), found, at: at(second), events: second, account_id }
 }
 
 fn input_id(number: u64) -> InputId {
@@ -64,7 +72,17 @@ pub(super) fn event(second: u64) -> Event {
     };
     let input_id = input_id(second);
     let sent_at = second.is_multiple_of(2).then_some(at(second + 1));
-    Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2), origin: Origin::default() }
+    Event { input_id, kind, updated_at: at(second), sent_at, received_at: at(second + 2), origin: origin(second) }
+}
+
+/// Each of the origins that an event can have.
+fn origin(second: u64) -> Origin {
+    let is = |bit: u32| second >> bit & 1 == 1;
+    Origin {
+        source: if is(3) { EventSource::History } else { EventSource::Webhook },
+        account_id: is(1).then(|| AccountId::from_bytes([0xac; 16])),
+        policy_id: is(2).then(|| PolicyId::from_bytes([0xdc; 16])),
+    }
 }
 
 pub(super) fn all(journal: &Journal) -> Vec<Record> {
@@ -78,6 +96,23 @@ fn append_last_seen(journal: &mut Journal, last_seen: &str) {
     let mut append = journal.begin().unwrap();
     append.last_seen(last_seen).unwrap();
     append.commit().unwrap();
+}
+
+#[test]
+fn documents_survive_a_restart_and_a_failed_write_changes_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = Journal::open(folder.path()).unwrap();
+    assert_eq!(journal.documents().unwrap(), BTreeMap::new());
+    journal.save_documents(&[("a", Some("1")), ("b", Some("2"))]).unwrap();
+    journal.save_documents(&[("a", Some("3")), ("b", None), ("c", None)]).unwrap();
+    drop(journal);
+    let mut journal = Journal::open(folder.path()).unwrap();
+    let saved = BTreeMap::from([("a".to_owned(), "3".to_owned())]);
+    assert_eq!(journal.documents().unwrap(), saved);
+    let refuse = "CREATE TEMP TRIGGER refuse BEFORE DELETE ON main.documents BEGIN SELECT RAISE(FAIL, ''); END";
+    journal.connection.execute_batch(refuse).unwrap();
+    journal.save_documents(&[("b", Some("4")), ("a", None)]).unwrap_err();
+    assert_eq!(Journal::open_to_read(folder.path()).unwrap().documents().unwrap(), saved);
 }
 
 #[test]
@@ -105,7 +140,7 @@ fn foreign_or_newer_database_is_refused_and_left_unchanged() {
     };
     check(
         "PRAGMA user_version = 7",
-        "has schema version 7, but this version knows only 3; use a newer stream-live-exporter",
+        "has schema version 7, but this version knows only 4; use a newer stream-live-exporter",
     );
     check("PRAGMA application_id = 1", "is not a journal of stream-live-exporter");
     check("PRAGMA application_id = 0", "is not a journal of stream-live-exporter");

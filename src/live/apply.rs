@@ -170,6 +170,8 @@ impl<'a> Draft<'a> {
             Observed::Disconnected => false,
             Observed::Deleted if self.input(&input_id, before).is_some() => return self.forget(record, input_id, at),
             Observed::Deleted => {
+                // A change, so that the checkpoint gets the time.
+                self.changes.inputs.insert(input_id, InputChange::Removed);
                 self.changes.forgotten.insert(input_id, at);
                 return Verdict::Recorded(None);
             }

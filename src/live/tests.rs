@@ -7,6 +7,8 @@ mod batches;
 mod clock;
 mod corrections;
 mod forgotten;
+mod inventory;
+mod observations;
 mod order;
 mod properties;
 mod rows;
@@ -18,8 +20,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::event::{
-    Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note, Origin, Record,
-    RecordKind, Rules, Timestamp,
+    AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note,
+    Observation, Observed, Origin, Record, RecordKind, Rules, Timestamp,
 };
 use crate::schedule::{Configured, Expectation};
 

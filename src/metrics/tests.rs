@@ -13,8 +13,8 @@ use flate2::read::GzDecoder;
 
 use super::catalogue::{Family, Kind, families};
 use super::*;
-use crate::event::{Event, EventKind, InputId, Origin, Record, RecordKind, Rules, Timestamp};
-use crate::live::{Fold, View, apply};
+use crate::event::{AccountId, Event, EventKind, InputId, Origin, Record, RecordKind, Rules, Timestamp};
+use crate::live::{Downtime, Fold, View, apply};
 use crate::schedule::{Configured, Expectation};
 
 fn at(millis: u64) -> Timestamp {
@@ -32,6 +32,8 @@ fn view(inputs: u8) -> View {
     let name = "Back\\slash \"stage\"\n".into();
     let configured = Configured { name, expectation: Expectation::Always };
     fold.set_configured([(InputId::from_bytes([1; 16]), configured)].into());
+    let account_id = AccountId::from_bytes([0xac; 16]);
+    fold.set_accounts([(account_id, "broadcast".into())].into());
     for input in 1..=inputs {
         let input_id = InputId::from_bytes([input; 16]);
         let event = Event {
@@ -40,7 +42,7 @@ fn view(inputs: u8) -> View {
             updated_at: at(1234),
             sent_at: Some(at(3000)),
             received_at: at(4000),
-            origin: Origin::default(),
+            origin: Origin { account_id: Some(account_id), ..Origin::default() },
         };
         let (changes, _) = apply(&fold, &[Record::new(RecordKind::Event(event, None))]);
         fold.adopt(changes);
@@ -54,7 +56,7 @@ fn view(inputs: u8) -> View {
         journal_events: 1,
         journal_size_bytes: 4096,
         restored_inputs: 0,
-        downtime: None,
+        downtime: Some(Downtime { from: at(1000), until: at(3500), backfill_from: Some(at(1000)) }),
         pending: Arc::default(),
     }
 }
@@ -64,6 +66,17 @@ fn exposition(view: View, format: Format, created_samples: bool) -> String {
     exporter.watch_certificate("webhook", || at(0));
     exporter.watch_journal_write(|| Some(at(0)));
     exporter.watch_dropped_log_lines(|| 3);
+    // Their series exist only while Cloudflare's API is used.
+    exporter.cloudflare_requests.with_label_values(&["inputs", "ok"]);
+    exporter.cloudflare_last_success.with_label_values(&["", "inventory"]);
+    for gauge in [
+        &exporter.cloudflare_oldest_status,
+        &exporter.cloudflare_destination_success,
+        &exporter.cloudflare_destination_failure,
+        &exporter.cloudflare_policy_delivering,
+    ] {
+        gauge.with_label_values(&[""]);
+    }
     let chunks: Vec<_> = Exposition::new(view, &exporter, format).collect();
     String::from_utf8(chunks.concat()).unwrap()
 }
@@ -82,7 +95,7 @@ cloudflare_stream_live_input_connected{input_id="0101010101010101010101010101010
 # TYPE cloudflare_stream_live_input_connected_seconds_total counter
 cloudflare_stream_live_input_connected_seconds_total{input_id="01010101010101010101010101010101"} 60.000
 # TYPE cloudflare_stream_live_input_info gauge
-cloudflare_stream_live_input_info{input_id="01010101010101010101010101010101",name="Back\\slash \"stage\"\n"} 1"#;
+cloudflare_stream_live_input_info{input_id="01010101010101010101010101010101",name="Back\\slash \"stage\"\n",account="broadcast"} 1"#;
     assert_eq!(input_lines(&text, &["input_connected", "input_info"]), golden);
     let golden = "# TYPE cloudflare_stream_live_notification_source_delay_seconds histogram
 cloudflare_stream_live_notification_source_delay_seconds_bucket{le=\"1\"} 0

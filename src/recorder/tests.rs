@@ -1,5 +1,6 @@
 //! The recorder on a real journal.
 
+mod api_facts;
 mod corrections;
 mod housekeeping;
 

@@ -174,6 +174,7 @@ impl Replica {
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             restored_inputs: running.restored_inputs,
+            downtime: None,
             pending: Default::default(),
         };
         let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();

@@ -17,7 +17,12 @@ fn kind() -> impl Strategy<Value = RecordKind> {
     });
     let corrected = (1u8..5, prop::sample::select(&Corrected::ALL[..]), 0u64..40);
     let correction = corrected.prop_map(|(input, to, step)| corrections::correction(input, to, at(step * 15)));
-    prop_oneof![12 => event, 2 => correction, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
+    let found = prop::sample::select(&Observed::ALL[..]);
+    let observation = (1u8..5, found, 0u64..40, 0u64..4).prop_map(|(input, found, step, events)| {
+        let (input_id, at) = (input_id(input), at(step * 15));
+        RecordKind::Observation(Observation { input_id, found, at, events, account_id: observations::ACCOUNT })
+    });
+    prop_oneof![12 => event, 2 => correction, 4 => observation, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
 }
 
 /// Records with the scrapes in between.

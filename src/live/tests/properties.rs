@@ -2,12 +2,24 @@
 
 use proptest::prelude::*;
 
+use super::observations::observation;
 use super::*;
 
-/// An event with its delay, or a scrape.
+/// An event with its delay, an observation, or a scrape.
 #[derive(Debug, Clone)]
 enum Step {
-    Event { input: u8, name: &'static str, updated_at: u64, delay: u64 },
+    Event {
+        input: u8,
+        name: &'static str,
+        updated_at: u64,
+        delay: u64,
+    },
+    /// What Cloudflare's API says now about a state that began this long ago.
+    Observe {
+        input: u8,
+        found: Observed,
+        ago: u64,
+    },
     Scrape,
 }
 
@@ -19,6 +31,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![4 => event, 1 => Just(Step::Scrape)]
 }
 
+fn step_or_observation() -> impl Strategy<Value = Step> {
+    let found =
+        prop_oneof![5 => Just(Observed::Connected), 5 => Just(Observed::Disconnected), 1 => Just(Observed::Deleted)];
+    let observe = (1u8..3, found, 0u64..60).prop_map(|(input, found, ago)| Step::Observe { input, found, ago });
+    prop_oneof![3 => step(), 1 => observe]
+}
+
 /// Applies the steps, seven seconds apart.
 fn fold_all(world: &mut World, steps: &[Step], mut after: impl FnMut(&mut World)) {
     for (second, step) in (600..).step_by(7).zip(steps) {
@@ -26,6 +45,9 @@ fn fold_all(world: &mut World, steps: &[Step], mut after: impl FnMut(&mut World)
             Step::Scrape => world.shown_until = world.shown_until.max(at(second)),
             Step::Event { input, name, updated_at, delay } => {
                 world.apply(&event(*input, name, at(updated_at + delay), at(second)));
+            }
+            Step::Observe { input, found, ago } => {
+                world.record(observation(&world.fold, *input, *found, at(second - ago)));
             }
         }
         after(world);
@@ -85,7 +107,11 @@ proptest! {
     }
 
     #[test]
-    fn counters_never_fall_between_scrapes(steps in proptest::collection::vec(step(), 1..80)) {
+    fn counters_never_fall_between_scrapes_unless_the_input_is_deleted(
+        steps in proptest::collection::vec(step_or_observation(), 1..80)
+    ) {
+        let steps: Vec<_> =
+            steps.into_iter().filter(|step| !matches!(step, Step::Observe { found: Observed::Deleted, .. })).collect();
         let mut world = World::new();
         let mut before = counters(&world.fold, world.shown_until);
         fold_all(&mut world, &steps, |world| {

@@ -4,6 +4,7 @@
 //! truth is independent of the stages that it tests: it imports only the types of [`crate::event`] that
 //! identify an input and an instant.
 
+pub mod cloudflare;
 mod fact;
 mod notification;
 mod truth;

@@ -7,7 +7,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{HeaderMap, Request as HttpRequest, Response as HttpResponse, Uri};
 use ureq::{Agent, Body};
 
-use super::engine::Answer;
+use super::Answer;
 use super::response::http_date;
 use super::{Method, RateLimit, Request, Response, TransportError};
 

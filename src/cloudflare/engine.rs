@@ -1,58 +1,157 @@
 //! What to ask an account next, and what the answers mean.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::event::{AccountId, Event, InputId, Observation, Timestamp};
-use crate::live::{Inventory, Quality, View};
+use super::budget::{Backoff, Budget, Pause};
+use super::{Answer, ApiErrorKind, Due, Effect, Facts, Progress, Request, Settings, Task, TaskName};
+use crate::event::Timestamp;
+use crate::live::View;
 
-use super::{Request, Response, TransportError};
+/// The longest wait: the view, and what is due, changes meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+/// A task's backoff after requests that failed.
+const TASK_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(300) };
 
-/// The response to a request, or why there is none.
-pub type Answer = Result<Response, TransportError>;
-
-/// A part of the engine with requests of its own.
-pub trait Task {
-    /// Its next request is due at this time; `None` if it has none. A task that has a request in flight has none.
-    fn due(&self, now: Timestamp, view: &View) -> Option<Due>;
-
-    /// The request that is due.
-    fn request(&mut self, now: Timestamp, view: &View) -> Request;
-
-    /// The answer to its last request.
-    fn answered(&mut self, answer: &Answer, now: Timestamp, view: &View, effects: &mut Vec<Effect>);
-}
-
-/// When a request is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Due {
-    /// The time. An earlier one than now means at once.
-    pub at: Timestamp,
-    /// Which of several due requests goes first.
-    pub priority: Priority,
-}
-
-/// Which of several due requests goes first: the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// Confirms a disagreement, or continues what is under way.
-    First,
-    /// Periodic, and cheap.
-    Periodic,
-    /// The sweep through all inputs, which uses what is left of the budget.
-    Sweep,
-}
-
-/// What an answer leads to.
+/// What to do next.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// The state of an input is wrong.
-    Observe(Observation),
-    /// Events from the notification history, ascending by event time.
-    Record(Vec<Event>),
-    /// The account's inputs.
-    Inventory(Inventory),
-    /// The quality of all inputs that the account ingests at the moment.
-    Quality(AccountId, BTreeMap<InputId, Quality>),
-    /// The notification history was read back to the last known moment.
-    Backfilled,
+pub enum Next {
+    /// Send this request, and pass its answer to [`Engine::answered`].
+    Request(Request),
+    /// Ask again at this time, or earlier.
+    Wait(Timestamp),
+}
+
+/// Decides for one account what to ask next, and what the answers mean.
+///
+/// It does no I/O and reads no clock. At most one request is in flight: between [`Next::Request`] and
+/// [`Engine::answered`], it only waits.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    budget: Budget,
+    random: fastrand::Rng,
+    tasks: Tasks,
+    /// Until when each task is not retried.
+    retries: BTreeMap<TaskName, Pause>,
+    facts: Facts,
+    in_flight: Option<(TaskName, Request)>,
+}
+
+/// The tasks.
+#[derive(Debug, Default)]
+struct Tasks {}
+
+impl Tasks {
+    fn get(&mut self, name: TaskName) -> Option<&mut dyn Task> {
+        match name {
+            TaskName::Inventory | TaskName::Status | TaskName::Destination | TaskName::History | TaskName::Quality => {
+                None
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// An engine that starts at this time. The seed makes engines different: they do not ask in step.
+    pub fn new(settings: Settings, started: Timestamp, seed: u64) -> Self {
+        let mut engine = Self {
+            budget: Budget::new(settings.request_share, started, seed),
+            random: fastrand::Rng::with_seed(seed.wrapping_add(1)),
+            tasks: Tasks::default(),
+            retries: BTreeMap::new(),
+            facts: Facts::default(),
+            in_flight: None,
+            settings,
+        };
+        engine.configure_tasks();
+        engine
+    }
+
+    /// Takes new settings of the same account.
+    pub fn reconfigure(&mut self, settings: Settings) {
+        self.budget.set_share(settings.request_share);
+        self.settings = settings;
+        self.configure_tasks();
+    }
+
+    /// What it knows.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// What to do next.
+    pub fn next(&mut self, now: Timestamp, view: &View) -> Next {
+        let latest = now.plus(LONGEST_WAIT);
+        if self.in_flight.is_some() {
+            return Next::Wait(latest);
+        }
+        let mut due = Vec::new();
+        for name in TaskName::ALL {
+            if let Some(Due { at, priority }) = self.tasks.get(name).and_then(|task| task.due(now, view)) {
+                let retry = self.retries.get_mut(&name).map_or(Timestamp::EPOCH, |pause| pause.end(now));
+                due.push((priority, at.max(retry), name));
+            }
+        }
+        let allowed = self.budget.next(now);
+        let ready = due.iter().filter(|(_, at, _)| at.max(&allowed) <= &now).min();
+        match ready.and_then(|(.., name)| Some((*name, self.tasks.get(*name)?))) {
+            Some((name, task)) => {
+                let request = task.request(now, view);
+                self.budget.sent(now);
+                self.in_flight = Some((name, request.clone()));
+                Next::Request(request)
+            }
+            None => {
+                let next = due.iter().map(|(_, at, _)| *at).min().map_or(latest, |at| at.max(allowed));
+                Next::Wait(next.min(latest))
+            }
+        }
+    }
+
+    /// The answer to the request in flight, and what it leads to.
+    pub fn answered(&mut self, answer: &Answer, now: Timestamp, view: &View) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let Some((name, request)) = self.in_flight.take() else { return effects };
+        self.budget.answered(answer, now);
+        let Some(task) = self.tasks.get(name) else { return effects };
+        let facts = self.facts.tasks.entry(name).or_default();
+        let wait = match task.answered(&request, answer, now, view, &mut effects) {
+            Ok(progress) => {
+                (facts.failures, facts.error) = (0, None);
+                if progress == Progress::Completed {
+                    facts.last_success = Some(now);
+                }
+                Duration::ZERO
+            }
+            Err(error) => {
+                facts.failures = facts.failures.saturating_add(1);
+                facts.last_failure = Some(now);
+                let needs_people = matches!(error.kind, ApiErrorKind::Unauthorized | ApiErrorKind::NoSubscription);
+                facts.error = Some(error);
+                TASK_BACKOFF.after(if needs_people { u32::MAX } else { facts.failures }, &mut self.random)
+            }
+        };
+        self.retries.insert(name, Pause::new(now, wait));
+        self.report();
+        effects
+    }
+
+    fn configure_tasks(&mut self) {
+        for name in TaskName::ALL {
+            if let Some(task) = self.tasks.get(name) {
+                task.configure(&self.settings);
+            }
+        }
+        self.report();
+    }
+
+    fn report(&mut self) {
+        self.facts = Facts { tasks: std::mem::take(&mut self.facts.tasks), ..Facts::default() };
+        for name in TaskName::ALL {
+            if let Some(task) = self.tasks.get(name) {
+                task.report(&mut self.facts);
+            }
+        }
+    }
 }

@@ -14,12 +14,19 @@
 
 mod request;
 mod response;
-mod engine;
 mod result;
+mod settings;
+mod facts;
+mod task;
+mod engine;
+mod budget;
 mod client;
 
 pub use client::{Client, InvalidClient};
-pub use engine::{Answer, Due, Effect, Priority, Task};
+pub use engine::{Engine, Next};
+pub use facts::{Facts, TaskFacts};
 pub use request::{Endpoint, Method, Request};
 pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};
 pub use result::{Page, PageInfo, invalid, page, result, successful};
+pub use settings::Settings;
+pub use task::{Answer, Due, Effect, Priority, Progress, Task, TaskName};

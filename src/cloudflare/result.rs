@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::engine::Answer;
+use super::Answer;
 use super::{ApiError, ApiErrorKind, Request, Response, TransportError};
 use crate::text::escaped;
 

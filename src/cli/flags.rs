@@ -37,7 +37,7 @@ const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
 const READ_CONFIG: [&str; 4] = ["healthcheck", "inputs", "journal", SHOW_SECRET];
 const SHOW_SECRET: &str = "secret show";
 
-const ROWS: [Row; 17] = [
+const ROWS: [Row; 21] = [
     row(
         "webhook.listen-address",
         "webhook.listen_address",
@@ -107,6 +107,10 @@ const ROWS: [Row; 17] = [
         "Forget disconnected inputs without events; 0s: never",
         &[],
     ),
+    row("cloudflare.account-id", "cloudflare.account_id", "ID", "Account whose API is used", &[]),
+    row("cloudflare.token-file", "cloudflare.token_file", "PATH", "File that contains the API token", &[]),
+    row("cloudflare.webhook-url", "cloudflare.webhook_url", "URL", "Public URL of the webhook", &[]),
+    row("cloudflare.base-url", "cloudflare.base_url", "URL", "Base URL of Cloudflare's API", &[]),
     row("log.level", "log.level", "LEVEL", "error, warn, info, debug or trace", &[]),
     row("log.format", "log.format", "FORMAT", "auto, logfmt or json", &[]),
 ];

@@ -19,10 +19,10 @@ use jiff::civil::{Time, Weekday};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::tz::TimeZone;
 
+use super::entry::Entry;
 use super::layers::Leaf;
-use super::reader::{Reader, single};
+use super::reader::Reader;
 use super::values::{Parsed, parse_duration};
-use crate::document::Table;
 use crate::event::{InputId, Timestamp};
 use crate::schedule::{Configured, Days, Expectation, Schedule, Window};
 
@@ -36,7 +36,7 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<InputId, Configured> {
     let entries = value.into_array().map_err(|_| "must be a list of tables with id and name".to_owned());
     for (index, value) in reader.check(&origin, "inputs.list", entries).into_iter().flatten().enumerate() {
         let key = format!("inputs[{index}]");
-        let mut entry = Entry { reader, fields: value.into_table().unwrap_or_default(), origin: &origin, key: &key };
+        let mut entry = Entry::new(reader, value, &origin, &key);
         let Some((id, configured)) = entry.input() else { continue };
         show(reader, &format!("inputs.{id}"), &origin, &configured);
         if inputs.insert(id, configured).is_some() {
@@ -59,15 +59,6 @@ fn show(reader: &mut Reader, key: &str, origin: &str, configured: &Configured) {
             }
         }
     }
-}
-
-/// A table in a list: an input or a window. Methods return `None` after reporting a problem.
-struct Entry<'a> {
-    reader: &'a mut Reader,
-    /// The fields that have not been read yet.
-    fields: Table,
-    origin: &'a str,
-    key: &'a str,
 }
 
 impl Entry<'_> {
@@ -142,19 +133,6 @@ impl Entry<'_> {
 
     fn grace(&mut self, name: &str) -> Option<SignedDuration> {
         if self.fields.contains_key(name) { self.field(name, signed_duration) } else { Some(SignedDuration::ZERO) }
-    }
-
-    fn field<T>(&mut self, name: &str, parse: fn(&str) -> Parsed<T>) -> Option<T> {
-        let value = self.fields.remove(name).ok_or_else(|| "is missing".to_owned());
-        let parsed = value.and_then(single).and_then(|text| parse(&text));
-        self.reader.check(self.origin, &format!("{}.{name}", self.key), parsed)
-    }
-
-    fn refuse_unknown(&mut self) {
-        for name in self.fields.keys() {
-            let unknown: Parsed<()> = Err("unknown key".to_owned());
-            self.reader.check(self.origin, &format!("{}.{name}", self.key), unknown);
-        }
     }
 }
 

@@ -10,6 +10,8 @@
 //! parser, and a row in docs/configuration.md. A flag is one more row, in `cli/flags.rs`.
 
 mod settings;
+mod cloudflare;
+mod entry;
 mod inputs;
 mod layers;
 mod problem;
@@ -22,6 +24,7 @@ mod warnings;
 
 use thiserror::Error;
 
+pub use cloudflare::{CloudflareAccount, CloudflareSettings};
 pub use layers::{Flag, Sources};
 pub use problem::Problem;
 pub use reader::Effective;

@@ -80,6 +80,10 @@ impl Reader {
         self.value(key, false, single, values::optional_path, |path| Some(path.as_ref()?.display().to_string()))
     }
 
+    pub(super) fn optional_path_on_reload(&mut self, key: &str) -> Option<PathBuf> {
+        self.value(key, true, single, values::optional_path, |path| Some(path.as_ref()?.display().to_string()))
+    }
+
     fn value<T>(
         &mut self,
         key: &str,

@@ -11,7 +11,7 @@ use super::layers::environment_name;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::secret::Secret;
-use super::values::{self, Parsed};
+use super::values;
 
 /// The name of the daemon's own secret, and its file in the data folder.
 const OWN_NAME: &str = "default";
@@ -135,7 +135,7 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
     let mut sources = BTreeMap::new();
     for (name, path, origin) in reader.table("webhook.secret_files") {
         let key = format!("webhook.secret_files.{name}");
-        let checked = secret_name(name).and_then(|name| Ok((name, values::path(&path)?)));
+        let checked = values::name(&name).and_then(|name| Ok((name, values::path(&path)?)));
         if let Some((name, path)) = reader.check(&origin, &key, checked) {
             sources.insert(name, SecretSource::File(path));
         }
@@ -149,7 +149,7 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
             Err(format!("webhook.secret_files.{name} exists too"))
         } else {
             let secret = Secret::new(text.as_bytes()).map_err(|invalid| invalid.to_string());
-            secret.and_then(|secret| Ok((secret_name(name)?, secret)))
+            secret.and_then(|secret| Ok((values::name(&name)?, secret)))
         };
         if let Some((name, secret)) = reader.check(&origin, &key, checked) {
             if let Some(weakness) = secret.weakness() {
@@ -160,15 +160,6 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
         reader.show(key, &origin, "<secret>");
     }
     sources
-}
-
-fn secret_name(name: String) -> Parsed<String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-    if !name.is_empty() && name.len() <= 64 && name.chars().all(plain) {
-        Ok(name)
-    } else {
-        Err("not a name for a secret (expected up to 64 lower-case letters, digits, - and _)".to_owned())
-    }
 }
 
 /// Writes a secret under another name and renames the file, so that it is never incomplete.

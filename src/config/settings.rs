@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::cloudflare::CloudflareSettings;
 use super::problem::Problem;
 use super::reader::{Effective, Reader, single};
 use super::secrets::SecretSource;
@@ -16,7 +17,7 @@ use crate::schedule::Configured;
 use crate::telemetry::Format;
 
 /// A valid configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The public listener.
     pub webhook: WebhookSettings,
@@ -26,6 +27,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// The live inputs.
     pub inputs: InputSettings,
+    /// Cloudflare's API.
+    pub cloudflare: CloudflareSettings,
     /// Logging.
     pub log: LogSettings,
     /// Every key with its value and origin, secrets masked.
@@ -48,10 +51,10 @@ impl Settings {
         if listed > max {
             reader.conflict("inputs.list", &format!("{listed} inputs listed, but inputs.max is {max}"));
         }
-        let log = LogSettings::read(&mut reader);
+        let (cloudflare, log) = (CloudflareSettings::read(&mut reader), LogSettings::read(&mut reader));
         let (effective, mut warnings) = reader.finish()?;
         warnings.extend(spelling::ignored_variables(&sources.environment));
-        Ok(Self { webhook, web, storage, inputs, log, effective, warnings })
+        Ok(Self { webhook, web, storage, inputs, cloudflare, log, effective, warnings })
     }
 
     /// The keys whose new values take effect only after a restart.

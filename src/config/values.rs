@@ -177,6 +177,16 @@ pub(super) fn boolean(text: &str) -> Parsed<bool> {
     text.to_ascii_lowercase().parse().map_err(|_| format!("not a boolean: {text:?} (expected true or false)"))
 }
 
+/// A name that becomes a label value.
+pub(super) fn name(text: &str) -> Parsed<String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+    if !text.is_empty() && text.len() <= 64 && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("not a name: {text:?} (expected up to 64 lower-case letters, digits, - and _)"))
+    }
+}
+
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     optional_path(text)?.ok_or_else(|| "must not be empty".to_owned())
 }

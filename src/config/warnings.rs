@@ -1,9 +1,15 @@
 //! Values that are valid and can hardly be meant.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
+use ureq::http::Uri;
+
+use super::cloudflare::CloudflareAccount;
 use super::problem::Problem;
+use super::reader::Effective;
 use super::settings::Settings;
 use super::values::duration_in_words;
 use crate::event::Timestamp;
@@ -18,6 +24,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
 /// Tested up to this number.
 const MANY_INPUTS: usize = 1_000_000;
+/// The dashboard and other programs use the rest of the limit of Cloudflare's API.
+const LARGE_SHARE: f64 = 0.5;
+const SHORT_INTERVAL: Duration = Duration::from_secs(10);
 
 impl Settings {
     /// What is accepted although it can hardly be meant.
@@ -25,6 +34,7 @@ impl Settings {
         let mut warnings = Warnings { settings: self, found: self.warnings.clone() };
         warnings.webhook();
         warnings.storage_and_inputs();
+        warnings.cloudflare();
         warnings.schedules(now);
         warnings.found
     }
@@ -105,6 +115,67 @@ impl Warnings<'_> {
         }
     }
 
+    fn cloudflare(&mut self) {
+        let cloudflare = &self.settings.cloudflare;
+        if cloudflare.accounts.is_empty() {
+            self.cloudflare_without_account();
+        }
+        let requests = cloudflare.base_url.parse::<Uri>();
+        let is_exposed = requests.is_ok_and(|url| url.scheme_str() == Some("http") && !is_loopback(&url));
+        self.check(is_exposed, "cloudflare.base_url", || "sends tokens without encryption; use https".to_owned());
+        let share = cloudflare.request_share;
+        self.check(share > LARGE_SHARE, "cloudflare.request_share", || {
+            format!("leaves {:.0} % of the API's limit to the dashboard and other programs", (1.0 - share) * 100.0)
+        });
+        for (name, interval) in [
+            ("inventory", cloudflare.inventory_interval),
+            ("destination", cloudflare.destination_interval),
+            ("quality", cloudflare.quality_interval),
+        ] {
+            self.check(interval < SHORT_INTERVAL, &format!("cloudflare.{name}_interval"), || {
+                format!("every {} uses up requests that other features need", duration_in_words(interval))
+            });
+        }
+        let mut token_files: BTreeMap<&Path, usize> = BTreeMap::new();
+        for account in &cloudflare.accounts {
+            *token_files.entry(&account.token_file).or_default() += 1;
+            self.webhook_url(account);
+        }
+        for (file, count) in token_files.into_iter().filter(|(_, count)| *count > 1) {
+            self.check(share * count as f64 > LARGE_SHARE, "cloudflare.request_share", || {
+                format!(
+                    "each of {count} accounts uses this share of one limit, because {} is the token of all",
+                    file.display()
+                )
+            });
+        }
+    }
+
+    fn cloudflare_without_account(&mut self) {
+        let is_set = |effective: &&Effective| {
+            let is_off = ["", "false"].contains(&effective.value.as_str());
+            effective.key.starts_with("cloudflare.") && effective.origin != "default" && !is_off
+        };
+        for Effective { key, .. } in self.settings.effective.iter().filter(is_set) {
+            self.check(true, key, || "has no effect without cloudflare.account_id or cloudflare.accounts".to_owned());
+        }
+    }
+
+    fn webhook_url(&mut self, account: &CloudflareAccount) {
+        let key = account.webhook_url_key();
+        let Some(url) = account.webhook_url.as_ref().and_then(|url| url.parse::<Uri>().ok()) else {
+            self.check(self.settings.cloudflare.destination, &key, || {
+                "is empty, so cloudflare.destination has no effect".to_owned()
+            });
+            return;
+        };
+        self.check(url.scheme_str() == Some("http"), &key, || {
+            "sends the webhook's secret without encryption; use https".to_owned()
+        });
+        let port = url.port_u16().filter(|port| ![80, 443].contains(port));
+        self.check(port.is_some(), &key, || "Cloudflare delivers only to the ports 80 and 443".to_owned());
+    }
+
     fn schedules(&mut self, now: Timestamp) {
         for (id, Configured { expectation, .. }) in &self.settings.inputs.configured {
             let Expectation::Scheduled(schedule) = expectation else { continue };
@@ -126,4 +197,10 @@ impl Warnings<'_> {
             self.found.push(Problem::new(origin, Some(key), message()));
         }
     }
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

@@ -8,6 +8,7 @@ mod inputs;
 mod journal;
 mod secret;
 mod healthcheck;
+mod client;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

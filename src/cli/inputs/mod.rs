@@ -1,8 +1,8 @@
 //! `inputs`: lists live inputs and corrects their state by hand, through the private listener of the running daemon or in
 //! the journal of a stopped one.
 
-mod client;
 mod list;
+mod running;
 mod stopped;
 
 use std::process::ExitCode;
@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::client::{Access, Client};
 use crate::config::{Settings, Sources};
 use crate::event::{Corrected, InputId};
 use crate::recorder::CorrectionOutcome;
-use client::{Access, Client};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -80,7 +80,7 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
             let inputs = if place.offline {
                 stopped::list(&settings)?
             } else {
-                Client::new(&place.access, &settings)?.list()?
+                running::list(&Client::new(&place.access, &settings)?)?
             };
             super::print(&if *json { format!("{}\n", inputs.trim_end()) } else { list::table(&inputs)? })?;
         }
@@ -102,7 +102,7 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
 fn correct(change: &Change<'_>, place: &Place, settings: &Settings, sources: &Sources) -> anyhow::Result<()> {
     let outcome = match place.offline {
         true => stopped::correct(change, settings, sources)?,
-        false => Client::new(&place.access, settings)?.correct(change)?,
+        false => running::correct(&Client::new(&place.access, settings)?, change)?,
     };
     let Change { input_id, to, .. } = change;
     let result = match (outcome, to) {

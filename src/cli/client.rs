@@ -1,4 +1,4 @@
-//! Requests to the private listener.
+//! Requests to the private listener of the running daemon.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,15 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
 use serde::Deserialize;
+use serde_json::Value;
 use ureq::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use ureq::http::{Response, Uri};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, RequestBuilder};
 
-use super::Change;
-use crate::cli::healthcheck::reachable;
+use super::healthcheck::reachable;
 use crate::config::{Settings, read_password};
-use crate::event::Corrected;
 use crate::http::WebConfig;
-use crate::recorder::CorrectionOutcome;
 
 /// Time limit for a request. The daemon answers corrections within five seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,12 +52,6 @@ pub(super) struct Client {
     /// Without a slash at the end.
     url: String,
     authorization: Option<HeaderValue>,
-}
-
-/// The answer to a correction.
-#[derive(Deserialize)]
-struct Done {
-    changed: bool,
 }
 
 /// The answer to a request that was refused.
@@ -98,29 +90,44 @@ impl Client {
         Ok(Self { agent, url: url.trim_end_matches('/').to_owned(), authorization })
     }
 
-    /// The JSON document with all inputs.
-    pub(super) fn list(&self) -> anyhow::Result<String> {
-        let url = format!("{}/api/v1/inputs", self.url);
+    /// The body of the answer to `GET` on this path.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or it is an error; the message names the URL.
+    pub(super) fn get(&self, path: &str) -> anyhow::Result<String> {
+        let url = self.url_of(path);
         accepted(&url, self.authorized(self.agent.get(&url)).call())
     }
 
-    pub(super) fn correct(&self, change: &Change<'_>) -> anyhow::Result<CorrectionOutcome> {
-        let Change { input_id, to, reason } = change;
-        let url = format!("{}/api/v1/inputs/{input_id}", self.url);
-        let (url, answer) = if *to == Corrected::Forgotten {
-            let request = self.authorized(self.agent.delete(&url)).query_pairs(reason.map(|reason| ("reason", reason)));
-            let answer = request.call();
-            (url, answer)
-        } else {
-            let url = format!("{url}/state");
-            let body = serde_json::json!({ "state": to.label(), "reason": reason }).to_string();
-            let request = self.authorized(self.agent.post(&url)).header(CONTENT_TYPE, "application/json");
-            let answer = request.send(body);
-            (url, answer)
+    /// The body of the answer to `POST` on this path, with a JSON body if there is one.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or it is an error; the message names the URL.
+    pub(super) fn post(&self, path: &str, body: Option<&Value>) -> anyhow::Result<String> {
+        let url = self.url_of(path);
+        let request = self.authorized(self.agent.post(&url));
+        let answer = match body {
+            Some(body) => request.header(CONTENT_TYPE, "application/json").send(body.to_string()),
+            None => request.send_empty(),
         };
-        let Done { changed } = serde_json::from_str(&accepted(&url, answer)?)
-            .with_context(|| format!("{url} is not the API of stream-live-exporter"))?;
-        Ok(if changed { CorrectionOutcome::Recorded } else { CorrectionOutcome::Unchanged })
+        accepted(&url, answer)
+    }
+
+    /// The body of the answer to `DELETE` on this path with these parameters.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or it is an error; the message names the URL.
+    pub(super) fn delete(&self, path: &str, parameters: &[(&str, &str)]) -> anyhow::Result<String> {
+        let url = self.url_of(path);
+        accepted(&url, self.authorized(self.agent.delete(&url)).query_pairs(parameters.iter().copied()).call())
+    }
+
+    /// The URL of a path of the private listener.
+    pub(super) fn url_of(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
     }
 
     fn authorized<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {

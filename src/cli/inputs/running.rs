@@ -1,0 +1,35 @@
+//! The inputs of the running daemon.
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use super::Change;
+use crate::cli::client::Client;
+use crate::event::Corrected;
+use crate::recorder::CorrectionOutcome;
+
+/// The answer to a correction.
+#[derive(Deserialize)]
+struct Done {
+    changed: bool,
+}
+
+/// The JSON document with all inputs.
+pub(super) fn list(daemon: &Client) -> anyhow::Result<String> {
+    daemon.get("/api/v1/inputs")
+}
+
+pub(super) fn correct(daemon: &Client, change: &Change<'_>) -> anyhow::Result<CorrectionOutcome> {
+    let Change { input_id, to, reason } = change;
+    let path = format!("/api/v1/inputs/{input_id}");
+    let answer = if *to == Corrected::Forgotten {
+        let parameters: Vec<_> = reason.iter().map(|reason| ("reason", *reason)).collect();
+        daemon.delete(&path, &parameters)?
+    } else {
+        let body = serde_json::json!({ "state": to.label(), "reason": reason });
+        daemon.post(&format!("{path}/state"), Some(&body))?
+    };
+    let Done { changed } = serde_json::from_str(&answer)
+        .with_context(|| format!("{} is not the API of stream-live-exporter", daemon.url_of(&path)))?;
+    Ok(if changed { CorrectionOutcome::Recorded } else { CorrectionOutcome::Unchanged })
+}

@@ -21,6 +21,8 @@ mod task;
 mod engine;
 mod budget;
 mod client;
+pub mod model;
+pub mod setup;
 
 pub use client::{Client, InvalidClient};
 pub use engine::{Engine, Next};

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::budget::{Backoff, Budget, Pause};
+use super::destination::DestinationCheck;
+use super::inventory::InventoryTask;
+use super::status::StatusSweep;
 use super::{Answer, ApiErrorKind, Due, Effect, Facts, Progress, Request, Settings, Task, TaskName};
 use crate::event::Timestamp;
 use crate::live::View;
 
 /// The longest wait: the view, and what is due, changes meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 /// A task's backoff after requests that failed.
 const TASK_BACKOFF: Backoff = Backoff { first: Duration::from_secs(5), longest: Duration::from_secs(300) };
 
@@ -39,15 +43,28 @@ pub struct Engine {
 }
 
 /// The tasks.
-#[derive(Debug, Default)]
-struct Tasks {}
+#[derive(Debug)]
+struct Tasks {
+    inventory: InventoryTask,
+    status: StatusSweep,
+    destination: DestinationCheck,
+}
 
 impl Tasks {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            inventory: InventoryTask::new(settings),
+            status: StatusSweep::new(settings),
+            destination: DestinationCheck::new(settings),
+        }
+    }
+
     fn get(&mut self, name: TaskName) -> Option<&mut dyn Task> {
         match name {
-            TaskName::Inventory | TaskName::Status | TaskName::Destination | TaskName::History | TaskName::Quality => {
-                None
-            }
+            TaskName::Inventory => Some(&mut self.inventory),
+            TaskName::Status => Some(&mut self.status),
+            TaskName::Destination => Some(&mut self.destination),
+            TaskName::History | TaskName::Quality => None,
         }
     }
 }
@@ -58,7 +75,7 @@ impl Engine {
         let mut engine = Self {
             budget: Budget::new(settings.request_share, started, seed),
             random: fastrand::Rng::with_seed(seed.wrapping_add(1)),
-            tasks: Tasks::default(),
+            tasks: Tasks::new(&settings),
             retries: BTreeMap::new(),
             facts: Facts::default(),
             in_flight: None,
@@ -68,9 +85,14 @@ impl Engine {
         engine
     }
 
-    /// Takes new settings of the same account.
+    /// Takes new settings.
     pub fn reconfigure(&mut self, settings: Settings) {
         self.budget.set_share(settings.request_share);
+        if settings.account_id != self.settings.account_id {
+            // An answer that is on its way is of the other account.
+            (self.tasks, self.in_flight) = (Tasks::new(&settings), None);
+            (self.facts, self.retries) = (Facts::default(), BTreeMap::new());
+        }
         self.settings = settings;
         self.configure_tasks();
     }
@@ -87,7 +109,7 @@ impl Engine {
             return Next::Wait(latest);
         }
         let mut due = Vec::new();
-        for name in TaskName::ALL {
+        for name in self.facts.tasks.keys().copied() {
             if let Some(Due { at, priority }) = self.tasks.get(name).and_then(|task| task.due(now, view)) {
                 let retry = self.retries.get_mut(&name).map_or(Timestamp::EPOCH, |pause| pause.end(now));
                 due.push((priority, at.max(retry), name));
@@ -95,18 +117,15 @@ impl Engine {
         }
         let allowed = self.budget.next(now);
         let ready = due.iter().filter(|(_, at, _)| at.max(&allowed) <= &now).min();
-        match ready.and_then(|(.., name)| Some((*name, self.tasks.get(*name)?))) {
-            Some((name, task)) => {
-                let request = task.request(now, view);
-                self.budget.sent(now);
-                self.in_flight = Some((name, request.clone()));
-                Next::Request(request)
-            }
-            None => {
-                let next = due.iter().map(|(_, at, _)| *at).min().map_or(latest, |at| at.max(allowed));
-                Next::Wait(next.min(latest))
-            }
+        let request = ready.and_then(|(.., name)| Some((*name, self.tasks.get(*name)?.request(now, view)?)));
+        if let Some((name, request)) = request {
+            self.budget.sent(now);
+            self.in_flight = Some((name, request.clone()));
+            return Next::Request(request);
         }
+        let next = due.iter().map(|(_, at, _)| at.max(&allowed)).min();
+        // Not earlier than now: what is due and has no request is asked again.
+        Next::Wait(next.map_or(latest, |at| *at.min(&latest)).max(now.plus(SHORTEST_WAIT)))
     }
 
     /// The answer to the request in flight, and what it leads to.
@@ -114,8 +133,9 @@ impl Engine {
         let mut effects = Vec::new();
         let Some((name, request)) = self.in_flight.take() else { return effects };
         self.budget.answered(answer, now);
-        let Some(task) = self.tasks.get(name) else { return effects };
-        let facts = self.facts.tasks.entry(name).or_default();
+        // Its task may have been switched off since.
+        let task_and_facts = self.tasks.get(name).zip(self.facts.tasks.get_mut(&name));
+        let Some((task, facts)) = task_and_facts else { return effects };
         let wait = match task.answered(&request, answer, now, view, &mut effects) {
             Ok(progress) => {
                 (facts.failures, facts.error) = (0, None);
@@ -133,14 +153,19 @@ impl Engine {
             }
         };
         self.retries.insert(name, Pause::new(now, wait));
+        if let Some((input_id, enabled)) = self.tasks.status.take_enabled() {
+            self.tasks.inventory.set_enabled(input_id, enabled);
+        }
         self.report();
         effects
     }
 
     fn configure_tasks(&mut self) {
-        for name in TaskName::ALL {
+        self.facts.tasks.retain(|name, _| self.settings.has(*name));
+        for name in TaskName::ALL.into_iter().filter(|name| self.settings.has(*name)) {
             if let Some(task) = self.tasks.get(name) {
                 task.configure(&self.settings);
+                self.facts.tasks.entry(name).or_default();
             }
         }
         self.report();
@@ -149,7 +174,9 @@ impl Engine {
     fn report(&mut self) {
         self.facts = Facts { tasks: std::mem::take(&mut self.facts.tasks), ..Facts::default() };
         for name in TaskName::ALL {
-            if let Some(task) = self.tasks.get(name) {
+            if self.facts.tasks.contains_key(&name)
+                && let Some(task) = self.tasks.get(name)
+            {
                 task.report(&mut self.facts);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::TaskName;
 use crate::event::AccountId;
 
 /// What an engine is to do for an account.
@@ -25,4 +26,18 @@ pub struct Settings {
     pub destination: Option<Duration>,
     /// How often ingest quality is queried; `None`: never.
     pub quality: Option<Duration>,
+}
+
+impl Settings {
+    /// Whether a task is switched on.
+    pub fn has(&self, name: TaskName) -> bool {
+        match name {
+            TaskName::Inventory => self.inventory.is_some(),
+            TaskName::Status => self.reconcile,
+            // Without the URL, our destination cannot be distinguished from others.
+            TaskName::Destination => self.destination.is_some() && self.webhook_url.is_some(),
+            TaskName::History => self.backfill,
+            TaskName::Quality => self.quality.is_some(),
+        }
+    }
 }

@@ -36,8 +36,8 @@ pub trait Task {
     /// When its next request is due; `None` if it has none, or is switched off.
     fn due(&mut self, now: Timestamp, view: &View) -> Option<Due>;
 
-    /// The request that is due.
-    fn request(&mut self, now: Timestamp, view: &View) -> Request;
+    /// The request that is due; `None` if none is after all.
+    fn request(&mut self, now: Timestamp, view: &View) -> Option<Request>;
 
     /// The answer to its last request, and that request.
     ///

@@ -1,0 +1,126 @@
+//! In which order inputs are asked for their status.
+//!
+//! Two rings share the sweep: inputs that are connected, expected or just changed, and all others. Each asks its inputs in
+//! turn. The others get what the first ring leaves, and always a small part: an input whose `connected` was lost is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Due, Priority};
+use crate::event::{InputId, Timestamp};
+
+/// One request in this many is for the other inputs.
+const OTHERS_SHARE: u32 = 20;
+
+/// A ring of inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ring {
+    /// Inputs that are connected, expected, or just changed.
+    Urgent,
+    /// All others.
+    Others,
+}
+
+impl Ring {
+    /// An input is not asked more often than this.
+    fn shortest_interval(self) -> Duration {
+        match self {
+            Self::Urgent => Duration::from_secs(20),
+            Self::Others => Duration::from_secs(60),
+        }
+    }
+}
+
+/// The inputs in both rings.
+#[derive(Debug, Default)]
+pub struct Rings {
+    inputs: BTreeMap<InputId, Place>,
+    /// The inputs of each ring by their turn.
+    order: [BTreeSet<(u64, InputId)>; 2],
+    turn: u64,
+    /// Number of requests in a row for the first ring.
+    urgent_in_a_row: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    ring: Ring,
+    /// When it is its turn. Not a time: clocks jump.
+    turn: u64,
+    asked_at: Option<Timestamp>,
+    /// When it was asked what it answered last.
+    answered_at: Option<Timestamp>,
+}
+
+impl Rings {
+    /// Replaces the inputs: ascending, with their ring. Those that stay keep their turn.
+    pub fn replace(&mut self, wanted: Vec<(InputId, Ring)>) {
+        let mut before = std::mem::take(&mut self.inputs);
+        let placed = wanted.into_iter().map(|(input_id, ring)| {
+            let place = before.remove(&input_id);
+            let new = Place { ring, turn: 0, asked_at: None, answered_at: None };
+            if place.is_none_or(|place| place.ring != ring) {
+                let turn = place.map_or(0, |place| place.turn);
+                for order in &mut self.order {
+                    order.remove(&(turn, input_id));
+                }
+                self.order[ring as usize].insert((turn, input_id));
+            }
+            (input_id, Place { ring, ..place.unwrap_or(new) })
+        });
+        self.inputs = placed.collect();
+        for (input_id, place) in before {
+            self.order[place.ring as usize].remove(&(place.turn, input_id));
+        }
+    }
+
+    /// Whether it is one of the inputs.
+    pub fn contains(&self, input_id: &InputId) -> bool {
+        self.inputs.contains_key(input_id)
+    }
+
+    /// The input whose turn it is, and when.
+    pub fn next(&self, now: Timestamp) -> Option<(InputId, Due)> {
+        let [urgent, other] = [Ring::Urgent, Ring::Others].map(|ring| {
+            let (_, input_id) = *self.order[ring as usize].first()?;
+            let asked_at = self.inputs.get(&input_id)?.asked_at;
+            Some((input_id, Due::after(asked_at, ring.shortest_interval(), now, Priority::Sweep)))
+        });
+        match (urgent, other) {
+            (Some(urgent), Some(other)) => {
+                let is_others_turn = self.urgent_in_a_row + 1 >= OTHERS_SHARE;
+                let (urgent_is_due, other_is_due) = (urgent.1.at <= now, other.1.at <= now);
+                let takes_other = match (urgent_is_due, other_is_due) {
+                    (true, true) => is_others_turn,
+                    (false, false) => other.1.at < urgent.1.at,
+                    (_, other_is_due) => other_is_due,
+                };
+                Some(if takes_other { other } else { urgent })
+            }
+            (urgent, other) => urgent.or(other),
+        }
+    }
+
+    /// The input is asked, and is last in its ring.
+    pub fn asked(&mut self, input_id: &InputId, now: Timestamp) {
+        let Some(place) = self.inputs.get_mut(input_id) else { return };
+        self.turn += 1;
+        let order = &mut self.order[place.ring as usize];
+        order.remove(&(place.turn, *input_id));
+        order.insert((self.turn, *input_id));
+        (place.turn, place.asked_at) = (self.turn, Some(now));
+        self.urgent_in_a_row = if place.ring == Ring::Urgent { self.urgent_in_a_row + 1 } else { 0 };
+    }
+
+    /// The input answered, and was asked at this time.
+    pub fn answered(&mut self, input_id: &InputId, asked_at: Timestamp) {
+        if let Some(place) = self.inputs.get_mut(input_id) {
+            place.answered_at = Some(asked_at);
+        }
+    }
+
+    /// When the input was asked whose last answer is the oldest; `None` until all have answered.
+    pub fn oldest_answer(&self) -> Option<Timestamp> {
+        self.inputs.values().map(|place| place.answered_at).min().flatten()
+    }
+}

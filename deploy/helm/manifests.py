@@ -214,7 +214,7 @@ def only_values(text):
     """The inserted values of an annotation and the branches of its conditions, as in deploy/prometheus/check."""
     result, branches = "", 0
     for action in re.findall(r"\{\{.*?\}\}", text, re.DOTALL):
-        if re.match(r"\{\{-? *(if|else)", action):
+        if re.match(r"\{\{-? *(if|with|else)", action):
             branches += 1
             result += f"{action}[#{branches}]"
         elif re.match(r"\{\{-? *end", action):

@@ -54,7 +54,10 @@ const FROM_EXPORTER_DATA: &[&str] = &[
     "StreamLiveInputOnAirBudgetBurningSlowly",
     "StreamLiveManyInputsOffAir",
     "StreamLiveAccountBlocked",
+    "StreamLiveKeyframeInterval",
+    "StreamLiveUploadTooSlow",
     "StreamLiveNotificationsInconsistent",
+    "StreamLiveNotificationsLost",
     "StreamLiveNotificationsDelayed",
     "StreamLiveNotificationsRejected",
     "StreamLiveNotificationsOnlyRejected",
@@ -124,12 +127,13 @@ fn shipped_configuration_routes_inhibits_and_writes_messages() {
         return;
     };
     // The scenarios mostly wait, so they run in parallel, each with its own Alertmanager.
-    let scenarios: [fn(&Alertmanager); 7] = [
+    let scenarios: [fn(&Alertmanager); 8] = [
         messages_contain_the_alert_and_escape_it,
         inputs_that_drop_together_share_one_page,
         exporter_down_inhibits_alerts_about_inputs,
         many_inputs_off_air_inhibits_the_single_pages,
         off_air_inhibits_flapping_of_the_same_input,
+        blocked_account_inhibits_errors_of_its_own_inputs,
         every_pair_of_alerts_inhibits_as_expected,
         watchdog_is_sent_each_minute_and_its_end_is_not,
     ];
@@ -276,6 +280,31 @@ fn off_air_inhibits_flapping_of_the_same_input(alertmanager: &Alertmanager) {
     assert_eq!(titles, ["CRITICAL: summary of Chapel"]);
 }
 
+/// Without a known account both alerts lack the label. Each case has its own job.
+fn blocked_account_inhibits_errors_of_its_own_inputs(alertmanager: &Alertmanager) {
+    let with_account = |name: &str, job: &str, account: Option<&str>| {
+        let mut alert = firing(name, &[("job", job)], "summary");
+        let labels = alert["labels"].as_object_mut().expect("labels are an object");
+        match account {
+            Some(account) => labels.insert("account".to_owned(), json!(account)),
+            None => labels.remove("account"),
+        };
+        alert
+    };
+    let (mut alerts, mut expected) = (Vec::new(), BTreeSet::new());
+    let accounts = [None, Some("main"), Some("second")];
+    for (blocked, of_input) in accounts.iter().flat_map(|one| accounts.map(|other| (*one, other))) {
+        let job = format!("{blocked:?} and {of_input:?}");
+        alerts.push(with_account("StreamLiveAccountBlocked", &job, blocked));
+        alerts.push(with_account("StreamLiveInputUnknownError", &job, of_input));
+        if blocked == of_input {
+            expected.insert((job, "StreamLiveInputUnknownError".to_owned()));
+        }
+    }
+    alertmanager.post(&alerts);
+    alertmanager.wait_for_inhibited(&expected);
+}
+
 /// Whether the first alert inhibits the second.
 fn inhibits(source: &str, target: &str, same_input: bool) -> bool {
     let mut rules = INHIBITED.iter().filter(|(name, ..)| *name == source);
@@ -286,7 +315,7 @@ fn inhibits(source: &str, target: &str, same_input: bool) -> bool {
 /// alert with itself is one alert, which must not inhibit itself.
 fn every_pair_of_alerts_inhibits_as_expected(alertmanager: &Alertmanager) {
     let labels = labels();
-    assert_eq!(labels.len(), 34, "number of alerts in the rules");
+    assert_eq!(labels.len(), 41, "number of alerts in the rules");
     let (mut alerts, mut expected) = (Vec::new(), BTreeSet::new());
     for (one, same_input) in labels.keys().flat_map(|one| [(one, true), (one, false)]) {
         for other in labels.keys().filter(|other| *other >= one) {

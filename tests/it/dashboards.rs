@@ -233,6 +233,11 @@ fn alerts() -> Vec<(String, String, String)> {
     alerts
 }
 
+/// Whether the alert has the label `input_id`.
+fn concerns_one_input(alert: &str) -> bool {
+    alert.starts_with("StreamLiveInput") || ["StreamLiveKeyframeInterval", "StreamLiveUploadTooSlow"].contains(&alert)
+}
+
 /// The tables of firing alerts, each with its dashboard.
 fn alert_tables(dashboards: &[Dashboard]) -> Vec<(&Dashboard, &Value)> {
     let charts =
@@ -262,8 +267,7 @@ fn alert_tables_link_to_the_same_pages_as_the_annotations() {
         let overview = anchored(overview.split('"').next().unwrap());
         for (name, runbook, uid) in alerts() {
             assert_eq!(runbook, name.to_lowercase());
-            let input = name.starts_with("StreamLiveInput");
-            let table = if input {
+            let table = if concerns_one_input(&name) {
                 "input"
             } else if overview.is_match(&name) {
                 "overview"
@@ -294,8 +298,7 @@ fn input_dashboard_shows_the_alerts_that_concern_every_input() {
             let names = selector.matchers.iter().find(|matcher| matcher.label == "alertname").unwrap();
             let names = anchored(&names.value);
             let alerts = alerts().into_iter().map(|(name, ..)| name);
-            let shown: BTreeSet<_> =
-                alerts.filter(|name| names.is_match(name) && !name.starts_with("StreamLiveInput")).collect();
+            let shown: BTreeSet<_> = alerts.filter(|name| names.is_match(name) && !concerns_one_input(name)).collect();
             assert_eq!(shown, shared.map(str::to_owned).into(), "{}", query.place);
             assert!(selector.has("input_id", "=~", "$input|"), "{}", query.place);
             selectors += 1;

@@ -26,7 +26,8 @@ fn rules(file: &str) -> Vec<Value> {
 }
 
 fn alerts() -> Vec<Value> {
-    let rules = ["inputs.yml", "notifications.yml", "exporter.yml"].iter().flat_map(|file| rules(file));
+    let rules =
+        ["inputs.yml", "notifications.yml", "cloudflare.yml", "exporter.yml"].iter().flat_map(|file| rules(file));
     rules.filter(|rule| rule["alert"].is_string()).collect()
 }
 
@@ -146,6 +147,7 @@ fn alerts_state_their_own_durations() {
         ("StreamLiveInputOnAirBudgetBurningFast", "2 days"),
         ("StreamLiveInputOnAirBudgetBurningSlowly", "10 days"),
         ("StreamLiveClockSkew", "5 minutes"),
+        ("StreamLiveKeyframeInterval", "8 seconds"),
     ];
     let stated = Regex::new(r"\b(?:([0-9]+) (second|minute|hour|day)s?|last (hour|day))\b").unwrap();
     let mut found = 0;

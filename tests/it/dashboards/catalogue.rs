@@ -12,7 +12,7 @@ use super::promql::{Matcher, Parsed, parse};
 const TARGET: [&str; 2] = ["job", "instance"];
 
 /// Labels of `ALERTS`: those of Prometheus and those of the shipped rules.
-const ALERTS: [&str; 11] = [
+const ALERTS: [&str; 12] = [
     "alertname",
     "alertstate",
     "severity",
@@ -20,6 +20,7 @@ const ALERTS: [&str; 11] = [
     "instance",
     "input_id",
     "name",
+    "account",
     "code",
     "stage",
     "reason",

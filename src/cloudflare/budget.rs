@@ -90,6 +90,12 @@ impl Budget {
         self.slot.length = self.slot.length.min(self.interval);
     }
 
+    /// Drops what the last response demands: it was about another token.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.pause = Pause::new(now, Duration::ZERO);
+        self.failures = 0;
+    }
+
     /// When the next request may be sent.
     pub fn next(&mut self, now: Timestamp) -> Timestamp {
         self.slot.end(now).max(self.pause.end(now))

@@ -97,6 +97,17 @@ impl Engine {
         self.configure_tasks();
     }
 
+    /// The token is another one: what the old one was refused is asked again.
+    pub fn token_changed(&mut self, now: Timestamp) {
+        self.budget.resume(now);
+        self.retries.clear();
+    }
+
+    /// The task whose request is in flight.
+    pub fn in_flight(&self) -> Option<TaskName> {
+        self.in_flight.as_ref().map(|(name, _)| *name)
+    }
+
     /// What it knows.
     pub fn facts(&self) -> &Facts {
         &self.facts

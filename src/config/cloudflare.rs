@@ -12,9 +12,12 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
+use super::InvalidConfig;
 use super::entry::Entry;
 use super::layers::Leaf;
+use super::problem::Problem;
 use super::reader::Reader;
+use super::secret::Secret;
 use super::values::{self, Parsed};
 use crate::event::AccountId;
 
@@ -89,6 +92,18 @@ impl CloudflareSettings {
             quality_interval: reader.duration_on_reload("cloudflare.quality_interval", values::positive_duration),
             accounts: accounts(reader, account_id, token_file, webhook_url),
         }
+    }
+
+    /// Reads the token files of all accounts, and returns what is dangerous about those that work.
+    ///
+    /// # Errors
+    ///
+    /// Every file that cannot be read or does not contain a token.
+    pub fn check_tokens(&self) -> Result<Vec<Problem>, InvalidConfig> {
+        let mut warnings = Vec::new();
+        let read = |account: &CloudflareAccount| Secret::read(&account.token_file, &mut warnings).err();
+        let problems: Vec<Problem> = self.accounts.iter().filter_map(read).collect();
+        if problems.is_empty() { Ok(warnings) } else { Err(InvalidConfig(problems)) }
     }
 }
 

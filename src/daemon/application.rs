@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::cloudflare::Accounts;
 use super::reload::{MAX_RELOADS, Reloader, limits, policy};
 use super::resources::{Files, Resources};
 use super::service_manager::ServiceManager;
@@ -44,6 +45,7 @@ struct Listening {
     files: Files,
     metrics: Arc<Exporter>,
     recorder: Handle,
+    accounts: Arc<Accounts>,
     unused_deliveries: Arc<UnusedDeliveries>,
     /// Set when the configuration can be reloaded.
     reloader: Arc<OnceLock<Arc<Reloader>>>,
@@ -61,7 +63,8 @@ impl Application {
         let (recorder, queue) = recorder::prepare(self.settings.webhook.queue_size);
         let listening = self.listen(recorder)?;
         let (journal, secrets) = self.open(listening.recorder.state_reader()).await?;
-        let resources = Resources { secrets, files: listening.files.clone() };
+        let token_warnings = self.settings.cloudflare.check_tokens()?;
+        let resources = Resources { secrets, files: listening.files.clone(), token_warnings };
         log_warnings(&resources.warnings());
         let Resources { secrets, .. } = resources;
         announce_generated(&secrets);
@@ -88,6 +91,7 @@ impl Application {
         let endpoints = Endpoints::new(settings, &public.listeners, (&private.listeners, private_tls))?;
         let state_reader = recorder.state_reader().clone();
         let metrics = self.exporter(certificate, web_config.clone(), &state_reader);
+        let accounts = Arc::new(Accounts::new(recorder.clone(), metrics.clone()));
         let reloader = Arc::<OnceLock<Arc<Reloader>>>::default();
         let unused_deliveries = Arc::<UnusedDeliveries>::default();
         let WebSettings { telemetry_path, compression, enable_admin_api, .. } = settings.web.clone();
@@ -113,7 +117,7 @@ impl Application {
             async move { service_manager.watch(state_reader).await }
         });
         rt::spawn(disk_watch::run(state_reader));
-        Ok(Listening { public, private, files, metrics, recorder, unused_deliveries, reloader, endpoints })
+        Ok(Listening { public, private, files, metrics, recorder, accounts, unused_deliveries, reloader, endpoints })
     }
 
     /// Opens the journal and reads the secrets, on another thread, because the disk may hang.
@@ -139,7 +143,8 @@ impl Application {
         requests: &Requests,
     ) -> anyhow::Result<(Server, ServerHandle)> {
         let Self { sources, settings, log_level, .. } = self;
-        let Listening { public, private, files, metrics, recorder, unused_deliveries, reloader, .. } = listening;
+        let Listening { public, private, files, metrics, recorder, accounts, unused_deliveries, reloader, .. } =
+            listening;
         let WebhookSettings { path, max_connections, max_connections_per_peer, idle_timeout, .. } =
             settings.webhook.clone();
         let policy = policy(settings, secrets);
@@ -147,6 +152,7 @@ impl Application {
         let webhook = Arc::new(webhook);
         let limits = ConnectionLimits { total: max_connections, per_peer: max_connections_per_peer, idle_timeout };
         let public = http::serve_public(public, limits, files.certificate, webhook.clone());
+        accounts.configure(&settings.cloudflare);
         let reloader = reloader.get_or_init(|| {
             Arc::new(Reloader {
                 sources: sources.clone(),
@@ -154,6 +160,7 @@ impl Application {
                 log_level: log_level.clone(),
                 webhook,
                 recorder,
+                accounts,
                 metrics,
                 service_manager: self.service_manager.clone(),
                 reloading: Mutex::default(),

@@ -15,6 +15,7 @@
 //! | recorder (a thread) | the daemon stops, and exits with the recorder's error |
 //! | public and private server | they end only on request; actix restarts a worker that panics |
 //! | reload (a thread each) | the previous configuration stays in force; the next reload tries again |
+//! | Cloudflare's API (a thread for each account) | answers, state and readiness do not depend on it; after a panic it begins again |
 //! | disk watch | it only logs |
 //! | service manager's watch | it only sends messages |
 //!
@@ -25,6 +26,7 @@
 mod addresses;
 mod application;
 mod check;
+mod cloudflare;
 mod disk_watch;
 mod file_descriptors;
 mod reload;

@@ -1,15 +1,15 @@
-//! Reload: applies changed inputs, secrets, log level and limits without a restart.
+//! Reload: applies changed inputs, secrets, Cloudflare accounts, log level and limits without a restart.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
+use super::cloudflare::Accounts;
 use super::service_manager::ServiceManager;
 use crate::accept;
 use crate::clock;
-use crate::config::{InvalidConfig, MissingSecret, Settings, Sources, WebhookSecrets};
+use crate::config::{InvalidConfig, MissingSecret, Problem, Settings, Sources, WebhookSecrets};
 use crate::http::{RateLimiter, RequestPolicy, TrustedProxies, Webhook};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
@@ -29,6 +29,7 @@ pub(super) struct Reloader {
     pub(super) log_level: Level,
     pub(super) webhook: Arc<Webhook>,
     pub(super) recorder: Handle,
+    pub(super) accounts: Arc<Accounts>,
     pub(super) metrics: Arc<Exporter>,
     pub(super) service_manager: Arc<ServiceManager>,
     /// Serializes reloads by SIGHUP and by request.
@@ -69,12 +70,15 @@ impl Reloader {
     fn apply(&self) -> Result<(), InvalidConfig> {
         let loaded = self.load();
         self.metrics.reloaded(clock::now(), loaded.is_ok());
-        let (settings, secrets) = loaded.inspect_err(|invalid| tracing::error!(problems = %invalid, "{FAILED}"))?;
+        let (settings, secrets, token_warnings) =
+            loaded.inspect_err(|invalid| tracing::error!(problems = %invalid, "{FAILED}"))?;
         self.log_level.set(settings.log.level);
         super::log_warnings(&settings.warnings(clock::now()));
         super::log_warnings(&secrets.warnings);
+        super::log_warnings(&token_warnings);
         self.webhook.set_policy(policy(&settings, &secrets));
         self.recorder.adopt(limits(&settings, &secrets));
+        self.accounts.configure(&settings.cloudflare);
         let needs_restart = self.started_with.needs_restart(&settings);
         if !needs_restart.is_empty() {
             tracing::warn!(keys = needs_restart.join(", "), "some changed keys need a restart to take effect");
@@ -83,11 +87,12 @@ impl Reloader {
         Ok(())
     }
 
-    fn load(&self) -> Result<(Settings, WebhookSecrets), InvalidConfig> {
+    fn load(&self) -> Result<(Settings, WebhookSecrets, Vec<Problem>), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
         let folder = &self.started_with.storage.path;
         let secrets = WebhookSecrets::load(&settings.webhook.secrets, folder, MissingSecret::Refuse)?;
-        Ok((settings, secrets))
+        let token_warnings = settings.cloudflare.check_tokens()?;
+        Ok((settings, secrets, token_warnings))
     }
 }
 
@@ -103,13 +108,13 @@ pub(super) fn policy(settings: &Settings, secrets: &WebhookSecrets) -> RequestPo
 }
 
 pub(super) fn limits(settings: &Settings, secrets: &WebhookSecrets) -> Limits {
-    let inputs = &settings.inputs;
+    let (inputs, accounts) = (&settings.inputs, settings.cloudflare.accounts.iter());
     Limits {
         rules: inputs.rules(),
         retention: settings.storage.retention,
         forget_after: inputs.forget_after,
         configured: inputs.configured.clone(),
-        accounts: BTreeMap::new(),
+        accounts: accounts.map(|account| (account.account_id, account.name.as_str().into())).collect(),
         secrets: secrets.named.keys().cloned().collect(),
     }
 }

@@ -1,4 +1,4 @@
-//! The files that the configuration names: secrets, certificates and the web configuration.
+//! The files that the configuration names: secrets, API tokens, certificates and the web configuration.
 //!
 //! `serve` and `check-config` load them with the same code, so that they report the same problems.
 
@@ -21,6 +21,8 @@ pub(super) struct Files {
 pub(super) struct Resources {
     pub(super) secrets: WebhookSecrets,
     pub(super) files: Files,
+    /// What is dangerous about token files that work.
+    pub(super) token_warnings: Vec<Problem>,
 }
 
 impl Files {
@@ -53,10 +55,10 @@ impl Resources {
     /// Every file that cannot be used.
     pub(super) fn load(settings: &Settings, missing_secret: MissingSecret) -> Result<Self, InvalidConfig> {
         let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path, missing_secret);
-        match (secrets, Files::load(settings)) {
-            (Ok(secrets), Ok(files)) => Ok(Self { secrets, files }),
-            (secrets, files) => {
-                let problems = [secrets.err(), files.err()].into_iter().flatten();
+        match (secrets, Files::load(settings), settings.cloudflare.check_tokens()) {
+            (Ok(secrets), Ok(files), Ok(token_warnings)) => Ok(Self { secrets, files, token_warnings }),
+            (secrets, files, tokens) => {
+                let problems = [secrets.err(), files.err(), tokens.err()].into_iter().flatten();
                 Err(InvalidConfig(problems.flat_map(|InvalidConfig(problems)| problems).collect()))
             }
         }
@@ -68,6 +70,6 @@ impl Resources {
         let web_config = self.files.web_config.iter().flat_map(|web_config| web_config.warnings());
         let certificate = certificate.map(|message| Problem::new(CERTIFICATE, None, message));
         let web_config = web_config.map(|message| Problem::new(WEB_CONFIG, None, message));
-        self.secrets.warnings.iter().cloned().chain(certificate).chain(web_config).collect()
+        self.secrets.warnings.iter().chain(&self.token_warnings).cloned().chain(certificate).chain(web_config).collect()
     }
 }

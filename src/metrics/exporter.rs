@@ -316,6 +316,6 @@ impl Exporter {
     }
 }
 
-fn seconds(timestamp: Timestamp) -> f64 {
+pub(super) fn seconds(timestamp: Timestamp) -> f64 {
     timestamp.as_millis() as f64 / 1000.0
 }

@@ -11,6 +11,7 @@
 //! | `inputs.rs` | of each live input |
 //! | `overall.rs` | computed from the view, not per input |
 //! | `exporter.rs` | observed by the exporter while it runs |
+//! | `cloudflare.rs` | sets those of `exporter.rs` about Cloudflare's API |
 //! | `process.rs` | read from `/proc` |
 //!
 //! [`catalogue`] lists them all; METRICS.md is generated from it.
@@ -20,12 +21,14 @@ mod family;
 mod inputs;
 mod overall;
 mod exporter;
+mod cloudflare;
 mod registry;
 mod process;
 mod exposition;
 mod gzip;
 mod encode;
 
+pub use cloudflare::AccountGauges;
 pub use encode::Format;
 pub use exporter::Exporter;
 pub use exposition::Exposition;

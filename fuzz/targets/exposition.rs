@@ -11,7 +11,7 @@ use arbitrary::Arbitrary;
 use flate2::read::GzDecoder;
 use libfuzzer_sys::fuzz_target;
 use stream_live_exporter::event::{
-    ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind, Rules, Timestamp,
+    ErrorCode, ErrorDetail, Event, EventKind, InputId, Origin, Record, RecordKind, Rules, Timestamp,
 };
 use stream_live_exporter::live::{Fold, LastSeen, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format, Gzip};
@@ -113,6 +113,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
         journal_events,
         journal_size_bytes,
         restored_inputs,
+        downtime: None,
         pending: Default::default(),
     };
     let exposition = Exposition::new(view, &exporter, format);

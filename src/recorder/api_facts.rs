@@ -1,13 +1,11 @@
 //! What Cloudflare's API says, on its way into the state and the journal.
 
+use super::documents::{inventory_name, text};
 use super::handle::{ApiFacts, HistoryAnswer};
 use super::run_loop::Recorder;
 use crate::event::{Event, Observation, Observed, RecordKind};
-use crate::journal::{Journal, JournalError};
-use crate::live::{Fold, Inventory, Verdict};
-
-/// The documents of inventories are named by this and the account's id.
-const INVENTORY: &str = "inventory/";
+use crate::journal::JournalError;
+use crate::live::Verdict;
 
 impl Recorder {
     /// Records that Cloudflare's API contradicts the state of an input.
@@ -46,8 +44,7 @@ impl Recorder {
         let accounts = &self.limits.accounts;
         for inventory in inventories.into_values().filter(|inventory| accounts.contains_key(&inventory.account_id)) {
             if self.fold.state().inventory(&inventory.account_id) != Some(&inventory) {
-                let text = serde_json::to_string(&inventory).expect("plain data serializes");
-                documents.push((format!("{INVENTORY}{}", inventory.account_id), text));
+                documents.push((inventory_name(&inventory.account_id), text(&inventory)));
                 self.fold.set_inventory(inventory);
             }
         }
@@ -55,35 +52,20 @@ impl Recorder {
             self.fold.set_quality(account_id, quality);
         }
         let documents: Vec<_> = documents.iter().map(|(name, text)| (name.as_str(), Some(text.as_str()))).collect();
-        if !documents.is_empty() {
-            self.save_documents(&documents);
+        let mut saved = if documents.is_empty() { Ok(()) } else { self.save_documents(&documents) };
+        if backfilled && saved.is_ok() {
+            saved = self.end_backfill();
         }
-        if backfilled {
-            self.end_backfill();
+        if saved.is_err() {
+            // The inventory is found again after a restart, and the history is read again.
+            self.note_written(saved);
         }
         self.publish_state();
     }
 
-    /// Saves documents. If that fails, they are as before at the next start, and are found again.
-    pub(super) fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) {
-        if self.sync_error.is_some() || self.state_reader.readiness.journal_failing() {
-            return;
-        }
-        let saving = self.disk_operation("documents");
-        let saved = self.journal.save_documents(documents);
-        drop(saving);
-        if saved.is_err() {
-            self.note_written(saved);
-        }
+    /// Saves documents. If that fails, they are as before.
+    pub(super) fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) -> Result<(), JournalError> {
+        let _saving = self.disk_operation("documents");
+        self.journal.save_documents(documents)
     }
-}
-
-/// Restores the inventories of a journal. Those that cannot be read are left out: the API has them.
-pub(super) fn restore_inventories(journal: &Journal, fold: &mut Fold) -> Result<(), JournalError> {
-    let documents = journal.documents()?;
-    let inventories = documents.iter().filter(|(name, _)| name.starts_with(INVENTORY));
-    for inventory in inventories.filter_map(|(_, text)| serde_json::from_str::<Inventory>(text).ok()) {
-        fold.set_inventory(inventory);
-    }
-    Ok(())
 }

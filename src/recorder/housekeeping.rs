@@ -89,7 +89,9 @@ impl Recorder {
             }
             Some("expiry")
         } else if self.timers.since_running.elapsed() >= NOTE_INTERVAL {
-            self.note_running();
+            if let Err(error) = self.note_running() {
+                self.note_written(Err(error));
+            }
             Some("running")
         } else {
             None

@@ -19,6 +19,7 @@ mod run_loop;
 mod batch;
 mod correction;
 mod api_facts;
+mod documents;
 mod downtime;
 mod housekeeping;
 mod full_disk;

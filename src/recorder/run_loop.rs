@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use super::api_facts::restore_inventories;
 use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
 use super::disk_activity::UnderWay;
@@ -27,7 +26,7 @@ use super::restore::{Restored, restore};
 use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
 use super::timers::Timers;
-use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader, downtime};
+use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader, documents};
 use crate::clock::{self, Stopwatch, TOLERANCE};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
 use crate::journal::{self, Journal, JournalError, JournalErrorKind};
@@ -84,8 +83,7 @@ impl Recorder {
             mut fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, ..
         } = restored;
         fold.set_last_seen(last_seen);
-        restore_inventories(&journal, &mut fold)?;
-        let downtime = downtime::restore(&journal)?;
+        let downtime = documents::restore(&journal, &mut fold, now)?;
         let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
@@ -125,7 +123,8 @@ impl Recorder {
         match writable {
             Ok(()) => {
                 recorder.keep_reserve();
-                recorder.note_running();
+                let noted = recorder.note_running();
+                recorder.note_written(noted);
             }
             Err(_) => recorder.note_written(writable),
         }
@@ -167,8 +166,8 @@ impl Recorder {
     fn close(mut self) -> Result<(), JournalError> {
         // Later scrapes show the time that the checkpoint has.
         self.state_reader.published.begin_change();
-        self.note_running();
         self.save_checkpoint()?;
+        self.note_running()?;
         let _closing = self.disk_operation("close");
         self.journal.close()
     }

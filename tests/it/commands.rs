@@ -203,7 +203,8 @@ fn export_has_every_event_with_all_of_its_fields() {
         json!({
             "seq": seq, "record": "event", "recorded_at": null, "received_at": null, "sent_at": sent_at, "updated_at": updated_at,
             "input_id": MAIN, "event": event, "note": note, "code": code, "message": message,
-            "video_codec": null, "audio_codec": null,
+            "video_codec": null, "audio_codec": null, "source": "webhook",
+            "account_id": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "policy_id": "0da2b59ef118439d8097bdfb215203c9",
         })
     };
     let (code, message) = ("ERR_UNSUPPORTED_AUDIO_CODEC".into(), "Audio codec is unsupported.".into());

@@ -34,6 +34,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         rules: rules(),
         retention: Duration::from_secs(86_400),
         forget_after: Duration::ZERO,
+        accounts: BTreeMap::new(),
         configured: BTreeMap::new(),
         secrets: ["new".to_owned()].into(),
     };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept::{self, Secrets};
 use stream_live_exporter::event::{
-    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Record, RecordKind, Rules, Timestamp,
+    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Origin, Record, RecordKind, Rules,
+    Timestamp,
 };
 use stream_live_exporter::journal::Journal;
 use stream_live_exporter::live::{Fold, LastSeen, Verdict, View, apply};
@@ -129,6 +130,7 @@ fn view() -> View {
         journal_events: 20_000,
         journal_size_bytes: 4_000_000,
         restored_inputs: INPUTS,
+        downtime: None,
         pending: Default::default(),
     }
 }
@@ -151,7 +153,7 @@ fn event(number: usize) -> Event {
 fn input_event(input: usize, kind: EventKind, updated_at: Timestamp) -> Event {
     let sent_at = Some(updated_at.plus(Duration::from_secs(1)));
     let received_at = updated_at.plus(Duration::from_millis(1500));
-    Event { input_id: input_id(input), kind, updated_at, sent_at, received_at }
+    Event { input_id: input_id(input), kind, updated_at, sent_at, received_at, origin: Origin::default() }
 }
 
 fn errored(code: &str) -> EventKind {

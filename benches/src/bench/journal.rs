@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stream_live_exporter::event::{ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind};
+use stream_live_exporter::event::{
+    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Origin, Record, RecordKind,
+};
 use stream_live_exporter::journal::{DATABASE_FILE, Journal};
 
 use crate::interrupt;
@@ -34,7 +36,14 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
             let turn = number / inputs;
             let kind = kind(turn % Cycle::EveryKind.events());
             let input_id = InputId::from_bytes(input_id(number % inputs));
-            let event = Event { input_id, kind, updated_at, sent_at: Some(updated_at), received_at: updated_at, origin: Origin::default() };
+            let event = Event {
+                input_id,
+                kind,
+                updated_at,
+                sent_at: Some(updated_at),
+                received_at: updated_at,
+                origin: Origin::default(),
+            };
             let record = Record::new(RecordKind::Event(event, None));
             Record { recorded_at: updated_at, shown_until: updated_at, ..record }
         };

@@ -146,8 +146,10 @@ class Pod:
     def renew_secrets(self):
         """New contents of all mounted secrets."""
         valid = [Path(path) for path in self.config["webhook"].get("secret_files", {}).values()]
+        accounts = self.config.get("cloudflare", {})
+        tokens = [Path(one["token_file"]) for one in [accounts, *accounts.get("accounts", [])] if "token_file" in one]
         for mounted, (folder, mode) in self.secret_files.items():
-            keys = [path.name for path in valid if str(path.parent) == mounted]
+            keys = [path.name for path in [*valid, *tokens] if str(path.parent) == mounted]
             if keys:
                 files = {key: secrets.token_hex(32) + "\n" for key in keys}
             else:

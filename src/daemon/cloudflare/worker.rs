@@ -190,12 +190,12 @@ impl Worker {
 
 /// The requests that these settings can lead to.
 fn endpoints(settings: &Settings) -> Vec<Endpoint> {
-    let Settings { inventory, reconcile, backfill, destination, quality, .. } = settings;
+    let Settings { webhook_url, inventory, reconcile, backfill, destination, quality, .. } = settings;
     let uses: [(bool, &[Endpoint]); 5] = [
         (inventory.is_some(), &[Endpoint::Inputs, Endpoint::Input]),
         (*reconcile, &[Endpoint::Input]),
         (*backfill, &[Endpoint::History]),
-        (destination.is_some(), &[Endpoint::Destinations, Endpoint::Policies, Endpoint::Silences]),
+        (destination.is_some() && webhook_url.is_some(), &[Endpoint::Destinations, Endpoint::Policies, Endpoint::Silences]),
         (quality.is_some(), &[Endpoint::Quality]),
     ];
     uses.iter().filter(|(is_used, _)| *is_used).flat_map(|(_, endpoints)| endpoints.iter().copied()).collect()

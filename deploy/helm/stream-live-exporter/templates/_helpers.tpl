@@ -81,9 +81,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if .Values.webConfig.existingSecret }}
 {{- $_ := set $web "config_file" (printf "/etc/stream-live-exporter/web/%s" .Values.webConfig.key) }}
 {{- end }}
+{{- $cloudflare := dict }}
+{{- if .Values.cloudflare.accountId }}
+{{- $_ := required "cloudflare.existingSecret: required with cloudflare.accountId" .Values.cloudflare.existingSecret }}
+{{- $token := printf "/etc/stream-live-exporter/cloudflare/%s" .Values.cloudflare.tokenKey }}
+{{- $cloudflare = dict "cloudflare" (dict "account_id" .Values.cloudflare.accountId "token_file" $token) }}
+{{- end }}
 {{- $storage := dict "path" "/var/lib/stream-live-exporter" }}
 {{- $fixed := dict "webhook" $webhook "web" $web "storage" $storage }}
-{{- toYaml (mergeOverwrite (deepCopy .Values.config) $fixed) }}
+{{- toYaml (mergeOverwrite (deepCopy .Values.config) $fixed $cloudflare) }}
 {{- end }}
 
 {{/* The metadata of a resource: a list of the root context, the name's suffix, labels, annotations and namespace. */}}
@@ -110,6 +116,11 @@ annotations:
 {{- if .Values.webhook.existingSecret }}
 - name: webhook-secret
   mountPath: /etc/stream-live-exporter/secrets
+  readOnly: true
+{{- end }}
+{{- if .Values.cloudflare.existingSecret }}
+- name: cloudflare-tokens
+  mountPath: /etc/stream-live-exporter/cloudflare
   readOnly: true
 {{- end }}
 {{- end }}

@@ -195,7 +195,10 @@ fn endpoints(settings: &Settings) -> Vec<Endpoint> {
         (inventory.is_some(), &[Endpoint::Inputs, Endpoint::Input]),
         (*reconcile, &[Endpoint::Input]),
         (*backfill, &[Endpoint::History]),
-        (destination.is_some() && webhook_url.is_some(), &[Endpoint::Destinations, Endpoint::Policies, Endpoint::Silences]),
+        (
+            destination.is_some() && webhook_url.is_some(),
+            &[Endpoint::Destinations, Endpoint::Policies, Endpoint::Silences],
+        ),
         (quality.is_some(), &[Endpoint::Quality]),
     ];
     uses.iter().filter(|(is_used, _)| *is_used).flat_map(|(_, endpoints)| endpoints.iter().copied()).collect()

@@ -227,12 +227,13 @@ impl State {
         durations
     }
 
-    /// Searches for inputs that are not connected, not configured, and had no event or correction since `horizon`.
+    /// Searches for inputs that are neither connected, configured nor listed by Cloudflare's API, and had no event,
+    /// correction or observation since `horizon`.
     /// Searches only a part of the inputs, starting after the given one.
     pub fn silent_inputs(&self, horizon: Timestamp, after: Option<InputId>, limits: SearchLimits) -> SilentInputs {
         let is_silent = |input: &Input| {
             let evidence = input.evidence();
-            // A correction is evidence, but no event.
+            // A correction or an observation is evidence, but no event.
             let newest = input.newest_event().max(evidence.map(|evidence| evidence.updated_at));
             evidence.is_none_or(|evidence| !evidence.connected) && newest.is_some_and(|newest| newest < horizon)
         };
@@ -244,7 +245,8 @@ impl State {
                 search.resume_after = last;
                 break;
             }
-            if is_silent(&entry.input) && !self.rules.configured.contains(input_id) {
+            let is_kept = || self.rules.configured.contains(input_id) || self.listed(input_id).is_some();
+            if is_silent(&entry.input) && !is_kept() {
                 search.found.push(*input_id);
             }
             last = Some(*input_id);

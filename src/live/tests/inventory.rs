@@ -81,6 +81,15 @@ fn input_that_is_forgotten_stays_known_while_it_is_listed() {
 }
 
 #[test]
+fn listed_input_is_not_silent() {
+    let mut world = world(&[1]);
+    world.apply(&event(1, "disconnected", at(1), at(1)));
+    world.apply(&event(2, "disconnected", at(1), at(1)));
+    let limits = SearchLimits { visited: 9, found: 9 };
+    assert_eq!(world.fold.state().silent_inputs(at(100), None, limits).found, [input_id(2)]);
+}
+
+#[test]
 fn inputs_of_an_account_that_is_no_longer_configured_are_not_listed() {
     let mut world = world(&[1]);
     world.fold.set_inventory(listed(OTHER, &[2]));

@@ -158,6 +158,9 @@ fn deleted_input_without_records_is_remembered_as_forgotten() {
     assert_eq!(observe(&mut world, Observed::Deleted, 100), RECORDED);
     assert_eq!(world.fold.state().forgotten().get(&input_id(1)), Some(at(100)));
     assert_eq!(apply_event(&mut world, "connected", 90, 120), Verdict::Ignored(IgnoredReason::TooOld));
+    // It exists after all.
+    assert_eq!(observe(&mut world, Observed::Connected, 130), RECORDED);
+    assert_eq!((world.known(), world.fold.state().forgotten().len()), (vec![input_id(1)], 0));
 }
 
 #[test]

@@ -51,6 +51,18 @@ fn observations_are_durable_and_counted_if_they_change_something() {
 }
 
 #[test]
+fn deletion_of_an_input_without_records_survives_a_restart_from_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = idle_recorder(folder.path(), with_account());
+    recorder.observe(observation(&recorder, 1, Observed::Deleted));
+    recorder.save_checkpoint().unwrap();
+    let forgotten = recorder.fold.state().forgotten().clone();
+    assert!(forgotten.get(&input_id(1)).is_some());
+    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
+    assert_eq!(*restored.fold.state().forgotten(), forgotten);
+}
+
+#[test]
 fn events_of_the_history_are_recorded_once_and_have_no_delivery_delay() {
     let folder = tempfile::tempdir().unwrap();
     let mut recorder = idle_recorder(folder.path(), with_account());

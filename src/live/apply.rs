@@ -282,9 +282,9 @@ impl<'a> Draft<'a> {
         for change in effect.folded.iter().filter(|change| change.is_event()) {
             self.remember(input_id, before, Identity::of_change(change));
         }
-        if !effect.observations.is_empty() && !self.fold.totals_have(record) {
+        if !effect.durations.is_empty() && !self.fold.totals_have(record) {
             let durations = &mut Arc::make_mut(&mut self.changes.totals).durations;
-            effect.observations.into_iter().for_each(|observation| durations.observe(observation));
+            effect.durations.into_iter().for_each(|duration| durations.observe(duration));
         }
     }
 

@@ -171,19 +171,19 @@ pub(super) enum FindingKind {
 
 /// A duration to observe in a histogram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Observation {
+pub(super) enum CountedDuration {
     ReconnectDelay(Duration),
     Session(Duration),
 }
 
 impl Finding {
     /// What it adds to a histogram, if anything.
-    pub(super) fn observation(&self) -> Option<Observation> {
+    pub(super) fn duration(&self) -> Option<CountedDuration> {
         match self.kind {
             FindingKind::Repeat { .. } => None,
             FindingKind::ReconnectDelay(delay) if delay > LONGEST_RECONNECT_DELAY => None,
-            FindingKind::ReconnectDelay(delay) => Some(Observation::ReconnectDelay(delay)),
-            FindingKind::Session(duration) => Some(Observation::Session(duration)),
+            FindingKind::ReconnectDelay(delay) => Some(CountedDuration::ReconnectDelay(delay)),
+            FindingKind::Session(duration) => Some(CountedDuration::Session(duration)),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Errors;
-use super::changes::{Change, ChangeSource, Counts, Finding, FindingKind, Observation, Walk, nanos};
+use super::changes::{Change, ChangeSource, CountedDuration, Counts, Finding, FindingKind, Walk, nanos};
 use crate::event::{AccountId, Event, EventKind, Note, Record, Rules, Timestamp};
 
 /// The list keeps at least this many changes, so that a change that is late by more than the reorder window is
@@ -101,7 +101,7 @@ pub(super) struct Observed {
 pub(super) struct Effect {
     pub(super) note: Option<Note>,
     /// To add to the totals.
-    pub(super) observations: Vec<Observation>,
+    pub(super) durations: Vec<CountedDuration>,
     /// Changes that are no longer in the list.
     pub(super) folded: Vec<Change>,
 }
@@ -147,9 +147,9 @@ impl Input {
         }
     }
 
-    /// Observations that a view at `as_of` shows in histograms and that are not part of the totals.
-    pub(super) fn observations(&self, as_of: Timestamp, rules: &Rules, mut observe: impl FnMut(Observation)) {
-        self.find_uncounted(as_of, rules, |finding| finding.observation().into_iter().for_each(&mut observe));
+    /// Durations that a view at `as_of` shows in histograms and that are not part of the totals.
+    pub(super) fn durations(&self, as_of: Timestamp, rules: &Rules, mut observe: impl FnMut(CountedDuration)) {
+        self.find_uncounted(as_of, rules, |finding| finding.duration().into_iter().for_each(&mut observe));
     }
 
     /// Whether the change is in the list.
@@ -243,7 +243,7 @@ impl Input {
             self.find_uncounted(record.shown_until, rules, |finding| counted.push(finding));
             for finding in &counted {
                 self.mark_counted(finding);
-                effect.observations.extend(finding.observation());
+                effect.durations.extend(finding.duration());
             }
             if !counted.is_empty() {
                 self.now = self.walk(rules.reconnect_window, |_| ());
@@ -333,14 +333,14 @@ impl Input {
         repeats
     }
 
-    /// Finds settled observations that are not part of the totals, unless an earlier scrape covers this time.
+    /// Finds settled durations that are not part of the totals, unless an earlier scrape covers this time.
     fn find_uncounted(&self, as_of: Timestamp, rules: &Rules, mut found: impl FnMut(Finding)) {
         if self.shown_until >= Some(as_of) {
             return;
         }
         let settled = self.settled_until(as_of, rules);
         let mut found = |finding: Finding| {
-            if !finding.counted && finding.settled_after < settled && finding.observation().is_some() {
+            if !finding.counted && finding.settled_after < settled && finding.duration().is_some() {
                 found(finding);
             }
         };
@@ -355,7 +355,7 @@ impl Input {
         if is_quiet { newest.max(as_of.minus(window)) } else { newest }
     }
 
-    /// Marks the change that this finding belongs to: its observation is part of the totals. An event and a correction
+    /// Marks the change that this finding belongs to: its duration is part of the totals. An event and a correction
     /// may be equal in time and state; which of them has the finding depends on the changes before, so both are marked.
     fn mark_counted(&mut self, finding: &Finding) {
         let connected = matches!(finding.kind, FindingKind::ReconnectDelay(_));
@@ -372,6 +372,6 @@ impl Input {
 
 impl Effect {
     fn count(&mut self, finding: Finding) {
-        self.observations.extend(finding.observation().filter(|_| !finding.counted));
+        self.durations.extend(finding.duration().filter(|_| !finding.counted));
     }
 }

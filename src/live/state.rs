@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use imbl::{OrdMap, OrdSet};
 use serde::{Deserialize, Serialize};
 
-use super::changes::Observation;
+use super::changes::CountedDuration;
 use super::dedup::SeenLimits;
 use super::{ForgottenInputs, Histogram, Input, Inventory, Listed, Quality, SeenEvents};
 use crate::event::{AccountId, Event, EventSource, InputId, Note, Rules, Timestamp};
@@ -222,7 +222,7 @@ impl State {
     pub fn durations(&self, as_of: Timestamp) -> Durations {
         let mut durations = self.totals.durations.clone();
         for entry in self.inputs.values() {
-            entry.input.observations(as_of, &self.rules, |observation| durations.observe(observation));
+            entry.input.durations(as_of, &self.rules, |duration| durations.observe(duration));
         }
         durations
     }
@@ -278,10 +278,10 @@ impl LastSeen {
 }
 
 impl Durations {
-    pub(super) fn observe(&mut self, observation: Observation) {
-        match observation {
-            Observation::Session(duration) => self.session_duration.observe(duration),
-            Observation::ReconnectDelay(delay) => self.reconnect_delay.observe(delay),
+    pub(super) fn observe(&mut self, duration: CountedDuration) {
+        match duration {
+            CountedDuration::Session(duration) => self.session_duration.observe(duration),
+            CountedDuration::ReconnectDelay(delay) => self.reconnect_delay.observe(delay),
         }
     }
 }

@@ -20,8 +20,8 @@ fn rows_of_the_first_format_are_read() {
     let counters = input.counters(Timestamp::MAX, &rules());
     assert_eq!((counters.sessions, counters.connected_time), (1, Duration::from_secs(10)));
     let mut sessions = Vec::new();
-    input.observations(Timestamp::MAX, &rules(), |observation| sessions.push(observation));
-    assert_eq!(sessions, [changes::Observation::Session(Duration::from_secs(10))]);
+    input.durations(Timestamp::MAX, &rules(), |duration| sessions.push(duration));
+    assert_eq!(sessions, [changes::CountedDuration::Session(Duration::from_secs(10))]);
 
     let connected = r#"{"known_since":1795197964000000000,"evidence":{"connected":true,"updated_at":1795197980000000000,"since":1795197970000000000,"unseen_until":1795197970000000000},"events":[3,1,0],"last_event":[1795197980000000000,1795197960000000000,null],"sessions":1,"reconnects":1,"inconsistent":[1,0],"session":{"started_at":1795197950000000000,"ended_at":null},"banked":{"secs":10,"nanos":1},"shown":{"secs":9,"nanos":2},"errors":[0,0,0,0,0,0,0],"last_error":[null,null,null,null,null,null,null],"last_other_code":null}"#;
     let input = Input::decode(1, connected).unwrap();
@@ -30,7 +30,7 @@ fn rows_of_the_first_format_are_read() {
     let counters = input.counters(evidence.since.plus(Duration::from_secs(7)), &rules());
     assert_eq!((counters.reconnects, counters.inconsistent), (1, [1, 0]));
     assert_eq!(counters.connected_time, Duration::from_nanos(17_000_000_001));
-    input.observations(Timestamp::MAX, &rules(), |observation| panic!("{observation:?}"));
+    input.durations(Timestamp::MAX, &rules(), |duration| panic!("{duration:?}"));
 
     let unknown = r#"{"known_since":null,"evidence":null,"events":[0,0,0],"last_event":[null,null,null],"sessions":0,"reconnects":0,"inconsistent":[0,0],"session":null,"banked":{"secs":0,"nanos":0},"shown":{"secs":0,"nanos":0},"errors":[0,0,0,0,0,0,0],"last_error":[null,null,null,null,null,null,null],"last_other_code":null}"#;
     assert_eq!(Input::decode(1, unknown).unwrap(), Input::default());

@@ -10,5 +10,5 @@ mod notification;
 mod truth;
 
 pub use fact::{ERRORS, Fact, FactKind, SimulatedError};
-pub use notification::{Notification, POLICIES, Policy};
+pub use notification::{ACCOUNT_ID, Notification, POLICIES, Policy};
 pub use truth::{Counts, InputTruth, Meaning};

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::fact::{ErrorDetails, Fact};
 use crate::event::{InputId, Timestamp};
 
-const ACCOUNT_ID: &str = "51e0c1a7e51e0c1a7e51e0c1a7e51e0c";
+/// The simulated account.
+pub const ACCOUNT_ID: &str = "51e0c1a7e51e0c1a7e51e0c1a7e51e0c";
 const NOTIFICATION_NAME: &str = "Stream Live Input";
 
 /// The notification policies of the simulated account. Every policy matches every input, so that each can
@@ -22,8 +23,10 @@ pub static POLICIES: [Policy; 3] = [
 /// A notification policy of the account.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Policy {
-    id: &'static str,
-    name: &'static str,
+    /// Its identifier.
+    pub id: &'static str,
+    /// Its name.
+    pub name: &'static str,
 }
 
 /// An event as one policy sends it.

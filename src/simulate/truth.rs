@@ -87,6 +87,15 @@ impl InputTruth {
         }
     }
 
+    /// Adds an event whose notification was lost: it changes the state, and is not counted.
+    pub fn learn_lost(&mut self, fact: &Fact) {
+        match fact.kind {
+            FactKind::Connected => _ = self.change_state(true, fact.updated_at),
+            FactKind::Disconnected => _ = self.change_state(false, fact.updated_at),
+            FactKind::Errored(_) => {}
+        }
+    }
+
     fn change_state(&mut self, connected: bool, at: Timestamp) -> Meaning {
         if self.state_since.is_some_and(|since| at <= since) {
             return Meaning::OutOfOrder;

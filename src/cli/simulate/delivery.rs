@@ -21,19 +21,24 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::ProgressBar;
 
+use super::cloudflare::Cloudflare;
 use super::scenario::Script;
 use super::tally::Tally;
 use super::target::Target;
 use crate::clock::{Stopwatch, now};
 use crate::config::positive_duration;
 use crate::event::InputId;
-use crate::simulate::Notification;
+use crate::simulate::{Fact, Notification};
 use crate::text::escaped;
 
 const QUEUE_LENGTH: usize = 64;
 
 /// Queued notifications are still posted within this time after the end of the plan.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// An input keeps its state this long after a notification about it was lost. A shorter one than the time that the
+/// exporter needs to ask the API twice could not be repaired.
+const LOST_STATE: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Args)]
 pub(super) struct Plan {
@@ -61,11 +66,11 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 pub(super) fn deliver(
     plan: &Plan,
     script: Script,
-    target: &Target,
+    (target, cloudflare): (&Target, &Cloudflare),
     interrupt: &Interrupt,
     progress: &ProgressBar,
 ) -> Tally {
-    let run = Run { plan, target, interrupt, progress, stopwatch: Stopwatch::start() };
+    let run = Run { plan, target, cloudflare, interrupt, progress, stopwatch: Stopwatch::start() };
     thread::scope(|scope| {
         let (queues, workers): (Vec<_>, Vec<_>) = (0..plan.connections)
             .map(|_| {
@@ -73,36 +78,47 @@ pub(super) fn deliver(
                 (queue, scope.spawn(|| run.post(notifications)))
             })
             .unzip();
-        run.keep_schedule(script, &queues);
+        let lost = run.keep_schedule(script, &queues);
         // A worker ends when its queue is closed and empty.
         drop(queues);
         let tallies =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause)));
-        tallies.fold(Tally::default(), Tally::plus)
+        tallies.fold(Tally { lost, ..Tally::default() }, Tally::plus)
     })
 }
 
 struct Run<'a> {
     plan: &'a Plan,
     target: &'a Target,
+    cloudflare: &'a Cloudflare,
     interrupt: &'a Interrupt,
     progress: &'a ProgressBar,
     stopwatch: Stopwatch,
 }
 
 impl Run<'_> {
-    /// Queues every notification when it is due. Returns at the end of the plan or on an interrupt.
-    fn keep_schedule(&self, mut script: Script, queues: &[SyncSender<Notification>]) {
-        let mut position = 0;
+    /// Queues every notification when it is due, unless it is lost. Returns the events whose notification was lost, at
+    /// the end of the plan or on an interrupt.
+    fn keep_schedule(&self, mut script: Script, queues: &[SyncSender<Notification>]) -> Vec<Fact> {
+        let (mut position, mut lost) = (0, Vec::new());
+        let mut loss = self.cloudflare.loss();
         loop {
             self.interrupt.wait(self.stopwatch, self.plan.due(position).min(self.plan.duration));
             if self.interrupt.is_raised() || self.stopwatch.elapsed() >= self.plan.duration {
-                return;
+                return lost;
             }
             for notification in script.next_burst(now()) {
+                self.cloudflare.learn(&notification);
+                if loss.applies_to(&notification.fact) {
+                    script.pause(notification.fact.input_id, self.plan.events_in(LOST_STATE));
+                    lost.push(notification.fact);
+                    self.progress.inc(1);
+                    position += 1;
+                    continue;
+                }
                 let queue = &queues[queue_index(&notification.fact.input_id, queues.len())];
                 if queue.send(notification).is_err() {
-                    return;
+                    return lost;
                 }
                 position += 1;
             }
@@ -120,6 +136,7 @@ impl Run<'_> {
             let stopwatch = Stopwatch::start();
             let answer = self.target.post(&agent, &notification);
             let latency = stopwatch.elapsed();
+            self.cloudflare.note(answer.is_accepted());
             if !answer.is_accepted() {
                 self.progress.set_message(escaped(&answer.to_string()).into_owned());
             }
@@ -142,13 +159,17 @@ impl Plan {
     }
 
     /// Number of notifications in the schedule, without the excess of a storm's last burst.
+    pub(super) fn notifications(&self) -> u64 {
+        self.events_in(self.duration)
+    }
+
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "neither factor is negative, and the cast saturates"
     )]
-    pub(super) fn notifications(&self) -> u64 {
-        (self.duration.as_secs_f64() * self.rate).ceil() as u64
+    fn events_in(&self, duration: Duration) -> u64 {
+        (duration.as_secs_f64() * self.rate).ceil() as u64
     }
 }
 
@@ -175,7 +196,7 @@ impl Interrupt {
     }
 
     /// Waits until the stopwatch shows this time or the interrupt is raised.
-    fn wait(&self, stopwatch: Stopwatch, until: Duration) {
+    pub(super) fn wait(&self, stopwatch: Stopwatch, until: Duration) {
         // `park_timeout` may return early.
         while !self.is_raised() {
             match until.saturating_sub(stopwatch.elapsed()) {

@@ -30,7 +30,7 @@ pub(super) struct Inputs {
 }
 
 #[derive(Debug)]
-struct Input {
+pub(super) struct Input {
     id: InputId,
     newest: Timestamp,
 }
@@ -39,6 +39,24 @@ impl Inputs {
     pub(super) fn new(ids: impl IntoIterator<Item = InputId>, rng: Rng) -> Self {
         let offline = ids.into_iter().map(|id| Input { id, newest: Timestamp::EPOCH }).collect();
         Self { rng, live: Vec::new(), offline, errors: Vec::new() }
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = InputId> {
+        self.live.iter().chain(&self.offline).map(|input| input.id)
+    }
+
+    /// Removes an input. Returns it with whether it is live.
+    pub(super) fn take(&mut self, id: InputId) -> Option<(Input, bool)> {
+        if let Some(index) = self.live.iter().position(|input| input.id == id) {
+            return Some((self.live.swap_remove(index), true));
+        }
+        let index = self.offline.iter().position(|input| input.id == id)?;
+        self.offline.remove(index).map(|input| (input, false))
+    }
+
+    /// Adds an input that was removed.
+    pub(super) fn put_back(&mut self, (input, live): (Input, bool)) {
+        if live { self.live.push(input) } else { self.offline.push_back(input) }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -1,5 +1,7 @@
 //! `simulate`: posts notifications to a URL in Cloudflare's format.
 //!
+//! With `--cloudflare-api` it also serves a mock of Cloudflare's API, and loses notifications on request.
+//!
 //! It serves to try the daemon without a Cloudflare account, and to test it: `--truth-file` lists the values
 //! that Prometheus must show afterwards.
 //!
@@ -10,6 +12,7 @@
 //! Exit codes: 0 if every notification got a 2xx response, 1 if not, 130 after Ctrl-C.
 
 mod answer;
+mod cloudflare;
 mod delivery;
 mod inputs;
 mod report;
@@ -29,6 +32,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ureq::http::Uri;
 
+use self::cloudflare::{Cloudflare, CloudflareArguments};
 use self::delivery::{Interrupt, Plan, deliver};
 use self::report::Report;
 use self::scenario::{Scenario, Script};
@@ -66,6 +70,9 @@ pub struct Arguments {
     #[command(flatten)]
     plan: Plan,
 
+    #[command(flatten)]
+    cloudflare: CloudflareArguments,
+
     /// Random seed: the same seed gives the same inputs and the same sequence of events
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
@@ -86,8 +93,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let truth_file = arguments.truth_file.as_deref().map(create).transpose()?;
     let interrupt = Interrupt::on_ctrl_c().context("cannot listen for Ctrl-C")?;
 
+    let script = Script::new(arguments.scenario, arguments.seed, arguments.inputs);
+    let cloudflare = Cloudflare::start(&arguments.cloudflare, &target, script.inputs(), arguments.seed)?;
+    super::print(&cloudflare.instructions()).context("cannot write what to configure")?;
+
     let stopwatch = Stopwatch::start();
-    let tally = simulate(arguments, &target, &interrupt);
+    let tally = simulate(&arguments.plan, script, (&target, &cloudflare), &interrupt);
     let (elapsed, interrupted) = (stopwatch.elapsed(), interrupt.is_raised());
 
     if let Some((file, path)) = truth_file {
@@ -95,14 +106,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let report = Report { arguments, elapsed, interrupted, tally: &tally };
     super::print(&report.to_string()).context("cannot write the summary")?;
+    if let Some(time) = cloudflare.time_for_repair(arguments.inputs, &tally).filter(|_| !interrupted) {
+        let rest = format!(
+            "\nThe API is served for {} s more, until the exporter has asked about all inputs.\n",
+            time.as_secs()
+        );
+        super::print(&rest).context("cannot write the rest of the time")?;
+        interrupt.wait(Stopwatch::start(), time);
+    }
     Ok(exit_code(&tally, interrupted))
 }
 
-fn simulate(arguments: &Arguments, target: &Target, interrupt: &Interrupt) -> Tally {
-    let script = Script::new(arguments.scenario, arguments.seed, arguments.inputs);
-    let progress = ProgressBar::new(arguments.plan.notifications()).with_style(style());
+fn simulate(plan: &Plan, script: Script, ends: (&Target, &Cloudflare), interrupt: &Interrupt) -> Tally {
+    let progress = ProgressBar::new(plan.notifications()).with_style(style());
     progress.enable_steady_tick(Duration::from_millis(250));
-    let tally = deliver(&arguments.plan, script, target, interrupt, &progress);
+    let tally = deliver(plan, script, ends, interrupt, &progress);
     progress.finish_and_clear();
     tally
 }

@@ -34,12 +34,16 @@ impl fmt::Display for Report<'_> {
 
 impl Report<'_> {
     fn write_rate(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let achieved = self.tally.posted() as f64 / self.elapsed.as_secs_f64();
+        let achieved = (self.tally.posted() + self.tally.lost.len() as u64) as f64 / self.elapsed.as_secs_f64();
         write!(f, "  rate     {achieved:.1} per second")?;
         if achieved < self.arguments.plan.rate * ACCEPTABLE_SHARE {
             write!(f, ", {} requested: the target was slower than the schedule", self.arguments.plan.rate)?;
         }
         writeln!(f)?;
+        if !self.tally.lost.is_empty() {
+            let lost = self.tally.lost.len();
+            writeln!(f, "  lost     {lost} more were not posted on purpose")?;
+        }
         match self.tally.unposted {
             0 => Ok(()),
             unposted => writeln!(f, "           {unposted} more were due but not posted"),

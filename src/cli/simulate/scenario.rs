@@ -7,13 +7,14 @@
 //! inputs -> fact -> notification (policy, time sent) -> due now or later
 //! ```
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use fastrand::Rng;
 
-use super::inputs::{Inputs, SHORTEST_DELAY};
+use super::inputs::{Input, Inputs, SHORTEST_DELAY};
 use crate::event::{InputId, Timestamp};
 use crate::simulate::{Fact, Notification, POLICIES};
 
@@ -60,6 +61,17 @@ pub(super) struct Script {
     /// Empty except in [`Scenario::Flapping`].
     flapping: Inputs,
     pending: Vec<Notification>,
+    /// Number of events.
+    events: u64,
+    /// Inputs without events until the number of events is this, the earliest first.
+    paused: VecDeque<Paused>,
+}
+
+#[derive(Debug)]
+struct Paused {
+    until: u64,
+    flaps: bool,
+    input: (Input, bool),
 }
 
 impl Script {
@@ -70,7 +82,33 @@ impl Script {
         let flapping_count = if scenario == Scenario::Flapping { (ids.len() / 10).max(1) } else { 0 };
         let flapping = Inputs::new(ids.drain(..flapping_count), rng.fork());
         let inputs = Inputs::new(ids, rng.fork());
-        Self { scenario, rng, inputs, flapping, pending: Vec::new() }
+        Self { scenario, rng, inputs, flapping, pending: Vec::new(), events: 0, paused: VecDeque::new() }
+    }
+
+    /// The inputs that have events.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = InputId> {
+        self.flapping.ids().chain(self.inputs.ids())
+    }
+
+    /// Keeps the state of an input until this number of events of others have happened, so that there is time to notice
+    /// that a notification about it was lost. At least half of the inputs always have events.
+    pub(super) fn pause(&mut self, id: InputId, events: u64) {
+        if self.inputs().count() <= self.paused.len() + 1 || self.scenario == Scenario::Storm {
+            return;
+        }
+        let (flapping, inputs) = (self.flapping.take(id), self.inputs.take(id));
+        let flaps = flapping.is_some();
+        if let Some(input) = flapping.or(inputs) {
+            self.paused.push_back(Paused { until: self.events.saturating_add(events), flaps, input });
+        }
+    }
+
+    fn end_pauses(&mut self) {
+        while self.paused.front().is_some_and(|paused| paused.until <= self.events) {
+            let Some(Paused { flaps, input, .. }) = self.paused.pop_front() else { return };
+            let inputs = if flaps { &mut self.flapping } else { &mut self.inputs };
+            inputs.put_back(input);
+        }
     }
 
     /// The notifications that are due at `now`: a burst in a storm, otherwise exactly one.
@@ -117,6 +155,8 @@ impl Script {
     }
 
     fn next_fact(&mut self, now: Timestamp) -> Fact {
+        self.events += 1;
+        self.end_pauses();
         let error_share = if self.scenario == Scenario::Errors { MANY_ERRORS } else { FEW_ERRORS };
         let flaps = !self.flapping.is_empty() && (self.inputs.is_empty() || self.rng.f64() < FLAPPING_SHARE);
         if flaps { self.flapping.toggle_one(0, now) } else { self.inputs.next_event(error_share, now) }

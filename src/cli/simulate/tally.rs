@@ -22,6 +22,8 @@ pub(super) struct Tally {
     pub(super) uncertain: Vec<Fact>,
     /// Notifications that were due but not posted before the end.
     pub(super) unposted: u64,
+    /// Events whose notification was lost on purpose, once per notification.
+    pub(super) lost: Vec<Fact>,
 }
 
 impl Default for Tally {
@@ -33,6 +35,7 @@ impl Default for Tally {
             acknowledged: Vec::new(),
             uncertain: Vec::new(),
             unposted: 0,
+            lost: Vec::new(),
         }
     }
 }
@@ -59,6 +62,7 @@ impl Tally {
         self.acknowledged.extend(other.acknowledged);
         self.uncertain.extend(other.uncertain);
         self.unposted += other.unposted;
+        self.lost.extend(other.lost);
         self
     }
 

@@ -23,8 +23,12 @@ const LONGEST_IDLE: Duration = Duration::from_secs(3);
 /// Larger than any response of the daemon.
 const LONGEST_ANSWER_BYTES: u64 = 64 * 1024;
 
+/// The body of a "Save and Test" message.
+const SAVE_AND_TEST: &str = "{\"text\":\"Hello World! This is a test message sent from https://cloudflare.com. \
+    If you can see this message, your webhook is configured properly.\"}\n";
+
 pub(super) struct Target {
-    url: Uri,
+    pub(super) url: Uri,
     secret: HeaderValue,
 }
 
@@ -74,6 +78,15 @@ impl Target {
         let request = request.header("cf-webhook-auth", &self.secret);
         request.send(notification.body()).map_or_else(Answer::from, read)
     }
+}
+
+/// Posts a "Save and Test" message as Cloudflare does it for a new destination.
+pub(super) fn save_and_test(url: &str, secret: Option<&str>) -> Answer {
+    let mut request = Target::connect().post(url).header(CONTENT_TYPE, "application/json");
+    if let Some(secret) = secret {
+        request = request.header("cf-webhook-auth", secret);
+    }
+    request.send(SAVE_AND_TEST).map_or_else(Answer::from, read)
 }
 
 fn resolve(url: &Uri) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! The truth file: the values that Prometheus must show after the simulation.
 //!
-//! It covers the events that the daemon acknowledged, each once. If a response was lost, the event may or may
+//! It covers the events that the daemon acknowledged, each once. Events whose notification was lost on purpose are not
+//! counted, but change the state: the exporter learns it from the API. If a response was lost, the event may or may
 //! not have been recorded. Such events are counted as uncertain; if there are any, the daemon may correctly
 //! show more than the truth file.
 
@@ -11,11 +12,11 @@ use serde::Serialize;
 use super::answer::Outcome;
 use super::tally::Tally;
 use crate::event::{InputId, Timestamp};
-use crate::simulate::{Fact, InputTruth};
+use crate::simulate::{Counts, Fact, FactKind, InputTruth};
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Truth {
-    /// Every input with at least one acknowledged event.
+    /// Every input with at least one acknowledged or lost event.
     inputs: BTreeMap<InputId, InputTruth>,
     /// Notifications by the outcome in the response.
     outcomes: BTreeMap<&'static str, u64>,
@@ -23,23 +24,41 @@ pub(super) struct Truth {
     posted: u64,
     /// Events that may or may not have been recorded.
     uncertain: u64,
+    /// Events that were lost on purpose, by kind.
+    lost: Counts,
 }
 
 impl Truth {
     pub(super) fn of(tally: &Tally) -> Self {
         let facts: BTreeMap<_, _> = tally.acknowledged.iter().map(|fact| (identity(fact), fact)).collect();
         let uncertain: BTreeSet<_> = tally.uncertain.iter().map(identity).collect();
+        let mut lost: BTreeMap<_, _> = tally.lost.iter().map(|fact| (identity(fact), fact)).collect();
+        lost.retain(|identity, _| !facts.contains_key(identity));
         let mut inputs: BTreeMap<_, InputTruth> = BTreeMap::new();
-        for ((input_id, _), fact) in &facts {
-            inputs.entry(*input_id).or_default().learn(fact);
+        for (identity, fact) in facts.iter().chain(&lost).collect::<BTreeMap<_, _>>() {
+            let input = inputs.entry(fact.input_id).or_default();
+            if lost.contains_key(identity) {
+                input.learn_lost(fact);
+            } else {
+                input.learn(fact);
+            }
         }
         Self {
             inputs,
             outcomes: Outcome::ALL.into_iter().map(|outcome| (outcome.name(), tally.outcomes(outcome))).collect(),
             posted: tally.posted(),
             uncertain: uncertain.iter().filter(|identity| !facts.contains_key(identity)).count() as u64,
+            lost: by_kind(lost.into_values()),
         }
     }
+}
+
+fn by_kind<'a>(facts: impl Iterator<Item = &'a Fact>) -> Counts {
+    let mut counts: Counts = FactKind::NAMES.map(|name| (name, 0)).into();
+    for fact in facts {
+        *counts.entry(fact.kind.name()).or_default() += 1;
+    }
+    counts
 }
 
 /// Identifies an event, because events of one input have different times.
@@ -55,7 +74,6 @@ mod tests {
 
     use super::super::answer::Answer;
     use super::*;
-    use crate::simulate::FactKind;
 
     fn connected(input: u8) -> Fact {
         Fact { input_id: InputId::from_bytes([input; 16]), kind: FactKind::Connected, updated_at: Timestamp::EPOCH }
@@ -98,5 +116,22 @@ mod tests {
         let truth =
             truth(&[(connected(1), lost()), (connected(1), recorded), (connected(2), lost()), (connected(2), lost())]);
         assert_eq!(truth["uncertain"], 1);
+    }
+
+    #[test]
+    fn lost_event_changes_the_state_and_is_not_counted() {
+        let mut tally = Tally::default();
+        let disconnected = |input, seconds| {
+            let updated_at = Timestamp::from_seconds(seconds);
+            Fact { kind: FactKind::Disconnected, updated_at, ..connected(input) }
+        };
+        tally.count(connected(1), Answer::Accepted(Outcome::Recorded), Duration::ZERO);
+        tally.lost = vec![disconnected(1, 10), disconnected(1, 10), connected(2)];
+        let truth = serde_json::to_value(Truth::of(&tally)).unwrap();
+        let input = &truth["inputs"]["01010101010101010101010101010101"];
+        assert_eq!((&input["connected"], &input["state_timestamp_ms"]), (&json!(0), &json!(10_000)));
+        assert_eq!(input["events"], json!({ "connected": 1, "disconnected": 0, "errored": 0 }));
+        assert_eq!(truth["inputs"]["02020202020202020202020202020202"]["connected"], 1);
+        assert_eq!(truth["lost"], json!({ "connected": 1, "disconnected": 1, "errored": 0 }));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::fact::Fact;
+use super::alerting::Alerting;
 use super::inputs::{Listing, LiveInput};
 use super::message::{Query, Refusal, Reply, Success};
 use crate::event::{InputId, Timestamp};
@@ -14,13 +15,21 @@ pub struct Account {
     pub subscribed: bool,
     /// The form of the list of inputs.
     pub listing: Listing,
+    /// Notifications: destinations, policies, silences and the history.
+    pub alerting: Alerting,
     seed: u64,
     inputs: BTreeMap<InputId, LiveInput>,
 }
 
 impl Account {
     pub(super) fn new(seed: u64) -> Self {
-        Self { subscribed: true, listing: Listing::default(), seed, inputs: BTreeMap::new() }
+        Self {
+            subscribed: true,
+            listing: Listing::default(),
+            alerting: Alerting::new(seed),
+            seed,
+            inputs: BTreeMap::new(),
+        }
     }
 
     /// Adds an input that was never connected, unless it is there.

@@ -7,8 +7,12 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::json;
 
 use super::account::Account;
+use super::alerting::AlertingRequest;
+use super::destinations::SaveAndTest;
 use super::fault::Fault;
+use super::graphql::{self, QueryError};
 use super::message::{MockRequest, MockResponse, Refusal, Reply, Success, enveloped, split};
+use super::quality::{self, QUERIES_PER_WINDOW};
 use super::rate_limit::{REQUESTS_PER_WINDOW, RateLimit, whole_seconds};
 use super::token::{Permission, Token};
 use crate::event::{AccountId, Timestamp};
@@ -22,10 +26,13 @@ pub struct Api {
     pub limit: u32,
     /// How far its clock is ahead, or behind.
     pub clock_skew: ClockSkew,
+    /// Tests a new or changed destination. By default every test is answered 2xx.
+    pub save_and_test: SaveAndTest,
     seed: u64,
     accounts: BTreeMap<AccountId, Account>,
     faults: VecDeque<(String, Fault)>,
     limits: BTreeMap<String, RateLimit>,
+    query_limits: BTreeMap<String, RateLimit>,
     requests: u64,
 }
 
@@ -54,10 +61,12 @@ impl Api {
             tokens: Vec::new(),
             limit: REQUESTS_PER_WINDOW,
             clock_skew: ClockSkew::Ahead(Duration::ZERO),
+            save_and_test: SaveAndTest::new(|_, _| true),
             seed,
             accounts: BTreeMap::new(),
             faults: VecDeque::new(),
             limits: BTreeMap::new(),
+            query_limits: BTreeMap::new(),
             requests: 0,
         }
     }
@@ -105,6 +114,7 @@ impl Api {
         let limit = self.limits.entry(token.to_owned()).or_insert_with(|| RateLimit::new(self.limit));
         let (allowed, headers) = (limit.count(now), limit.headers(now));
         let mut response = match allowed {
+            Ok(()) if is_query(request) => self.query(request, token, now),
             Ok(()) => enveloped(&self.reply(request, token, now)),
             Err(wait) => {
                 let mut response = enveloped(&Err(Refusal::RATE_LIMITED));
@@ -129,13 +139,39 @@ impl Api {
                 let account = self.allowed(token, account, Permission::StreamRead)?;
                 account.details(id, now, |at| skew.applied(at))
             }
-            (_, ["accounts", _, "stream", "live_inputs", ..]) => Err(Refusal::WRONG_METHOD),
+            (method, ["accounts", account, "alerting", "v3", parts @ ..]) => {
+                let reads = method == "GET";
+                let needed = if reads { Permission::NotificationsRead } else { Permission::NotificationsEdit };
+                let id = self.authorized(token, account, needed)?;
+                let account = self.accounts.get_mut(&id).ok_or(Refusal::FORBIDDEN)?;
+                let request = AlertingRequest { method, parts, query, body: request.body };
+                account.alerting.reply(&request, &mut self.save_and_test, self.clock_skew.applied(now))
+            }
             _ => Err(Refusal::NO_ROUTE),
         }
     }
 
-    /// The account, if the token has the permission.
+    /// The answer to a query, which has no envelope.
+    fn query(&mut self, request: &MockRequest<'_>, token: &str, now: Timestamp) -> MockResponse {
+        let limit = self.query_limits.entry(token.to_owned()).or_insert_with(|| RateLimit::new(QUERIES_PER_WINDOW));
+        if limit.count(now).is_err() {
+            return MockResponse::json(200, &QueryError::BUDGET.answer());
+        }
+        let find = |id: &str| {
+            let id = self.authorized(token, id, Permission::AccountAnalyticsRead).ok()?;
+            self.accounts.get(&id)
+        };
+        let answer = graphql::parsed(request.body).and_then(|query| quality::answer(&query, find));
+        MockResponse::json(200, &answer.unwrap_or_else(QueryError::answer))
+    }
+
     fn allowed(&mut self, token: &str, account: &str, permission: Permission) -> Result<&mut Account, Refusal> {
+        let id = self.authorized(token, account, permission)?;
+        self.accounts.get_mut(&id).ok_or(Refusal::FORBIDDEN)
+    }
+
+    /// The account's id, if the token has the permission.
+    fn authorized(&self, token: &str, account: &str, permission: Permission) -> Result<AccountId, Refusal> {
         let id: AccountId = account.parse().map_err(|_| Refusal::NO_ROUTE)?;
         if !self.tokens.is_empty() {
             let known = self.tokens.iter().find(|known| known.value == token && known.status == "active");
@@ -143,7 +179,7 @@ impl Api {
                 return Err(Refusal::FORBIDDEN);
             }
         }
-        self.accounts.get_mut(&id).ok_or(Refusal::FORBIDDEN)
+        Ok(id)
     }
 
     /// The status of a token, at the endpoint of its owner.
@@ -158,6 +194,10 @@ impl Api {
         let message = json!({ "code": 10000, "message": "This API Token is valid and active", "type": null });
         Ok(Success { messages: json!([message]), ..Success::new(json!({ "id": id, "status": status })) })
     }
+}
+
+fn is_query(request: &MockRequest<'_>) -> bool {
+    request.method == "POST" && split(request.path).0 == ["graphql"]
 }
 
 /// The token of a request.

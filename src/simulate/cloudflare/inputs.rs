@@ -4,6 +4,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::super::fact::{Fact, FactKind};
+use super::ingest::Ingest;
 use super::message::{Query, Success};
 use super::status::StatusForm;
 use crate::event::{InputId, Timestamp};
@@ -25,6 +26,8 @@ pub struct LiveInput {
     pub created: Timestamp,
     /// The form of its status.
     pub status: StatusForm,
+    /// How its broadcast arrives.
+    pub ingest: Ingest,
     /// Its connects and disconnects, oldest first.
     changes: Vec<Fact>,
 }
@@ -72,7 +75,7 @@ impl LiveInput {
     /// An enabled input that was never connected. The form of its status follows from the seed.
     pub fn new(name: impl Into<String>, created: Timestamp, seed: u64) -> Self {
         let status = StatusForm::EVIDENCE[Rng::with_seed(seed).usize(..StatusForm::EVIDENCE.len())];
-        Self { name: name.into(), enabled: true, created, status, changes: Vec::new() }
+        Self { name: name.into(), enabled: true, created, status, ingest: Ingest::default(), changes: Vec::new() }
     }
 
     /// Adds a connect or disconnect to its truth, in any order. Errors say nothing about the connection.

@@ -57,7 +57,7 @@ impl MockResponse {
 /// A successful result, or the refusal of a request.
 pub(super) type Reply = Result<Success, Refusal>;
 
-/// The parts of a successful response.
+/// The parts of a successful response. A null result is left out, as documented for what only succeeds.
 #[derive(Debug, Clone)]
 pub(super) struct Success {
     pub(super) result: Value,
@@ -90,7 +90,6 @@ impl Refusal {
         Self::new(403, 10002, "Unauthorized: Stream subscription is required for this account");
     pub(super) const NO_INPUT: Self = Self::new(404, 10003, "Not Found: live input not found");
     pub(super) const NO_ROUTE: Self = Self::new(404, 7003, "Could not route to the requested resource");
-    pub(super) const WRONG_METHOD: Self = Self::new(405, 10000, "Method not allowed");
     pub(super) const RATE_LIMITED: Self = Self::new(429, 971, "Please wait and consider throttling your request speed");
 
     pub(super) const fn new(status: u16, code: u64, message: &'static str) -> Self {
@@ -102,7 +101,10 @@ impl Refusal {
 pub(super) fn enveloped(reply: &Reply) -> MockResponse {
     match reply {
         Ok(Success { result, result_info, messages }) => {
-            let mut body = json!({ "success": true, "errors": [], "messages": messages, "result": result });
+            let mut body = json!({ "success": true, "errors": [], "messages": messages });
+            if !result.is_null() {
+                body["result"] = result.clone();
+            }
             if let Some(result_info) = result_info {
                 body["result_info"] = result_info.clone();
             }

@@ -12,19 +12,33 @@
 //! Source: <https://developers.cloudflare.com/api/>.
 
 mod account;
+mod alerting;
 mod api;
+mod destinations;
 mod fault;
+mod graphql;
+mod history;
+mod ingest;
 mod inputs;
 mod message;
+mod policies;
+mod quality;
 mod rate_limit;
+mod serve;
 mod status;
 mod token;
 
 pub use account::Account;
+pub use alerting::Alerting;
 pub use api::{Api, ClockSkew};
+pub use destinations::{Destination, Destinations, SaveAndTest};
 pub use fault::Fault;
+pub use history::{BodyForm, History};
+pub use ingest::Ingest;
 pub use inputs::{Counts, Listing, LiveInput, Pages, STREAM_KEY};
 pub use message::{MockRequest, MockResponse, Transfer};
+pub use policies::{Policies, Silences};
 pub use rate_limit::REQUESTS_PER_WINDOW;
+pub use serve::{Served, serve};
 pub use status::StatusForm;
 pub use token::{Permission, Token};

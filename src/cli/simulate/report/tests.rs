@@ -1,6 +1,7 @@
 use ureq::http::Uri;
 
 use super::super::answer::{Answer, Outcome};
+use super::super::cloudflare::CloudflareArguments;
 use super::super::delivery::Plan;
 use super::super::scenario::Scenario;
 use super::*;
@@ -19,6 +20,7 @@ fn report(answers: &[(Answer, u64)], rate: f64, interrupted: bool) -> String {
         scenario: Scenario::Steady,
         inputs: 20,
         plan: Plan { rate, duration: Duration::from_secs(60), connections: 8 },
+        cloudflare: CloudflareArguments::default(),
         seed: 1,
         truth_file: None,
     };

@@ -184,3 +184,27 @@ fn duplicates_come_from_one_to_three_policies() {
         assert!(copies.values().filter(|copies| copies.len() == count).count() > 100, "{count}");
     }
 }
+
+#[test]
+fn paused_input_has_no_event_until_others_had_theirs() {
+    for scenario in [Scenario::Steady, Scenario::Flapping] {
+        let mut script = Script::new(scenario, 1, 8);
+        let paused = script.next_burst(start())[0].fact.input_id;
+        script.pause(paused, 20);
+        let next = (1..)
+            .find(|second| script.next_burst(start().plus(Duration::from_secs(*second)))[0].fact.input_id == paused)
+            .unwrap();
+        assert!(next > 20, "{scenario}: {next}");
+    }
+}
+
+#[test]
+fn half_of_the_inputs_have_events_if_all_are_paused() {
+    let mut script = Script::new(Scenario::Steady, 1, 8);
+    let ids: Vec<_> = script.inputs().collect();
+    for id in ids {
+        script.pause(id, u64::MAX);
+    }
+    assert_eq!(script.inputs().count(), 4);
+    script.next_burst(start());
+}

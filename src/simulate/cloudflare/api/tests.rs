@@ -210,3 +210,56 @@ fn clock_skew_moves_the_date_and_the_times_of_the_status() {
     assert_eq!(response.header("date"), Some("Fri, 15 Jan 2027 07:00:10 GMT"));
     assert_eq!(body(&response)["result"]["status"]["current"]["statusEnteredAt"], "2027-01-15T07:00:00.000000Z");
 }
+
+/// The answer to a query with these variables.
+fn query(api: &mut Api, text: &str, variables: Value) -> Value {
+    let body = json!({ "query": text, "variables": variables }).to_string();
+    let authorization = Some("Bearer any");
+    let request = MockRequest { method: "POST", path: "/client/v4/graphql", authorization, body: body.as_bytes() };
+    let response = api.respond(&request, at(3600));
+    assert_eq!(response.status, 200);
+    serde_json::from_slice(&response.body).unwrap()
+}
+
+const QUALITY: &str = "query Quality($account: string!, $from: Time!, $until: Time!) {
+    viewer { accounts(filter: { accountTag: $account }) {
+        rows: liveInputEventsAdaptiveGroups(
+            filter: { datetime_geq: $from, datetime_lt: $until }, limit: 100
+        ) { dimensions { datetimeMinute inputId } avg { gopDuration } max { bitRate } }
+    } }
+}";
+
+fn variables(from: &str) -> Value {
+    json!({ "account": ACCOUNT, "from": from, "until": "2027-01-15T08:10:00Z" })
+}
+
+#[test]
+fn query_has_a_row_for_each_minute_of_a_connection() {
+    let mut api = api(2);
+    account(&mut api).learn(&fact(1, FactKind::Connected, 90));
+    account(&mut api).learn(&fact(1, FactKind::Disconnected, 200));
+    let answer = query(&mut api, QUALITY, variables("2027-01-15T08:00:00Z"));
+    let rows = answer["data"]["viewer"]["accounts"][0]["rows"].as_array().unwrap();
+    let minutes: Vec<_> = rows.iter().map(|row| row["dimensions"]["datetimeMinute"].as_str().unwrap()).collect();
+    assert_eq!(minutes, ["2027-01-15T08:01:00Z", "2027-01-15T08:02:00Z", "2027-01-15T08:03:00Z"]);
+    assert_eq!(rows[0]["dimensions"]["inputId"], input(1).to_string());
+    assert_eq!(
+        (&rows[0]["avg"], &rows[0]["max"]),
+        (&json!({ "gopDuration": 2.0 }), &json!({ "bitRate": 4_950_000.0 }))
+    );
+}
+
+#[test]
+fn refused_queries_have_errors_and_no_data() {
+    let mut api = api(1);
+    let code = |answer: &Value| answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned();
+    let mut refused = |text: &str, variables: Value| {
+        let answer = query(&mut api, text, variables);
+        assert_eq!(answer["data"], Value::Null);
+        code(&answer)
+    };
+    assert_eq!(refused(QUALITY, variables("2026-01-15T08:00:00Z")), "quota");
+    assert_eq!(refused(QUALITY, json!({ "account": "b".repeat(32) })), "authz");
+    assert_eq!(refused(&QUALITY.replace("bitRate", "bitrate"), variables("2027-01-15T08:00:00Z")), "validation");
+    assert_eq!(refused("{ viewer", json!({})), "parser");
+}

@@ -101,9 +101,9 @@ impl Budget {
         self.slot.end(now).max(self.pause.end(now))
     }
 
-    /// A request is sent. The next one is an interval after the place of this one, or after now if this one is late.
+    /// A request is sent. The next one is an interval after the place of this one, if this one is about in time.
     pub fn sent(&mut self, now: Timestamp) {
-        let place = self.place.max(now.minus(self.interval)).min(now);
+        let place = self.place.max(now.minus(self.interval / 4)).min(now);
         self.place = place.plus(self.interval);
         let jitter = self.interval.mul_f64(JITTER * self.random.f64());
         self.slot = Pause::new(now, self.place.since(now).unwrap_or_default() + jitter);
@@ -116,7 +116,10 @@ impl Budget {
             Ok(response) => {
                 let limit = response.limit;
                 let spread = match (limit.remaining, limit.reset) {
-                    (Some(remaining), Some(reset)) => reset / u32::try_from(remaining.max(1)).unwrap_or(u32::MAX),
+                    (Some(0), Some(reset)) => reset,
+                    (Some(remaining), Some(reset)) => {
+                        reset.min(LIMIT_PERIOD) / u32::try_from(remaining).unwrap_or(u32::MAX)
+                    }
                     _ => Duration::ZERO,
                 };
                 let demanded = match response.status {
@@ -125,7 +128,9 @@ impl Budget {
                     400.. => limit.retry_after.unwrap_or_default(),
                     _ => Duration::ZERO,
                 };
-                (demanded.max(spread), response.status >= 500)
+                // From the request on, not from the answer: the rate counts.
+                self.slot.length = self.slot.length.max(spread.min(LONGEST_PAUSE));
+                (demanded, response.status >= 500)
             }
         };
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
@@ -137,4 +142,99 @@ impl Budget {
 fn interval(request_share: f64) -> Duration {
     let per_request = LIMIT_PERIOD.as_secs_f64() / LIMIT;
     Duration::try_from_secs_f64(per_request / request_share).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudflare::{RateLimit, Response, TransportError};
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000).plus(Duration::from_secs(seconds))
+    }
+
+    fn answer(status: u16, limit: RateLimit) -> Answer {
+        Ok(Response { status, limit, date: None, body: Vec::new() })
+    }
+
+    /// A budget after a request and its answer, and how many seconds later the next request may be sent.
+    fn wait_after(answers: &[Answer]) -> (Budget, f64) {
+        let mut budget = Budget::new(0.25, at(0), 5);
+        let mut now = at(100);
+        for answer in answers {
+            budget.sent(now);
+            budget.answered(answer, now);
+            now = budget.next(now);
+        }
+        let sent = answers.len() as u64;
+        assert!(sent > 0);
+        let wait = budget.pause.length.max(budget.slot.length).as_secs_f64();
+        (budget, wait)
+    }
+
+    #[test]
+    fn wait_is_what_the_answer_demands() {
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        let limit = |retry_after: u64, remaining: u64, reset: u64| RateLimit {
+            retry_after: seconds(retry_after).filter(|it| !it.is_zero()),
+            remaining: Some(remaining),
+            reset: seconds(reset),
+        };
+        let none = RateLimit::default();
+        for (answers, least, most) in [
+            (vec![answer(200, none)], 0.75, 1.1),
+            (vec![answer(404, none)], 0.75, 1.1),
+            (vec![answer(429, none)], 300.0, 300.0),
+            (vec![answer(429, RateLimit { retry_after: seconds(42), ..none })], 42.0, 42.0),
+            (vec![answer(429, limit(0, 0, 77))], 77.0, 77.0),
+            (vec![answer(429, RateLimit { retry_after: seconds(86_400), ..none })], 3600.0, 3600.0),
+            (vec![answer(503, RateLimit { retry_after: seconds(120), ..none })], 120.0, 120.0),
+            (vec![answer(401, none)], 60.0, 60.0),
+            (vec![answer(200, limit(0, 1199, 300))], 0.75, 1.1),
+            (vec![answer(200, limit(0, 60, 300))], 5.0, 5.0),
+            (vec![answer(200, limit(0, 600, 90_000))], 0.75, 1.1),
+            (vec![answer(200, limit(0, 0, 120))], 120.0, 120.0),
+            (vec![answer(500, none)], 1.0, 1.4),
+            (vec![answer(500, none); 4], 8.0, 10.0),
+            (vec![answer(500, none); 40], 60.0, 75.0),
+            (vec![Err(TransportError::Timeout); 4], 8.0, 10.0),
+            (vec![Err(TransportError::Timeout), answer(200, none), Err(TransportError::Timeout)], 1.0, 1.4),
+        ] {
+            let (_, wait) = wait_after(&answers);
+            assert!((least..=most).contains(&wait), "{:?}: {wait}", answers.last());
+        }
+    }
+
+    #[test]
+    fn late_requests_are_not_made_up_for() {
+        let mut budget = Budget::new(0.25, at(0), 5);
+        budget.sent(at(10));
+        budget.answered(&answer(200, RateLimit::default()), at(10));
+        let mut now = at(500);
+        for _ in 0..20 {
+            assert!(budget.next(now) <= now || budget.next(now) <= now.plus(Duration::from_millis(1100)));
+            now = budget.next(now).max(now);
+            budget.sent(now);
+        }
+        assert!(now >= at(517), "{now}");
+    }
+
+    #[test]
+    fn clock_that_is_set_back_begins_the_pause_again() {
+        let mut budget = Budget::new(0.25, at(90_000), 5);
+        budget.sent(at(90_000));
+        budget.answered(&answer(429, RateLimit::default()), at(90_000));
+        assert_eq!(budget.next(at(1000)), at(1300));
+        assert_eq!(budget.next(at(1200)), at(1300));
+        budget.sent(at(1300));
+        budget.answered(&answer(200, RateLimit::default()), at(1300));
+        assert!(budget.next(at(1300)) < at(1302));
+    }
+
+    #[test]
+    fn share_of_any_size_gives_an_interval() {
+        for (share, seconds) in [(0.25, 1.0), (1.0, 0.25), (0.001, 250.0), (1e-300, 3600.0)] {
+            assert!((interval(share).as_secs_f64() - seconds).abs() < 1e-6, "{share}");
+        }
+    }
 }

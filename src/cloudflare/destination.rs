@@ -1,21 +1,13 @@
 //! Cloudflare's own view of its deliveries to us: the destination with our URL, and the policies that feed it.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
-
+use super::model::{self, Destination, EVENT_TYPES, ObjectId, Policy, Silence};
 use super::{
     Answer, ApiError, ApiErrorKind, Due, Effect, Endpoint, Facts, Priority, Progress, Request, Settings, Task, result,
 };
 use crate::event::{AccountId, Timestamp};
 use crate::live::View;
-
-/// The notification type of live inputs.
-const ALERT_TYPE: &str = "stream_live_notifications";
-/// The event types that must arrive.
-const EVENT_TYPES: [&str; 3] = ["live_input.connected", "live_input.disconnected", "live_input.errored"];
 
 /// Checks destination, policies and silences, in three requests.
 #[derive(Debug)]
@@ -33,7 +25,7 @@ pub struct DestinationCheck {
 #[derive(Debug)]
 enum Step {
     Destinations,
-    Policies { destinations: BTreeSet<String> },
+    Policies { destinations: Vec<ObjectId> },
     Silences { feeding: Vec<Policy> },
 }
 
@@ -42,45 +34,6 @@ struct Found {
     last_success: Option<Timestamp>,
     last_failure: Option<Timestamp>,
     is_delivering: Option<bool>,
-}
-
-/// A webhook destination. Its members can be null.
-#[derive(Debug, Deserialize)]
-struct Destination {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    url: Value,
-    #[serde(default)]
-    last_success: Value,
-    #[serde(default)]
-    last_failure: Value,
-}
-
-/// A notification policy.
-#[derive(Debug, Deserialize)]
-struct Policy {
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    enabled: Value,
-    #[serde(default)]
-    alert_type: Value,
-    #[serde(default)]
-    mechanisms: Value,
-    #[serde(default)]
-    filters: Value,
-}
-
-/// A time in which a policy sends nothing.
-#[derive(Debug, Deserialize)]
-struct Silence {
-    #[serde(default)]
-    policy_id: Value,
-    #[serde(default)]
-    start_time: Value,
-    #[serde(default)]
-    end_time: Value,
 }
 
 impl DestinationCheck {
@@ -104,57 +57,30 @@ impl DestinationCheck {
 
     fn read_destinations(&mut self, all: Vec<Destination>, now: Timestamp) -> Progress {
         let is_ours = |destination: &Destination| {
-            let url = destination.url.as_str().zip(self.webhook_url.as_deref());
-            url.is_some_and(|(url, ours)| url.trim_end_matches('/') == ours.trim_end_matches('/'))
+            let without_slash = |url: &str| url.trim_end_matches('/').to_owned();
+            self.webhook_url.as_deref().is_some_and(|ours| without_slash(&destination.url) == without_slash(ours))
         };
         let ours: Vec<_> = all.into_iter().filter(is_ours).collect();
-        let newest = |time: fn(&Destination) -> &Value| ours.iter().filter_map(|one| timestamp(time(one))).max();
-        self.found.last_success = newest(|destination| &destination.last_success);
-        self.found.last_failure = newest(|destination| &destination.last_failure);
+        self.found.last_success = ours.iter().filter_map(|destination| destination.last_success).max();
+        self.found.last_failure = ours.iter().filter_map(|destination| destination.last_failure).max();
         if ours.is_empty() {
             return self.completed(false, now);
         }
-        let destinations = ours.iter().filter_map(|destination| destination.id.as_str().map(str::to_owned)).collect();
-        self.step = Step::Policies { destinations };
+        self.step = Step::Policies { destinations: ours.into_iter().map(|destination| destination.id).collect() };
         Progress::Continues
     }
 }
 
-impl Policy {
-    fn feeds(&self, destinations: &BTreeSet<String>) -> bool {
-        let webhooks = self.mechanisms["webhooks"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let is_ours = |webhook: &Value| webhook["id"].as_str().is_some_and(|id| destinations.contains(id));
-        self.enabled.as_bool() != Some(false) && self.alert_type == ALERT_TYPE && webhooks.iter().any(is_ours)
-    }
-
-    /// Whether it sends this type of event. An empty filter lets all pass.
-    fn sends(&self, event_type: &str) -> bool {
-        let types = self.filters["event_type"].as_array().map(Vec::as_slice).unwrap_or_default();
-        types.is_empty() || types.iter().any(|one| one == event_type)
-    }
-
-    fn sends_all_inputs(&self) -> bool {
-        self.filters["input_id"].as_array().is_none_or(Vec::is_empty)
-    }
-
-    fn is_silenced(&self, silences: &[Silence], now: Timestamp) -> bool {
-        let is_active = |silence: &Silence| {
-            timestamp(&silence.start_time).is_none_or(|start| start <= now)
-                && timestamp(&silence.end_time).is_none_or(|end| now < end)
-        };
-        silences.iter().any(|silence| !self.id.is_null() && silence.policy_id == self.id && is_active(silence))
-    }
+fn feeds(policy: &Policy, destinations: &[ObjectId]) -> bool {
+    let Policy { body, .. } = policy;
+    body.enabled && body.is_about_live_inputs() && destinations.iter().any(|destination| body.feeds(destination))
 }
 
 /// Whether all types of events arrive: by one policy, or by several that do not choose inputs.
 fn is_delivering(feeding: &[Policy]) -> bool {
-    let alone = feeding.iter().any(|policy| EVENT_TYPES.iter().all(|event_type| policy.sends(event_type)));
-    let together = |event_type: &&str| feeding.iter().any(|one| one.sends_all_inputs() && one.sends(event_type));
-    alone || EVENT_TYPES.iter().all(together)
-}
-
-fn timestamp(value: &Value) -> Option<Timestamp> {
-    value.as_str()?.parse().ok()
+    let of_all_inputs = || feeding.iter().filter(|policy| policy.body.filter("input_id").is_empty());
+    let together = |event_type: &&str| of_all_inputs().any(|policy| policy.body.includes_event(event_type));
+    feeding.iter().any(|policy| policy.body.includes_all_events()) || EVENT_TYPES.iter().all(together)
 }
 
 impl Task for DestinationCheck {
@@ -174,12 +100,11 @@ impl Task for DestinationCheck {
     }
 
     fn request(&mut self, _now: Timestamp, _view: &View) -> Option<Request> {
-        let (endpoint, path) = match self.step {
-            Step::Destinations => (Endpoint::Destinations, "destinations/webhooks"),
-            Step::Policies { .. } => (Endpoint::Policies, "policies"),
-            Step::Silences { .. } => (Endpoint::Silences, "silences"),
-        };
-        Some(Request::get(endpoint, format!("/accounts/{}/alerting/v3/{path}", self.account_id)))
+        Some(match self.step {
+            Step::Destinations => model::destinations(self.account_id),
+            Step::Policies { .. } => model::policies(self.account_id),
+            Step::Silences { .. } => model::silences(self.account_id),
+        })
     }
 
     fn answered(
@@ -198,7 +123,7 @@ impl Task for DestinationCheck {
             }
             Step::Policies { destinations } => {
                 let all = result::<Option<Vec<Policy>>>(request, answer)?.unwrap_or_default();
-                let feeding: Vec<_> = all.into_iter().filter(|policy| policy.feeds(&destinations)).collect();
+                let feeding: Vec<_> = all.into_iter().filter(|policy| feeds(policy, &destinations)).collect();
                 if feeding.is_empty() {
                     return Ok(self.completed(false, now));
                 }
@@ -210,7 +135,7 @@ impl Task for DestinationCheck {
                     Err(ApiError { kind: ApiErrorKind::NotFound { .. }, .. }) => Vec::new(),
                     silences => silences?.unwrap_or_default(),
                 };
-                feeding.retain(|policy| !policy.is_silenced(&silences, now));
+                feeding.retain(|policy| !silences.iter().any(|silence| silence.silences(&policy.id, now)));
                 Ok(self.completed(is_delivering(&feeding), now))
             }
             Step::Destinations => Ok(Progress::Continues),

@@ -80,3 +80,96 @@ fn is_one_of(count: &Value, expected: &[u64]) -> bool {
     let number = count.as_u64().or_else(|| count.as_str()?.parse().ok());
     count.is_null() || number.is_some_and(|number| expected.contains(&number))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cloudflare::{ApiErrorKind, Endpoint, RateLimit, Response};
+
+    fn read_body(body: &Value) -> Result<List, ApiError> {
+        let request = Request::get(Endpoint::Inputs, "/list");
+        let body = body.to_string().into_bytes();
+        read(&request, &Ok(Response { status: 200, limit: RateLimit::default(), date: None, body }))
+    }
+
+    fn read_result(result: &Value) -> Result<List, ApiError> {
+        read_body(&json!({ "success": true, "result": result }))
+    }
+
+    const ONE: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+    const TWO: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
+
+    #[test]
+    fn list_is_complete_unless_something_says_that_inputs_are_missing() {
+        let inputs = json!([{ "uid": ONE, "meta": { "name": "One" } }, { "uid": TWO, "enabled": false }]);
+        let object = |counts: Value| {
+            let mut object = json!({ "liveInputs": inputs });
+            object.as_object_mut().unwrap().extend(counts.as_object().unwrap().clone());
+            object
+        };
+        for (result, is_complete) in [
+            (inputs.clone(), true),
+            (object(json!({})), true),
+            (object(json!({ "range": 2 })), true),
+            (object(json!({ "range": 0, "total": 2 })), true),
+            (object(json!({ "range": null, "total": null })), true),
+            (object(json!({ "range": "2", "total": "2" })), true),
+            (object(json!({ "range": 3 })), false),
+            (object(json!({ "range": 1 })), false),
+            (object(json!({ "range": 2, "total": 3 })), false),
+            (object(json!({ "total": 1 })), false),
+            (object(json!({ "total": "many" })), false),
+            (object(json!({ "total": [2] })), false),
+        ] {
+            let list = read_result(&result).unwrap();
+            assert_eq!((list.is_complete, list.inputs.len()), (is_complete, 2), "{result}");
+            let one = Listed { name: "One".into(), enabled: None };
+            let two = Listed { name: "".into(), enabled: Some(false) };
+            assert_eq!(list.inputs.into_values().collect::<Vec<_>>(), [one, two]);
+        }
+        for (info, is_complete) in [
+            (json!(null), true),
+            (json!({ "page": 1, "per_page": 2, "count": 2, "total_count": 2 }), true),
+            (json!({ "page": 1, "per_page": 2, "count": 2, "total_count": 3 }), false),
+            (json!({ "count": 1 }), false),
+        ] {
+            let body = json!({ "success": true, "result": inputs, "result_info": info });
+            assert_eq!(read_body(&body).unwrap().is_complete, is_complete, "{info}");
+        }
+    }
+
+    #[test]
+    fn entry_that_cannot_be_read_makes_the_list_incomplete() {
+        for entry in
+            [json!(null), json!("x"), json!({}), json!({ "uid": null }), json!({ "uid": "x" }), json!({ "uid": ONE })]
+        {
+            let list = read_result(&json!([{ "uid": ONE }, entry])).unwrap();
+            assert_eq!((list.is_complete, list.inputs.len()), (false, 1), "{entry}");
+        }
+    }
+
+    #[test]
+    fn unexpected_meta_is_no_name_and_a_long_name_is_cut() {
+        for (meta, name) in [
+            (json!(null), String::new()),
+            (json!("x"), String::new()),
+            (json!({ "name": 7 }), String::new()),
+            (json!({ "name": "Stage" }), "Stage".to_owned()),
+            (json!({ "name": "\u{e4}".repeat(999) }), "\u{e4}".repeat(LONGEST_NAME)),
+        ] {
+            let list = read_result(&json!([{ "uid": ONE, "meta": meta }])).unwrap();
+            assert_eq!(&*list.inputs.into_values().next().unwrap().name, name, "{meta}");
+        }
+    }
+
+    #[test]
+    fn other_results_are_not_lists() {
+        for result in
+            [json!(null), json!({}), json!({ "liveInputs": 7 }), json!({ "liveInputs": null }), json!("x"), json!(7)]
+        {
+            assert_eq!(read_result(&result).unwrap_err().kind, ApiErrorKind::Invalid, "{result}");
+        }
+    }
+}

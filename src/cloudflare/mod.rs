@@ -38,3 +38,6 @@ pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};
 pub use result::{Page, PageInfo, invalid, page, result, successful};
 pub use settings::Settings;
 pub use task::{Answer, Due, Effect, Priority, Progress, Task, TaskName};
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,6 @@ fn shifted(at: Timestamp, date: Timestamp, now: Timestamp) -> Timestamp {
         None => at.plus(difference(date, now)),
     }
 }
+
+#[cfg(test)]
+mod tests;

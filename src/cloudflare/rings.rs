@@ -10,7 +10,7 @@ use super::{Due, Priority};
 use crate::event::{InputId, Timestamp};
 
 /// One request in this many is for the other inputs.
-const OTHERS_SHARE: u32 = 20;
+const OTHERS_SHARE: u32 = 15;
 
 /// A ring of inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Ring {
     /// An input is not asked more often than this.
     fn shortest_interval(self) -> Duration {
         match self {
-            Self::Urgent => Duration::from_secs(20),
+            Self::Urgent => Duration::from_secs(40),
             Self::Others => Duration::from_secs(60),
         }
     }
@@ -122,5 +122,82 @@ impl Rings {
     /// When the input was asked whose last answer is the oldest; `None` until all have answered.
     pub fn oldest_answer(&self) -> Option<Timestamp> {
         self.inputs.values().map(|place| place.answered_at).min().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(1_800_000_000).plus(Duration::from_secs(seconds))
+    }
+
+    fn id(number: u8) -> InputId {
+        InputId::from_bytes([number; 16])
+    }
+
+    fn rings(urgent: u8, others: u8) -> Vec<(InputId, Ring)> {
+        let ring = |number| if number < urgent { Ring::Urgent } else { Ring::Others };
+        (0..urgent + others).map(|number| (id(number), ring(number))).collect()
+    }
+
+    /// Asks once a second. Returns how often each input was asked.
+    fn ask(rings: &mut Rings, inputs: u8, seconds: std::ops::Range<u64>) -> Vec<u32> {
+        let mut asked = vec![0; usize::from(inputs)];
+        for now in seconds.map(at) {
+            if let Some((input_id, _)) = rings.next(now).filter(|(_, due)| due.at <= now) {
+                rings.asked(&input_id, now);
+                asked[usize::from(input_id.bytes()[0])] += 1;
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn urgent_inputs_are_asked_in_turn_and_the_others_with_what_is_left() {
+        for (urgent, others, each_urgent, all_others) in
+            [(30, 30, 14..=15, 150..=170), (100, 30, 5..=6, 39..=41), (2, 3, 15..=15, 29..=30), (0, 3, 0..=0, 29..=30)]
+        {
+            let mut order = Rings::default();
+            order.replace(rings(urgent, others));
+            let asked = ask(&mut order, urgent + others, 0..600);
+            let (of_urgent, of_others) = asked.split_at(usize::from(urgent));
+            assert!(of_urgent.iter().all(|times| each_urgent.contains(times)), "{of_urgent:?}");
+            assert!(all_others.contains(&of_others.iter().sum::<u32>()), "{of_others:?}");
+            assert!(of_others.iter().max().unwrap() - of_others.iter().min().unwrap() <= 1, "{of_others:?}");
+        }
+    }
+
+    #[test]
+    fn input_that_becomes_urgent_is_asked_before_those_that_were_just_asked() {
+        let mut order = Rings::default();
+        order.replace(rings(3, 1));
+        ask(&mut order, 4, 0..3);
+        order.replace(rings(4, 0));
+        assert_eq!(order.next(at(3)).unwrap().0, id(3));
+    }
+
+    #[test]
+    fn input_that_is_removed_is_not_asked_and_is_new_when_it_returns() {
+        let mut order = Rings::default();
+        order.replace(rings(2, 2));
+        ask(&mut order, 4, 0..4);
+        (0..4).for_each(|number| order.answered(&id(number), at(7)));
+        assert_eq!(order.oldest_answer(), Some(at(7)));
+        order.replace(rings(1, 0));
+        assert!(order.contains(&id(0)) && !order.contains(&id(1)));
+        assert_eq!(ask(&mut order, 4, 100..1000)[1..], [0; 3]);
+        order.replace(rings(2, 0));
+        assert_eq!(order.oldest_answer(), None);
+    }
+
+    #[test]
+    fn clock_that_goes_back_keeps_the_turns() {
+        let mut order = Rings::default();
+        order.replace(rings(5, 0));
+        ask(&mut order, 5, 100_000..100_100);
+        let asked = ask(&mut order, 5, 0..400);
+        assert!(asked.iter().all(|times| (10..=11).contains(times)), "{asked:?}");
     }
 }

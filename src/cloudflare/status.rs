@@ -20,7 +20,7 @@ pub(super) const NO_SUCH_INPUT: ApiErrorKind = ApiErrorKind::NotFound { code: So
 /// When a disagreement is asked for again.
 const RECHECK: Duration = Duration::from_secs(15);
 /// An input that changed within this time is asked first.
-const RECENT: Duration = Duration::from_secs(300);
+const RECENT: Duration = Duration::from_secs(120);
 /// How often the known inputs are looked through. With ten thousand of them, that takes milliseconds.
 const REFRESH: Duration = Duration::from_secs(5);
 

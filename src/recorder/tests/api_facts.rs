@@ -126,7 +126,7 @@ fn downtime_is_from_the_last_note_to_the_start_and_must_be_backfilled_once() {
     let second = recorder.downtime.unwrap();
     assert!(second.from > downtime.from);
     assert_eq!(second.backfill_from, Some(downtime.from));
-    recorder.end_backfill();
+    recorder.end_backfill().unwrap();
     assert_eq!(recorder.state_reader.view().unwrap().downtime.unwrap().backfill_from, None::<Timestamp>);
     drop(recorder);
     let third = idle_recorder(folder.path(), limits()).downtime.unwrap();

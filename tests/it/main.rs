@@ -30,6 +30,7 @@ mod inputs_command;
 mod reload;
 mod socket_activation;
 mod service_manager;
+mod cloudflare;
 mod expected;
 mod durability;
 mod order;

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::backfill::Backfill;
 use super::budget::{Backoff, Budget, Pause};
 use super::destination::DestinationCheck;
 use super::inventory::InventoryTask;
+use super::quality::QualityTask;
 use super::status::StatusSweep;
 use super::{Answer, ApiErrorKind, Due, Effect, Facts, Progress, Request, Settings, Task, TaskName};
 use crate::event::Timestamp;
@@ -48,6 +50,8 @@ struct Tasks {
     inventory: InventoryTask,
     status: StatusSweep,
     destination: DestinationCheck,
+    history: Backfill,
+    quality: QualityTask,
 }
 
 impl Tasks {
@@ -56,6 +60,8 @@ impl Tasks {
             inventory: InventoryTask::new(settings),
             status: StatusSweep::new(settings),
             destination: DestinationCheck::new(settings),
+            history: Backfill::new(settings),
+            quality: QualityTask::new(settings),
         }
     }
 
@@ -64,7 +70,8 @@ impl Tasks {
             TaskName::Inventory => Some(&mut self.inventory),
             TaskName::Status => Some(&mut self.status),
             TaskName::Destination => Some(&mut self.destination),
-            TaskName::History | TaskName::Quality => None,
+            TaskName::History => Some(&mut self.history),
+            TaskName::Quality => Some(&mut self.quality),
         }
     }
 }
@@ -106,6 +113,13 @@ impl Engine {
     /// The task whose request is in flight.
     pub fn in_flight(&self) -> Option<TaskName> {
         self.in_flight.as_ref().map(|(name, _)| *name)
+    }
+
+    /// Reads the notification history since this time, whatever the settings say.
+    pub fn backfill(&mut self, since: Timestamp, now: Timestamp) {
+        self.tasks.history.begin(since, now);
+        self.retries.remove(&TaskName::History);
+        self.report();
     }
 
     /// What it knows.

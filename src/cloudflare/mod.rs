@@ -29,10 +29,14 @@ mod destination;
 mod client;
 pub mod model;
 pub mod setup;
+mod history;
+mod backfill;
+mod quality;
 
 pub use client::{Client, InvalidClient};
 pub use engine::{Engine, Next};
-pub use facts::{Facts, TaskFacts};
+pub use facts::{BackfillProgress, Entries, Facts, TaskFacts};
+pub use history::Period;
 pub use request::{Endpoint, Method, Request};
 pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};
 pub use result::{Page, PageInfo, invalid, page, result, successful};

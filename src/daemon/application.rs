@@ -103,6 +103,7 @@ impl Application {
             state_reader: state_reader.clone(),
             metrics: metrics.clone(),
             unused_deliveries: unused_deliveries.clone(),
+            api_tasks: accounts.clone(),
             reload: Arc::new({
                 let reloader = reloader.clone();
                 move || reloader.get()?.start()

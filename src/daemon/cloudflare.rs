@@ -8,11 +8,14 @@
 
 mod account;
 mod backfills;
+mod status;
 mod token;
 mod worker;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+
+use serde_json::Value;
 
 use account::{Account, Configuration};
 use backfills::Backfills;
@@ -20,6 +23,8 @@ use worker::Worker;
 
 use crate::cloudflare::Settings;
 use crate::config::{CloudflareAccount, CloudflareSettings};
+use crate::event::Timestamp;
+use crate::http::ApiTasks;
 use crate::metrics::Exporter;
 use crate::recorder::Handle;
 
@@ -73,6 +78,18 @@ impl Accounts {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Arc<Account>>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ApiTasks for Accounts {
+    fn accounts(&self) -> Vec<Value> {
+        self.lock().iter().map(|account| account.status()).collect()
+    }
+
+    fn backfill(&self, since: Timestamp) -> usize {
+        let running = self.lock();
+        running.iter().for_each(|account| account.backfill(since));
+        running.len()
     }
 }
 

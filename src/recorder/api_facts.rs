@@ -1,8 +1,11 @@
 //! What Cloudflare's API says, on its way into the state and the journal.
 
+use std::sync::Arc;
+
 use super::documents::{inventory_name, text};
 use super::handle::{ApiFacts, HistoryAnswer};
 use super::run_loop::Recorder;
+use super::{HistoryOutcome, Outcome, RecentDelivery};
 use crate::event::{Event, Observation, Observed, RecordKind};
 use crate::journal::JournalError;
 use crate::live::Verdict;
@@ -27,14 +30,17 @@ impl Recorder {
     /// Records events of the notification history.
     pub(super) fn record_history(&mut self, events: Vec<Event>, answer: HistoryAnswer) {
         self.set_clock_back();
-        let kinds = events.into_iter().map(|event| RecordKind::Event(event, None));
-        let verdicts = self.record_changes(kinds);
-        let new =
-            |verdicts: Vec<Verdict>| verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Recorded(_))).count();
-        let recorded = verdicts.map(new);
-        self.metrics.appends.inc_by(recorded.unwrap_or_default() as u64);
+        let verdicts = self.record_changes(events.iter().cloned().map(|event| RecordKind::Event(event, None)));
+        let outcome = verdicts.map(|verdicts| {
+            let mut outcome = HistoryOutcome::default();
+            verdicts.iter().for_each(|verdict| outcome.count(*verdict));
+            self.metrics.appends.inc_by(outcome.new);
+            let recent = events.into_iter().zip(verdicts).filter_map(|(event, verdict)| recent(event, verdict));
+            self.state_reader.published.add_recent(recent);
+            outcome
+        });
         // The reader of the history may have ended; the events stay recorded.
-        let _ = answer.send(recorded);
+        let _ = answer.send(outcome);
     }
 
     /// Publishes what the API said, and saves what must survive a restart.
@@ -69,3 +75,4 @@ impl Recorder {
         self.journal.save_documents(documents)
     }
 }
+use std::sync::Arc;

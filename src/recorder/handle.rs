@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 
 use super::memory::{Memory, Overloaded, Reservation};
-use super::{CorrectionOutcome, Delivery, Limits, Outcome, StateReader};
+use super::{CorrectionOutcome, Delivery, HistoryOutcome, Limits, Outcome, StateReader};
 use crate::event::{AccountId, Correction, Event, InputId, Observation};
 use crate::live::{Inventory, Quality};
 
@@ -18,8 +18,8 @@ pub(super) type Answer = oneshot::Sender<Option<Outcome>>;
 /// Channel for the outcome of a correction; `None` if it could not be made durable.
 pub(super) type CorrectionAnswer = oneshot::Sender<Option<CorrectionOutcome>>;
 
-/// Channel for the number of events that were new; `None` if they could not be made durable.
-pub(super) type HistoryAnswer = oneshot::Sender<Option<usize>>;
+/// Channel for what became of events; `None` if they could not be made durable.
+pub(super) type HistoryAnswer = oneshot::Sender<Option<HistoryOutcome>>;
 
 pub(super) enum Message {
     Deliver(Delivery, Answer),
@@ -140,13 +140,13 @@ impl Handle {
         Ok(())
     }
 
-    /// Queues events of the notification history, ascending by event time, and wakes the recorder. The answer is the number
-    /// of new ones, or `None` if they could not be made durable.
+    /// Queues events of the notification history, ascending by event time, and wakes the recorder. The answer is `None` if
+    /// they could not be made durable.
     ///
     /// # Errors
     ///
     /// [`Overloaded`] if the queue is full; the events were not accepted.
-    pub fn record_history(&self, events: Vec<Event>) -> Result<oneshot::Receiver<Option<usize>>, Overloaded> {
+    pub fn record_history(&self, events: Vec<Event>) -> Result<oneshot::Receiver<Option<HistoryOutcome>>, Overloaded> {
         let (answer_tx, answer) = oneshot::channel();
         self.try_send(Message::RecordHistory(events, answer_tx))?;
         self.wake();

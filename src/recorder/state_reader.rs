@@ -176,6 +176,11 @@ impl Published {
         current.shown_until = shown_until;
     }
 
+    /// Adds events that did not arrive by deliveries.
+    pub(super) fn add_recent(&self, recent: impl Iterator<Item = Arc<RecentDelivery>>) {
+        self.lock().recent.extend(recent);
+    }
+
     /// Sets the last time during which the daemon did not run.
     pub(super) fn set_downtime(&self, downtime: Option<Downtime>) {
         self.lock().downtime = downtime;

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
+
+use super::status::{self, Recorded};
 use crate::cloudflare::{Facts, Settings, TaskName};
 use crate::config::CloudflareAccount;
-use crate::event::AccountId;
+use crate::event::{AccountId, Timestamp};
 use crate::metrics::{AccountGauges, Exporter};
+use crate::recorder::HistoryOutcome;
 
 /// A configured account.
 pub(super) struct Account {
@@ -30,12 +34,16 @@ pub(super) struct Configuration {
 struct Shared {
     requested: Requested,
     stopped: bool,
+    facts: Facts,
+    recorded: Recorded,
 }
 
 /// What the thread has not taken yet. A later request of a kind replaces an earlier one.
 #[derive(Default)]
 pub(super) struct Requested {
     pub(super) configuration: Option<Configuration>,
+    /// Read the notification history since this time.
+    pub(super) backfill: Option<Timestamp>,
 }
 
 impl Account {
@@ -58,6 +66,15 @@ impl Account {
         self.changed.notify_all();
     }
 
+    /// Requests a backfill. If one is requested already, it begins at the earlier of both times.
+    pub(super) fn backfill(&self, since: Timestamp) {
+        let mut shared = self.lock();
+        let requested = &mut shared.requested.backfill;
+        *requested = Some(requested.map_or(since, |earlier| earlier.min(since)));
+        drop(shared);
+        self.changed.notify_all();
+    }
+
     /// Ends the thread after its current request, and removes the gauges. Returns false: the account is not configured.
     pub(super) fn stop(&self, metrics: &Exporter) -> bool {
         let mut shared = self.lock();
@@ -77,8 +94,8 @@ impl Account {
     /// Waits, at most this long, until the thread is asked to do something.
     pub(super) fn wait(&self, limit: Duration) {
         let is_idle = |shared: &mut Shared| {
-            let Requested { configuration } = &shared.requested;
-            !shared.stopped && configuration.is_none()
+            let Requested { configuration, backfill } = &shared.requested;
+            !shared.stopped && configuration.is_none() && backfill.is_none()
         };
         drop(self.changed.wait_timeout_while(self.lock(), limit, is_idle));
     }
@@ -88,12 +105,27 @@ impl Account {
         drop(self.changed.wait_timeout_while(self.lock(), length, |shared| !shared.stopped));
     }
 
-    /// Publishes what the thread knows, unless the account was removed.
+    /// Publishes what the thread knows, unless the account was removed. A backfill has ended when its events are recorded,
+    /// so this comes before they are.
     pub(super) fn publish(&self, facts: &Facts, metrics: &Exporter) {
-        let shared = self.lock();
+        let mut shared = self.lock();
         if !shared.stopped {
             metrics.set_account(&self.name, &gauges(facts));
+            shared.recorded.begin(facts.backfill.as_ref());
+            shared.facts = facts.clone();
         }
+    }
+
+    /// Counts what became of events of the history.
+    pub(super) fn recorded(&self, outcome: &HistoryOutcome) {
+        self.lock().recorded.add(outcome);
+    }
+
+    /// The state of its tasks, as JSON.
+    pub(super) fn status(&self) -> Value {
+        let shared = self.lock();
+        let waits = shared.requested.backfill.is_some();
+        status::json(&self.name, self.id, &shared.facts, (waits, &shared.recorded))
     }
 
     pub(super) fn is_stopped(&self) -> bool {

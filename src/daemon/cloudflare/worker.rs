@@ -15,7 +15,7 @@ use crate::cloudflare::{
 use crate::event::{Event, Timestamp};
 use crate::live::View;
 use crate::metrics::Exporter;
-use crate::recorder::Handle;
+use crate::recorder::{Handle, HistoryOutcome};
 
 /// Wait while the state is not restored, or there is no usable token.
 const UNUSABLE: Duration = Duration::from_secs(5);
@@ -71,11 +71,19 @@ impl Worker {
         }
     }
 
-    fn follow(&mut self, Requested { configuration }: Requested) {
+    fn follow(&mut self, Requested { configuration, backfill }: Requested) {
         if let Some(configuration) = configuration.filter(|configuration| *configuration != self.configuration) {
             self.engine.reconfigure(configuration.tasks.clone());
             self.configuration = configuration;
+            if self.configuration.tasks.quality.is_none() {
+                self.recorder.set_quality(self.account.id, BTreeMap::new());
+            }
             self.show_endpoints();
+            self.account.publish(self.engine.facts(), &self.metrics);
+        }
+        if let Some(since) = backfill {
+            tracing::info!(account = self.account.label(), %since, "backfill requested");
+            self.engine.backfill(since, clock::now());
             self.account.publish(self.engine.facts(), &self.metrics);
         }
     }
@@ -160,7 +168,9 @@ impl Worker {
             let recorded = self.recorder.record_history(events.to_vec());
             match recorded.map(|answer| answer.blocking_recv()) {
                 Ok(Ok(Some(outcome))) => {
-                    tracing::info!(account = self.account.label(), events = events.len(), ?outcome, "backfilled");
+                    self.account.recorded(&outcome);
+                    let HistoryOutcome { new, known, .. } = outcome;
+                    tracing::info!(account = self.account.label(), events = events.len(), new, known, "backfilled");
                     return;
                 }
                 // The recorder has ended, and the daemon ends.

@@ -1,5 +1,6 @@
 //! `GET /api/v1/inputs`: the state of all inputs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::iter;
 
@@ -21,6 +22,10 @@ use crate::live::{Input, State, View};
 struct InputStatus<'a> {
     id: InputId,
     name: &'a str,
+    /// The configured name of its account, otherwise the id; empty if neither is known.
+    account: Cow<'a, str>,
+    /// Whether it may be streamed to, if Cloudflare's API said so.
+    enabled: Option<bool>,
     state: &'static str,
     expected: bool,
     since: Option<String>,
@@ -86,6 +91,8 @@ fn input_status<'a>(
     InputStatus {
         id,
         name: state.name(&id),
+        account: state.account(&id, input),
+        enabled: state.listed(&id).and_then(|(_, listed)| listed.enabled),
         expected: state.expected(&id, wall_clock),
         state: match evidence.map(|evidence| evidence.connected) {
             Some(true) => "connected",

@@ -28,7 +28,7 @@ pub(super) const MAX_BODY: usize = 4096;
 /// Longest wait for the journal.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who may correct inputs.
+/// Who may correct inputs and start a backfill.
 pub(super) struct CorrectionPolicy {
     enabled: bool,
     /// All sockets are on loopback.
@@ -43,7 +43,7 @@ impl CorrectionPolicy {
     }
 
     /// Returns who sends the request, if that is known.
-    fn check(&self, request: &HttpRequest) -> Result<Option<Operator>, Refusal> {
+    pub(super) fn check(&self, request: &HttpRequest) -> Result<Option<Operator>, Refusal> {
         if is_cross_origin(request.headers()) {
             return Err(Refusal::CrossOrigin);
         }
@@ -65,14 +65,14 @@ fn is_local(headers: &HeaderMap) -> bool {
 
 /// Why a correction was not made. The client receives the message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-enum Refusal {
+pub(super) enum Refusal {
     /// 403: a browser sends it for a page of another origin.
-    #[error("cross-origin requests may not correct inputs")]
+    #[error("cross-origin requests may not change anything")]
     CrossOrigin,
     /// 403: anyone who can connect could send it.
     #[error(
-        "inputs can be corrected only by users or with verified client certificates (web.config_file), through a \
-         listener on loopback, or with --web.enable-admin-api"
+        "this is allowed only for users or with verified client certificates (web.config_file), through a listener on \
+         loopback, or with --web.enable-admin-api"
     )]
     Forbidden,
     /// 415: a browser may send other types from pages of other origins without asking.
@@ -111,7 +111,7 @@ enum Refusal {
 }
 
 impl Refusal {
-    fn response(&self) -> HttpResponse {
+    pub(super) fn response(&self) -> HttpResponse {
         let status = match self {
             Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -1,4 +1,4 @@
-//! `GET /api/v1/events`: the newest deliveries and what became of them.
+//! `GET /api/v1/events`: the newest deliveries and what became of them, and new events of the notification history.
 
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ struct EventStatus {
     event: &'static str,
     updated_at: String,
     sent_at: Option<String>,
+    /// Whether it was delivered, or read from Cloudflare's notification history.
+    source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDetail>,
 }
@@ -120,6 +122,7 @@ fn event_status(event: &Event) -> EventStatus {
         event: event.kind.name(),
         updated_at: event.updated_at.to_string(),
         sent_at: event.sent_at.map(|at| at.to_string()),
+        source: event.origin.source.label(),
         error: match &event.kind {
             EventKind::Errored(detail) => Some(detail.as_ref().clone()),
             EventKind::Connected | EventKind::Disconnected => None,

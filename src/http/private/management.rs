@@ -30,6 +30,7 @@ pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
 <li><a href=\".{metrics}\">Metrics</a></li>
 <li><a href=\"./api/v1/inputs\">Live inputs</a> (JSON)</li>
 <li><a href=\"./api/v1/events\">Recent deliveries and their outcomes</a> (JSON)</li>
+<li><a href=\"./api/v1/cloudflare\">Tasks that use Cloudflare's API</a> (JSON)</li>
 <li><a href=\"./-/ready\">Readiness</a></li>
 <li><a href=\"./-/healthy\">Health</a></li>
 </ul>

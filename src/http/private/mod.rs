@@ -1,6 +1,7 @@
 //! The private listener: metrics, readiness, reload, API.
 
 mod api;
+mod cloudflare;
 mod correction;
 mod events;
 mod parameters;
@@ -21,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
 pub use self::api::inputs_json;
+pub use self::cloudflare::ApiTasks;
 use self::correction::CorrectionPolicy;
 use self::streaming::Compressor;
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
@@ -69,6 +71,8 @@ pub struct Private {
     pub unused_deliveries: Arc<UnusedDeliveries>,
     /// Runs for `POST /-/reload`.
     pub reload: Reload,
+    /// The tasks that use Cloudflare's API.
+    pub api_tasks: Arc<dyn ApiTasks>,
 }
 
 /// Who may use the listener, as the web configuration says.
@@ -134,6 +138,12 @@ pub fn serve_private(
                     .default_service(web::to(|| method_not_allowed("POST"))),
             )
             .service(read_only("/api/v1/events", events::events))
+            .service(read_only("/api/v1/cloudflare", cloudflare::status))
+            .service(
+                web::resource("/api/v1/cloudflare/backfill")
+                    .route(web::post().to(cloudflare::backfill))
+                    .default_service(web::to(|| method_not_allowed("POST"))),
+            )
             .service(read_only("/", management::landing_page))
             .default_service(web::to(not_found));
         exchanges(app)

@@ -75,11 +75,15 @@ fn events_of_the_history_are_recorded_once_and_have_no_delivery_delay() {
     let known = recorder.journal.newest_events(1).unwrap()[0].event().unwrap().clone();
     let missed = [from_history(1, EventKind::Disconnected, 40), from_history(2, EventKind::Connected, 30)];
     let events: Vec<_> = std::iter::once(known).chain(missed).collect();
-    for new in [2, 0] {
+    for (new, known) in [(2, 1), (0, 3)] {
         let (answer_tx, answer) = oneshot::channel();
         recorder.record_history(events.clone(), answer_tx);
-        assert_eq!(answer.blocking_recv(), Ok(Some(new)));
+        let outcome = HistoryOutcome { new, known, ..HistoryOutcome::default() };
+        assert_eq!(answer.blocking_recv(), Ok(Some(outcome)));
     }
+    let recent = recorder.state_reader.recent_deliveries(10).unwrap();
+    let sources = recent.iter().filter_map(|recent| Some(recent.event.as_ref()?.origin.source));
+    assert_eq!(sources.collect::<Vec<_>>(), [EventSource::History, EventSource::History, EventSource::Webhook]);
     assert_eq!(recorder.journal.events(), 3);
     assert_eq!(recorder.metrics.appends.get(), 3);
     assert_eq!(recorder.fold.state().totals().delivery_delay.count(), 1);

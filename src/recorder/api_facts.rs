@@ -75,4 +75,10 @@ impl Recorder {
         self.journal.save_documents(documents)
     }
 }
-use std::sync::Arc;
+
+/// A new event, for the API.
+fn recent(event: Event, verdict: Verdict) -> Option<Arc<RecentDelivery>> {
+    let Verdict::Recorded(note) = verdict else { return None };
+    let (received_at, outcome) = (event.received_at, Outcome::Recorded);
+    Some(Arc::new(RecentDelivery { received_at, outcome, note, event: Some(event) }))
+}

@@ -10,8 +10,16 @@ use crate::connection::{Connection, exchange, webhook_request};
 use crate::daemon::{Daemon, eventually, fixture};
 
 const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
-const PAGES: [&str; 7] =
-    ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/inputs", "/api/v1/events?limit=1000", "/nowhere"];
+const PAGES: [&str; 8] = [
+    "/",
+    "/metrics",
+    "/-/healthy",
+    "/-/ready",
+    "/api/v1/inputs",
+    "/api/v1/events?limit=1000",
+    "/api/v1/cloudflare",
+    "/nowhere",
+];
 
 fn has(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())

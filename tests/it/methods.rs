@@ -8,7 +8,8 @@ use crate::connection::{Connection, exchange, request};
 use crate::daemon::{Daemon, fixture};
 use crate::parser;
 
-const PATHS: [&str; 6] = ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/inputs", "/api/v1/events"];
+const PATHS: [&str; 7] =
+    ["/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/inputs", "/api/v1/events", "/api/v1/cloudflare"];
 
 /// Sends a request of HTTP/1.0 and reads until the connection ends. Returns the head and the body.
 fn http_1_0(address: &str, head: &str, body: &str) -> (String, Vec<u8>) {

@@ -54,7 +54,9 @@ fn landing_page_links_to_every_endpoint() {
     let page = daemon.get("/");
     assert_eq!(page.status, 200);
     let links: Vec<_> = page.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-    assert_eq!(links, ["./prometheus", "./api/v1/inputs", "./api/v1/events", "./-/ready", "./-/healthy"]);
+    let pages = ["inputs", "events", "cloudflare"].map(|page| format!("./api/v1/{page}"));
+    let [inputs, events, cloudflare] = pages.each_ref().map(String::as_str);
+    assert_eq!(links, ["./prometheus", inputs, events, cloudflare, "./-/ready", "./-/healthy"]);
     for link in links {
         // Relative to the page, which a proxy may serve under any path.
         assert_eq!(daemon.get(&link[1..]).status, 200, "{link}");
@@ -127,19 +129,21 @@ fn inputs_are_listed_with_their_state() {
         answer["inputs"],
         json!([
             {
-                "id": YARD, "name": "Yard", "expected": false, "state": "unknown", "since": null, "connected_seconds": 0.0,
+                "id": YARD, "name": "Yard", "account": "", "enabled": null, "expected": false, "state": "unknown", "since": null, "connected_seconds": 0.0,
                 "sessions": 0, "reconnects": 0, "events": {"connected": 0, "disconnected": 0, "errored": 0},
                 "errors": {}, "last_event_at": null, "last_error": null,
             },
             {
-                "id": MAIN, "name": "Main stage", "expected": false, "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
+                "id": MAIN, "name": "Main stage", "account": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "enabled": null,
+                "expected": false, "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
                 "connected_seconds": 90.5, "sessions": 1, "reconnects": 0,
                 "events": {"connected": 2, "disconnected": 1, "errored": 1}, "errors": {"other": 1},
                 "last_event_at": "2026-11-20T18:06:00Z",
                 "last_error": {"code": "ERR_SOMETHING_NEW", "at": "2026-11-20T18:06:00Z"},
             },
             {
-                "id": CHAPEL, "name": "", "expected": false, "state": "connected", "since": "2026-11-20T18:00:20Z",
+                "id": CHAPEL, "name": "", "account": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "enabled": null,
+                "expected": false, "state": "connected", "since": "2026-11-20T18:00:20Z",
                 "connected_seconds": null, "sessions": 1, "reconnects": 1,
                 "events": {"connected": 2, "disconnected": 1, "errored": 0}, "errors": {},
                 "last_event_at": "2026-11-20T18:00:20Z", "last_error": null,
@@ -184,6 +188,7 @@ fn recent_deliveries_are_listed_with_their_outcome_also_after_a_restart() {
         })
     );
     assert_eq!(answer["events"][6]["sent_at"], "2026-11-20T18:06:03Z");
+    assert_eq!(answer["events"][6]["source"], "webhook");
     assert_eq!(outcomes(&get_json(&daemon, "/api/v1/events?limit=2")), newest[..2]);
     assert_eq!(daemon.get("/api/v1/events?limit=many").status, 400);
 

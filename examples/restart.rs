@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use stream_live_exporter::clock::{Stopwatch, now};
 use stream_live_exporter::event::{
-    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Record, RecordKind, Timestamp,
+    ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Origin, Record, RecordKind, Timestamp,
 };
 use stream_live_exporter::journal::{DATABASE_FILE, Journal};
 
@@ -98,7 +98,7 @@ fn record(number: u64, began: Timestamp) -> Record {
     let input_id =
         InputId::from_bytes(u128::from(input).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes());
     let sent_at = Some(updated_at.plus(Duration::from_secs(1)));
-    let event = Event { input_id, kind, updated_at, sent_at, received_at };
+    let event = Event { input_id, kind, updated_at, sent_at, received_at, origin: Origin::default() };
     Record { recorded_at: received_at, shown_until: updated_at, ..Record::new(RecordKind::Event(event, None)) }
 }
 

@@ -23,8 +23,11 @@ impl Recorder {
         self.metrics.corrections.with_label_values(&["cloudflare", found.label()]).inc();
         if found == Observed::Deleted {
             self.metrics.inputs_forgotten.with_label_values(&["deleted"]).inc();
+            tracing::info!(%input_id, name, "input forgotten: it was deleted at Cloudflare");
+        } else {
+            let to = found.label();
+            tracing::warn!(%input_id, name, to, %at, "input corrected by Cloudflare's API: a notification was lost");
         }
-        tracing::warn!(%input_id, name, to = found.label(), %at, "Cloudflare's API corrects the state: a notification was lost");
     }
 
     /// Records events of the notification history.

@@ -63,8 +63,7 @@ impl Application {
         let (recorder, queue) = recorder::prepare(self.settings.webhook.queue_size);
         let listening = self.listen(recorder)?;
         let (journal, secrets) = self.open(listening.recorder.state_reader()).await?;
-        let token_warnings = self.settings.cloudflare.check_tokens()?;
-        let resources = Resources { secrets, files: listening.files.clone(), token_warnings };
+        let resources = Resources { secrets, files: listening.files.clone() };
         log_warnings(&resources.warnings());
         let Resources { secrets, .. } = resources;
         announce_generated(&secrets);
@@ -85,7 +84,7 @@ impl Application {
         log_warnings(&settings.warnings(clock::now()));
         let Listeners { public, private } = Listeners::open(settings, &self.sources)?;
         let files = Files::load(settings)?;
-        let Files { certificate, web_config } = files.clone();
+        let Files { certificate, web_config, .. } = files.clone();
         WebConfig::watch_exposure(web_config.as_deref(), &private.listeners)?;
         let private_tls = web_config.as_ref().is_some_and(|web_config| web_config.has_tls());
         let endpoints = Endpoints::new(settings, &public.listeners, (&private.listeners, private_tls))?;

@@ -10,19 +10,19 @@ use crate::http::{Certificate, InvalidFile, WebConfig};
 const CERTIFICATE: &str = "webhook.tls_cert_file, webhook.tls_key_file";
 const WEB_CONFIG: &str = "web.config_file";
 
-/// The files of the listeners.
+/// The files of the listeners and of Cloudflare accounts.
 #[derive(Clone)]
 pub(super) struct Files {
     /// Of the public listener, if it uses TLS.
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) web_config: Option<Arc<WebConfig>>,
+    /// What is dangerous about token files that work. Each account's thread reads its token itself.
+    token_warnings: Vec<Problem>,
 }
 
 pub(super) struct Resources {
     pub(super) secrets: WebhookSecrets,
     pub(super) files: Files,
-    /// What is dangerous about token files that work.
-    pub(super) token_warnings: Vec<Problem>,
 }
 
 impl Files {
@@ -38,9 +38,12 @@ impl Files {
         let certificate = certificate.transpose().map_err(|invalid| of_file(CERTIFICATE, invalid)).ok();
         let web_config = settings.web.config_file.clone().map(WebConfig::load).transpose();
         let web_config = web_config.map_err(|invalid| of_file(WEB_CONFIG, invalid)).ok();
-        match (certificate, web_config) {
-            (Some(certificate), Some(web_config)) => {
-                Ok(Self { certificate: certificate.map(Arc::new), web_config: web_config.map(Arc::new) })
+        let token_warnings = settings.cloudflare.check_tokens();
+        let token_warnings = token_warnings.map_err(|InvalidConfig(found)| problems.extend(found)).ok();
+        match (certificate, web_config, token_warnings) {
+            (Some(certificate), Some(web_config), Some(token_warnings)) => {
+                let (certificate, web_config) = (certificate.map(Arc::new), web_config.map(Arc::new));
+                Ok(Self { certificate, web_config, token_warnings })
             }
             _ => Err(InvalidConfig(problems)),
         }
@@ -55,10 +58,10 @@ impl Resources {
     /// Every file that cannot be used.
     pub(super) fn load(settings: &Settings, missing_secret: MissingSecret) -> Result<Self, InvalidConfig> {
         let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path, missing_secret);
-        match (secrets, Files::load(settings), settings.cloudflare.check_tokens()) {
-            (Ok(secrets), Ok(files), Ok(token_warnings)) => Ok(Self { secrets, files, token_warnings }),
-            (secrets, files, tokens) => {
-                let problems = [secrets.err(), files.err(), tokens.err()].into_iter().flatten();
+        match (secrets, Files::load(settings)) {
+            (Ok(secrets), Ok(files)) => Ok(Self { secrets, files }),
+            (secrets, files) => {
+                let problems = [secrets.err(), files.err()].into_iter().flatten();
                 Err(InvalidConfig(problems.flat_map(|InvalidConfig(problems)| problems).collect()))
             }
         }
@@ -70,6 +73,13 @@ impl Resources {
         let web_config = self.files.web_config.iter().flat_map(|web_config| web_config.warnings());
         let certificate = certificate.map(|message| Problem::new(CERTIFICATE, None, message));
         let web_config = web_config.map(|message| Problem::new(WEB_CONFIG, None, message));
-        self.secrets.warnings.iter().chain(&self.token_warnings).cloned().chain(certificate).chain(web_config).collect()
+        self.secrets
+            .warnings
+            .iter()
+            .chain(&self.files.token_warnings)
+            .cloned()
+            .chain(certificate)
+            .chain(web_config)
+            .collect()
     }
 }

@@ -89,18 +89,20 @@ fn replaced_token_is_used_without_a_reload_and_a_missing_one_stops_only_a_reload
 }
 
 #[test]
-fn check_config_reports_a_missing_token_and_prints_accounts() {
+fn missing_token_is_reported_by_check_config_and_stops_a_start() {
     let folder = tempfile::tempdir().unwrap();
     let configuration = named("http://127.0.0.1:9", &[("one", 1)]);
     fs::write(folder.path().join("exporter.toml"), configuration).unwrap();
-    let check = || {
-        let addresses = ["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"];
-        run(folder.path(), &[&["--config.file=exporter.toml", "check-config"][..], &addresses].concat())
-    };
+    let start =
+        ["--config.file=exporter.toml", "--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"];
+    let check = || run(folder.path(), &[&["check-config"][..], &start].concat());
     let missing = check();
     assert_eq!(missing.code, Some(1), "{missing:?}");
     let file = folder.path().join("token").display().to_string();
     assert!(missing.stderr.contains(&file), "{missing:?}");
+    let started = run(folder.path(), &start);
+    assert!(started.code == Some(1) && started.stderr.contains(&file), "{started:?}");
+    assert!(!folder.path().join("data").exists(), "the start failed before it created anything");
     fs::write(folder.path().join("token"), TOKEN).unwrap();
     let valid = check();
     assert_eq!(valid.code, Some(0), "{valid:?}");

@@ -98,8 +98,10 @@ impl Engine {
         if settings.account_id != self.settings.account_id {
             // An answer that is on its way is of the other account.
             (self.tasks, self.in_flight) = (Tasks::new(&settings), None);
-            (self.facts, self.retries) = (Facts::default(), BTreeMap::new());
+            self.facts = Facts::default();
         }
+        // Perhaps the reason for a failure was removed.
+        self.retries.clear();
         self.settings = settings;
         self.configure_tasks();
     }
@@ -174,7 +176,12 @@ impl Engine {
                 facts.last_failure = Some(now);
                 let needs_people = matches!(error.kind, ApiErrorKind::Unauthorized | ApiErrorKind::NoSubscription);
                 facts.error = Some(error);
-                TASK_BACKOFF.after(if needs_people { u32::MAX } else { facts.failures }, &mut self.random)
+                match answer {
+                    // All tasks wait for the token, and the first one that tries it ends that.
+                    Ok(response) if response.status == 401 => Duration::ZERO,
+                    _ if needs_people => TASK_BACKOFF.after(u32::MAX, &mut self.random),
+                    _ => TASK_BACKOFF.after(facts.failures, &mut self.random),
+                }
             }
         };
         self.retries.insert(name, Pause::new(now, wait));

@@ -27,6 +27,8 @@ pub struct InventoryTask {
     missing: BTreeMap<InputId, u32>,
     /// Missing inputs that the API is to be asked for.
     to_verify: BTreeSet<InputId>,
+    /// Inputs that only partial lists contained: that they are missing proves nothing.
+    unproven: BTreeSet<InputId>,
     /// Deleted inputs. If an event arrived at the same time, the observation was dropped.
     deleted: BTreeSet<InputId>,
     asked: Option<Asked>,
@@ -50,6 +52,7 @@ impl InventoryTask {
             newest: None,
             missing: BTreeMap::new(),
             to_verify: BTreeSet::new(),
+            unproven: BTreeSet::new(),
             deleted: BTreeSet::new(),
             asked: None,
             enabled: BTreeMap::new(),
@@ -63,7 +66,7 @@ impl InventoryTask {
 
     fn listed(&mut self, list: List, view: &View) -> Inventory {
         let newest = self.newest.take().map(|inventory| inventory.inputs);
-        let before =
+        let mut before =
             newest.or_else(|| Some(view.state.inventory(&self.account_id)?.inputs.clone())).unwrap_or_default();
         let mut inputs = list.inputs;
         for (input_id, listed) in &mut inputs {
@@ -72,9 +75,12 @@ impl InventoryTask {
         }
         self.enabled.retain(|input_id, _| inputs.contains_key(input_id));
         if list.is_complete {
+            let unproven = std::mem::take(&mut self.unproven);
+            before.retain(|input_id, _| !unproven.contains(input_id));
             self.compare(&before, &inputs, view);
         } else {
             self.missing.clear();
+            self.unproven.extend(inputs.keys().filter(|input_id| !before.contains_key(input_id)));
         }
         // Missing inputs stay until they are known to be deleted.
         for (input_id, listed) in before {

@@ -11,6 +11,8 @@ use crate::event::{InputId, Timestamp};
 
 /// One request in this many is for the other inputs.
 const OTHERS_SHARE: u32 = 15;
+/// An input is not asked more often than this.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(40);
 
 /// A ring of inputs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,16 +21,6 @@ pub enum Ring {
     Urgent,
     /// All others.
     Others,
-}
-
-impl Ring {
-    /// An input is not asked more often than this.
-    fn shortest_interval(self) -> Duration {
-        match self {
-            Self::Urgent => Duration::from_secs(40),
-            Self::Others => Duration::from_secs(60),
-        }
-    }
 }
 
 /// The inputs in both rings.
@@ -84,7 +76,7 @@ impl Rings {
         let [urgent, other] = [Ring::Urgent, Ring::Others].map(|ring| {
             let (_, input_id) = *self.order[ring as usize].first()?;
             let asked_at = self.inputs.get(&input_id)?.asked_at;
-            Some((input_id, Due::after(asked_at, ring.shortest_interval(), now, Priority::Sweep)))
+            Some((input_id, Due::after(asked_at, SHORTEST_INTERVAL, now, Priority::Sweep)))
         });
         match (urgent, other) {
             (Some(urgent), Some(other)) => {
@@ -157,7 +149,7 @@ mod tests {
     #[test]
     fn urgent_inputs_are_asked_in_turn_and_the_others_with_what_is_left() {
         for (urgent, others, each_urgent, all_others) in
-            [(30, 30, 14..=15, 150..=170), (100, 30, 5..=6, 39..=41), (2, 3, 15..=15, 29..=30), (0, 3, 0..=0, 29..=30)]
+            [(30, 30, 14..=15, 150..=170), (100, 30, 5..=6, 39..=41), (2, 3, 15..=15, 44..=45), (0, 3, 0..=0, 44..=45)]
         {
             let mut order = Rings::default();
             order.replace(rings(urgent, others));

@@ -32,7 +32,7 @@ fn every_fault_has_its_kind_a_limited_rate_and_no_effect_on_the_state() {
     let redirect = Fault::Redirect("https://example.com/".to_owned());
     // The fault, its kind, and how many requests there may be in ten minutes.
     let cases: [(Fault, ApiErrorKind, [usize; 2]); 22] = [
-        (error(401, 1000), Unauthorized, [4, 10]),
+        (error(401, 1000), Unauthorized, [9, 11]),
         (error(403, 10000), Unauthorized, [2, 6]),
         (error(403, 10002), NoSubscription, [2, 6]),
         (error(404, 7003), NotFound { code: Some(7003) }, [6, 20]),

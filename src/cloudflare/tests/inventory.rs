@@ -105,7 +105,16 @@ fn deletion_that_an_event_prevented_is_observed_again() {
 #[test]
 fn anything_less_deletes_nothing() {
     type Change = fn(&mut World);
-    let cases: [(&str, Change); 8] = [
+    let cases: [(&str, Change); 9] = [
+        ("an input that only a partial list contained", |world| {
+            world.add_inputs(20..40);
+            world.happens(30, true, true);
+            world.api.inject("live_inputs?", Fault::PartialList);
+            world.run_until(at(500));
+            for number in 20..40 {
+                assert!(world.api.account(account()).delete_input(input_id(number)));
+            }
+        }),
         ("an input that no list contained", |world| {
             world.happens(9, true, true);
             world.api.account(account()).delete_input(input_id(9));

@@ -34,7 +34,7 @@ const fn row(
 /// The commands that have all flags, the default one first.
 const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
 /// The other commands that read the configuration file.
-const READ_CONFIG: [&str; 4] = ["healthcheck", "inputs", "journal", SHOW_SECRET];
+const READ_CONFIG: [&str; 5] = ["cloudflare", "healthcheck", "inputs", "journal", SHOW_SECRET];
 const SHOW_SECRET: &str = "secret show";
 
 const ROWS: [Row; 21] = [
@@ -43,7 +43,7 @@ const ROWS: [Row; 21] = [
         "webhook.listen_address",
         ADDRESS,
         "Address for Cloudflare's notifications; repeatable",
-        &["healthcheck"],
+        &["cloudflare", "healthcheck"],
     ),
     row(
         "webhook.systemd-socket",
@@ -52,14 +52,14 @@ const ROWS: [Row; 21] = [
         "Use the sockets of systemd that are named webhook, instead of the address",
         &[],
     ),
-    row("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL", &[]),
+    row("webhook.path", "webhook.path", "PATH", "Path of the webhook's URL", &["cloudflare"]),
     row("webhook.max-body-size", "webhook.max_body_size", "SIZE", "Largest accepted body", &[]),
     row(
         "web.listen-address",
         "web.listen_address",
         ADDRESS,
         "Address for metrics, status and API; repeatable",
-        &["healthcheck", "inputs"],
+        &["cloudflare", "healthcheck", "inputs"],
     ),
     row(
         "web.systemd-socket",
@@ -74,7 +74,7 @@ const ROWS: [Row; 21] = [
         "web.config_file",
         "PATH",
         "Web configuration file: TLS, client certificates, users",
-        &["healthcheck", "inputs"],
+        &["cloudflare", "healthcheck", "inputs"],
     ),
     row(
         "web.enable-admin-api",
@@ -83,7 +83,7 @@ const ROWS: [Row; 21] = [
         "Allow clients to correct inputs without authentication",
         &[],
     ),
-    row("storage.path", "storage.path", "PATH", "Data folder", &["inputs", "journal", SHOW_SECRET]),
+    row("storage.path", "storage.path", "PATH", "Data folder", &["cloudflare", "inputs", "journal", SHOW_SECRET]),
     row("storage.retention", "storage.retention", "DURATION", "How long events are kept", &[]),
     row("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs", &[]),
     row(
@@ -107,10 +107,10 @@ const ROWS: [Row; 21] = [
         "Forget disconnected inputs without events; 0s: never",
         &[],
     ),
-    row("cloudflare.account-id", "cloudflare.account_id", "ID", "Account whose API is used", &[]),
-    row("cloudflare.token-file", "cloudflare.token_file", "PATH", "File that contains the API token", &[]),
-    row("cloudflare.webhook-url", "cloudflare.webhook_url", "URL", "Public URL of the webhook", &[]),
-    row("cloudflare.base-url", "cloudflare.base_url", "URL", "Base URL of Cloudflare's API", &[]),
+    row("cloudflare.account-id", "cloudflare.account_id", "ID", "Account whose API is used", &["cloudflare"]),
+    row("cloudflare.token-file", "cloudflare.token_file", "PATH", "File that contains the API token", &["cloudflare"]),
+    row("cloudflare.webhook-url", "cloudflare.webhook_url", "URL", "Public URL of the webhook", &["cloudflare"]),
+    row("cloudflare.base-url", "cloudflare.base_url", "URL", "Base URL of Cloudflare's API", &["cloudflare"]),
     row("log.level", "log.level", "LEVEL", "error, warn, info, debug or trace", &[]),
     row("log.format", "log.format", "FORMAT", "auto, logfmt or json", &[]),
 ];
@@ -162,7 +162,7 @@ fn acts(flag: &str, command: &str) -> bool {
     let commands = match ROWS.iter().find(|row| row.flag == flag) {
         Some(row) => row.commands,
         None if flag == CONFIG_FILE => &READ_CONFIG,
-        None => &[SHOW_SECRET],
+        None => &["cloudflare", SHOW_SECRET],
     };
     ALL_FLAGS.contains(&command) || commands.contains(&command)
 }

@@ -6,6 +6,7 @@ mod check_config;
 mod simulate;
 mod inputs;
 mod journal;
+mod cloudflare;
 mod secret;
 mod healthcheck;
 mod client;
@@ -58,6 +59,9 @@ enum Command {
     /// Export, verify, back up or salvage the journal
     #[command(subcommand)]
     Journal(journal::Command),
+    /// Set up the delivery of notifications by Cloudflare's API, and check it
+    #[command(subcommand)]
+    Cloudflare(cloudflare::Command),
     /// Print the webhook secrets, or a new one
     #[command(subcommand)]
     Secret(secret::Command),
@@ -97,6 +101,7 @@ fn dispatch(command: Command, sources: Sources) -> anyhow::Result<ExitCode> {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Inputs(command) => inputs::run(&command, &sources),
         Command::Journal(command) => journal::run(&command, &sources),
+        Command::Cloudflare(command) => cloudflare::run(&command, &sources),
         Command::Secret(command) => secret::run(&command, &sources),
         Command::Healthcheck => healthcheck::run(&sources),
         Command::Completions { shell } => {

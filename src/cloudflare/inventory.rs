@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::list::{self, List};
 use super::status::{NO_SUCH_INPUT, input_request};
-use super::{Answer, ApiError, Due, Effect, Endpoint, Priority, Progress, Request, Settings, Task, result};
+use super::{Answer, ApiError, Due, Effect, Priority, Progress, Request, Settings, Task, result};
 use crate::event::{AccountId, InputId, Observation, Observed, Timestamp};
 use crate::live::{Inventory, Listed, View};
 
@@ -135,8 +135,7 @@ impl Task for InventoryTask {
             return Some(input_request(self.account_id, input_id));
         }
         self.asked = Some(Asked::List);
-        let path = format!("/accounts/{}/stream/live_inputs?include_counts=true", self.account_id);
-        Some(Request::get(Endpoint::Inputs, path))
+        Some(list::request(self.account_id))
     }
 
     fn answered(

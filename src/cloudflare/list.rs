@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::{Answer, ApiError, Request, invalid, page};
-use crate::event::InputId;
+use super::{Answer, ApiError, Endpoint, Request, invalid, page};
+use crate::event::{AccountId, InputId};
 use crate::live::Listed;
 
 /// Longer names are cut. They are a label of a metric.
@@ -41,6 +41,11 @@ struct Item {
     meta: Value,
     #[serde(default)]
     enabled: Value,
+}
+
+/// The request for the list.
+pub fn request(account_id: AccountId) -> Request {
+    Request::get(Endpoint::Inputs, format!("/accounts/{account_id}/stream/live_inputs?include_counts=true"))
 }
 
 /// Reads a list.

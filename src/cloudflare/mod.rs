@@ -37,6 +37,7 @@ pub use client::{Client, InvalidClient};
 pub use engine::{Engine, Next};
 pub use facts::{BackfillProgress, Entries, Facts, TaskFacts};
 pub use history::Period;
+pub use list::{List, read as read_list, request as list_request};
 pub use request::{Endpoint, Method, Request};
 pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};
 pub use result::{Page, PageInfo, invalid, page, result, successful};

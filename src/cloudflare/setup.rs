@@ -142,9 +142,11 @@ fn as_wanted(before: Option<&PolicyBody>, wanted: &Wanted) -> PolicyBody {
 }
 
 /// The steps that undo what [`plan`] led to: policies that deliver only to the destination are deleted, others keep their
-/// other receivers, and the destination is deleted.
+/// other receivers, and the destination is deleted. A destination with another name is not deleted: it was not created by
+/// [`plan`].
 pub fn removal(existing: &Existing, wanted: &Wanted) -> Vec<Step> {
-    let Some(destination) = existing.destination(wanted) else { return Vec::new() };
+    let destination = existing.destinations.iter().find(|destination| destination.name == wanted.name);
+    let Some(destination) = destination else { return Vec::new() };
     let mut steps: Vec<Step> = existing
         .policies
         .iter()
@@ -178,6 +180,11 @@ fn detached(policy: &PolicyBody, destination: &ObjectId) -> PolicyBody {
 }
 
 impl Step {
+    /// Whether it sets the secret of the destination. Cloudflare then sends a test message.
+    pub fn sets_secret(&self) -> bool {
+        matches!(self, Self::CreateDestination { .. } | Self::UpdateDestination { .. })
+    }
+
     /// The request that does it. The destination is the one that exists by then.
     pub fn request(&self, account: AccountId, secret: &str, destination: Option<&ObjectId>) -> Request {
         let policy = |id: &ObjectId| alerting(account, &format!("policies/{id}"));

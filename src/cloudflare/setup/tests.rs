@@ -158,4 +158,7 @@ fn removal_deletes_policies_without_other_receivers_and_then_the_destination() {
     );
     assert_eq!(requests[1].2["mechanisms"], json!({"email": [{"id": "a@b"}]}));
     assert_eq!(removal(&existing(json!([]), json!([])), &wanted(&[])), []);
+    let mut others = ours();
+    others[0]["name"] = json!("made by hand");
+    assert_eq!(removal(&existing(others, json!([policy(json!({}))])), &wanted(&[])), []);
 }

@@ -53,11 +53,8 @@ macro_rules! id {
             type Err = $invalid;
 
             fn from_str(text: &str) -> Result<Self, $invalid> {
-                // The standard library's parser also accepts a sign.
-                if text.len() != 32 || text.starts_with('+') {
-                    return Err($invalid);
-                }
-                u128::from_str_radix(text, 16).map(|id| Self::from_bytes(id.to_be_bytes())).map_err(|_| $invalid)
+                let (high, low) = text.split_at_checked(16).ok_or($invalid)?;
+                Ok(Self { high: sixteen_digits(high).ok_or($invalid)?, low: sixteen_digits(low).ok_or($invalid)? })
             }
         }
 
@@ -106,6 +103,13 @@ id! {
     PolicyId,
     /// The text is not 32 hexadecimal digits.
     InvalidPolicyId = "not a policy id: expected 32 hexadecimal digits"
+}
+
+/// The number with these digits. The standard library's parser also accepts a sign, and checks each step for an overflow.
+fn sixteen_digits(text: &str) -> Option<u64> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let number = text.bytes().try_fold(0, |number: u64, byte| Some(number << 4 | u64::from(digit(byte)?)));
+    number.filter(|_| text.len() == 16)
 }
 
 /// The two digits of every byte. A scrape writes each id a dozen times.

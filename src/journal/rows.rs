@@ -254,13 +254,22 @@ fn read_observation(input_id: InputId, data: &str) -> Result<Observation, &'stat
 }
 
 fn origin_data(origin: &Origin) -> String {
-    let id =
-        |digits: Option<[u8; 32]>| digits.map_or_else(|| NO_ID.into(), |it| String::from_utf8_lossy(&it).into_owned());
-    let account_id = id(origin.account_id.map(|id| id.digits()));
-    let policy_id = id(origin.policy_id.map(|id| id.digits()));
-    match origin.source {
-        EventSource::Webhook => format!("{account_id} {policy_id}"),
-        EventSource::History => format!("{account_id} {policy_id} {}", origin.source.label()),
+    let Origin { source, account_id, policy_id } = origin;
+    let mut data = String::with_capacity(80);
+    push_id(&mut data, account_id.map(|id| id.digits()));
+    data.push(' ');
+    push_id(&mut data, policy_id.map(|id| id.digits()));
+    if *source != EventSource::Webhook {
+        data.push(' ');
+        data.push_str(source.label());
+    }
+    data
+}
+
+fn push_id(data: &mut String, digits: Option<[u8; 32]>) {
+    match &digits {
+        Some(digits) => data.push_str(std::str::from_utf8(digits).expect("hexadecimal digits are ASCII")),
+        None => data.push_str(NO_ID),
     }
 }
 

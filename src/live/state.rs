@@ -144,10 +144,11 @@ impl State {
         let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         let mut with_records = self.inputs.range(range).map(|(input_id, entry)| (*input_id, entry.as_ref())).peekable();
         let mut only_listed = self.only_listed.range(range).map(|input_id| (*input_id, InputEntry::empty())).peekable();
-        iter::from_fn(move || match (with_records.peek(), only_listed.peek()) {
-            (Some((one, _)), Some((other, _))) if other < one => only_listed.next(),
-            (None, _) => only_listed.next(),
-            (Some(_), _) => with_records.next(),
+        iter::from_fn(move || {
+            // Without an inventory, a scrape does not pay for it.
+            let Some((listed, _)) = only_listed.peek() else { return with_records.next() };
+            let is_next = with_records.peek().is_none_or(|(recorded, _)| listed < recorded);
+            if is_next { only_listed.next() } else { with_records.next() }
         })
     }
 
@@ -176,6 +177,11 @@ impl State {
             Some(name) if !name.is_empty() => Cow::Borrowed(name),
             _ => Cow::Owned(account_id.to_string()),
         }
+    }
+
+    /// Whether Cloudflare's API has said anything.
+    pub fn has_api_facts(&self) -> bool {
+        !self.inventories.is_empty() || !self.quality.is_empty()
     }
 
     /// What Cloudflare's API lists for an account; `None` before the first complete list.

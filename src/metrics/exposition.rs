@@ -71,6 +71,9 @@ impl Exposition {
 
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Option<InputId>) -> Step {
         let View { state, as_of, wall_clock, pending, .. } = &self.view;
+        if matches!(lines.read, Read::ApiValues(_)) && !state.has_api_facts() {
+            return Step::Family(index + 1);
+        }
         let inputs = state.known(after).take(INPUTS_AT_ONCE);
         let views: Vec<_> = inputs
             .map(|(input_id, known)| InputView {
@@ -154,7 +157,7 @@ impl Lines {
 
     fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
         match self.read {
-            Read::Values(read) => {
+            Read::Values(read) | Read::ApiValues(read) => {
                 let mut values = Values(Vec::with_capacity(views.len() * self.samples.len()));
                 // Inputs are far apart in memory. Reading them in one loop lets the processor fetch several at a time.
                 views.iter().for_each(|view| read(view, &mut values));

@@ -14,6 +14,8 @@ use crate::live::{Counters, Input, PendingChange, Quality, State, Statistics};
 pub(super) enum Read {
     /// Reads one value for each value of the second label, or a single one if there is no second label.
     Values(fn(&InputView<'_>, &mut Values)),
+    /// The same of what Cloudflare's API says, so that a scrape does not pay for it without the API.
+    ApiValues(fn(&InputView<'_>, &mut Values)),
     /// Reads the values of the second and the third label. The value of the sample is 1.
     LabelValues(for<'a> fn(&InputView<'a>) -> [Cow<'a, str>; 2]),
 }
@@ -205,7 +207,7 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
         query: "cloudflare_stream_live_input_enabled == 0",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| {
+    .with(Read::ApiValues(|view, values| {
         let listed = view.state.listed(&view.input_id);
         values.put_known([listed.and_then(|(_, listed)| listed.enabled)]);
     })),
@@ -216,7 +218,7 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
         query: "cloudflare_stream_live_input_gop_duration_seconds{stat=\"max\"} > 8",
         ..QUALITY
     }
-    .with(Read::Values(|view, values| put_quality(view, values, |quality| quality.gop_duration))),
+    .with(Read::ApiValues(|view, values| put_quality(view, values, |quality| quality.gop_duration))),
     Family {
         name: "cloudflare_stream_live_input_upload_duration_ratio",
         help: "Duration of uploads from the encoder divided by the duration of the media in them, in the newest complete \
@@ -225,7 +227,7 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
         query: "cloudflare_stream_live_input_upload_duration_ratio{stat=\"avg\"} > 1",
         ..QUALITY
     }
-    .with(Read::Values(|view, values| put_quality(view, values, |quality| quality.upload_duration_ratio))),
+    .with(Read::ApiValues(|view, values| put_quality(view, values, |quality| quality.upload_duration_ratio))),
     Family {
         name: "cloudflare_stream_live_input_bitrate_bits_per_second",
         help: "Bit rate of the live input in the newest complete minute, in bits per second. Sampled by Cloudflare, and \
@@ -233,7 +235,7 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
         query: "cloudflare_stream_live_input_bitrate_bits_per_second{stat=\"avg\"}",
         ..QUALITY
     }
-    .with(Read::Values(|view, values| put_quality(view, values, |quality| quality.bitrate))),
+    .with(Read::ApiValues(|view, values| put_quality(view, values, |quality| quality.bitrate))),
 ];
 
 fn put_quality(view: &InputView<'_>, values: &mut Values, of: fn(&Quality) -> Statistics) {

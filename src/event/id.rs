@@ -105,12 +105,31 @@ id! {
     InvalidPolicyId = "not a policy id: expected 32 hexadecimal digits"
 }
 
-/// The number with these digits. The standard library's parser also accepts a sign, and checks each step for an overflow.
+/// The number with these digits. A notification has three ids: with the standard library's parser, which checks each step
+/// for an overflow, they take a twentieth of the instructions to accept it.
 fn sixteen_digits(text: &str) -> Option<u64> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let number = text.bytes().try_fold(0, |number: u64, byte| Some(number << 4 | u64::from(digit(byte)?)));
-    number.filter(|_| text.len() == 16)
+    let step = |(number, invalid): (u64, u8), byte: u8| {
+        let value = VALUES[usize::from(byte)];
+        (number << 4 | u64::from(value & 15), invalid | value)
+    };
+    let (number, invalid) = text.bytes().fold((0, 0), step);
+    (text.len() == 16 && invalid < NO_DIGIT).then_some(number)
 }
+
+/// The value of a byte that is no hexadecimal digit.
+const NO_DIGIT: u8 = 16;
+
+/// The value of every byte as a hexadecimal digit.
+const VALUES: [u8; 256] = {
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value] as usize] = value as u8;
+        values[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    values
+};
 
 /// The two digits of every byte. A scrape writes each id a dozen times.
 const PAIRS: [[u8; 2]; 256] = {

@@ -31,7 +31,7 @@ pub use reader::Effective;
 pub use secret::{InvalidSecret, Secret, read_password};
 pub use secrets::{MissingSecret, SecretSource, WebhookSecrets};
 pub use settings::{InputSettings, LogSettings, Settings, StorageSettings, WebSettings, WebhookSettings};
-pub use values::{ListenAddress, LogLevel, positive_duration};
+pub use values::{ListenAddress, LogLevel, duration_in_words, positive_duration};
 
 /// The defaults, which also document every key.
 pub const DEFAULT: &str = include_str!("../../config/default.toml");

@@ -137,7 +137,7 @@ pub(super) fn retention(text: &str) -> Parsed<Duration> {
 }
 
 /// A duration without abbreviations: `1 day 30 minutes`.
-pub(super) fn duration_in_words(duration: Duration) -> String {
+pub fn duration_in_words(duration: Duration) -> String {
     let mut rest = duration.as_nanos();
     let mut words = Vec::new();
     for (unit, length) in UNITS {

@@ -28,6 +28,11 @@ impl Terminal {
         self.program_side.try_clone().unwrap().into()
     }
 
+    /// Types a text, which a program reads from its standard input.
+    pub fn type_in(&self, text: &str) {
+        rustix::io::write(&self.controller, text.as_bytes()).expect("the terminal is open");
+    }
+
     /// Everything that is printed until this text is complete, or until the last program has ended. The command that got
     /// [`Self::stdio`] must have been dropped.
     pub fn read_until(self, end: &str) -> String {

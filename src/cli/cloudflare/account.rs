@@ -9,6 +9,9 @@ use crate::cloudflare::setup::Existing;
 use crate::cloudflare::{ApiError, ApiErrorKind, Client, List, Request, list_request, read_list, result};
 use crate::config::{CloudflareAccount, Secret, Settings};
 
+/// The permission that changes of destinations and policies need.
+pub(super) const EDIT: &str = "Notifications Edit";
+
 /// Which account.
 #[derive(Debug, Args)]
 pub(super) struct Choice {

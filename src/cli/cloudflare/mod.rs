@@ -3,6 +3,7 @@
 mod account;
 mod webhook;
 mod plan;
+mod rotate;
 mod setup;
 mod check;
 mod inputs;
@@ -16,7 +17,7 @@ use crate::config::{Settings, Sources};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Create or update the webhook destination and the notification policy
-    Setup(setup::Arguments),
+    Setup(Box<setup::Arguments>),
     /// Check whether notifications are delivered; each problem with its fix, and exit code 1
     Check(check::Arguments),
     /// List the live inputs of the account
@@ -26,7 +27,7 @@ pub(super) enum Command {
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
     match command {
-        Command::Setup(arguments) => setup::run(arguments, &settings),
+        Command::Setup(arguments) => setup::run(arguments, &settings, sources),
         Command::Check(arguments) => check::run(arguments, &settings),
         Command::Inputs(arguments) => inputs::run(arguments, &settings),
     }

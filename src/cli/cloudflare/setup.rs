@@ -2,22 +2,24 @@
 
 use std::io::{self, BufRead, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Deserialize;
 
-use super::account::{Api, Choice, explained, title};
+use super::account::{Api, Choice, EDIT, explained, title};
 use super::plan::Diff;
+use super::rotate::Rotate;
 use super::webhook::{self, NamedSecret};
+use crate::cli::client::Access;
 use crate::cli::{print, print_message};
 use crate::cloudflare::model::{ALERT_TYPE, ERRORED, EVENT_TYPES, ObjectId};
 use crate::cloudflare::setup::{Existing, Step, Wanted, plan, removal};
 use crate::cloudflare::{ApiError, ApiErrorKind};
-use crate::config::Settings;
+use crate::config::{Settings, Sources, positive_duration};
 use crate::event::InputId;
 
-const EDIT: &str = "Notifications Edit";
 /// Ports to which Cloudflare delivers.
 const PORTS: [u16; 2] = [80, 443];
 
@@ -40,12 +42,20 @@ pub(in crate::cli) struct Arguments {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// Replace the webhook secret: in the daemon, then at Cloudflare; the old one is removed when nothing uses it
+    #[arg(long, conflicts_with_all = ["remove", "inputs"])]
+    rotate_secret: bool,
+    /// With --rotate-secret: the old secret is removed when it has not been used for this long
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = positive_duration)]
+    silent_for: Duration,
+    #[command(flatten)]
+    access: Access,
     /// Delete the destination, and the policies that deliver only to it
     #[arg(long)]
     remove: bool,
 }
 
-pub(super) fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments, settings: &Settings, sources: &Sources) -> anyhow::Result<ExitCode> {
     let account = arguments.choice.of(settings)?;
     let url = account.webhook_url.clone().context(
         "cloudflare.webhook_url is not configured: set it to the public URL of the webhook, for example \
@@ -54,7 +64,13 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<
     let wanted = Wanted { name: arguments.name.clone(), url, inputs: arguments.inputs.iter().copied().collect() };
     let api = Api::new(account, settings)?;
     let setup = Setup { api, wanted, arguments, settings };
-    if arguments.remove { setup.remove() } else { setup.set_up() }
+    if arguments.rotate_secret {
+        setup.rotate(sources)
+    } else if arguments.remove {
+        setup.remove()
+    } else {
+        setup.set_up()
+    }
 }
 
 struct Setup<'a> {
@@ -105,6 +121,29 @@ impl Setup<'_> {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn rotate(&self, sources: &Sources) -> anyhow::Result<ExitCode> {
+        let existing = self.existing()?;
+        if existing.destination(&self.wanted).is_none() {
+            bail!("there is no webhook destination whose secret could be replaced: run cloudflare setup first");
+        }
+        let Arguments { secret, silent_for, access, .. } = self.arguments;
+        let from = (self.settings, sources);
+        let rotation = Rotate::new(&self.api, &self.wanted, from, (secret.as_deref(), *silent_for, access))?;
+        print(&format!("Cloudflare {}\n\n", title(&self.api.account)))?;
+        if let Some(steps) = rotation.obstacle()? {
+            print(&steps)?;
+            return Ok(ExitCode::FAILURE);
+        }
+        print(&rotation.plan()?)?;
+        if !self.allowed()? {
+            return Ok(ExitCode::FAILURE);
+        }
+        if !self.arguments.dry_run {
+            rotation.execute(&existing)?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn existing(&self) -> anyhow::Result<Existing> {
         self.api.existing().map_err(|error| explained(error, EDIT))
     }
@@ -118,6 +157,11 @@ impl Setup<'_> {
         }
         let secret = secret.map(NamedSecret::title);
         print(&Diff { existing, wanted: &self.wanted, secret: secret.as_deref() }.of(steps))?;
+        self.allowed()
+    }
+
+    /// Whether what was printed may be done: in a dry run, because nothing is done.
+    fn allowed(&self) -> anyhow::Result<bool> {
         if self.arguments.dry_run {
             print("\nThis was a dry run: nothing was changed.\n")?;
             return Ok(true);

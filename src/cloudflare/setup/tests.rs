@@ -30,7 +30,8 @@ fn policy(members: Value) -> Value {
         "id": "p1", "name": "Live", "enabled": true, "alert_type": ALERT_TYPE,
         "mechanisms": {"webhooks": [{"id": "d1"}]}, "filters": {},
     });
-    policy.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let Value::Object(members) = members else { panic!("not an object: {members}") };
+    policy.as_object_mut().unwrap().extend(members);
     policy
 }
 

@@ -1,6 +1,7 @@
 //! Cloudflare's API: the real binary and the mock over HTTP.
 
 mod bad_days;
+mod commands;
 mod reload;
 mod repair;
 

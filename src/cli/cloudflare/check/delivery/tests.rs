@@ -12,7 +12,8 @@ fn policy(members: Value) -> Value {
         "id": "p1", "name": "Live", "enabled": true, "alert_type": "stream_live_notifications",
         "mechanisms": {"webhooks": [{"id": "d1"}]}, "filters": {}, "created": "2026-01-01T00:00:00Z",
     });
-    policy.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    let Value::Object(members) = members else { panic!("not an object: {members}") };
+    policy.as_object_mut().unwrap().extend(members);
     policy
 }
 

@@ -29,8 +29,8 @@ macro_rules! id {
         impl $name {
             /// The identifier with these 16 bytes.
             pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-                let id = u128::from_be_bytes(bytes);
-                Self { high: (id >> 64) as u64, low: id as u64 }
+                let [a, b, c, d, e, f, g, h, low @ ..] = bytes;
+                Self { high: u64::from_be_bytes([a, b, c, d, e, f, g, h]), low: u64::from_be_bytes(low) }
             }
 
             /// Its 16 bytes.
@@ -123,9 +123,9 @@ const NO_DIGIT: u8 = 16;
 const VALUES: [u8; 256] = {
     let mut values = [NO_DIGIT; 256];
     let mut value = 0;
-    while value < 16 {
-        values[b"0123456789abcdef"[value] as usize] = value as u8;
-        values[b"0123456789ABCDEF"[value] as usize] = value as u8;
+    while value < NO_DIGIT {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        values[b"0123456789ABCDEF"[value as usize] as usize] = value;
         value += 1;
     }
     values

@@ -185,7 +185,7 @@ fn links_keep_the_time_range_and_set_existing_variables() {
                 "{}: {url} drops the time range",
                 dashboard.file
             );
-            for variable in ["datasource", "job", "instance", "input"] {
+            for variable in ["datasource", "job", "instance", "account", "input"] {
                 assert!(set.contains(&variable), "{}: {url} drops {variable}", dashboard.file);
             }
             for variable in set {

@@ -159,7 +159,8 @@ impl<'a> Look<'a> {
             first.into_iter().chain(others).map(|input| [ids(&[input])].into()).collect()
         } else {
             let two = [ids(&[Input::MainStage, Input::Auditorium])].into();
-            vec![BTreeMap::new(), two, [ids(&[Input::StudioB])].into_iter().chain(complete).collect()]
+            let account = [("account", vec!["campus".to_owned()])].into();
+            vec![BTreeMap::new(), two, [ids(&[Input::StudioB])].into_iter().chain(complete).collect(), account]
         };
         // Twelve hours are longer than the history.
         let ranges = [(6, 0.0), (1, 0.0), (3, 3.0), (12, 0.0)];
@@ -198,6 +199,7 @@ impl<'a> Look<'a> {
             let scene = Scene {
                 truth: &self.truth(from, to),
                 inputs: chosen("input").map(|id| id.parse().expect("an input's id")).collect(),
+                accounts: chosen("account").cloned().collect(),
                 instances: chosen("instance").cloned().collect(),
                 to,
             };
@@ -218,7 +220,9 @@ impl<'a> Look<'a> {
         let mut problems = Vec::new();
         for annotation in &self.dashboard.annotations.list {
             let series = view.query_annotation(annotation);
-            if is_empty(&series) && !self.may_be_empty(annotation, truth) {
+            if ["Downtime", "Backfilled"].contains(&annotation.name.as_str()) {
+                problems.extend(self.downtimes(annotation, &series, truth));
+            } else if is_empty(&series) && !self.may_be_empty(annotation, truth) {
                 problems.push(format!("the annotation {} is empty", annotation.name));
             }
             if annotation.name == "Exporter starts" {
@@ -234,6 +238,21 @@ impl<'a> Look<'a> {
         EMPTY.iter().find(is_it).is_some_and(|(_, _, is_empty)| {
             chosen.all(|id| is_empty(&truth.inputs[&id.parse().expect("an input's id")]))
         })
+    }
+
+    /// Each moment of the annotation is in a downtime of its kind, and each downtime of the range has a moment.
+    fn downtimes(&self, annotation: &Annotation, series: &[Series], truth: &Truth) -> Option<String> {
+        let chosen = self.chosen.get("instance");
+        let is_chosen = |instance: &str| chosen.is_none_or(|chosen| chosen.iter().any(|one| one == instance));
+        let replicas = truth.replicas.iter().filter(|(instance, _)| is_chosen(instance));
+        let backfilled = annotation.name == "Backfilled";
+        let downtimes: Vec<_> = replicas.flat_map(|(_, replica)| &replica.downtimes).collect();
+        let of_kind: Vec<_> = downtimes.into_iter().filter(|down| down.backfilled == backfilled).collect();
+        let marked: Vec<_> = series.iter().flat_map(|series| series.points.iter().map(|(at, _)| *at)).collect();
+        let within = |at: f64| of_kind.iter().any(|down| down.from <= at && at < down.until);
+        let all_right = marked.iter().all(|at| within(*at))
+            && of_kind.iter().all(|down| marked.iter().any(|at| down.from <= *at && *at < down.until));
+        (!all_right).then(|| format!("{} marks {marked:?}, expected {of_kind:?}", annotation.name))
     }
 
     fn starts(&self, annotation: &Annotation, series: &[Series], truth: &Truth) -> Option<String> {
@@ -254,21 +273,25 @@ impl<'a> Look<'a> {
         let wrong = queried.filter_map(|variable| {
             let offered: BTreeMap<_, _> =
                 view.options(variable).into_iter().map(|Choice { text, value }| (value, text)).collect();
-            let expected = expected_options(&variable.name, truth);
+            let accounts = self.chosen.get("account").map(Vec::as_slice).unwrap_or_default();
+            let expected = expected_options(&variable.name, truth, accounts);
             (offered != expected).then(|| format!("{} offers {offered:?} instead of {expected:?}", variable.name))
         });
         wrong.collect()
     }
 }
 
-/// The expected options of a variable: values with their texts.
-fn expected_options(variable: &str, truth: &Truth) -> BTreeMap<String, String> {
+/// The expected options of a variable for the chosen accounts: values with their texts.
+fn expected_options(variable: &str, truth: &Truth, accounts: &[String]) -> BTreeMap<String, String> {
     let same = |value: &str| (value.to_owned(), value.to_owned());
     match variable {
         "job" => [same("stream-live-exporter")].into(),
         "instance" => truth.replicas.keys().map(|instance| same(instance)).collect(),
+        "account" => ["campus", "main"].map(same).into(),
         "input" => {
-            let named = truth.inputs.iter().map(|(id, input)| {
+            let of_accounts =
+                |input: &RangeTruth| accounts.is_empty() || accounts.iter().any(|one| one == input.account);
+            let named = truth.inputs.iter().filter(|(_, input)| of_accounts(input)).map(|(id, input)| {
                 let id = id.to_string();
                 (id.clone(), if input.name.is_empty() { id } else { input.name.to_owned() })
             });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stream_live_exporter::event::Timestamp;
+use stream_live_exporter::event::{AccountId, Timestamp};
 use stream_live_exporter::recorder::Outcome;
 use stream_live_exporter::simulate::{Fact, FactKind, Notification, POLICIES};
 
@@ -10,6 +10,8 @@ use super::inputs::{Configuration, Input};
 
 pub const LENGTH: Duration = Duration::from_secs(6 * 3600);
 pub const REPLICAS: usize = 2;
+/// The notification history is read after a downtime of at least this length.
+pub const BACKFILLED_FROM: Duration = Duration::from_secs(60);
 /// The certificate of the webhook is renewed at each start.
 pub const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(60 * 86_400);
 
@@ -34,6 +36,8 @@ pub enum ActionKind {
     Stop,
     /// The process starts with this configuration.
     Start(Configuration),
+    /// Cloudflare's API contradicts the state: the notification of this fact was lost.
+    Observe(Fact),
 }
 
 /// A delivery and its expected result.
@@ -142,6 +146,9 @@ impl Timeline {
             body.truncate(body.len() - "}\n".len());
             body.extend(b",}\n");
         }
+        if let Some((_, account_id)) = input.account() {
+            body = with_account(&body, account_id);
+        }
         let event = Some(SentEvent { fact, sent_at });
         let Transit { malformed, .. } = transit;
         let delivery =
@@ -157,6 +164,15 @@ impl Timeline {
                 let again = Delivery { outcome: Outcome::Duplicate, event: None, ..delivery.clone() };
                 self.add(at.plus(Duration::from_millis(2400)), replica, ActionKind::Deliver(again));
             }
+        }
+    }
+
+    /// Adds an event whose notifications are lost. The replicas learn of it from Cloudflare's API.
+    pub fn lost_event(&mut self, input: Input, offset: &str, kind: FactKind) {
+        let fact = Fact { input_id: input.id(), kind, updated_at: self.time(offset) };
+        for replica in 0..REPLICAS {
+            let at = fact.updated_at.plus(Duration::from_secs(41 + 9 * replica as u64));
+            self.add(at, replica, ActionKind::Observe(fact));
         }
     }
 
@@ -183,4 +199,12 @@ impl Timeline {
         self.actions.sort_by_key(|action| (action.at, action.replica));
         self
     }
+}
+
+/// The body with this account in its envelope.
+fn with_account(body: &[u8], account_id: AccountId) -> Vec<u8> {
+    let text = std::str::from_utf8(body).expect("bodies are text");
+    let (before, after) = text.split_once("\"account_id\":\"").expect("the envelope has an account");
+    let (_, after) = after.split_once('"').expect("the id ends");
+    format!("{before}\"account_id\":\"{account_id}\"{after}").into_bytes()
 }

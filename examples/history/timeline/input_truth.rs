@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stream_live_exporter::event::Timestamp;
-use stream_live_exporter::simulate::{Counts, InputTruth};
+use stream_live_exporter::simulate::{Counts, Fact, InputTruth};
 
 use super::actions::{ActionKind, Delivery, LENGTH, SentEvent, Timeline};
 use super::changes::{Changes, Finding, FindingKind, Walk};
@@ -15,6 +15,8 @@ use super::script::configurations;
 #[derive(Debug, Default, Serialize)]
 pub struct RangeTruth {
     pub name: &'static str,
+    /// Name of its account; empty if that is not known.
+    pub account: &'static str,
     /// State and newest events at the end of the range; counts of events and errors in the range.
     #[serde(flatten)]
     pub metrics: InputTruth,
@@ -47,9 +49,12 @@ pub struct EveryMinute {
 /// A value from a time on; `None` is unknown.
 type Change = (Timestamp, Option<bool>);
 
-/// All events of an input, as the first replica receives them. It receives every event.
+/// All events of an input, as the first replica receives them. It receives every event that is not lost, and learns of
+/// the others from Cloudflare's API.
 pub struct InputEvents {
     events: Vec<ReceivedEvent>,
+    /// Events and what the API said, with the time of its arrival.
+    facts: Vec<(Timestamp, Fact)>,
     /// What is counted, and from when on.
     settled: Vec<(Timestamp, Finding)>,
     /// Connection state by event time.
@@ -70,17 +75,23 @@ pub struct ReceivedEvent {
 impl InputEvents {
     pub fn of(timeline: &Timeline, input: Input) -> Self {
         let received = timeline.actions.iter().filter(|action| action.replica == 0).filter_map(|action| {
-            let ActionKind::Deliver(Delivery { event, journal_fails: false, .. }) = &action.kind else { return None };
-            event.filter(|event| event.fact.input_id == input.id()).map(|event| (action.at, event))
+            let (fact, event) = match &action.kind {
+                ActionKind::Deliver(Delivery { event: Some(event), journal_fails: false, .. }) => {
+                    (event.fact, Some(*event))
+                }
+                ActionKind::Observe(fact) => (*fact, None),
+                _ => return None,
+            };
+            (fact.input_id == input.id()).then_some((action.at, fact, event))
         });
         let received: Vec<_> = received.collect();
         let (mut changes, mut events, mut settled, mut by_arrival) = (Changes::default(), vec![], vec![], vec![]);
-        for (index, &(at, event)) in received.iter().enumerate() {
-            let out_of_order = !changes.add(&event.fact);
-            events.push(ReceivedEvent { at, event, out_of_order });
+        for (index, &(at, fact, event)) in received.iter().enumerate() {
+            let out_of_order = !changes.add(&fact);
+            events.extend(event.map(|event| ReceivedEvent { at, event, out_of_order }));
             let walk = changes.walk();
             by_arrival.push((at, walk.connected));
-            let next = received.get(index + 1).map_or(timeline.end().plus(LENGTH), |(next, _)| *next);
+            let next = received.get(index + 1).map_or(timeline.end().plus(LENGTH), |(next, ..)| *next);
             for finding in walk.findings {
                 let is_new = settled.iter().all(|(_, known)| *known != finding);
                 let settled_at = changes.settled_at(&finding, at, next).filter(|_| is_new);
@@ -90,7 +101,8 @@ impl InputEvents {
         let by_event_time = changes.sorted().iter().map(|(at, connected)| (*at, Some(*connected))).collect();
         let configurations = configurations(timeline).into_iter();
         let expected = configurations.map(|(at, configuration)| (at, input.expected(configuration))).collect();
-        Self { events, settled, by_event_time, by_arrival, expected }
+        let facts = received.iter().map(|(at, fact, _)| (*at, *fact)).collect();
+        Self { events, facts, settled, by_event_time, by_arrival, expected }
     }
 
     /// The events received after `from`, up to `to`.
@@ -106,7 +118,7 @@ impl InputEvents {
 
     fn walk_at(&self, time: Timestamp) -> Walk {
         let mut changes = Changes::default();
-        self.between(Timestamp::EPOCH, time).for_each(|received| _ = changes.add(&received.event.fact));
+        self.facts.iter().filter(|(at, _)| *at <= time).for_each(|(_, fact)| _ = changes.add(fact));
         changes.walk()
     }
 
@@ -154,6 +166,7 @@ impl RangeTruth {
         subtract(&mut at_end.errors, &before.errors);
         let mut truth = Self {
             name: input.name(),
+            account: input.account().map_or("", |(name, _)| name),
             metrics: at_end,
             connected_seconds: events.seconds_in(from, to, |at| value(&events.by_event_time, at) == Some(true)),
             expected_seconds: events.seconds_in(from, to, |at| events.counts(at)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use stream_live_exporter::event::InputId;
+use stream_live_exporter::event::{AccountId, InputId};
 use stream_live_exporter::schedule::{Configured, Expectation};
 
 /// A live input of the timeline.
@@ -28,6 +28,19 @@ pub enum Input {
     SpareEncoder,
     /// Not configured; known from its first event on.
     Unconfigured,
+}
+
+/// A Cloudflare account: its configured name and its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Account(pub &'static str, &'static str);
+
+pub const ACCOUNTS: [Account; 2] =
+    [Account("main", "51e0c1a7e51e0c1a7e51e0c1a7e51e0c"), Account("campus", "ca3b05d2ca3b05d2ca3b05d2ca3b05d2")];
+
+impl Account {
+    pub fn id(self) -> AccountId {
+        self.1.parse().expect("ids are 32 hexadecimal digits")
+    }
 }
 
 /// The part of the configuration that changes.
@@ -74,6 +87,26 @@ impl Input {
 
     pub fn id(self) -> InputId {
         self.name_and_id().1.parse().expect("ids are 32 hexadecimal digits")
+    }
+
+    /// Name and id of its account; `None` if that is not known, because the input has no events.
+    pub fn account(self) -> Option<(&'static str, AccountId)> {
+        let [main, campus] = ACCOUNTS;
+        let account = match self {
+            Self::MainStage
+            | Self::Chapel
+            | Self::StudioB
+            | Self::BackupFeed
+            | Self::LobbyCamera
+            | Self::Auditorium => main,
+            Self::PodcastRoom | Self::Unconfigured => campus,
+            Self::TrainingRoom | Self::SpareEncoder => return None,
+        };
+        Some((account.0, account.id()))
+    }
+
+    pub fn of(input_id: InputId) -> Option<Self> {
+        Self::ALL.into_iter().find(|input| input.id() == input_id)
     }
 
     /// Whether the input is expected to be live; `None` if it is not configured.

@@ -11,6 +11,7 @@
 
 mod actions;
 mod alerts;
+mod api;
 mod changes;
 pub mod input_truth;
 pub mod inputs;

@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept;
-use stream_live_exporter::event::{InputId, Notification, Record, RecordKind, Rules, Timestamp};
+use stream_live_exporter::event::{InputId, Notification, Observation, Observed, Record, RecordKind, Rules, Timestamp};
 use stream_live_exporter::http::Rejection;
-use stream_live_exporter::live::{Fold, LastSeen, Verdict, View, apply};
+use stream_live_exporter::live::{Downtime, Fold, LastSeen, Verdict, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::recorder::Outcome;
 use stream_live_exporter::schedule::Configured;
+use stream_live_exporter::simulate::{Fact, FactKind};
 
-use super::actions::{ActionKind, CERTIFICATE_VALIDITY, Delivery};
+use super::actions::{ActionKind, BACKFILLED_FROM, CERTIFICATE_VALIDITY, Delivery};
+use super::api::{Api, quality};
+use super::inputs::{ACCOUNTS, Input};
 use super::process::Process;
 
 const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
@@ -30,6 +33,8 @@ pub struct Replica {
     fold: Fold,
     journal_events: u64,
     last_seen: LastSeen,
+    api: Api,
+    stopped_at: Option<Timestamp>,
     /// Time of the latest scrape.
     shown_until: Timestamp,
     rng: fastrand::Rng,
@@ -39,6 +44,8 @@ pub struct Replica {
 struct Running {
     metrics: Exporter,
     process: Process,
+    started_at: Timestamp,
+    downtime: Option<Downtime>,
     restored_inputs: usize,
 }
 
@@ -50,6 +57,8 @@ impl Replica {
             fold: Fold::default(),
             journal_events: 0,
             last_seen: LastSeen::default(),
+            api: Api::default(),
+            stopped_at: None,
             shown_until: Timestamp::EPOCH,
             rng: fastrand::Rng::with_seed(seed),
             running: None,
@@ -70,9 +79,18 @@ impl Replica {
                 metrics.connections.with_label_values(&["webhook"]).set(2.0);
                 metrics.connections.with_label_values(&["web"]).set(1.0);
                 self.configure(at, configuration.inputs());
-                self.running = Some(Running { metrics, process: Process::new(at), restored_inputs });
+                self.fold.set_accounts(ACCOUNTS.map(|account| (account.id(), account.0.into())).into());
+                let process = Process::new(at);
+                let downtime = self.stopped_at.map(|from| {
+                    let backfilled = at.since(from).is_some_and(|down| down >= BACKFILLED_FROM);
+                    Downtime { from, until: at, backfill_from: (!backfilled).then_some(from) }
+                });
+                self.running = Some(Running { metrics, process, started_at: at, downtime, restored_inputs });
             }
-            ActionKind::Stop => self.running = None,
+            ActionKind::Stop => {
+                self.running = None;
+                self.stopped_at = Some(at);
+            }
             ActionKind::Reload(configuration) => {
                 self.configure(at, configuration.inputs());
                 self.running()?.metrics.reloaded(at, true);
@@ -88,6 +106,7 @@ impl Replica {
                 self.running()?.metrics.connections_refused.with_label_values(&["webhook", *reason]).inc();
             }
             ActionKind::Deliver(delivery) => self.receive(at, delivery)?,
+            ActionKind::Observe(fact) => self.observe(at, fact)?,
         }
         Ok(())
     }
@@ -139,6 +158,9 @@ impl Replica {
         if reading.lenient {
             metrics.lenient.inc();
         }
+        if let Some(input) = delivery.event.and_then(|event| Input::of(event.fact.input_id)) {
+            self.api.deliver(input, at, !delivery.journal_fails);
+        }
         if delivery.journal_fails {
             metrics.append_failures.inc();
             metrics.rejected.with_label_values(&[Rejection::Journal.reason()]).inc();
@@ -158,6 +180,19 @@ impl Replica {
         Ok(())
     }
 
+    fn observe(&mut self, at: Timestamp, fact: &Fact) -> anyhow::Result<()> {
+        let found = if fact.kind == FactKind::Connected { Observed::Connected } else { Observed::Disconnected };
+        let input = Input::of(fact.input_id).context("an observation of an unknown input")?;
+        let (_, account_id) = input.account().context("an observation without an account")?;
+        let entry = self.fold.state().inputs().get(&fact.input_id).context("an observation of an unknown input")?;
+        let events = entry.input.events().iter().sum();
+        let observation = Observation { input_id: fact.input_id, found, at: fact.updated_at, events, account_id };
+        let verdict = self.record(at, RecordKind::Observation(observation));
+        ensure!(verdict == Verdict::Recorded(None), "{verdict:?} for {fact:?}");
+        self.running()?.metrics.corrections.with_label_values(&["cloudflare", found.label()]).inc();
+        Ok(())
+    }
+
     fn duration(&mut self, least: f64, most: f64) -> Duration {
         // Most durations are short.
         Duration::from_secs_f64(least + (most - least) * self.rng.f64().powi(3))
@@ -167,6 +202,10 @@ impl Replica {
     pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
         let running = self.running.as_mut()?;
         self.shown_until = self.shown_until.max(at);
+        self.api.show(&running.metrics, running.started_at, at);
+        for (account_id, quality) in quality(self.fold.state(), at) {
+            self.fold.set_quality(account_id, quality);
+        }
         let view = View {
             state: self.fold.state().clone(),
             as_of: self.shown_until,
@@ -174,7 +213,7 @@ impl Replica {
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             restored_inputs: running.restored_inputs,
-            downtime: None,
+            downtime: running.downtime,
             pending: Default::default(),
         };
         let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();

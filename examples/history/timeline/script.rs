@@ -32,6 +32,7 @@ pub fn build(begin: Timestamp) -> Timeline {
     misconfigured_encoder(&mut timeline, "3:21:00", 4, 90);
     blocked_account(&mut timeline);
     wrong_codecs(&mut timeline);
+    lost_notifications(&mut timeline);
     timeline.rotate_secret();
     last_hour(&mut timeline);
     misconfigured_encoder(&mut timeline, "5:46:00", 14, 45);
@@ -39,11 +40,12 @@ pub fn build(begin: Timestamp) -> Timeline {
 }
 
 /// The alerts that fire at the end: name, severity and input.
-pub const FIRING_AT_END: [(&str, &str, Input); 5] = [
+pub const FIRING_AT_END: [(&str, &str, Input); 6] = [
     ("StreamLiveInputOffAirWhileExpected", "critical", Auditorium),
     ("StreamLiveInputOnAirBudgetBurningSlowly", "warning", Auditorium),
     ("StreamLiveInputOnAirBudgetBurningSlowly", "warning", LobbyCamera),
     ("StreamLiveInputEncoderMisconfigured", "warning", PodcastRoom),
+    ("StreamLiveKeyframeInterval", "warning", PodcastRoom),
     ("StreamLiveInputStateUnknownWhileExpected", "warning", TrainingRoom),
 ];
 
@@ -67,6 +69,9 @@ fn starts_and_reloads(timeline: &mut Timeline) {
     // An invalid file on one replica.
     timeline.add(timeline.time("3:50:20"), 0, ActionKind::FailReload);
     timeline.add(timeline.time("3:58:10"), 0, ActionKind::Reload(Configuration::default()));
+    // The second replica does not run for 17 minutes in which no notification arrives.
+    timeline.add(timeline.time("3:41:05"), 1, ActionKind::Stop);
+    timeline.add(timeline.time("3:58:05"), 1, ActionKind::Start(Configuration::default()));
     // An update: nine scrapes fail.
     timeline.add(timeline.time("4:40:05"), 0, ActionKind::Stop);
     timeline.add(timeline.time("4:40:50"), 0, ActionKind::Start(Configuration::default()));
@@ -204,6 +209,14 @@ fn wrong_codecs(timeline: &mut Timeline) {
     timeline.event_by(malformed, BackupFeed, timeline.time("4:50:00"), FactKind::error("ERR_UNSUPPORTED_VIDEO_CODEC"));
     timeline.event(BackupFeed, "4:51:00", FactKind::error("ERR_UNSUPPORTED_VIDEO_CODEC"));
     timeline.event(BackupFeed, "4:52:00", FactKind::error("ERR_UNSUPPORTED_AUDIO_CODEC"));
+}
+
+/// Neither replica receives a disconnect and the next connect. Cloudflare's API reveals both.
+fn lost_notifications(timeline: &mut Timeline) {
+    timeline.lost_event(Unconfigured, "4:29:00", Disconnected);
+    timeline.lost_event(Unconfigured, "4:54:00", Connected);
+    timeline.event(Unconfigured, "5:14:00", Disconnected);
+    timeline.event(Unconfigured, "5:17:30", Connected);
 }
 
 /// After the rotation of the secret. Determines the state at the end.

@@ -12,7 +12,7 @@ use stream_live_exporter::recorder::Outcome;
 use stream_live_exporter::simulate::Counts;
 
 use super::INSTANCES;
-use super::actions::{ActionKind, CERTIFICATE_VALIDITY, Delivery, Timeline};
+use super::actions::{ActionKind, BACKFILLED_FROM, CERTIFICATE_VALIDITY, Delivery, Timeline};
 use super::changes::FindingKind;
 use super::input_truth::{InputEvents, RangeTruth, ReceivedEvent};
 use super::inputs::Input;
@@ -83,8 +83,26 @@ pub struct ReplicaTruth {
     pub last_notification: Option<f64>,
     /// The last Save and Test.
     pub last_test: Option<f64>,
+    /// Corrections by Cloudflare's API.
+    pub corrections: Counts,
+    /// Times of the range in which it did not run, in seconds since the epoch.
+    pub downtimes: Vec<Downtime>,
+    /// The last downtime, also before the range.
+    pub last_downtime: Option<Downtime>,
+    #[serde(skip)]
+    stopped_at: Option<Timestamp>,
+    /// The last delivery that was not answered 2xx.
+    pub last_failure: Option<f64>,
     /// The last delivery by secret.
     pub secrets: BTreeMap<&'static str, f64>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Downtime {
+    pub from: f64,
+    pub until: f64,
+    /// The notification history was read.
+    pub backfilled: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -155,13 +173,19 @@ impl ReplicaTruth {
                 (self.last_start, self.last_reload) = (seconds(at), seconds(at));
                 self.restored = self.known.len() as u64;
                 self.certificate_end = seconds(at.plus(CERTIFICATE_VALIDITY));
+                self.last_downtime = self.stopped_at.map(|from| Downtime {
+                    from: seconds(from),
+                    until: seconds(at),
+                    backfilled: at >= from.plus(BACKFILLED_FROM),
+                });
             }
             ActionKind::Reload(_) => self.last_reload = seconds(at),
-            ActionKind::Deliver(_)
-            | ActionKind::Reject(_)
+            ActionKind::Deliver(_) => self.last_failure = Some(seconds(at)),
+            ActionKind::Stop => self.stopped_at = Some(at),
+            ActionKind::Reject(_)
             | ActionKind::RefuseConnection(_)
             | ActionKind::FailReload
-            | ActionKind::Stop => {}
+            | ActionKind::Observe(_) => {}
         }
     }
 
@@ -170,7 +194,11 @@ impl ReplicaTruth {
             ActionKind::Reject(reason) => *self.rejected.entry(reason).or_default() += 1,
             ActionKind::RefuseConnection(reason) => *self.refused.entry(reason).or_default() += 1,
             ActionKind::Deliver(delivery) => self.count_delivery(delivery),
-            ActionKind::Start(_) => self.starts += 1,
+            ActionKind::Start(_) => {
+                self.starts += 1;
+                self.downtimes.extend(self.last_downtime);
+            }
+            ActionKind::Observe(fact) => *self.corrections.entry(fact.kind.name()).or_default() += 1,
             ActionKind::Stop | ActionKind::Reload(_) | ActionKind::FailReload => {}
         }
     }

@@ -20,7 +20,6 @@ export const EMPTY = {
   'stream-live-exporter': {
     30: 'no input is silent long enough to be forgotten',
     41: 'no scrape meets a write to the journal',
-    42: 'no input is corrected by hand',
   },
   'stream-live-input': { 24: 'all notifications of this input arrived' },
 };

@@ -132,7 +132,14 @@ function Head({
   return (
     <header style={{ padding: `8px ${MARGIN}px`, display: 'flex', flexDirection: 'column', gap: GAP }}>
       <div style={line}>
-        <span style={theme.typography.h4}>{dashboard.title}</span>
+        <span style={{ ...theme.typography.h4, marginRight: 'auto' }}>{dashboard.title}</span>
+        <span style={{ display: 'flex', gap: GAP, whiteSpace: 'nowrap' }}>
+          {(dashboard.links ?? []).map(({ title, icon }) => (
+            <span key={title} style={box}>
+              <Icon name={(icon === 'dashboard' ? 'apps' : 'external-link-alt') as IconName} /> {title}
+            </span>
+          ))}
+        </span>
         <span style={box}>
           <Icon name="clock-nine" />
           {rangeUtil.describeTimeRange(range.raw)}{' '}
@@ -140,7 +147,7 @@ function Head({
         </span>
       </div>
       <div style={line}>
-        <span style={{ display: 'flex', gap: GAP }}>
+        <span style={{ display: 'flex', gap: GAP, whiteSpace: 'nowrap' }}>
           {variables.shown().map(({ label, value }) => (
             <span key={label} style={{ display: 'flex' }}>
               <span style={{ ...box, background: theme.colors.background.secondary }}>{label}</span>
@@ -150,18 +157,11 @@ function Head({
             </span>
           ))}
         </span>
-        <span style={{ display: 'flex', gap: GAP, marginRight: 'auto' }}>
+        <span style={{ display: 'flex', gap: GAP, marginRight: 'auto', whiteSpace: 'nowrap' }}>
           {shownAnnotations(dashboard).map(({ name, enable, iconColor }) => (
             <span key={name} style={{ ...box, opacity: enable ? 1 : theme.colors.action.disabledOpacity }}>
               <span style={{ height: 16, borderLeft: `2px dashed ${theme.visualization.getColorByName(iconColor)}` }} />
               {name}
-            </span>
-          ))}
-        </span>
-        <span style={{ display: 'flex', gap: GAP }}>
-          {(dashboard.links ?? []).map(({ title, icon }) => (
-            <span key={title} style={box}>
-              <Icon name={(icon === 'dashboard' ? 'apps' : 'external-link-alt') as IconName} /> {title}
             </span>
           ))}
         </span>

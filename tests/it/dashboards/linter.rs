@@ -37,7 +37,7 @@ pub const EXCEPTIONS: [(&str, &str, &str); 2] = [
 ];
 
 /// The Grafana units that these dashboards use. Check that Grafana has a unit before you add it.
-const UNITS: [&str; 6] = ["none", "s", "bytes", "percentunit", "dateTimeAsIso", "dateTimeFromNow"];
+const UNITS: [&str; 7] = ["none", "s", "bytes", "bps", "percentunit", "dateTimeAsIso", "dateTimeFromNow"];
 
 const DATASOURCE: &str = "${datasource}";
 

@@ -9,7 +9,7 @@ use super::dashboard::{Panel, Target};
 use super::grafana::{SCRAPE_INTERVAL, Series};
 use super::scene::{Rows, Scene, disconnects, flag, lane, on_air, one, secrets, silence, since, state, sum};
 
-use Figure::{Count, CountAmongOthers, Now, Seconds, Share};
+use Figure::{Count, CountAmongOthers, Exists, Now, Seconds, Share};
 
 /// How a value is compared with the truth.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +24,8 @@ pub enum Figure {
     Share,
     /// Exactly these rows, the last value of each, with this tolerance for floating-point times.
     Now(f64),
+    /// Exactly these rows, with any value.
+    Exists,
 }
 
 /// The expected values of a target.
@@ -55,11 +57,12 @@ impl Claim {
             Seconds => SCRAPE_INTERVAL as f64 + 7.0,
             Share => scene.one_minute(),
             Now(tolerance) => tolerance,
+            Exists => f64::INFINITY,
         };
         // A missing counter is 0; a missing gauge is not.
         let nothing = match self.figure {
             Count | CountAmongOthers | Seconds => Some(0.0),
-            Share | Now(_) => None,
+            Share | Now(_) | Exists => None,
         };
         let value = |rows: &Rows, row: &String| rows.get(row).copied().or(nothing);
         let wrong = rows.into_iter().filter_map(|row| match (value(&shown, row), value(&expected, row)) {
@@ -75,7 +78,7 @@ impl Claim {
         for Series { labels, points } in series {
             let mut values = points.iter().map(|(_, value)| *value).filter(|value| !value.is_nan());
             let value = match self.figure {
-                Now(_) => values.next_back(),
+                Now(_) | Exists => values.next_back(),
                 Count | CountAmongOthers | Seconds | Share => values.reduce(|sum, value| sum + value),
             };
             if let Some(value) = value {
@@ -155,6 +158,7 @@ const OVERVIEW: &[Claim] = &[
     claim(27, "A", "", Count, |scene| one(scene.truth.late.in_cloudflare as f64)),
     claim(27, "B", "", Count, |scene| one(scene.truth.late.on_the_way as f64)),
     claim(29, "A", "event", Count, |scene| scene.by_label(|input| &input.inconsistent)),
+    claim(31, "A", "to", Count, |scene| scene.counts(|replica| &replica.corrections)),
 ];
 
 const INPUT: &[Claim] = &[
@@ -187,7 +191,18 @@ const INPUT: &[Claim] = &[
     claim(19, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
     claim(19, "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
     claim(20, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
+    claim(27, "A", "", Exists, was_live),
+    claim(27, "B", "", Exists, was_live),
+    claim(28, "A", "", Exists, was_live),
+    claim(28, "B", "", Exists, was_live),
+    claim(29, "A", "", Exists, was_live),
+    claim(29, "B", "", Exists, was_live),
 ];
+
+/// Cloudflare measures the quality of live inputs.
+fn was_live(scene: &Scene<'_>) -> Rows {
+    scene.single(|input| (input.connected_seconds > 0.0).then_some(1.0))
+}
 
 const EXPORTER: &[Claim] = &[
     claim(2, "A", "instance", Now(0.0), |scene| scene.by_instance(|_| Some(1.0))),
@@ -240,7 +255,16 @@ const EXPORTER: &[Claim] = &[
         ends.reduce(f64::min).map(|end| [("webhook".to_owned(), end)].into()).unwrap_or_default()
     }),
     claim(41, "A", "instance", Now(0.0), |_| Rows::new()),
-    claim(42, "A", "to", Count, |_| Rows::new()),
+    claim(42, "A", "to", Count, |scene| scene.counts(|replica| &replica.corrections)),
+    claim(47, "B", "instance", MILLISECOND, |scene| {
+        scene.by_instance(|replica| replica.last_failure.map(|at| 1000.0 * at))
+    }),
+    claim(49, "A", "instance", THOUSANDTH, |scene| {
+        scene.by_instance(|replica| replica.last_downtime.map(|down| down.until - down.from))
+    }),
+    claim(49, "B", "instance", Now(0.0), |scene| {
+        scene.by_instance(|replica| replica.last_downtime.map(|down| flag(down.backfilled)))
+    }),
     claim(31, "A", "instance", MILLISECOND, |scene| scene.by_instance(|replica| Some(1000.0 * replica.last_start))),
     claim(31, "B", "instance", MILLISECOND, |scene| scene.by_instance(|replica| Some(1000.0 * replica.last_reload))),
     claim(31, "C", "instance", MILLISECOND, |scene| {

@@ -17,6 +17,8 @@ pub struct Scene<'a> {
     pub truth: &'a Truth,
     /// The chosen inputs; empty for all.
     pub inputs: BTreeSet<InputId>,
+    /// The chosen accounts; empty for all.
+    pub accounts: BTreeSet<String>,
     /// The chosen instances; empty for all.
     pub instances: BTreeSet<String>,
     /// The end of the range, in seconds since the epoch.
@@ -25,7 +27,9 @@ pub struct Scene<'a> {
 
 impl Scene<'_> {
     pub fn chose(&self, input_id: &InputId) -> bool {
-        self.inputs.is_empty() || self.inputs.contains(input_id)
+        let account = self.truth.inputs.get(input_id).map(|input| input.account);
+        (self.inputs.is_empty() || self.inputs.contains(input_id))
+            && (self.accounts.is_empty() || account.is_some_and(|account| self.accounts.contains(account)))
     }
 
     pub fn chosen(&self) -> impl Iterator<Item = (&InputId, &RangeTruth)> {

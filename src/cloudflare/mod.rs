@@ -38,6 +38,7 @@ pub use engine::{Engine, Next};
 pub use facts::{BackfillProgress, Entries, Facts, TaskFacts};
 pub use history::Period;
 pub use list::{List, read as read_list, request as list_request};
+pub use quality::{probe as quality_probe, read as read_quality};
 pub use request::{Endpoint, Method, Request};
 pub use response::{ApiError, ApiErrorKind, RateLimit, Response, TransportError};
 pub use result::{Page, PageInfo, invalid, page, result, successful};

@@ -105,6 +105,11 @@ impl Task for QualityTask {
     }
 }
 
+/// The request of a command that checks whether a token may ask for the quality.
+pub fn probe(account_id: AccountId, now: Timestamp) -> Request {
+    query(account_id, now, BIT_RATES[BIT_RATES.len() - 1])
+}
+
 /// The query for the newest complete minutes before `now`.
 fn query(account_id: AccountId, now: Timestamp, [avg, max]: [&str; 2]) -> Request {
     let until = Timestamp::from_nanos(now.as_nanos() / MINUTE * MINUTE);
@@ -126,7 +131,11 @@ fn query(account_id: AccountId, now: Timestamp, [avg, max]: [&str; 2]) -> Reques
 }
 
 /// The quality of each input in its newest minute that has any.
-fn read(request: &Request, answer: &Answer) -> Result<BTreeMap<InputId, Quality>, ApiError> {
+///
+/// # Errors
+///
+/// The answer has none, for example because the token may not ask.
+pub fn read(request: &Request, answer: &Answer) -> Result<BTreeMap<InputId, Quality>, ApiError> {
     /// GraphQL reports errors with status 200.
     #[derive(Deserialize)]
     struct Body {

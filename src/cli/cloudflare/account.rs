@@ -4,9 +4,12 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::de::DeserializeOwned;
 
+use crate::clock;
 use crate::cloudflare::model::{self, AvailableAlerts, Silence};
 use crate::cloudflare::setup::Existing;
-use crate::cloudflare::{ApiError, ApiErrorKind, Client, List, Request, list_request, read_list, result};
+use crate::cloudflare::{
+    ApiError, ApiErrorKind, Client, List, Request, list_request, quality_probe, read_list, read_quality, result,
+};
 use crate::config::{CloudflareAccount, Secret, Settings};
 
 /// The permission that changes of destinations and policies need.
@@ -111,6 +114,12 @@ impl Api {
     /// The silences of policies.
     pub(super) fn silences(&self) -> Result<Vec<Silence>, ApiError> {
         Ok(self.send::<Option<_>>(&model::silences(self.account.account_id))?.unwrap_or_default())
+    }
+
+    /// Asks for ingest quality.
+    pub(super) fn quality(&self) -> Result<(), ApiError> {
+        let request = quality_probe(self.account.account_id, clock::now());
+        read_quality(&request, &self.client.send(&request)).map(drop)
     }
 
     /// The live inputs.

@@ -85,6 +85,7 @@ impl Setup<'_> {
         self.warn_of_port();
         let existing = self.existing()?;
         self.check_alert_type()?;
+        self.check_inputs()?;
         let steps = plan(&existing, &self.wanted);
         let sets_secret = steps.iter().any(Step::sets_secret);
         let secret =
@@ -238,6 +239,22 @@ impl Setup<'_> {
             ));
         }
         Ok(())
+    }
+
+    /// Whether the chosen inputs exist, if the token may list them.
+    fn check_inputs(&self) -> anyhow::Result<()> {
+        if self.wanted.inputs.is_empty() {
+            return Ok(());
+        }
+        let Ok(list) = self.api.inputs() else {
+            print_message("warning: the token may not list inputs, so the ids of --input are not checked");
+            return Ok(());
+        };
+        let unknown = self.wanted.inputs.iter().find(|input| !list.inputs.contains_key(input));
+        match unknown.filter(|_| list.is_complete) {
+            None => Ok(()),
+            Some(input) => bail!("--input {input}: no such input; `stream-live-exporter cloudflare inputs` lists all"),
+        }
     }
 
     fn warn_of_port(&self) {

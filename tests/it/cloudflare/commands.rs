@@ -108,6 +108,9 @@ fn setup_creates_both_once_and_removes_them() {
     }
     assert_eq!(site.codes(&["setup", "--yes", "--input", MAIN]), (Some(0), 1, 1));
     assert_eq!(site.existing().1[0]["filters"], json!({"input_id": [MAIN]}));
+    let unknown = input_id(9).to_string();
+    assert_eq!(site.codes(&["setup", "--yes", "--input", &unknown]), (Some(1), 1, 1));
+    assert_eq!(site.existing().1[0]["filters"], json!({"input_id": [MAIN]}));
     assert_eq!(site.codes(&["setup", "--remove", "--dry-run"]), (Some(0), 1, 1));
     assert_eq!(site.codes(&["setup", "--remove"]), (Some(1), 1, 1));
     assert_eq!(site.codes(&["setup", "--remove", "--yes"]), (Some(0), 0, 0));
@@ -205,6 +208,13 @@ fn check_finds_each_problem() {
     {
         site.mock.api().tokens = vec![Token::new(TOKEN, permissions)];
         check(1, subject, "error");
+    }
+    for (permission, code) in [(Permission::AccountAnalyticsRead, 0), (Permission::StreamEdit, 1)] {
+        let permissions = [Permission::StreamRead, Permission::NotificationsRead, permission];
+        site.mock.api().tokens = vec![Token::new(TOKEN, permissions)];
+        site.mock.api().account(account_id(1)).alerting.silences = Default::default();
+        let ran = ran(site.command(&["check"]).env("STREAM_LIVE_EXPORTER__CLOUDFLARE__QUALITY", "true"));
+        assert_eq!(ran.code, Some(code), "{ran:?}");
     }
     site.mock.api().tokens = vec![Token::new("another", [])];
     check(1, "token", "error");

@@ -27,12 +27,14 @@ pub(in crate::cli) struct Arguments {
 pub(super) fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut findings = Vec::new();
     for account in arguments.choice.all(settings)? {
-        let found = match Api::new(account.clone(), settings) {
-            Ok(api) => check(&api, settings),
+        let mut found = match Api::new(account.clone(), settings) {
+            Ok(api) => check_api(&api, settings),
             Err(error) => {
-                vec![Finding::error("token", format!("{error:#}"), "make the file readable, or configure another")]
+                let fix = "make the file readable, or configure another";
+                vec![Finding::error("token", format!("{error:#}"), fix)]
             }
         };
+        found.extend(check_webhook(&account, settings));
         print(&format!("{}\n{}\n", super::account::title(&account), finding::lines(&found)))?;
         findings.extend(found);
     }
@@ -41,13 +43,12 @@ pub(super) fn run(arguments: &Arguments, settings: &Settings) -> anyhow::Result<
     Ok(if is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn check(api: &Api, settings: &Settings) -> Vec<Finding> {
+fn check_api(api: &Api, settings: &Settings) -> Vec<Finding> {
     let mut findings = token::check(api, settings);
     // Nothing else can be asked with a token that is refused.
     if findings.iter().all(|finding| finding.level != Level::Error) {
         findings.extend(check_delivery(api));
     }
-    findings.extend(check_webhook(&api.account, settings));
     findings
 }
 

@@ -110,6 +110,7 @@ fn probe(api: &Api, needed: &BTreeSet<&'static str>) -> Vec<Finding> {
     let probe = |name: &str| match name {
         STREAM => Some(api.inputs().map(drop)),
         NOTIFICATIONS => Some(api.send::<IgnoredAny>(&destinations).map(drop)),
+        ANALYTICS => Some(api.quality()),
         _ => None,
     };
     let probed = needed.iter().filter_map(|name| Some((name, probe(name)?)));

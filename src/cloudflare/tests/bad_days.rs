@@ -71,10 +71,11 @@ fn every_fault_has_its_kind_a_limited_rate_and_no_effect_on_the_state() {
         world.api.clear_faults();
         let now = world.now;
         world.happens(3, false, false);
-        while world.observed.is_empty() && world.now < at(BEGIN + 600 + 4200) {
-            let second = world.now.plus(Duration::from_secs(1));
-            world.run_until(second);
+        if fault == Fault::RateLimited(Some(Duration::from_secs(86_400))) {
+            let longest_pause = world.now.plus(Duration::from_secs(3000));
+            world.run_until(longest_pause);
         }
+        world.run_until_it(|world| !world.observed.is_empty());
         let settled = world.now.plus(Duration::from_secs(400));
         world.run_until(settled);
         assert_eq!(world.found(30).len(), 1, "{fault:?}");

@@ -88,10 +88,7 @@ fn deletion_is_found_after_a_restart() {
 fn deletion_that_an_event_prevented_is_observed_again() {
     let mut world = listed(2);
     world.api.account(account()).delete_input(input_id(1));
-    while world.observed.is_empty() {
-        let second = world.now.plus(std::time::Duration::from_secs(1));
-        world.run_until(second);
-    }
+    world.run_until_it(|world| !world.observed.is_empty());
     // A notification that was on its way brings the input back.
     world.now = world.now.plus(std::time::Duration::from_secs(1));
     let now = world.now;

@@ -28,10 +28,7 @@ fn lost_disconnect_is_repaired_within_one_sweep_and_fifteen_seconds() {
             let mut world = connected(inputs, form);
             world.happens(0, false, false);
             let lost_at = world.now;
-            while world.evidence(0).unwrap().connected {
-                let second = world.now.plus(Duration::from_secs(1));
-                world.run_until(second);
-            }
+            world.run_until_it(|world| !world.evidence(0).unwrap().connected);
             let took = world.now.since(lost_at).unwrap();
             assert!(took <= Duration::from_secs(limit), "{inputs} inputs, {form:?}: {took:?}");
             assert_eq!(world.observed.len(), 1);
@@ -61,10 +58,7 @@ fn disagreement_needs_two_answers_and_no_notification_in_between() {
     world.happens(0, false, false);
     let lost_at = world.now;
     let asked = world.asked_for(0);
-    while world.asked_for(0) == asked {
-        let second = world.now.plus(Duration::from_secs(1));
-        world.run_until(second);
-    }
+    world.run_until_it(|world| world.asked_for(0) > asked);
     world.arrives(0, false, lost_at);
     world.run_until(at(1500));
     assert_eq!(world.observed, []);

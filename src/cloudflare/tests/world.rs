@@ -159,6 +159,16 @@ impl World {
         }
     }
 
+    /// Runs the engine until something happened, for an hour at most.
+    pub(super) fn run_until_it(&mut self, happened: impl Fn(&Self) -> bool) {
+        let end = self.now.plus(Duration::from_secs(3600));
+        while !happened(self) {
+            assert!(self.now < end, "it did not happen within an hour");
+            let second = self.now.plus(Duration::from_secs(1));
+            self.run_until(second);
+        }
+    }
+
     pub(super) fn respond(&mut self, request: &Request) -> Answer {
         let body = request.body.as_ref().map(ToString::to_string).unwrap_or_default();
         let mock_request = MockRequest {

@@ -77,10 +77,14 @@ fn answer_of_the_account_before_is_ignored() {
     world.now = at(10);
     let view = world.view();
     let Next::Request(request) = world.engine.next(at(10), &view) else { panic!() };
-    let answer = world.respond(&request);
+    let answer_of_the_other = world.respond(&request);
     let other = "0123456789abcdef0123456789abcde0".parse().unwrap();
     world.engine.reconfigure(Settings { account_id: other, ..settings() });
-    assert_eq!(world.engine.answered(&answer, at(11), &view), []);
+    let Next::Request(request) = world.engine.next(at(12), &view) else { panic!("it waits for the other answer") };
+    assert!(request.path.contains("abcde0"), "{}", request.path);
+    let refused = Err(crate::cloudflare::TransportError::Timeout);
+    assert_eq!(world.engine.answered(&refused, at(13), &view), []);
+    assert_eq!(world.engine.answered(&answer_of_the_other, at(14), &view), []);
     assert_ne!(other, account());
     assert_eq!(world.asked_for(0), 0, "{}", input_id(0));
 }

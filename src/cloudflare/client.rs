@@ -16,6 +16,10 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Larger than the list of any number of inputs that an account can have.
 const MAX_BODY: u64 = 32 << 20;
 
+const BEARER: &str = "Bearer ";
+/// Tokens of the API have 40 characters or more, in bytes.
+const SHORTEST_TOKEN: usize = 16;
+
 /// The client of one account.
 #[derive(Debug)]
 pub struct Client {
@@ -52,7 +56,7 @@ impl Client {
         if !is_plain || uri.query().is_some() || !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(InvalidClient::BaseUrl);
         }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| InvalidClient::Token)?;
+        let mut authorization = HeaderValue::from_str(&format!("{BEARER}{token}")).map_err(|_| InvalidClient::Token)?;
         authorization.set_sensitive(true);
         let agent = Agent::config_builder()
             .user_agent(concat!("stream-live-exporter/", env!("CARGO_PKG_VERSION")))
@@ -79,7 +83,18 @@ impl Client {
             }
             None => builder.body(()).map_err(ureq::Error::from).and_then(|request| self.agent.run(request)),
         };
-        read(response.map_err(transport_error)?)
+        let mut response = read(response.map_err(transport_error)?)?;
+        if self.is_in(&response.body) {
+            // What an error says is logged. A body with the token is no answer of the API.
+            response.body = Vec::new();
+        }
+        Ok(response)
+    }
+
+    /// Whether the token is in a text. One that is too short to be a token of the API is in many.
+    fn is_in(&self, text: &[u8]) -> bool {
+        let token = &self.authorization.as_bytes()[BEARER.len()..];
+        token.len() >= SHORTEST_TOKEN && text.windows(token.len()).any(|window| window == token)
     }
 }
 
@@ -213,6 +228,15 @@ mod tests {
         let (answer, _) = exchange(&get(), cut("429 Too Many Requests"));
         let response = answer.unwrap();
         assert_eq!((response.status, response.limit.retry_after), (429, Some(Duration::from_secs(5))));
+    }
+
+    #[test]
+    fn body_that_repeats_the_token_is_dropped() {
+        for (body, expected) in [(format!("{{\"errors\":[\"{TOKEN}\"]}}"), ""), (TOKEN[1..].to_owned(), &TOKEN[1..])] {
+            let (answer, _) = exchange(&get(), http("401 Unauthorized", &body));
+            let response = answer.unwrap();
+            assert_eq!((response.status, response.body.as_slice()), (401, expected.as_bytes()));
+        }
     }
 
     #[test]

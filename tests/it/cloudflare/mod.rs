@@ -2,6 +2,7 @@
 
 mod bad_days;
 mod commands;
+mod destination;
 mod reload;
 mod repair;
 

@@ -48,6 +48,8 @@ fn set(gauge: &GaugeVec, labels: &[&str], value: Option<f64>) {
 
 #[cfg(test)]
 mod tests {
+    use prometheus::proto::MetricFamily;
+
     use super::*;
 
     #[test]
@@ -65,10 +67,7 @@ mod tests {
             let families = exporter.registry.gather();
             let families =
                 families.iter().filter(|family| family.name().starts_with("stream_live_exporter_cloudflare_"));
-            families
-                .flat_map(|family| family.get_metric())
-                .map(|metric| metric.get_gauge().get_value())
-                .collect::<Vec<_>>()
+            families.flat_map(MetricFamily::get_metric).map(|metric| metric.get_gauge().get_value()).collect::<Vec<_>>()
         };
         assert_eq!(series(), [0.0; 0]);
         exporter.set_account("studio", &known);

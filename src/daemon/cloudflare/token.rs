@@ -80,6 +80,6 @@ mod tests {
         assert_eq!(refresh(Some("")), (false, one.clone()));
         assert_eq!(refresh(None), (false, one));
         assert_eq!(refresh(Some("two")), (true, Some("two".to_owned())));
-        assert_eq!(token.refresh("http://127.0.0.1:10", &file), true);
+        assert!(token.refresh("http://127.0.0.1:10", &file));
     }
 }

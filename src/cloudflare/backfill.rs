@@ -86,6 +86,11 @@ impl Backfill {
         self.reading = Some(Reading::new(running.map_or(since, |running| running.min(since)), now, true));
     }
 
+    /// Whether a backfill runs.
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
     /// The downtime that must be backfilled, and from when on.
     fn pending(&self, view: &View) -> Option<(Downtime, Timestamp)> {
         let downtime = view.downtime.filter(|downtime| self.finished != Some(downtime.until))?;

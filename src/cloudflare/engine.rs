@@ -120,6 +120,7 @@ impl Engine {
     /// Reads the notification history since this time, whatever the settings say.
     pub fn backfill(&mut self, since: Timestamp, now: Timestamp) {
         self.tasks.history.begin(since, now);
+        self.facts.tasks.entry(TaskName::History).or_default();
         self.retries.remove(&TaskName::History);
         self.report();
     }
@@ -193,11 +194,15 @@ impl Engine {
     }
 
     fn configure_tasks(&mut self) {
-        self.facts.tasks.retain(|name, _| self.settings.has(*name));
-        for name in TaskName::ALL.into_iter().filter(|name| self.settings.has(*name)) {
+        for name in TaskName::ALL {
             if let Some(task) = self.tasks.get(name) {
                 task.configure(&self.settings);
+            }
+            // A backfill on request needs no setting.
+            if self.settings.has(name) || (name == TaskName::History && self.tasks.history.is_reading()) {
                 self.facts.tasks.entry(name).or_default();
+            } else {
+                self.facts.tasks.remove(&name);
             }
         }
         self.report();

@@ -25,6 +25,7 @@
 
 mod addresses;
 mod application;
+mod backfill_stopped;
 mod check;
 mod cloudflare;
 mod disk_watch;
@@ -47,6 +48,7 @@ use crate::config::{Problem, SecretSource, Settings, Sources, WebhookSecrets};
 use crate::recorder::DiskOperation;
 use crate::telemetry::Log;
 use application::Application;
+pub use backfill_stopped::backfill_stopped;
 pub use check::check;
 pub use replay_unrecognized::{Replayed, replay_unrecognized};
 use service_manager::ServiceManager;

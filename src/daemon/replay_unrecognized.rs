@@ -87,8 +87,8 @@ pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
     Ok(replayed)
 }
 
-/// Limits with which the recorder changes nothing but what the bodies say.
-fn unchanged_limits(journal: &Journal, settings: &Settings) -> anyhow::Result<Limits> {
+/// Limits with which the recorder changes nothing but what it is given.
+pub(super) fn unchanged_limits(journal: &Journal, settings: &Settings) -> anyhow::Result<Limits> {
     let restored = restore(journal, &settings.inputs.rules())?;
     Ok(Limits {
         rules: restored.fold.state().rules().clone(),

@@ -43,6 +43,8 @@ struct DowntimeStatus {
 #[derive(Serialize)]
 struct Started {
     since: String,
+    /// The backfill that this request starts has a later end of its period.
+    requested_at: String,
     accounts: usize,
 }
 
@@ -76,8 +78,9 @@ pub(super) async fn backfill(
     if private.state_reader.view().is_none() {
         return restoring();
     }
+    let now = clock::now();
     let since = parameters.text("since").and_then(|since| since.parse().ok());
-    let Some(since) = since.filter(|since: &Timestamp| *since <= clock::now()) else {
+    let Some(since) = since.filter(|since: &Timestamp| *since <= now) else {
         return refused(
             StatusCode::BAD_REQUEST,
             "the query parameter `since` must be a past time as in 2026-11-20T18:00:00Z",
@@ -88,7 +91,9 @@ pub(super) async fn backfill(
             StatusCode::CONFLICT,
             "no Cloudflare account is configured: set cloudflare.account_id and cloudflare.token_file",
         ),
-        accounts => HttpResponse::Accepted().json(Started { since: since.to_string(), accounts }),
+        accounts => {
+            HttpResponse::Accepted().json(Started { since: since.to_string(), requested_at: now.to_string(), accounts })
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Cloudflare's API: the real binary and the mock over HTTP.
 
+mod backfill;
 mod bad_days;
 mod commands;
 mod destination;

@@ -20,8 +20,11 @@ use crate::event::{AccountId, Event, EventKind, InputId, Timestamp};
 use crate::live::{Downtime, View};
 
 /// How much earlier than the last known moment the history is read: notifications are sent after their events, and the
-/// exporter notes only every minute that it runs.
+/// exporter notes only every minute that it runs. It is also read until that much later than now, because the API's clock may
+/// be ahead.
 const MARGIN: Duration = Duration::from_secs(10 * 60);
+/// The API keeps no older notifications, and might refuse a request for them.
+const KEPT: Duration = Duration::from_secs(91 * 24 * 60 * 60);
 /// A part with more pages is halved, or ends if it is too short for that.
 const MAX_PAGES: usize = 20;
 /// A part is not halved below this.
@@ -124,7 +127,7 @@ impl Backfill {
     fn complete(&mut self, now: Timestamp, view: &View, effects: &mut Vec<Effect>) {
         let since = self.end(now);
         if let Some((downtime, from)) = self.pending(view)
-            && since.is_some_and(|since| since <= from)
+            && since.is_some_and(|since| since <= from.max(now.minus(KEPT)))
         {
             self.finished = Some(downtime.until);
             effects.push(Effect::Backfilled);
@@ -200,9 +203,9 @@ impl Task for Backfill {
 
 impl Reading {
     fn new(since: Timestamp, now: Timestamp, on_request: bool) -> Self {
-        let period = Period { since: since.min(now), before: now };
+        let period = Period { since: since.min(now).max(now.minus(KEPT)), before: now };
         let progress = BackfillProgress { period, ended: None, pages: 0, entries: Entries::default(), error: None };
-        let (parts, part) = (vec![period], Part::default());
+        let (parts, part) = (vec![Period { before: now.plus(MARGIN), ..period }], Part::default());
         Self { on_request, progress, errors: 0, last_page: None, parts, part, asked: false }
     }
 

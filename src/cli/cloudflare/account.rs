@@ -64,6 +64,16 @@ impl Choice {
     }
 }
 
+/// All accounts, and what sends requests with their tokens.
+///
+/// # Errors
+///
+/// There is none, or a token cannot be read.
+pub(super) fn clients(settings: &Settings) -> anyhow::Result<Vec<(CloudflareAccount, Client)>> {
+    let accounts = Choice { account: None }.all(settings)?.into_iter();
+    accounts.map(|account| Api::new(account, settings).map(|Api { account, client }| (account, client))).collect()
+}
+
 /// `account NAME (ID)`.
 pub(super) fn title(account: &CloudflareAccount) -> String {
     let CloudflareAccount { name, account_id, .. } = account;

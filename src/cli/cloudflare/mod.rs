@@ -7,6 +7,7 @@ mod rotate;
 mod setup;
 mod check;
 mod inputs;
+mod backfill;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,8 @@ pub(super) enum Command {
     Check(check::Arguments),
     /// List the live inputs of the account
     Inputs(inputs::Arguments),
+    /// Read the notification history, and record the events that are missing
+    Backfill(backfill::Arguments),
 }
 
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
@@ -30,5 +33,6 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
         Command::Setup(arguments) => setup::run(arguments, &settings, sources),
         Command::Check(arguments) => check::run(arguments, &settings),
         Command::Inputs(arguments) => inputs::run(arguments, &settings),
+        Command::Backfill(arguments) => backfill::run(arguments, &settings),
     }
 }

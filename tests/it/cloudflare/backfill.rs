@@ -1,5 +1,6 @@
 //! Events from the notification history, and ingest quality.
 
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use stream_live_exporter::simulate::cloudflare::Fault;
 use stream_live_exporter::simulate::{Fact, FactKind, Notification, POLICIES};
 
 use super::{MAIN, Mock, account, account_id, daemon, requests};
-use crate::daemon::{Daemon, eventually, notification, run};
+use crate::daemon::{Daemon, Ran, ended, eventually, notification, run};
 
 const BACKFILLED: &str = "stream_live_exporter_last_downtime_backfilled";
 const APPENDS: &str = "stream_live_exporter_journal_appends_total";
@@ -180,4 +181,71 @@ fn ingest_quality_is_shown_while_there_are_samples() {
     assert_eq!(metric(&daemon, "bitrate_bits_per_second{stat=\"avg\"}"), Some(4_500_000.0));
     mock.api().account(account_id(1)).delete_input(input_id);
     eventually("the series end", || gop().is_none());
+}
+
+/// Runs `cloudflare backfill` with the configuration of [`daemon`].
+fn backfill(folder: &std::path::Path, arguments: &[&str]) -> Ran {
+    run(folder, &[&["cloudflare", "backfill", "--config.file=exporter.toml"], arguments].concat())
+}
+
+/// The numbers of a line that begins with this text.
+fn line_numbers(output: &str, beginning: &str) -> Vec<u64> {
+    let line = output.lines().find_map(|line| line.strip_prefix(beginning)).unwrap_or_else(|| panic!("{output}"));
+    line.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+}
+
+#[test]
+fn command_reads_the_history_of_a_running_daemon_and_of_a_stopped_one() {
+    let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
+    let configuration = account(&mock.base_url(), "");
+    let session = session();
+    add(&mock, &session[..3]);
+    let other = serde_json::json!({ "alert_type": "billing_usage_alert" });
+    mock.api().account(account_id(1)).alerting.history.add_other(ago(50), other, Value::Null);
+    let running = daemon(folder.path(), &configuration);
+    let title = format!("account {}: ", account_id(1));
+    let summary = |ran: &Ran| {
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        (line_numbers(&ran.stdout, &title), line_numbers(&ran.stdout, "  "))
+    };
+    let url = running.private.clone();
+    let online = |since: &str| backfill(folder.path(), &["--url", &url, "--since", since]);
+    // Seven notifications: two of each event, and one of another product.
+    assert_eq!(summary(&online("1h")), (vec![7, 3, 0, 1], vec![1]));
+    assert_eq!(summary(&online(&ago(3600).to_string())), (vec![7, 0, 3, 1], vec![1]));
+
+    let offline = |since: &str| backfill(folder.path(), &["--offline", "--since", since]);
+    assert_eq!(offline("1h").code, Some(1), "the daemon runs");
+    assert!(running.stop().success());
+    assert_eq!(online("1h").code, Some(1), "the daemon is stopped");
+    add(&mock, &session[3..]);
+    assert_eq!(summary(&offline("1h")), (vec![11, 2, 3, 1], vec![1]));
+    assert_eq!(summary(&offline("1h")), (vec![11, 0, 5, 1], vec![1]));
+    mock.api().inject("/alerting/v3/history", Fault::Error { status: 403, code: 10000 });
+    let refused = offline("1h");
+    assert_eq!((refused.code, line_numbers(&refused.stdout, &title)), (Some(1), vec![0, 0, 0, 0]));
+    assert!(refused.stderr.contains("403") && !refused.stderr.contains(super::TOKEN), "{refused:?}");
+    for since in ["yesterday", "9999-01-01T00:00:00Z"] {
+        assert_eq!(offline(since).code, Some(2), "{since}");
+    }
+
+    let running = daemon(folder.path(), &configuration);
+    assert_eq!(numbers(&running), [2.0, 2.0, 1.0, 1.0, 1.0, 0.0, 280.0].map(Some));
+}
+
+#[test]
+fn interrupted_command_ends_and_the_daemon_goes_on() {
+    let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
+    add(&mock, &session());
+    let daemon = daemon(folder.path(), &account(&mock.base_url(), ""));
+    mock.api().inject("/alerting/v3/history", Fault::Slow(Duration::from_secs(5)));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    command.current_dir(folder.path()).args(["cloudflare", "backfill", "--since=1h", "--url", &daemon.private]);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("the history is asked for", || mock.api().requests() > 0);
+    let interrupted = Command::new("kill").args(["-INT", &command.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    let ran = ended(command);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(130), ""), "{ran:?}");
+    eventually("the history is read", || status(&daemon)["backfill"]["new"] == 5);
 }

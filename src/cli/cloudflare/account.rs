@@ -121,9 +121,12 @@ impl Api {
         self.send(&model::available_alerts(self.account.account_id))
     }
 
-    /// The silences of policies.
+    /// The silences of policies; none if the account does not have them.
     pub(super) fn silences(&self) -> Result<Vec<Silence>, ApiError> {
-        Ok(self.send::<Option<_>>(&model::silences(self.account.account_id))?.unwrap_or_default())
+        match self.send::<Option<_>>(&model::silences(self.account.account_id)) {
+            Err(ApiError { kind: ApiErrorKind::NotFound { .. }, .. }) => Ok(Vec::new()),
+            silences => Ok(silences?.unwrap_or_default()),
+        }
     }
 
     /// Asks for ingest quality.

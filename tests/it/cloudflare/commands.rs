@@ -90,8 +90,12 @@ impl Site {
 fn setup_creates_both_once_and_removes_them() {
     let site = Site::start();
     assert_eq!(site.codes(&["setup", "--dry-run"]), (Some(0), 0, 0));
-    // Without a terminal, nothing is done.
+    // Without a terminal, nothing is done, whatever the input says.
     assert_eq!(site.codes(&["setup"]), (Some(1), 0, 0));
+    fs::write(site.folder.path().join("answer"), "y\n").unwrap();
+    let answer = fs::File::open(site.folder.path().join("answer")).unwrap();
+    let refused = site.command(&["setup"]).stdin(answer).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert_eq!((refused.unwrap().code(), site.existing().0.len()), (Some(1), 0));
     assert_eq!(site.daemon.metric(LAST_TEST), None);
     assert_eq!(site.codes(&["setup", "--yes"]), (Some(0), 1, 1));
     assert!(site.daemon.metric(LAST_TEST).is_some());
@@ -134,6 +138,7 @@ fn setup_asks_on_a_terminal() {
 fn setup_creates_nothing_with_a_secret_that_the_daemon_does_not_accept() {
     let site = Site::start();
     fs::write(site.folder.path().join("other"), "another-secret-0123456789").unwrap();
+    site.mock.api().save_and_test = SaveAndTest::new(|_, _| true);
     let ran = site.run(&["setup", "--yes", "--webhook.secret-file=other=other"]);
     assert_eq!((ran.code, site.existing().0.len()), (Some(1), 0), "{ran:?}");
     assert!(ran.stderr.contains(&site.daemon.webhook) && !ran.stderr.contains("another-secret"), "{ran:?}");

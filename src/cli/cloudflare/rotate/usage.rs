@@ -58,18 +58,54 @@ impl Daemon {
         }
     }
 
-    /// Waits until these secrets have not been used for this long. While the daemon does not answer, nothing is known.
+    /// Waits until these secrets have not been used for this long.
     pub(super) fn wait_for_silence(&self, secrets: &[String], silence: Duration) -> anyhow::Result<()> {
         let used = || secrets.iter().map(|secret| Ok(self.used(secret)?.secret)).collect::<anyhow::Result<Vec<_>>>();
-        let (mut last, mut silent) = (used()?, Stopwatch::start());
-        while silent.elapsed() < silence {
+        let mut silent = Silent { last: used()?, since: Duration::ZERO };
+        let waiting = Stopwatch::start();
+        while silent.lasts(used().ok(), waiting.elapsed()) < silence {
             thread::sleep((silence / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
-            match used() {
-                Ok(now) if now == last => {}
-                Ok(now) => (last, silent) = (now, Stopwatch::start()),
-                Err(_) => silent = Stopwatch::start(),
-            }
         }
         Ok(())
+    }
+}
+
+/// Since when secrets have not been used.
+struct Silent {
+    last: Vec<String>,
+    since: Duration,
+}
+
+impl Silent {
+    /// How long they have not been used at this time. While the daemon does not answer, nothing is known.
+    fn lasts(&mut self, used: Option<Vec<String>>, now: Duration) -> Duration {
+        if used.as_ref() != Some(&self.last) {
+            self.since = now;
+        }
+        self.last = used.unwrap_or_default();
+        now.saturating_sub(self.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_begins_with_the_last_use_or_when_the_daemon_answers_again() {
+        let mut silent = Silent { last: vec!["1".to_owned()], since: Duration::ZERO };
+        for (now, used, lasts) in [
+            (1, Some("1"), 1),
+            (5, Some("1"), 5),
+            (6, Some("5.5"), 0),
+            (9, Some("5.5"), 3),
+            (10, None, 0),
+            (12, None, 0),
+            (13, Some("5.5"), 0),
+            (20, Some("5.5"), 7),
+        ] {
+            let used = used.map(|used| vec![used.to_owned()]);
+            assert_eq!(silent.lasts(used, Duration::from_secs(now)), Duration::from_secs(lasts), "{now}");
+        }
     }
 }

@@ -14,16 +14,16 @@ use super::inputs::{ACCOUNTS, Input};
 const MINUTE: Duration = Duration::from_secs(60);
 const FIVE_MINUTES: Duration = Duration::from_secs(300);
 /// Requests: endpoint, result, and the seconds between two of them.
-const REQUESTS: [(&str, &str, f64); 9] = [
-    ("inputs", "ok", 150.0),
-    ("input", "ok", 4.0),
-    ("input", "timeout", 1700.0),
-    ("input", "server_error", 5300.0),
-    ("destinations", "ok", 150.0),
-    ("policies", "ok", 150.0),
-    ("silences", "ok", 150.0),
-    ("history", "ok", 9000.0),
-    ("quality", "ok", 30.0),
+const REQUESTS: [(&str, &str, u64); 9] = [
+    ("inputs", "ok", 150),
+    ("input", "ok", 4),
+    ("input", "timeout", 1700),
+    ("input", "server_error", 5300),
+    ("destinations", "ok", 150),
+    ("policies", "ok", 150),
+    ("silences", "ok", 150),
+    ("history", "ok", 9000),
+    ("quality", "ok", 30),
 ];
 /// Tasks, and the interval of each.
 const TASKS: [(&str, Duration); 4] = [
@@ -53,7 +53,7 @@ impl Api {
         let age = at.since(started).unwrap_or_default();
         for (endpoint, result, every) in REQUESTS {
             let requests = metrics.cloudflare_requests.with_label_values(&[endpoint, result]);
-            requests.inc_by((age.as_secs_f64() / every) as u64 - requests.get());
+            requests.inc_by(age.as_secs() / every - requests.get());
         }
         for (name, account_id) in ACCOUNTS.map(|account| (account.0, account.id())) {
             for (task, interval) in TASKS {
@@ -94,15 +94,9 @@ pub fn quality(state: &State, at: Timestamp) -> BTreeMap<AccountId, BTreeMap<Inp
 fn of_input(input: Input, minutes: f64) -> Quality {
     let variation = 0.03 * (minutes / 7.0).sin();
     let keyframes = if input == Input::PodcastRoom { (6.2, 10.4) } else { (2.0, 2.0) };
-    let ratio = match input {
-        Input::StudioB => 0.7 + 0.5 * (-minutes / 10.0).exp(),
-        _ => 0.6,
-    };
-    let bitrate = match input {
-        Input::MainStage => 6e6,
-        Input::StudioB => 3.2e6,
-        _ => 4.5e6,
-    };
+    let is_slow = input == Input::StudioB;
+    let ratio = if is_slow { 0.7 + 0.5 * (-minutes / 10.0).exp() } else { 0.6 };
+    let bitrate = if is_slow { 3.2e6 } else { 4.5e6 };
     let statistics = |avg: f64, max: f64| Statistics { avg: Some(thousandths(avg)), max: Some(thousandths(max)) };
     Quality {
         gop_duration: statistics(keyframes.0, keyframes.1),

@@ -80,7 +80,13 @@ impl InputEvents {
                     (event.fact, Some(*event))
                 }
                 ActionKind::Observe(fact) => (*fact, None),
-                _ => return None,
+                ActionKind::Deliver(_)
+                | ActionKind::Reject(_)
+                | ActionKind::RefuseConnection(_)
+                | ActionKind::Reload(_)
+                | ActionKind::FailReload
+                | ActionKind::Stop
+                | ActionKind::Start(_) => return None,
             };
             (fact.input_id == input.id()).then_some((action.at, fact, event))
         });

@@ -41,18 +41,8 @@ impl ConfigFile {
         // The file itself, if the name is a link.
         let path = fs::canonicalize(&named).with_context(|| format!("{}", named.display()))?;
         let original = fs::read_to_string(&path).with_context(|| format!("{}", path.display()))?;
-        let file = Self { path, sources: sources.clone(), original };
-        file.ensure_writable()?;
-        Ok(file)
-    }
-
-    fn ensure_writable(&self) -> anyhow::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        for path in [folder, &self.path] {
-            rustix::fs::access(path, rustix::fs::Access::WRITE_OK)
-                .with_context(|| format!("{} cannot be changed", path.display()))?;
-        }
-        Ok(())
+        ensure_replaceable(&path)?;
+        Ok(Self { path, sources: sources.clone(), original })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -98,8 +88,24 @@ impl ConfigFile {
 
     fn write_incomplete(&self, text: &str) -> anyhow::Result<()> {
         let incomplete = self.incomplete();
-        write_like(&self.path, &incomplete, text).with_context(|| format!("cannot write {}", incomplete.display()))
+        write_like(&self.path, &incomplete, text).with_context(|| {
+            // A part of it may be written.
+            _ = fs::remove_file(&incomplete);
+            format!("cannot write {}", incomplete.display())
+        })
     }
+}
+
+/// Whether another file can be written in the same folder, with the same owner.
+pub(super) fn ensure_replaceable(path: &Path) -> anyhow::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    for place in [folder, path] {
+        rustix::fs::access(place, rustix::fs::Access::WRITE_OK)
+            .with_context(|| format!("{} cannot be changed", place.display()))?;
+    }
+    let (user, owner) = (rustix::process::geteuid(), fs::metadata(path)?.uid());
+    ensure!(user.is_root() || user.as_raw() == owner, "{} belongs to another user", path.display());
+    Ok(())
 }
 
 /// Writes a new secret beside the file of the old one, with its owner.

@@ -85,11 +85,16 @@ impl<'a> Rotate<'a> {
 
     /// Why this cannot be done by this command, with the steps that a person can do.
     pub(super) fn obstacle(&self) -> anyhow::Result<Option<String>> {
-        let (Err(reason), Rotation::Begin { old, new }) = (&self.config_file, &self.rotation) else { return Ok(None) };
+        let Rotation::Begin { old, new } = &self.rotation else { return Ok(None) };
+        let writable = self.config_file.as_ref().map(drop).map_err(|reason| format!("{reason:#}"));
+        let Err(reason) = writable.and_then(|()| self.can_write_beside(old).map_err(|reason| format!("{reason:#}")))
+        else {
+            return Ok(None);
+        };
         let (old_file, new_file) = (self.file(old), self.new_file(old, new).unwrap_or_else(|_| PathBuf::from(new)));
         let reload = self.daemon.client.url_of("/-/reload");
         Ok(Some(format!(
-            "The configuration cannot be changed by this command: {reason:#}. Do these steps:\n  \
+            "This command cannot do all steps here: {reason}. Do these:\n  \
              1. generate a secret:\n       (umask 077; stream-live-exporter secret new > {new_file})\n  \
              2. configure both secrets:\n       [webhook.secret_files]\n       {old} = \"{old_file}\"\n       {new} = \
              \"{new_file}\"\n  \
@@ -132,10 +137,12 @@ impl<'a> Rotate<'a> {
         write_secret(&old_file, &file, &secret.secret)?;
         let mut files = self.files();
         files.insert(new.to_owned(), file.clone());
-        let accepted = config_file
-            .set(&files)
-            .and_then(|()| self.daemon.client.post("/-/reload", None))
-            .and_then(|_| ensure_accepted(&secret, &self.wanted.url, self.settings));
+        if let Err(error) = config_file.set(&files) {
+            fs::remove_file(&file)?;
+            return Err(error);
+        }
+        let reloaded = self.daemon.client.post("/-/reload", None);
+        let accepted = reloaded.and_then(|_| ensure_accepted(&secret, &self.wanted.url, self.settings));
         if let Err(error) = accepted {
             config_file.restore()?;
             fs::remove_file(&file)?;
@@ -215,6 +222,12 @@ impl<'a> Rotate<'a> {
 
     fn file(&self, name: &str) -> Option<PathBuf> {
         self.secrets.get(name)?.file.clone()
+    }
+
+    /// Whether a file beside that of the old secret can be written, with the same owner.
+    fn can_write_beside(&self, old: &str) -> anyhow::Result<()> {
+        let file = self.file(old).with_context(|| format!("the secret {old} is not in a file"))?;
+        config_file::ensure_replaceable(&file)
     }
 
     /// Beside the old one.

@@ -1,5 +1,6 @@
 //! Events from the notification history, and ingest quality.
 
+use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use stream_live_exporter::event::Timestamp;
 use stream_live_exporter::simulate::cloudflare::Fault;
 use stream_live_exporter::simulate::{Fact, FactKind, Notification, POLICIES};
 
-use super::{MAIN, Mock, account, account_id, daemon, requests};
+use super::{MAIN, Mock, account, account_id, daemon, requests, section};
 use crate::daemon::{Daemon, Ran, ended, eventually, notification, run};
 
 const BACKFILLED: &str = "stream_live_exporter_last_downtime_backfilled";
@@ -109,6 +110,30 @@ fn events_of_a_downtime_are_recorded_once_at_the_start() {
     eventually("the downtime is backfilled", || third.metric(BACKFILLED) == Some(1.0));
     assert_eq!(numbers(&third), truth);
     assert_eq!(third.metric(APPENDS), Some(0.0), "nothing is recorded twice");
+}
+
+#[test]
+fn downtime_is_backfilled_when_the_history_of_every_account_was_read() {
+    let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
+    let mut configuration = section(&mock.base_url(), "backfill = true\nrequest_share = 1");
+    for number in [1, 2] {
+        let id = account_id(number);
+        mock.api().account(id);
+        let _ = write!(
+            configuration,
+            "[[cloudflare.accounts]]\nname = \"a{number}\"\naccount_id = \"{id}\"\ntoken_file = \"token\"\n"
+        );
+    }
+    assert!(daemon(folder.path(), &configuration).stop().success());
+    add(&mock, &session());
+    mock.api().inject(format!("{}/alerting/v3/history", account_id(2)), Fault::ErrorPage(503));
+    let daemon = daemon(folder.path(), &configuration);
+    eventually("one history is read, the other is not", || {
+        requests(&daemon, "history", "ok") >= Some(1.0) && requests(&daemon, "history", "server_error") == Some(1.0)
+    });
+    assert_eq!(daemon.metric(BACKFILLED), Some(0.0));
+    eventually("both are read", || daemon.metric(BACKFILLED) == Some(1.0));
+    assert_eq!(numbers(&daemon)[..2], [Some(2.0); 2]);
 }
 
 #[test]

@@ -78,7 +78,10 @@ impl<'a> Rotate<'a> {
             "change the secret of the webhook destination to {new}; Cloudflare then sends a test message"
         ));
         steps.push(format!("wait until {old} has not been used for {}", duration_in_words(self.silence)));
-        steps.push(format!("remove {old} from the configuration, reload the daemon, and delete its file"));
+        steps.push(match &self.config_file {
+            Ok(_) => format!("remove {old} from the configuration, reload the daemon, and delete its file"),
+            Err(_) => format!("print how to remove {old}, because this command cannot change the configuration"),
+        });
         let lines = steps.iter().zip(1..).map(|(step, number)| format!("  {number}. {step}\n"));
         Ok(lines.collect())
     }

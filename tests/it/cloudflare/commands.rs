@@ -221,6 +221,10 @@ fn check_finds_each_problem() {
         let ran = ran(site.command(&["check"]).env("STREAM_LIVE_EXPORTER__CLOUDFLARE__QUALITY", "true"));
         assert_eq!(ran.code, Some(code), "{ran:?}");
     }
+    // A token that belongs to the account is verified at another path.
+    let owned = Token::new(TOKEN, [Permission::StreamRead, Permission::NotificationsRead]).owned_by(account_id(1));
+    site.mock.api().tokens = vec![owned];
+    check(0, "token", "ok");
     site.mock.api().tokens = vec![Token::new("another", [])];
     check(1, "token", "error");
     site.mock.api().tokens = other;

@@ -33,6 +33,8 @@ pub struct Budget {
     slot: Pause,
     /// What the last response demands.
     pause: Pause,
+    /// Whether it refuses the token.
+    is_refused: bool,
     /// Number of requests in a row without a usable response.
     failures: u32,
 }
@@ -81,7 +83,15 @@ impl Budget {
         let interval = interval(request_share);
         let mut random = fastrand::Rng::with_seed(seed);
         let slot = Pause::new(started, interval.mul_f64(random.f64()));
-        Self { interval, random, place: started, slot, pause: Pause::new(started, Duration::ZERO), failures: 0 }
+        Self {
+            interval,
+            random,
+            place: started,
+            slot,
+            pause: Pause::new(started, Duration::ZERO),
+            is_refused: false,
+            failures: 0,
+        }
     }
 
     /// Changes the share of the API's limit.
@@ -90,10 +100,11 @@ impl Budget {
         self.slot.length = self.slot.length.min(self.interval);
     }
 
-    /// Drops what the last response demands: it was about another token.
+    /// Ends a pause because of a token that was refused: there is another one. A limit is that of the user, and stays.
     pub fn resume(&mut self, now: Timestamp) {
-        self.pause = Pause::new(now, Duration::ZERO);
-        self.failures = 0;
+        if std::mem::take(&mut self.is_refused) {
+            self.pause = Pause::new(now, Duration::ZERO);
+        }
     }
 
     /// When the next request may be sent.
@@ -133,6 +144,7 @@ impl Budget {
                 (demanded, response.status >= 500)
             }
         };
+        self.is_refused = matches!(answer, Ok(response) if response.status == 401);
         self.failures = if failed { self.failures.saturating_add(1) } else { 0 };
         let backoff = if failed { API_BACKOFF.after(self.failures, &mut self.random) } else { Duration::ZERO };
         self.pause = Pause::new(now, length.min(LONGEST_PAUSE).max(backoff));
@@ -229,6 +241,17 @@ mod tests {
         budget.sent(at(1300));
         budget.answered(&answer(200, RateLimit::default()), at(1300));
         assert!(budget.next(at(1300)) < at(1302));
+    }
+
+    #[test]
+    fn another_token_ends_the_pause_of_a_refused_one_and_of_nothing_else() {
+        for (status, wait) in [(401, 0), (429, 300)] {
+            let mut budget = Budget::new(0.25, at(0), 5);
+            budget.sent(at(100));
+            budget.answered(&answer(status, RateLimit::default()), at(110));
+            budget.resume(at(110));
+            assert_eq!(budget.next(at(110)).max(at(110)), at(110 + wait), "{status}");
+        }
     }
 
     #[test]

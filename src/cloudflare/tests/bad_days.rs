@@ -15,11 +15,11 @@ use crate::simulate::cloudflare::{ClockSkew, Fault, StatusForm};
 /// From here on all answers have the fault.
 const BEGIN: u64 = 400;
 
-/// Thirty inputs of which half are connected, and a fault for ten minutes. Then the API is well again.
+/// Twelve inputs of which half are connected, and a fault for ten minutes. Then the API is well again.
 fn after(fault: &Fault) -> World {
     let mut world = World::new(settings());
-    world.add_inputs(0..30);
-    (0..15).for_each(|number| world.happens(number, true, true));
+    world.add_inputs(0..12);
+    (0..6).for_each(|number| world.happens(number, true, true));
     world.run_until(at(BEGIN));
     (0..5000).for_each(|_| world.api.inject("/accounts/", fault.clone()));
     world.run_until(at(BEGIN + 600));
@@ -64,8 +64,8 @@ fn every_fault_has_its_kind_a_limited_rate_and_no_effect_on_the_state() {
         assert_eq!(error.kind, kind, "{fault:?}");
         assert!(facts.last_success(TaskName::Status) < Some(at(BEGIN + 5)), "{fault:?}");
         assert_eq!(world.observed, [], "{fault:?}");
-        assert!((0..30).all(|number| world.input(number).is_some()), "{fault:?}");
-        assert!((0..15).all(|number| world.evidence(number).unwrap().connected), "{fault:?}");
+        assert!((0..12).all(|number| world.input(number).is_some()), "{fault:?}");
+        assert!((0..6).all(|number| world.evidence(number).unwrap().connected), "{fault:?}");
 
         // A notification was lost meanwhile. The API is well again, and the state is repaired.
         world.api.clear_faults();
@@ -78,7 +78,7 @@ fn every_fault_has_its_kind_a_limited_rate_and_no_effect_on_the_state() {
         world.run_until_it(|world| !world.observed.is_empty());
         let settled = world.now.plus(Duration::from_secs(400));
         world.run_until(settled);
-        assert_eq!(world.found(30).len(), 1, "{fault:?}");
+        assert_eq!(world.found(12).len(), 1, "{fault:?}");
         assert_eq!(world.evidence(3).map(|evidence| evidence.connected), Some(false), "{fault:?}");
         assert!(world.observed[0].0.at >= now);
         let facts = world.engine.facts();
@@ -89,13 +89,13 @@ fn every_fault_has_its_kind_a_limited_rate_and_no_effect_on_the_state() {
 #[test]
 fn fault_of_one_task_does_not_stop_the_others() {
     let mut world = World::new(settings());
-    world.add_inputs(0..30);
-    (0..15).for_each(|number| world.happens(number, true, true));
+    world.add_inputs(0..12);
+    (0..6).for_each(|number| world.happens(number, true, true));
     world.run_until(at(BEGIN));
     (0..5000).for_each(|_| world.api.inject("live_inputs?", Fault::Error { status: 403, code: 10000 }));
     world.happens(2, false, false);
     world.run_until(at(BEGIN + 600));
-    assert_eq!(world.found(30).len(), 1);
+    assert_eq!(world.found(12).len(), 1);
     let error = |name| world.engine.facts().tasks[&name].error.as_ref().map(|error| error.kind);
     assert_eq!((error(TaskName::Inventory), error(TaskName::Status)), (Some(Unauthorized), None));
 }

@@ -71,6 +71,20 @@ fn tasks_that_are_switched_off_are_not_known_about() {
 }
 
 #[test]
+fn backfill_on_request_runs_although_the_task_is_off() {
+    let mut world = World::new(Settings { inventory: None, reconcile: false, ..settings() });
+    world.engine.backfill(at(0), at(10));
+    world.now = at(10);
+    for settings in [settings(), Settings { reconcile: false, inventory: None, ..settings() }] {
+        world.engine.reconfigure(settings);
+    }
+    let view = world.view();
+    let Next::Request(request) = world.engine.next(at(20), &view) else { panic!("there is no request") };
+    assert_eq!(request.endpoint, Endpoint::History);
+    assert!(world.engine.facts().tasks.contains_key(&TaskName::History));
+}
+
+#[test]
 fn answer_of_the_account_before_is_ignored() {
     let mut world = World::new(settings());
     world.add_inputs(0..3);

@@ -90,7 +90,12 @@ pub fn reconcile(input: &Input, status: Status, date: Option<Timestamp>, now: Ti
     let clock = date.filter(|_| is_skewed);
     let entered_at = status.entered_at.map(|at| clock.map_or(at, |date| shifted(at, date, now)));
     // A time in the future is none.
-    let entered_at = entered_at.filter(|at| *at <= now.plus(TOLERANCE)).map(|at| at.min(now));
+    // As a match: rustc 1.95 compiles `filter` and `map` with `min` to a wrong result when it optimises.
+    let entered_at = match entered_at {
+        Some(at) if at > now.plus(TOLERANCE) => None,
+        Some(at) if at > now => Some(now),
+        entered_at => entered_at,
+    };
     let disagreement = Disagreement {
         connected,
         at: entered_at.unwrap_or(now),

@@ -76,6 +76,7 @@ def mock(exporter: str, url: str, work: Path):
     command = [
         exporter, "simulate", f"--url={url}/webhook", f"--secret-file={work / 'secret'}", "--inputs=12", "--rate=40",
         "--duration=10m", "--lose=0.2", "--cloudflare-api=127.0.0.1:0", f"--cloudflare-token-file={work / 'token'}",
+        "--cloudflare-status=mixed",
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:

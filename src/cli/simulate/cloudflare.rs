@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use fastrand::Rng;
 use serde_json::json;
 
@@ -15,14 +15,23 @@ use super::target::{Target, parse_file, save_and_test};
 use crate::clock::now;
 use crate::config::Secret;
 use crate::event::{AccountId, InputId};
-use crate::simulate::cloudflare::{Account, Api, Destination, Permission, SaveAndTest, Served, Token, serve};
+use crate::simulate::cloudflare::{
+    Account, Api, Destination, Permission, SaveAndTest, Served, StatusForm, Token, serve,
+};
 use crate::simulate::{ACCOUNT_ID, Fact, FactKind, Notification, POLICIES};
+
+/// What the exporter needs for all its features.
+const PERMISSIONS: [Permission; 3] =
+    [Permission::StreamRead, Permission::NotificationsEdit, Permission::AccountAnalyticsRead];
 
 const DESTINATION: &str = "simulate";
 const DESTINATION_ID: &str = "d35f1a7e0c9b4e6f8a2b1c3d4e5f6071";
 
-/// The exporter asks about one input a second by default, and about a disagreement again after 15 seconds.
-const ASK_AGAIN: Duration = Duration::from_secs(60);
+/// How long an input keeps a state whose notification was lost, so that the exporter can find it: the exporter asks about
+/// each input twice.
+const LOST_STATE: Duration = Duration::from_secs(90);
+/// The same if the status does not say since when: the exporter then waits for two minutes.
+const LOST_STATE_WITHOUT_TIME: Duration = Duration::from_secs(210);
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Cloudflare's API")]
@@ -35,13 +44,28 @@ pub(super) struct CloudflareArguments {
     #[arg(long, value_name = "PATH", requires = "cloudflare_api", value_parser = parse_file)]
     cloudflare_token_file: Option<PathBuf>,
 
-    /// Lose this share of the notifications: only the API has them. An input keeps a lost state for 90 s
+    /// The form of an input's status in the mock
+    #[arg(long, value_enum, value_name = "FORM", requires = "cloudflare_api", default_value_t)]
+    cloudflare_status: Status,
+
+    /// Lose this share of the notifications: only the API has them. An input keeps a lost state for 90 s or longer
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = parse_share)]
     lose: f64,
 
     /// Lose the notification of one disconnect, such as 2 for the second
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     lose_disconnect: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Status {
+    /// As Cloudflare answers: an object that says since when
+    #[default]
+    Object,
+    /// As documented: a word. The exporter does not trust it in the first two minutes of a state
+    Word,
+    /// Any form that states the connection
+    Mixed,
 }
 
 fn parse_share(text: &str) -> Result<f64, String> {
@@ -57,6 +81,7 @@ pub(super) struct Cloudflare {
     share: f64,
     disconnect: Option<u32>,
     seed: u64,
+    status: Status,
 }
 
 struct Mock {
@@ -78,14 +103,20 @@ impl Cloudflare {
         inputs: impl Iterator<Item = InputId>,
         seed: u64,
     ) -> anyhow::Result<Self> {
-        let CloudflareArguments { cloudflare_api, cloudflare_token_file, lose, lose_disconnect } = arguments;
+        let CloudflareArguments { cloudflare_api, cloudflare_token_file, .. } = arguments;
         let token = cloudflare_token_file.as_ref().map(|path| {
             // The exporter warns of weak tokens.
             Secret::read(path, &mut Vec::new()).map_err(|problem| anyhow!("{problem}"))
         });
         let token = token.transpose()?.map(|token| token.expose().to_owned());
-        let mock = cloudflare_api.map(|address| Mock::start(address, token, target, inputs, seed)).transpose()?;
-        Ok(Self { mock, share: *lose, disconnect: *lose_disconnect, seed })
+        let status = arguments.cloudflare_status;
+        let mut api = Api::new(seed);
+        api.save_and_test = SaveAndTest::new(|url, secret| save_and_test(url, secret).is_accepted());
+        api.tokens = token.into_iter().map(|token| Token::new(token, PERMISSIONS)).collect();
+        fill(api.account(ACCOUNT_ID.parse()?), target, inputs, status);
+        let mock = cloudflare_api.map(|address| Mock::start(address, api)).transpose()?;
+        let CloudflareArguments { lose: share, lose_disconnect: disconnect, .. } = *arguments;
+        Ok(Self { mock, share, disconnect, seed, status })
     }
 
     /// What to configure to watch the repair of lost notifications. Empty if the mock is not served.
@@ -103,7 +134,15 @@ impl Cloudflare {
     /// How long the mock is served after the last notification, so that the exporter finds the lost ones.
     pub(super) fn time_for_repair(&self, inputs: u32, tally: &Tally) -> Option<Duration> {
         let is_needed = self.mock.is_some() && !tally.lost.is_empty();
-        is_needed.then(|| ASK_AGAIN.saturating_add(Duration::from_secs(inputs.into())))
+        is_needed.then(|| self.lost_state().saturating_add(Duration::from_secs(inputs.into())))
+    }
+
+    /// How long an input keeps a state whose notification was lost.
+    pub(super) fn lost_state(&self) -> Duration {
+        match self.status {
+            Status::Object => LOST_STATE,
+            Status::Word | Status::Mixed => LOST_STATE_WITHOUT_TIME,
+        }
     }
 
     /// Adds an event to the truth, and its notification to the history.
@@ -130,26 +169,11 @@ impl Cloudflare {
 }
 
 impl Mock {
-    fn start(
-        address: SocketAddr,
-        token: Option<String>,
-        target: &Target,
-        inputs: impl Iterator<Item = InputId>,
-        seed: u64,
-    ) -> anyhow::Result<Self> {
-        use Permission::{AccountAnalyticsRead, NotificationsEdit, StreamRead};
-        let id = ACCOUNT_ID.parse()?;
-        let mut api = Api::new(seed);
-        api.tokens = token
-            .map(|token| Token::new(token, [StreamRead, NotificationsEdit, AccountAnalyticsRead]))
-            .into_iter()
-            .collect();
-        api.save_and_test = SaveAndTest::new(|url, secret| save_and_test(url, secret).is_accepted());
-        fill(api.account(id), target, inputs);
+    fn start(address: SocketAddr, api: Api) -> anyhow::Result<Self> {
         let api = Arc::new(Mutex::new(api));
         let served = serve(address, api.clone(), now)
             .with_context(|| format!("cannot serve the mock of Cloudflare's API at {address}"))?;
-        Ok(Self { api, account: id, served, destination: DESTINATION.into() })
+        Ok(Self { api, account: ACCOUNT_ID.parse()?, served, destination: DESTINATION.into() })
     }
 
     fn lock(&self) -> MutexGuard<'_, Api> {
@@ -158,10 +182,16 @@ impl Mock {
 }
 
 /// Adds the inputs, and the destination and policies that send the notifications.
-fn fill(account: &mut Account, target: &Target, inputs: impl Iterator<Item = InputId>) {
+fn fill(account: &mut Account, target: &Target, inputs: impl Iterator<Item = InputId>, status: Status) {
     let created = now();
     for (number, id) in (1_u64..).zip(inputs) {
-        account.add_input(id, format!("Simulated input {number}"), created.minus(Duration::from_secs(number * 3600)));
+        let age = Duration::from_secs(number * 3600);
+        let input = account.add_input(id, format!("Simulated input {number}"), created.minus(age));
+        match status {
+            Status::Object => input.status = StatusForm::Object,
+            Status::Word => input.status = StatusForm::Word,
+            Status::Mixed => {}
+        }
     }
     let alerting = &mut account.alerting;
     alerting.destinations.add(Destination {
@@ -228,7 +258,7 @@ mod tests {
 
     #[test]
     fn second_disconnect_is_lost_without_a_share() {
-        let cloudflare = Cloudflare { mock: None, share: 0.0, disconnect: Some(2), seed: 1 };
+        let cloudflare = Cloudflare { mock: None, share: 0.0, disconnect: Some(2), seed: 1, status: Status::Object };
         let mut loss = cloudflare.loss();
         let (connected, disconnected) = (fact(FactKind::Connected), fact(FactKind::Disconnected));
         let lost = [connected, disconnected, connected, disconnected, disconnected].map(|fact| loss.applies_to(&fact));
@@ -237,7 +267,7 @@ mod tests {
 
     #[test]
     fn share_of_the_notifications_is_lost() {
-        let cloudflare = Cloudflare { mock: None, share: 0.1, disconnect: None, seed: 1 };
+        let cloudflare = Cloudflare { mock: None, share: 0.1, disconnect: None, seed: 1, status: Status::Object };
         let mut loss = cloudflare.loss();
         let lost = (0..1000).filter(|_| loss.applies_to(&fact(FactKind::Connected))).count();
         assert!((50..150).contains(&lost), "{lost}");

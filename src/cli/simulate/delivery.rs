@@ -36,10 +36,6 @@ const QUEUE_LENGTH: usize = 64;
 /// Queued notifications are still posted within this time after the end of the plan.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// An input keeps its state this long after a notification about it was lost. A shorter one than the time that the
-/// exporter needs to ask the API twice could not be repaired.
-const LOST_STATE: Duration = Duration::from_secs(90);
-
 #[derive(Debug, Args)]
 pub(super) struct Plan {
     /// Notifications per second
@@ -110,7 +106,7 @@ impl Run<'_> {
             for notification in script.next_burst(now()) {
                 self.cloudflare.learn(&notification);
                 if loss.applies_to(&notification.fact) {
-                    script.pause(notification.fact.input_id, self.plan.events_in(LOST_STATE));
+                    script.pause(notification.fact.input_id, self.plan.events_in(self.cloudflare.lost_state()));
                     lost.push(notification.fact);
                     self.progress.inc(1);
                     position += 1;

@@ -62,12 +62,12 @@ fn assert_receiver_is_unaffected(daemon: &Daemon, minute: usize) {
 }
 
 /// All files in a folder.
-fn contents(folder: &Path) -> Vec<u8> {
+pub(super) fn contents(folder: &Path) -> Vec<u8> {
     let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     files.flat_map(|file| fs::read(file).unwrap()).collect()
 }
 
-fn has(bytes: &[u8], text: &str) -> bool {
+pub(super) fn has(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 

@@ -4,6 +4,7 @@ mod backfill;
 mod bad_days;
 mod commands;
 mod destination;
+mod lost;
 mod reload;
 mod repair;
 

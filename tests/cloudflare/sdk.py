@@ -149,7 +149,10 @@ def refused(status: int, code: int | None, resource, method: str, *arguments, **
 
 
 def check_tokens(client: cloudflare.Cloudflare) -> None:
-    expect("the token's status", read(client.user.tokens, "verify").status, "active")
+    verified = read(client.user.tokens, "verify")
+    expect("the token's status", verified.status, "active")
+    details = read(client.user.tokens, "get", verified.id)
+    expect("a permission", "Stream Read" in [group.name for group in details.policies[0].permission_groups], True)
     refused(401, 1000, client.accounts.tokens, "verify", account_id=ACCOUNT)
     other = client.copy(api_token="unknown")
     refused(401, 1000, other.user.tokens, "verify")

@@ -20,9 +20,9 @@ use crate::simulate::cloudflare::{
 };
 use crate::simulate::{ACCOUNT_ID, Fact, FactKind, Notification, POLICIES};
 
-/// What the exporter needs for all its features.
-const PERMISSIONS: [Permission; 3] =
-    [Permission::StreamRead, Permission::NotificationsEdit, Permission::AccountAnalyticsRead];
+/// What the exporter needs for all its features, and to read its permissions.
+const PERMISSIONS: [Permission; 4] =
+    [Permission::StreamRead, Permission::NotificationsEdit, Permission::AccountAnalyticsRead, Permission::TokensRead];
 
 const DESTINATION: &str = "simulate";
 const DESTINATION_ID: &str = "d35f1a7e0c9b4e6f8a2b1c3d4e5f6071";

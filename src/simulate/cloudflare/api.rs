@@ -131,6 +131,8 @@ impl Api {
         match (request.method, parts.as_slice()) {
             ("GET", ["user", "tokens", "verify"]) => self.verify(token, None),
             ("GET", ["accounts", account, "tokens", "verify"]) => self.verify(token, Some(account)),
+            ("GET", ["user", "tokens", id]) => self.token_details(token, None, id),
+            ("GET", ["accounts", account, "tokens", id]) => self.token_details(token, Some(account), id),
             ("GET", ["accounts", account, "stream", "live_inputs"]) => {
                 self.allowed(token, account, Permission::StreamRead)?.list(query)
             }
@@ -182,17 +184,31 @@ impl Api {
         Ok(id)
     }
 
-    /// The status of a token, at the endpoint of its owner.
-    fn verify(&self, token: &str, account: Option<&str>) -> Reply {
+    /// The token and its id, at the endpoint of its owner.
+    fn find(&self, token: &str, account: Option<&str>) -> Result<(String, &Token), Refusal> {
         let account: Option<AccountId> = account.map(str::parse).transpose().map_err(|_| Refusal::NO_ROUTE)?;
-        let known = self.tokens.iter().position(|known| known.value == token && known.owner == account);
-        if known.is_none() && !self.tokens.is_empty() {
-            return Err(Refusal::INVALID_TOKEN);
-        }
-        let status = known.map_or("active", |index| self.tokens[index].status);
-        let id = format!("{:032x}", known.unwrap_or_default() + 1);
+        let ids = (1_u32..).map(|number| format!("{number:032x}"));
+        let mut found = ids.zip(&self.tokens).filter(|(_, known)| known.value == token && known.owner == account);
+        found.next().ok_or(Refusal::INVALID_TOKEN)
+    }
+
+    fn verify(&self, token: &str, account: Option<&str>) -> Reply {
+        let verified = match self.find(token, account) {
+            Ok((id, known)) => known.verified(&id),
+            Err(_) if self.tokens.is_empty() => Token::new(token, []).verified(&format!("{:032x}", 1)),
+            Err(refusal) => return Err(refusal),
+        };
         let message = json!({ "code": 10000, "message": "This API Token is valid and active", "type": null });
-        Ok(Success { messages: json!([message]), ..Success::new(json!({ "id": id, "status": status })) })
+        Ok(Success { messages: json!([message]), ..Success::new(verified) })
+    }
+
+    /// Everything about the token of the request, if it may read tokens.
+    fn token_details(&self, token: &str, account: Option<&str>, wanted: &str) -> Reply {
+        let (id, known) = self.find(token, account).map_err(|_| Refusal::FORBIDDEN)?;
+        if id != wanted || !known.permissions.contains(&Permission::TokensRead) {
+            return Err(Refusal::FORBIDDEN);
+        }
+        Ok(Success::new(known.details(&id)))
     }
 }
 

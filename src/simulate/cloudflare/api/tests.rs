@@ -178,6 +178,28 @@ fn token_decides_which_requests_are_answered() {
 }
 
 #[test]
+fn token_with_the_permission_reads_its_permissions() {
+    let mut api = api(1);
+    let expires_on = Some(at(3600));
+    api.tokens = vec![
+        Token::new("reader", [Permission::StreamRead]),
+        Token { expires_on, ..Token::new("open", [Permission::NotificationsEdit, Permission::TokensRead]) },
+    ];
+    let mut details = |token: &str, id: u8| {
+        let (authorization, path) = (format!("Bearer {token}"), format!("/user/tokens/{id:032x}"));
+        let request = MockRequest { method: "GET", path: &path, authorization: Some(&authorization), body: b"" };
+        let response = api.respond(&request, at(0));
+        (response.status, body(&response)["result"].take())
+    };
+    assert_eq!([details("reader", 1).0, details("open", 1).0, details("none", 2).0], [403; 3]);
+    let (status, details) = details("open", 2);
+    let groups = details["policies"][0]["permission_groups"].as_array().unwrap();
+    let names: Vec<_> = groups.iter().map(|group| group["name"].as_str().unwrap()).collect();
+    assert_eq!((status, names), (200, vec!["Notifications Write", "API Tokens Read"]));
+    assert_eq!(details["expires_on"], "2027-01-15T09:00:00Z");
+}
+
+#[test]
 fn fault_applies_to_one_request_with_its_path() {
     let mut api = api(4);
     let path = single(1);

@@ -11,9 +11,10 @@ use crate::event::Timestamp;
 /// A connect within this time after a disconnect is a reconnect.
 const RECONNECT: Duration = Duration::from_secs(60);
 
-/// The words for an input that is not connected. Each can be the word of any disconnect.
-const DOWN: [&str; 5] =
-    ["client_disconnect", "disconnected", "ttl_exceeded", "failed_to_reconnect", "failed_to_connect"];
+/// The documented words for an input that is not connected. Each can be the word of any disconnect.
+const DOWN: [&str; 4] = ["client_disconnect", "ttl_exceeded", "failed_to_reconnect", "failed_to_connect"];
+/// A word that was seen only in objects.
+const DOWN_IN_OBJECTS: &str = "disconnected";
 
 /// The form of the member `status` of an input that was connected before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl StatusForm {
         let Some((newest, earlier)) = changes.split_last() else {
             return (Rng::with_seed(seed).bool() || self == Self::Null).then_some(Value::Null);
         };
-        let word = word(newest, earlier.last(), seed);
+        let word = word(newest, earlier.last(), seed, self != Self::Word);
         match self {
             Self::Word => Some(json!(word)),
             Self::Object => Some(object(changes, word, &shift, true)),
@@ -60,7 +61,7 @@ impl StatusForm {
     }
 }
 
-fn word(newest: &Fact, previous: Option<&Fact>, seed: u64) -> &'static str {
+fn word(newest: &Fact, previous: Option<&Fact>, seed: u64, in_object: bool) -> &'static str {
     match newest.kind {
         FactKind::Connected => {
             let gap = previous.and_then(|previous| newest.updated_at.since(previous.updated_at));
@@ -68,7 +69,8 @@ fn word(newest: &Fact, previous: Option<&Fact>, seed: u64) -> &'static str {
         }
         FactKind::Disconnected | FactKind::Errored(_) => {
             let mut rng = Rng::with_seed(seed ^ newest.updated_at.as_nanos().unsigned_abs());
-            DOWN[rng.usize(..DOWN.len())]
+            let chosen = rng.usize(..DOWN.len() + usize::from(in_object));
+            DOWN.get(chosen).copied().unwrap_or(DOWN_IN_OBJECTS)
         }
     }
 }

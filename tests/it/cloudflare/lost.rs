@@ -64,7 +64,8 @@ fn connected(daemon: &Daemon) -> Vec<String> {
 #[test]
 fn lost_notifications_are_repaired_and_no_token_or_stream_key_is_kept() {
     let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
-    let begin = clock::now().minus(60 * MINUTE);
+    // In whole seconds, so that the truth in milliseconds is exact.
+    let begin = Timestamp::from_seconds(clock::now().minus(60 * MINUTE).as_millis() / 1000);
     for input in 0..INPUTS {
         let form = if has_time(input) { StatusForm::Object } else { StatusForm::Word };
         mock.api().account(account_id(1)).add_input(input_id(input), format!("Input {input}"), begin).status = form;
@@ -101,8 +102,8 @@ fn lost_notifications_are_repaired_and_no_token_or_stream_key_is_kept() {
         assert_eq!(metric(input, "connected"), truth.connected.map(|connected| f64::from(u8::from(connected))));
         assert_eq!(metric(input, "sessions_total"), Some(sessions as f64), "sessions of input {input}");
         if has_time(input) {
-            let millis = metric(input, "state_timestamp_seconds").map(|seconds| (seconds * 1000.0).round() as i64);
-            assert_eq!(millis, truth.state_timestamp_ms, "input {input}");
+            let seconds = truth.state_timestamp_ms.map(|millis| millis as f64 / 1000.0);
+            assert_eq!(metric(input, "state_timestamp_seconds"), seconds, "input {input}");
         }
         if has_time(input) && truth.connected == Some(false) {
             let (shown, expected) = (metric(input, "connected_seconds_total").unwrap(), connected_seconds(&facts));

@@ -1,6 +1,6 @@
 //! A mock of Cloudflare's API, with the truth about its live inputs.
 //!
-//! [`Api`] is pure: requests and the time come in as arguments. Tests call it directly, or over HTTP with [`serve`].
+//! [`Api`] is pure: requests and the time come in as arguments. Tests call it directly, or over HTTP with [`serve()`].
 //! It answers in every form that is documented or was seen, and with a [`Fault`] on request. Stream keys in its answers
 //! contain [`STREAM_KEY`], so that tests can search for it where no stream key may be.
 //!

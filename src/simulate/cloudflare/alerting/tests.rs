@@ -106,7 +106,8 @@ fn available_alerts_have_the_filters_of_live_inputs() {
     alerting.event_types.pop();
     let (_, alerts) = ask(&mut alerting, "GET", "/available_alerts", &Value::Null, &mut answered());
     let values = alerts["Stream"][0]["filter_options"][1]["AvailableValues"].as_array().unwrap();
-    assert_eq!(values.iter().map(|value| value["ID"].as_str().unwrap()).count(), 2);
+    let ids: Vec<_> = values.iter().map(|value| value["ID"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
 }
 
 /// Twelve notifications, one every ten seconds.

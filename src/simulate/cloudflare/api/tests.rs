@@ -234,7 +234,7 @@ fn clock_skew_moves_the_date_and_the_times_of_the_status() {
 }
 
 /// The answer to a query with these variables.
-fn query(api: &mut Api, text: &str, variables: Value) -> Value {
+fn query(api: &mut Api, text: &str, variables: &Value) -> Value {
     let body = json!({ "query": text, "variables": variables }).to_string();
     let authorization = Some("Bearer any");
     let request = MockRequest { method: "POST", path: "/client/v4/graphql", authorization, body: body.as_bytes() };
@@ -260,7 +260,7 @@ fn query_has_a_row_for_each_minute_of_a_connection() {
     let mut api = api(2);
     account(&mut api).learn(&fact(1, FactKind::Connected, 90));
     account(&mut api).learn(&fact(1, FactKind::Disconnected, 200));
-    let answer = query(&mut api, QUALITY, variables("2027-01-15T08:00:00Z"));
+    let answer = query(&mut api, QUALITY, &variables("2027-01-15T08:00:00Z"));
     let rows = answer["data"]["viewer"]["accounts"][0]["rows"].as_array().unwrap();
     let minutes: Vec<_> = rows.iter().map(|row| row["dimensions"]["datetimeMinute"].as_str().unwrap()).collect();
     assert_eq!(minutes, ["2027-01-15T08:01:00Z", "2027-01-15T08:02:00Z", "2027-01-15T08:03:00Z"]);
@@ -276,7 +276,7 @@ fn refused_queries_have_errors_and_no_data() {
     let mut api = api(1);
     let code = |answer: &Value| answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned();
     let mut refused = |text: &str, variables: Value| {
-        let answer = query(&mut api, text, variables);
+        let answer = query(&mut api, text, &variables);
         assert_eq!(answer["data"], Value::Null);
         code(&answer)
     };

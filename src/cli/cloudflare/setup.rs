@@ -278,7 +278,7 @@ struct Created {
 /// Standard input is not a terminal.
 fn ask(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
-        bail!("standard input is not a terminal, so nobody can confirm this: add --yes to do it, or --dry-run");
+        bail!("standard input is not a terminal, so this cannot be confirmed: add --yes to do it, or --dry-run");
     }
     print(&format!("{question} [y/N] "))?;
     let mut answer = String::new();

@@ -112,7 +112,7 @@ impl<'a> Rotate<'a> {
         let (old, new) = match &self.rotation {
             Rotation::Begin { old, new } => (vec![old.clone()], self.begin(old, new)?),
             Rotation::Continue { old, new } => {
-                let new = self.secrets.get(new).cloned().context("the new secret has gone")?;
+                let new = self.secrets.get(new).cloned().context("the new secret is missing")?;
                 ensure_accepted(&new, &self.wanted.url, self.settings)?;
                 (old.clone(), new)
             }

@@ -107,7 +107,7 @@ impl Backfill {
         Some(reading.progress.period.since)
     }
 
-    /// Notes an error. A backfill on request has a person who waits for it, so it does not go on for long.
+    /// Notes an error. An operator waits for a backfill on request, so it gives up soon.
     fn failed(&mut self, error: &ApiError, now: Timestamp) {
         let Some(reading) = &mut self.reading else { return };
         let is_final = matches!(

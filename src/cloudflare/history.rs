@@ -27,7 +27,7 @@ pub struct Period {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unusable {
     /// It is not an object, or has no `alert_body`.
-    NoBody,
+    WithoutBody,
     /// `alert_body` is a text for people. Its times and ids are not reliable.
     Prose,
     /// A test message.
@@ -40,7 +40,7 @@ impl Unusable {
     /// Its name in the API and in the output of the command.
     pub fn label(self) -> &'static str {
         match self {
-            Self::NoBody => "no_body",
+            Self::WithoutBody => "no_body",
             Self::Prose => "prose",
             Self::Test => "test",
             Self::Ignored(reason) => reason.label(),
@@ -71,7 +71,7 @@ pub fn event(entry: &Value, account_id: AccountId, now: Timestamp) -> Result<Eve
             Ok(Value::Object(body)) => envelope(body, entry),
             _ => text.clone().into_bytes(),
         },
-        _ => return Err(Unusable::NoBody),
+        _ => return Err(Unusable::WithoutBody),
     };
     let reading = accept::read(&body, now).map_err(|_| Unusable::Prose)?;
     let mut event = match reading.notification {

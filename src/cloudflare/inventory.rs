@@ -10,7 +10,7 @@ use super::list::{self, List};
 use super::status::{NO_SUCH_INPUT, input_request};
 use super::{Answer, ApiError, Due, Effect, Priority, Progress, Request, Settings, Task, result};
 use crate::event::{AccountId, InputId, Observation, Observed, Timestamp};
-use crate::live::{Inventory, Listed, View};
+use crate::live::{Input, Inventory, Listed, View};
 
 /// This many complete lists in a row must lack an input.
 const LISTS: u32 = 2;
@@ -104,7 +104,7 @@ impl InventoryTask {
         self.missing.remove(&input_id);
         self.deleted.insert(input_id);
         let input = view.state.known_input(&input_id).map(|entry| &entry.input);
-        let events = input.map_or(0, |input| input.events().iter().sum());
+        let events = input.map_or(0, Input::event_count);
         let account_id = self.account_id;
         let observation = Observation { input_id, found: Observed::Deleted, at: now, events, account_id };
         let without = self.newest.as_mut().map(|inventory| {

@@ -101,7 +101,7 @@ pub fn reconcile(input: &Input, status: Status, date: Option<Timestamp>, now: Ti
         at: entered_at.unwrap_or(now),
         is_exact: entered_at.is_some(),
         evidence,
-        events: input.events().iter().sum(),
+        events: input.event_count(),
     };
     let Some(evidence) = evidence else {
         // An input that never spoke and is not connected: nothing was lost.

@@ -201,7 +201,7 @@ impl<'a> Draft<'a> {
                 Observed::Connected | Observed::Disconnected => Ok(()),
             };
         };
-        let is_outdated = input.events().iter().sum::<u64>() != events;
+        let is_outdated = input.event_count() != events;
         let evidence = input.evidence();
         let changes_nothing = match found {
             Observed::Deleted => input.known_since.is_none() && forgotten.is_some(),

@@ -124,6 +124,11 @@ impl Input {
         [connected, disconnected, self.errors.total()]
     }
 
+    /// Number of events of all kinds.
+    pub fn event_count(&self) -> u64 {
+        self.events().iter().sum()
+    }
+
     /// Event time of the newest event by [`EventKind::index`].
     pub fn last_event(&self) -> [Option<Timestamp>; 3] {
         let [connected, disconnected] = self.last_change;

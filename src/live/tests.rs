@@ -107,6 +107,19 @@ impl World {
     }
 }
 
+/// Whether input 1 is connected, and since when.
+fn state(world: &World) -> Option<(bool, u64)> {
+    world.input().evidence().map(|evidence| (evidence.connected, evidence.since.since(at(0)).unwrap().as_secs()))
+}
+
+/// Inconsistent events, sessions, and connected seconds at 5000 s, when everything is settled.
+fn counters(world: &World) -> ([u64; 2], u64, u64) {
+    let counters = world.input().counters(at(5000), world.fold.state().rules());
+    (counters.inconsistent, counters.sessions, counters.connected_time.as_secs())
+}
+
+const RECORDED: Verdict = Verdict::Recorded(None);
+
 fn seconds(text: &str) -> u64 {
     text.strip_suffix('s').and_then(|text| text.parse().ok()).expect("a step begins with a time such as 10s")
 }

@@ -7,7 +7,7 @@ use super::State;
 use crate::event::{Event, EventKind, InputId, Timestamp};
 
 /// A consistent state and the time that it is shown for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct View {
     /// The state of all inputs.
     pub state: State,

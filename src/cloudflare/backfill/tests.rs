@@ -1,11 +1,9 @@
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use serde_json::json;
 
 use super::*;
 use crate::cloudflare::{RateLimit, Response, TransportError};
-use crate::live::State;
 
 const ACCOUNT: &str = "f037e56e89293a057740de681ac9abbe";
 const NOW: &str = "2026-11-20T19:00:00Z";
@@ -20,16 +18,7 @@ fn now() -> Timestamp {
 }
 
 fn view(downtime: Option<Downtime>) -> View {
-    View {
-        state: State::default(),
-        as_of: now(),
-        wall_clock: now(),
-        journal_events: 0,
-        journal_size_bytes: 0,
-        restored_inputs: 0,
-        downtime,
-        pending: Arc::default(),
-    }
+    View { as_of: now(), wall_clock: now(), downtime, ..View::default() }
 }
 
 /// The exporter was down for the last hour.

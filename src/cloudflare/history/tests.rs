@@ -124,9 +124,9 @@ fn entry_without_all_that_an_event_needs_is_unusable() {
         (json!(""), Unusable::Prose),
         (json!("7"), Unusable::Prose),
         (json!(data("connected").to_string()[1..]), Unusable::Prose),
-        (json!([data("connected")]), Unusable::NoBody),
-        (json!(null), Unusable::NoBody),
-        (json!(7), Unusable::NoBody),
+        (json!([data("connected")]), Unusable::WithoutBody),
+        (json!(null), Unusable::WithoutBody),
+        (json!(7), Unusable::WithoutBody),
         (json!({}), ignored(IgnoredReason::NoData)),
         (json!({ "data": "prose" }), ignored(IgnoredReason::NoData)),
         (json!({ "text": prose }), Unusable::Test),
@@ -149,7 +149,7 @@ fn entry_of_another_product_is_skipped_whatever_its_body_is() {
         assert_eq!(read(&entry), Err(Unusable::Ignored(IgnoredReason::AlertType)));
     }
     for entry in [json!(null), json!("text"), json!([]), json!({})] {
-        assert_eq!(read(&entry), Err(Unusable::NoBody), "{entry}");
+        assert_eq!(read(&entry), Err(Unusable::WithoutBody), "{entry}");
     }
 }
 

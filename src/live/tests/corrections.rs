@@ -15,19 +15,6 @@ fn apply_event(world: &mut World, name: &str, second: u64) -> Verdict {
     world.apply(&event(1, name, at(second), at(900)))
 }
 
-/// Whether input 1 is connected, and since when.
-fn state(world: &World) -> Option<(bool, u64)> {
-    world.input().evidence().map(|evidence| (evidence.connected, evidence.since.since(at(0)).unwrap().as_secs()))
-}
-
-/// Inconsistent events, sessions, and connected seconds at 5000 s, when everything is settled.
-fn counters(world: &World) -> ([u64; 2], u64, u64) {
-    let counters = world.input().counters(at(5000), world.fold.state().rules());
-    (counters.inconsistent, counters.sessions, counters.connected_time.as_secs())
-}
-
-const RECORDED: Verdict = Verdict::Recorded(None);
-
 #[test]
 fn correction_changes_the_state_and_counts_neither_as_an_event_nor_as_inconsistent() {
     let mut world = play("0s connected");

@@ -7,7 +7,7 @@ pub(super) const ACCOUNT: AccountId = AccountId::from_bytes([0xac; 16]);
 /// What the API says about the input as it is now.
 pub(super) fn observation(fold: &Fold, input: u8, found: Observed, at: Timestamp) -> RecordKind {
     let input_id = input_id(input);
-    let events = fold.state().inputs().get(&input_id).map_or(0, |entry| entry.input.events().iter().sum());
+    let events = fold.state().inputs().get(&input_id).map_or(0, |entry| entry.input.event_count());
     RecordKind::Observation(Observation { input_id, found, at, events, account_id: ACCOUNT })
 }
 
@@ -19,19 +19,6 @@ fn observe(world: &mut World, found: Observed, second: u64) -> Verdict {
 fn apply_event(world: &mut World, name: &str, second: u64, received: u64) -> Verdict {
     world.apply(&event(1, name, at(second), at(received)))
 }
-
-/// Whether input 1 is connected, and since when.
-fn state(world: &World) -> Option<(bool, u64)> {
-    world.input().evidence().map(|evidence| (evidence.connected, evidence.since.since(at(0)).unwrap().as_secs()))
-}
-
-/// Inconsistent events, sessions, and connected seconds at 5000 s, when everything is settled.
-fn counters(world: &World) -> ([u64; 2], u64, u64) {
-    let counters = world.input().counters(at(5000), world.fold.state().rules());
-    (counters.inconsistent, counters.sessions, counters.connected_time.as_secs())
-}
-
-const RECORDED: Verdict = Verdict::Recorded(None);
 
 #[test]
 fn lost_disconnect_is_repaired_and_counts_neither_as_an_event_nor_as_inconsistent() {

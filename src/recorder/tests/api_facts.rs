@@ -17,7 +17,7 @@ fn input_id(input: u8) -> InputId {
 
 fn observation(recorder: &Recorder, input: u8, found: Observed) -> Observation {
     let input_id = input_id(input);
-    let events = recorder.fold.state().inputs().get(&input_id).map_or(0, |entry| entry.input.events().iter().sum());
+    let events = recorder.fold.state().inputs().get(&input_id).map_or(0, |entry| entry.input.event_count());
     Observation { input_id, found, at: clock::now(), events, account_id: ACCOUNT }
 }
 

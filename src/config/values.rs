@@ -87,7 +87,7 @@ pub(super) fn url_path(text: &str) -> Parsed<String> {
 pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
     let path = url_path(text)?;
     match path.as_str() {
-        "/" => Err("/ is reserved for the landing page".into()),
+        "/" => Err("/ is reserved for the status page".into()),
         path if path.starts_with("/-/") || path.starts_with("/api/") => {
             Err(format!("{path:?} is reserved for the API"))
         }

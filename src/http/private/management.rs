@@ -1,46 +1,18 @@
-//! The landing page, `/-/ready` and `/-/reload`.
+//! `/-/ready` and `/-/reload`.
 
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{self, ContentType, HeaderMap, HeaderName};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use tokio::time::timeout;
 
 use super::Private;
-use crate::http::responses::{restoring, text};
+use crate::http::responses::text;
 
 /// How long a request waits for a reload, which reads files.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// `GET /`: links to the other endpoints. They are relative, so that they also work behind a proxy's subpath.
-pub(super) async fn landing_page(private: Data<Private>) -> HttpResponse {
-    if private.state_reader.view().is_none() {
-        return restoring();
-    }
-    HttpResponse::Ok().content_type(ContentType::html()).body(format!(
-        "<!DOCTYPE html>
-<html lang=\"en\">
-<head><meta charset=\"utf-8\"><title>Stream Live Exporter</title></head>
-<body>
-<h1>Stream Live Exporter</h1>
-<p>Version {version}</p>
-<ul>
-<li><a href=\".{metrics}\">Metrics</a></li>
-<li><a href=\"./api/v1/inputs\">Live inputs</a> (JSON)</li>
-<li><a href=\"./api/v1/events\">Recent deliveries and their outcomes</a> (JSON)</li>
-<li><a href=\"./api/v1/cloudflare\">Tasks that use Cloudflare's API</a> (JSON)</li>
-<li><a href=\"./-/ready\">Readiness</a></li>
-<li><a href=\"./-/healthy\">Health</a></li>
-</ul>
-</body>
-</html>
-",
-        version = env!("CARGO_PKG_VERSION"),
-        metrics = private.telemetry_path,
-    ))
-}
 
 /// Readiness: whether notifications can be recorded. If not, the response names the failing check.
 pub(super) async fn ready(private: Data<Private>) -> HttpResponse {

@@ -1,11 +1,13 @@
-//! The private listener: metrics, readiness, reload, API.
+//! The private listener: metrics, status page, readiness, reload, API.
 
 mod api;
 mod cloudflare;
 mod correction;
 mod events;
+mod input_summary;
 mod parameters;
 mod management;
+mod page;
 mod scrape;
 mod streaming;
 
@@ -144,7 +146,7 @@ pub fn serve_private(
                     .route(web::post().to(cloudflare::backfill))
                     .default_service(web::to(|| method_not_allowed("POST"))),
             )
-            .service(read_only("/", management::landing_page))
+            .service(read_only("/", page::status))
             .default_service(web::to(not_found));
         exchanges(app)
     })
@@ -162,9 +164,9 @@ where
         .default_service(web::to(|| method_not_allowed("GET, HEAD")))
 }
 
-/// Headers that forbid browsers to run scripts, load resources, show the page in a frame or cache it.
+/// Headers that forbid browsers to run scripts, load resources, show a response in a frame or cache it.
 ///
-/// Headers of the web configuration take precedence. The public listener needs none, because it serves no pages.
+/// Pages have a content security policy of their own. Headers of the web configuration take precedence. The public listener needs none, because it serves no pages.
 fn security_headers() -> DefaultHeaders {
     let policy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     DefaultHeaders::new()

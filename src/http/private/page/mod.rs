@@ -1,0 +1,45 @@
+//! The status page, for people: what is wrong, since when, why, and what to do.
+//!
+//! A page is rendered by the server, from one [`Snapshot`](snapshot::Snapshot) of everything that it shows, on a thread
+//! for blocking work. It works without scripts. It reads the state and never advances the shown time, so that opening it
+//! changes no counter.
+//!
+//! A page is a list of [`Fragment`](fragment::Fragment)s. Rendering is pure, and times are absolute, so a fragment
+//! changes only if what it says changes.
+
+mod assets;
+mod banner;
+mod fragment;
+mod layout;
+mod snapshot;
+mod status;
+mod time;
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data};
+
+use self::layout::Page;
+use self::snapshot::Snapshot;
+use super::Private;
+use crate::http::responses::text;
+
+/// `GET /`: the status of everything.
+pub(super) async fn status(private: Data<Private>) -> HttpResponse {
+    render(private, |snapshot| status::page(&snapshot)).await
+}
+
+/// Renders a page on a thread for blocking work, so that it delays no scrape.
+async fn render(private: Data<Private>, page: impl FnOnce(Snapshot) -> Page + Send + 'static) -> HttpResponse {
+    let private: Arc<Private> = private.into_inner();
+    let rendered = web::block(move || {
+        let telemetry_path = private.telemetry_path.clone();
+        page(Snapshot::take(&private)).into_response_parts(&telemetry_path)
+    });
+    match rendered.await {
+        Ok((status, html)) => assets::respond(status, html),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the page could not be rendered; the log has the reason"),
+    }
+}

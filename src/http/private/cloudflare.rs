@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Private;
-use super::correction::CorrectionPolicy;
+use super::correction_policy::CorrectionPolicy;
 use super::parameters::Parameters;
 use crate::clock;
 use crate::event::Timestamp;

@@ -3,6 +3,8 @@
 mod api;
 mod cloudflare;
 mod correction;
+mod correction_api;
+mod correction_policy;
 mod events;
 mod input_summary;
 mod parameters;
@@ -25,7 +27,7 @@ use tokio::sync::oneshot;
 
 pub use self::api::inputs_json;
 pub use self::cloudflare::ApiTasks;
-use self::correction::CorrectionPolicy;
+use self::correction_policy::CorrectionPolicy;
 use self::streaming::Compressor;
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
 use crate::http::exchange::{Access, exchanges};
@@ -130,13 +132,13 @@ pub fn serve_private(
             .service(read_only("/api/v1/inputs", api::inputs))
             .service(
                 web::resource("/api/v1/inputs/{id}")
-                    .route(web::delete().to(correction::forget))
+                    .route(web::delete().to(correction_api::forget))
                     .default_service(web::to(|| method_not_allowed("DELETE"))),
             )
             .service(
                 web::resource("/api/v1/inputs/{id}/state")
                     .app_data(PayloadConfig::new(correction::MAX_BODY))
-                    .route(web::post().to(correction::set_state))
+                    .route(web::post().to(correction_api::set_state))
                     .default_service(web::to(|| method_not_allowed("POST"))),
             )
             .service(read_only("/api/v1/events", events::events))

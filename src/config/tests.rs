@@ -68,6 +68,9 @@ fn invalid_values_are_reported_with_what_was_expected() {
     check("[webhook]\npath = \"/-/healthy\"", "site.toml: webhook.path: /-/healthy …");
     check("[web]\ntelemetry_path = \"/\"", "site.toml: web.telemetry_path: / …");
     check("[web]\ntelemetry_path = \"/api/x\"", r#"site.toml: web.telemetry_path: "/api/x" …"#);
+    for page in ["/inputs", "/inputs/metrics", "/unrecognized", "/actions/", "/updates"] {
+        check(&format!("[web]\ntelemetry_path = {page:?}"), &format!("site.toml: web.telemetry_path: {page:?} …"));
+    }
     check("[webhook]\nmax_body_size = \"big\"", r#"site.toml: webhook.max_body_size: … "big" … 64KiB"#);
     check("[webhook]\nmax_body_size = 0", "site.toml: webhook.max_body_size: … 0");
     check("[storage]\nretention = 90", r#"site.toml: storage.retention: … "90" … 90d"#);

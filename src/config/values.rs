@@ -28,6 +28,9 @@ const MAX_QUEUE_SIZE: usize = 100_000;
 
 const EXPECTED_ADDRESS: &str = "HOST:PORT, [IPV6]:PORT or :PORT";
 
+/// The status page has these paths, and paths below them, on the listener of the metrics.
+const PAGES: [&str; 4] = ["/inputs", "/unrecognized", "/actions", "/updates"];
+
 /// An address to listen on: `host:port`, or `:port` for all IPv6 and IPv4 addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenAddress(String);
@@ -91,8 +94,16 @@ pub(super) fn telemetry_path(text: &str) -> Parsed<String> {
         path if path.starts_with("/-/") || path.starts_with("/api/") => {
             Err(format!("{path:?} is reserved for the API"))
         }
+        path if PAGES.into_iter().any(|page| path.strip_prefix(page).is_some_and(is_page_or_below)) => {
+            Err(format!("{path:?} is reserved for the status page"))
+        }
         _ => Ok(path),
     }
+}
+
+/// Whether the rest of a path after a page's is nothing, or a path below it.
+fn is_page_or_below(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with('/')
 }
 
 pub(super) fn size(text: &str) -> Parsed<usize> {

@@ -35,6 +35,33 @@ impl ErrorClass {
     pub fn index(self) -> usize {
         self as usize
     }
+
+    /// What Cloudflare says with such an error, for people. Source: the page that [`ErrorClass`] names.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::GopOutOfRange => "The keyframe interval is not between 2 and 10 seconds.",
+            Self::UnsupportedVideoCodec => "The video is not H.264.",
+            Self::UnsupportedAudioCodec => "The audio is not AAC.",
+            Self::StorageQuotaExhausted => "The stored minutes of the account are used up: all its inputs are refused.",
+            Self::MissingSubscription => "The account has no Stream subscription: all its inputs are refused.",
+            Self::Unhealthy => "Cloudflare cannot process the stream, usually because of the encoder's settings.",
+            Self::Other => "The code is missing, or this version of the exporter does not know it.",
+        }
+    }
+
+    /// What to do about it, for people. Cloudflare documents the limits of the encoder's settings and of the account; the
+    /// runbooks say the same in more words.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::GopOutOfRange => "Set a fixed keyframe interval of 2 seconds in the encoder.",
+            Self::UnsupportedVideoCodec => "Set the encoder's video codec to H.264.",
+            Self::UnsupportedAudioCodec => "Set the encoder's audio codec to AAC.",
+            Self::StorageQuotaExhausted => "Buy minutes or delete recordings: Cloudflare's dashboard, Stream.",
+            Self::MissingSubscription => "Check the plan and the payment: Cloudflare's dashboard, Billing.",
+            Self::Unhealthy => "Set H.264, AAC, a keyframe every 2 seconds and a lower, constant bitrate.",
+            Self::Other => "Look the code up in Cloudflare's documentation of live webhooks.",
+        }
+    }
 }
 
 impl ErrorCode {

@@ -58,6 +58,8 @@ pub(super) struct Rejected {
     pub(super) detail: Option<&'static str>,
     pub(super) peer: Option<IpAddr>,
     pub(super) size: Option<u64>,
+    /// What to do about it.
+    pub(super) advice: &'static str,
 }
 
 impl Default for UnusedDeliveries {
@@ -71,21 +73,23 @@ impl UnusedDeliveries {
     pub(super) fn note_rejected(&self, rejection: &Rejection, sender: &Sender, received_at: Timestamp) {
         let (reason, detail, status) = (rejection.reason(), rejection.detail(), rejection.status().as_u16());
         let &Sender { peer, size } = sender;
-        let rejected = Rejected { received_at, status, reason, detail, peer, size };
-        self.note(rejected, &rejection.to_string(), advice::after_rejection(rejection));
+        let advice = advice::after_rejection(rejection);
+        let rejected = Rejected { received_at, status, reason, detail, peer, size, advice };
+        self.note(rejected, &rejection.to_string());
     }
 
     /// The same for a request to another path that has a secret, as after a change of `webhook.path`. It is not counted
     /// in the metric of rejected requests to the webhook.
     pub(super) fn note_other_path(&self, sender: &Sender, received_at: Timestamp) {
         let &Sender { peer, size } = sender;
-        let rejected = Rejected { received_at, status: 404, reason: "path", detail: None, peer, size };
-        self.note(rejected, "not found", advice::OTHER_PATH);
+        let advice = advice::OTHER_PATH;
+        let rejected = Rejected { received_at, status: 404, reason: "path", detail: None, peer, size, advice };
+        self.note(rejected, "not found");
     }
 
-    fn note(&self, rejected: Rejected, problem: &str, advice: &str) {
+    fn note(&self, rejected: Rejected, problem: &str) {
         lock(&self.newest).push(rejected);
-        let Rejected { status, reason, detail, peer, size, .. } = rejected;
+        let Rejected { status, reason, detail, peer, size, advice, .. } = rejected;
         if let Some(suppressed) = self.due_warning((reason, detail), peer) {
             let peer = peer.map(display);
             tracing::warn!(reason, detail, peer, size, status, suppressed, problem, advice, "delivery rejected");

@@ -111,7 +111,7 @@ fn accepted_status(delivery: &RecentDelivery) -> DeliveryStatus {
 }
 
 fn rejected_status(rejected: &Rejected) -> DeliveryStatus {
-    let Rejected { received_at, status, reason, detail, peer, size } = *rejected;
+    let Rejected { received_at, status, reason, detail, peer, size, .. } = *rejected;
     let (received_at, peer) = (received_at.to_string(), peer.map(|peer| peer.to_string()));
     DeliveryStatus::Rejected(RejectedStatus { received_at, outcome: "rejected", reason, detail, status, peer, size })
 }

@@ -12,7 +12,8 @@ fn peer(number: u32) -> Option<IpAddr> {
 }
 
 fn rejected(number: i64, (reason, detail): Cause, peer: Option<IpAddr>) -> Rejected {
-    Rejected { received_at: Timestamp::from_seconds(number), status: 401, reason, detail, peer, size: None }
+    let received_at = Timestamp::from_seconds(number);
+    Rejected { received_at, status: 401, reason, detail, peer, size: None, advice: "" }
 }
 
 /// Pushes these, and returns the times and peers of the list, newest first.

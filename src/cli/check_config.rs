@@ -33,14 +33,9 @@ pub(super) fn run(Arguments { syntax_only }: &Arguments, sources: &Sources) -> a
 }
 
 fn effective(keys: &[Effective]) -> String {
-    let assigned = |Effective { key, value, .. }: &Effective| format!("{key} = {value:?}");
-    let lines: Vec<_> = keys.iter().map(|effective| (assigned(effective), effective)).collect();
+    let lines: Vec<_> = keys.iter().map(|effective| (effective.assignment(), effective.comment())).collect();
     let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or_default();
-    let comment = |Effective { origin, meaning, .. }: &Effective| match meaning {
-        Some(meaning) => format!("{origin}: {meaning}"),
-        None => origin.clone(),
-    };
-    lines.iter().map(|(line, effective)| format!("{line:width$}  # {}\n", comment(effective))).collect()
+    lines.iter().map(|(line, comment)| format!("{line:width$}  # {comment}\n")).collect()
 }
 
 fn next_changes(settings: &Settings, now: Timestamp) -> String {

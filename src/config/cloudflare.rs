@@ -10,8 +10,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ureq::http::Uri;
-
 use super::InvalidConfig;
 use super::entry::Entry;
 use super::layers::Leaf;
@@ -77,9 +75,9 @@ impl CloudflareSettings {
     pub(super) fn read(reader: &mut Reader) -> Self {
         let account_id = reader.on_reload("cloudflare.account_id", optional_account_id);
         let token_file = reader.optional_path_on_reload("cloudflare.token_file");
-        let webhook_url = reader.on_reload("cloudflare.webhook_url", optional_url);
+        let webhook_url = reader.on_reload("cloudflare.webhook_url", values::optional_url);
         Self {
-            base_url: reader.on_reload("cloudflare.base_url", base_url),
+            base_url: reader.on_reload("cloudflare.base_url", values::base_url),
             request_share: reader.on_reload("cloudflare.request_share", share),
             inventory: reader.on_reload("cloudflare.inventory", values::boolean),
             inventory_interval: reader.duration_on_reload("cloudflare.inventory_interval", values::positive_duration),
@@ -174,7 +172,7 @@ impl Entry<'_> {
         let account_id = self.field("account_id", account_id);
         let token_file = self.field("token_file", values::path);
         let has_url = self.fields.contains_key("webhook_url");
-        let webhook_url = if has_url { self.field("webhook_url", optional_url) } else { Some(None) };
+        let webhook_url = if has_url { self.field("webhook_url", values::optional_url) } else { Some(None) };
         self.refuse_unknown();
         Some(CloudflareAccount {
             name: name?,
@@ -197,28 +195,4 @@ fn optional_account_id(text: &str) -> Parsed<Option<AccountId>> {
 fn share(text: &str) -> Parsed<f64> {
     let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share <= 1.0);
     share.ok_or_else(|| format!("not a share: {text:?} (expected more than 0, up to 1, for example 0.25)"))
-}
-
-fn base_url(text: &str) -> Parsed<String> {
-    let url = url(text)?;
-    match url.query() {
-        Some(_) => Err(format!("must have no query: {text:?}")),
-        None => Ok(text.trim_end_matches('/').to_owned()),
-    }
-}
-
-/// An empty text means none.
-fn optional_url(text: &str) -> Parsed<Option<String>> {
-    Some(text).filter(|text| !text.is_empty()).map(|text| url(text).map(|_| text.to_owned())).transpose()
-}
-
-fn url(text: &str) -> Parsed<Uri> {
-    let url: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
-    // User and password are not printed with the problem.
-    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err("must have no user and password".to_owned());
-    }
-    let is_web = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty());
-    let expected = || format!("not a URL: {text:?} (expected for example https://hooks.example.com/webhook)");
-    if is_web && !text.contains('#') { Ok(url) } else { Err(expected()) }
 }

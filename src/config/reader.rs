@@ -28,6 +28,20 @@ pub struct Effective {
     pub reloadable: bool,
 }
 
+impl Effective {
+    /// The key with its value, in quotes.
+    pub fn assignment(&self) -> String {
+        let Self { key, value, .. } = self;
+        format!("{key} = {value:?}")
+    }
+
+    /// Where the value comes from and what it means.
+    pub fn comment(&self) -> String {
+        let Self { origin, meaning, .. } = self;
+        meaning.as_ref().map_or_else(|| origin.clone(), |meaning| format!("{origin}: {meaning}"))
+    }
+}
+
 pub(super) struct Reader {
     /// The values that have not been read yet.
     leaves: Leaves,

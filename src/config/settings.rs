@@ -57,6 +57,14 @@ impl Settings {
         Ok(Self { webhook, web, storage, inputs, cloudflare, log, effective, warnings })
     }
 
+    /// The effective configuration after a reload with these settings: keys that need a restart keep their values.
+    pub fn in_force<'a>(&'a self, started_with: &'a Self) -> impl Iterator<Item = &'a Effective> {
+        self.effective.iter().map(|new| {
+            let of_start = || started_with.effective.iter().find(|old| old.key == new.key);
+            Some(new).filter(|new| new.reloadable).or_else(of_start).unwrap_or(new)
+        })
+    }
+
     /// The keys whose new values take effect only after a restart.
     pub fn needs_restart<'a>(&self, new: &'a Self) -> Vec<&'a str> {
         let unchanged = |new: &Effective| self.effective.iter().any(|old| old.key == new.key && old.value == new.value);
@@ -131,6 +139,8 @@ section! {
         compression: bool = reader.on_restart("web.compression", values::boolean),
         /// Whether clients without authentication may correct inputs, also if the listener is not on loopback.
         enable_admin_api: bool = reader.on_restart("web.enable_admin_api", values::boolean),
+        /// Base URL of Grafana, without a slash at its end.
+        grafana_url: Option<String> = reader.on_reload("web.grafana_url", values::optional_base_url),
         /// Web configuration file: TLS, client certificates, users.
         config_file: Option<PathBuf> = reader.optional_path_on_restart("web.config_file"),
     }

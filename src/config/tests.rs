@@ -311,6 +311,31 @@ fn only_keys_that_are_not_reloadable_need_a_restart() {
 }
 
 #[test]
+fn keys_that_need_a_restart_keep_their_values_after_a_reload() {
+    let variables = [("WEBHOOK__PATH", "/x"), ("WEBHOOK__BODY_TIMEOUT", "1s"), ("WEBHOOK__SECRETS__A", "hunter2")];
+    let (old, new) = (load("site.toml", "", &[], &[]).unwrap(), load("site.toml", "", &variables, &[]).unwrap());
+    let value = |key: &str| {
+        let mut in_force = new.in_force(&old);
+        in_force.find(|effective| effective.key == key).map(|effective| effective.value.as_str())
+    };
+    let keys = ["webhook.path", "webhook.body_timeout", "webhook.secrets.a"];
+    assert_eq!(keys.map(value), ["/webhook", "1s", "<secret>"].map(Some));
+    assert_eq!(new.in_force(&old).count(), new.effective.len());
+}
+
+#[test]
+fn grafana_url_is_a_base_url_or_empty() {
+    let url = |text: &str| Ok::<_, String>(load("site.toml", "", &[("WEB__GRAFANA_URL", text)], &[])?.web.grafana_url);
+    assert_eq!(url(""), Ok(None));
+    assert_eq!(url("https://grafana.example.com/sub/"), Ok(Some("https://grafana.example.com/sub".to_owned())));
+    for invalid in ["grafana", "javascript:alert(1)", "https://a.example/?orgId=1", "https://a.example/#x"] {
+        assert!(url(invalid).is_err(), "{invalid}");
+    }
+    let problem = url("https://me:hunter2@a.example").unwrap_err();
+    assert!(!problem.contains("hunter2"), "{problem}");
+}
+
+#[test]
 fn every_key_has_a_default_and_can_be_set_by_a_variable() {
     let settings = Settings::load(&Sources::default()).unwrap();
     assert!(settings.effective.iter().all(|effective| effective.origin == "default"));

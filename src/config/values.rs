@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 use ipnet::IpNet;
+use ureq::http::Uri;
 
 use crate::telemetry::Format;
 
@@ -85,6 +86,35 @@ pub(super) fn url_path(text: &str) -> Parsed<String> {
         _ if text.starts_with('/') && text.chars().all(plain) => Ok(text.to_owned()),
         _ => Err(format!("not a path: {text:?} (expected a slash, then letters, digits and / - . _ ~)")),
     }
+}
+
+pub(super) fn base_url(text: &str) -> Parsed<String> {
+    let url = url(text)?;
+    match url.query() {
+        Some(_) => Err(format!("must have no query: {text:?}")),
+        None => Ok(text.trim_end_matches('/').to_owned()),
+    }
+}
+
+/// An empty text means none.
+pub(super) fn optional_url(text: &str) -> Parsed<Option<String>> {
+    Some(text).filter(|text| !text.is_empty()).map(|text| url(text).map(|_| text.to_owned())).transpose()
+}
+
+/// An empty text means none.
+pub(super) fn optional_base_url(text: &str) -> Parsed<Option<String>> {
+    Some(text).filter(|text| !text.is_empty()).map(base_url).transpose()
+}
+
+fn url(text: &str) -> Parsed<Uri> {
+    let url: Uri = text.parse().map_err(|error| format!("not a URL: {error}"))?;
+    // User and password are not printed with the problem.
+    if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("must have no user and password".to_owned());
+    }
+    let is_web = matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|host| !host.is_empty());
+    let expected = || format!("not a URL: {text:?} (expected for example https://host.example.com/path)");
+    if is_web && !text.contains('#') { Ok(url) } else { Err(expected()) }
 }
 
 pub(super) fn telemetry_path(text: &str) -> Parsed<String> {

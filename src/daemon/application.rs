@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use actix_web::{rt, web};
 use anyhow::{Context, anyhow};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::cloudflare::Accounts;
+use super::configuration::{certificates, configuration};
 use super::reload::{MAX_RELOADS, Reloader, limits, policy};
 use super::resources::{Files, Resources};
 use super::service_manager::ServiceManager;
@@ -17,8 +18,10 @@ use super::sockets::Listeners;
 use super::{DiskHangs, Endpoints, VERSION, disk_watch, file_descriptors, log_warnings};
 use crate::clock;
 use crate::config::{MissingSecret, Settings, Sources, WebSettings, WebhookSecrets, WebhookSettings};
+use crate::event::Timestamp;
 use crate::http::{
-    self, Certificate, ConnectionLimits, Private, Server, ServerHandle, Sockets, UnusedDeliveries, WebConfig, Webhook,
+    self, Configuration, ConnectionLimits, ListenerCertificate, Private, Server, ServerHandle, Sockets,
+    UnusedDeliveries, WebConfig, Webhook,
 };
 use crate::journal::Journal;
 use crate::metrics::Exporter;
@@ -47,6 +50,8 @@ struct Listening {
     recorder: Handle,
     accounts: Arc<Accounts>,
     unused_deliveries: Arc<UnusedDeliveries>,
+    /// Shown by pages.
+    configuration: watch::Sender<Arc<Configuration>>,
     /// Set when the configuration can be reloaded.
     reloader: Arc<OnceLock<Arc<Reloader>>>,
     endpoints: Endpoints,
@@ -65,6 +70,10 @@ impl Application {
         let (journal, secrets) = self.open(listening.recorder.state_reader()).await?;
         let resources = Resources { secrets, files: listening.files.clone() };
         log_warnings(&resources.warnings());
+        listening.configuration.send_modify(|shown| {
+            let loaded = configuration(&self.settings, &self.settings, Some(&resources), shown.loaded_at);
+            *shown = Arc::new(loaded.with_listeners_of(shown));
+        });
         let Resources { secrets, .. } = resources;
         announce_generated(&secrets);
         let endpoints = listening.endpoints.clone().with_secrets(&self.settings.webhook.secrets, &secrets);
@@ -84,12 +93,16 @@ impl Application {
         log_warnings(&settings.warnings(clock::now()));
         let Listeners { public, private } = Listeners::open(settings, &self.sources)?;
         let files = Files::load(settings)?;
-        let Files { certificate, web_config, .. } = files.clone();
+        let web_config = files.web_config.clone();
         WebConfig::watch_exposure(web_config.as_deref(), &private.listeners)?;
         let private_tls = web_config.as_ref().is_some_and(|web_config| web_config.has_tls());
         let endpoints = Endpoints::new(settings, &public.listeners, (&private.listeners, private_tls))?;
         let state_reader = recorder.state_reader().clone();
-        let metrics = self.exporter(certificate, web_config.clone(), &state_reader);
+        let (started_at, certificates) = (clock::now(), certificates(settings, &files));
+        let metrics = self.exporter(started_at, &certificates, &state_reader);
+        let shown = configuration(settings, settings, None, started_at);
+        let shown = Configuration { webhook: endpoints.webhook.clone(), certificates, ..shown };
+        let (configuration, shown) = watch::channel(Arc::new(shown));
         let accounts = Arc::new(Accounts::new(recorder.clone(), metrics.clone()));
         let reloader = Arc::<OnceLock<Arc<Reloader>>>::default();
         let unused_deliveries = Arc::<UnusedDeliveries>::default();
@@ -102,6 +115,7 @@ impl Application {
             state_reader: state_reader.clone(),
             metrics: metrics.clone(),
             unused_deliveries: unused_deliveries.clone(),
+            configuration: shown,
             api_tasks: accounts.clone(),
             reload: Arc::new({
                 let reloader = reloader.clone();
@@ -117,7 +131,18 @@ impl Application {
             async move { service_manager.watch(state_reader).await }
         });
         rt::spawn(disk_watch::run(state_reader));
-        Ok(Listening { public, private, files, metrics, recorder, accounts, unused_deliveries, reloader, endpoints })
+        Ok(Listening {
+            public,
+            private,
+            files,
+            metrics,
+            recorder,
+            accounts,
+            unused_deliveries,
+            configuration,
+            reloader,
+            endpoints,
+        })
     }
 
     /// Opens the journal and reads the secrets, on another thread, because the disk may hang.
@@ -143,15 +168,15 @@ impl Application {
         requests: &Requests,
     ) -> anyhow::Result<(Server, ServerHandle)> {
         let Self { sources, settings, log_level, .. } = self;
-        let Listening { public, private, files, metrics, recorder, accounts, unused_deliveries, reloader, .. } =
-            listening;
+        let Listening { public, private, metrics, recorder, accounts, unused_deliveries, .. } = listening;
+        let Listening { files, configuration, reloader, .. } = listening;
         let WebhookSettings { path, max_connections, max_connections_per_peer, idle_timeout, .. } =
             settings.webhook.clone();
         let policy = policy(settings, secrets);
         let webhook = Webhook::new(path, policy, recorder.clone(), metrics.clone(), unused_deliveries);
         let webhook = Arc::new(webhook);
         let limits = ConnectionLimits { total: max_connections, per_peer: max_connections_per_peer, idle_timeout };
-        let public = http::serve_public(public, limits, files.certificate, webhook.clone());
+        let public = http::serve_public(public, limits, files.certificate.clone(), webhook.clone());
         accounts.configure(&settings.cloudflare);
         let reloader = reloader.get_or_init(|| {
             Arc::new(Reloader {
@@ -162,6 +187,8 @@ impl Application {
                 recorder,
                 accounts,
                 metrics,
+                files,
+                configuration,
                 service_manager: self.service_manager.clone(),
                 reloading: Mutex::default(),
                 places: Arc::new(Semaphore::new(MAX_RELOADS)),
@@ -173,17 +200,15 @@ impl Application {
 
     fn exporter(
         &self,
-        certificate: Option<Arc<Certificate>>,
-        web_config: Option<Arc<WebConfig>>,
+        started_at: Timestamp,
+        certificates: &[ListenerCertificate],
         state_reader: &StateReader,
     ) -> Arc<Exporter> {
-        let metrics = Exporter::new(clock::now(), self.settings.web.created_samples);
-        metrics.reloaded(clock::now(), true);
-        if let Some(certificate) = certificate {
-            metrics.watch_certificate("webhook", move || certificate.not_after());
-        }
-        if let Some(web_config) = web_config.filter(|web_config| web_config.has_tls()) {
-            metrics.watch_certificate("web", move || web_config.not_after());
+        let metrics = Exporter::new(started_at, self.settings.web.created_samples);
+        metrics.reloaded(started_at, true);
+        for ListenerCertificate { listener, not_after, .. } in certificates {
+            let not_after = not_after.clone();
+            metrics.watch_certificate(listener, move || not_after());
         }
         let disk = state_reader.readiness().disk().clone();
         metrics.watch_journal_write(move || disk.current().map(|operation| operation.since));

@@ -1,7 +1,7 @@
 //! Checks a configuration without starting the daemon.
 
-use super::addresses;
 use super::resources::Resources;
+use super::{addresses, configuration};
 use crate::clock;
 use crate::config::{InvalidConfig, MissingSecret, Problem, Settings};
 use crate::journal::{FolderUse, Journal};
@@ -21,12 +21,9 @@ pub fn check(settings: &Settings) -> Result<Vec<Problem>, InvalidConfig> {
         Some(FolderUse::Existing | FolderUse::Running) => MissingSecret::Refuse,
         Some(FolderUse::New) | None => MissingSecret::Ignore,
     };
-    let mut warnings = settings.warnings(clock::now());
+    let mut warnings = Vec::new();
     match Resources::load(settings, missing_secret) {
-        Ok(resources) => {
-            warnings.extend(resources.warnings());
-            warnings.extend(addresses::exposure(settings, resources.files.web_config.as_deref()));
-        }
+        Ok(resources) => warnings = configuration::warnings(settings, settings, &resources, clock::now()),
         Err(InvalidConfig(found)) => problems.extend(found),
     }
     problems.extend(addresses::problems(settings, folder == Some(FolderUse::Running)));

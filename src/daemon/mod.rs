@@ -28,6 +28,7 @@ mod application;
 mod backfill_stopped;
 mod check;
 mod cloudflare;
+mod configuration;
 mod disk_watch;
 mod file_descriptors;
 mod reload;

@@ -3,14 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::cloudflare::Accounts;
+use super::configuration::configuration;
+use super::resources::{Files, Resources};
 use super::service_manager::ServiceManager;
 use crate::accept;
 use crate::clock;
-use crate::config::{InvalidConfig, MissingSecret, Problem, Settings, Sources, WebhookSecrets};
-use crate::http::{RateLimiter, RequestPolicy, TrustedProxies, Webhook};
+use crate::config::{InvalidConfig, MissingSecret, Settings, Sources, WebhookSecrets};
+use crate::event::Timestamp;
+use crate::http::{Configuration, FailedReload, RateLimiter, RequestPolicy, TrustedProxies, Webhook};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, Limits};
 use crate::telemetry::Level;
@@ -31,6 +34,10 @@ pub(super) struct Reloader {
     pub(super) recorder: Handle,
     pub(super) accounts: Arc<Accounts>,
     pub(super) metrics: Arc<Exporter>,
+    /// The files of the listeners, which read them again themselves.
+    pub(super) files: Files,
+    /// Shown by pages.
+    pub(super) configuration: watch::Sender<Arc<Configuration>>,
     pub(super) service_manager: Arc<ServiceManager>,
     /// Serializes reloads by SIGHUP and by request.
     pub(super) reloading: Mutex<()>,
@@ -52,8 +59,7 @@ impl Reloader {
             let _ = result_tx.send(reloader.reload().map_err(|invalid| invalid.to_string()));
         });
         if let Err(error) = started {
-            self.metrics.reloaded(clock::now(), false);
-            tracing::error!(%error, "{FAILED}");
+            self.note_failed(clock::now(), &error.to_string());
         }
         Some(result)
     }
@@ -69,9 +75,14 @@ impl Reloader {
 
     fn apply(&self) -> Result<(), InvalidConfig> {
         let loaded = self.load();
-        self.metrics.reloaded(clock::now(), loaded.is_ok());
-        let (settings, secrets, token_warnings) =
-            loaded.inspect_err(|invalid| tracing::error!(problems = %invalid, "{FAILED}"))?;
+        let now = clock::now();
+        let (settings, resources) = loaded.inspect_err(|invalid| self.note_failed(now, &invalid.to_string()))?;
+        self.metrics.reloaded(now, true);
+        self.configuration.send_modify(|shown| {
+            let loaded = configuration(&settings, &self.started_with, Some(&resources), now);
+            *shown = Arc::new(loaded.with_listeners_of(shown));
+        });
+        let Resources { secrets, files: Files { token_warnings, .. } } = resources;
         self.log_level.set(settings.log.level);
         super::log_warnings(&settings.warnings(clock::now()));
         super::log_warnings(&secrets.warnings);
@@ -87,12 +98,20 @@ impl Reloader {
         Ok(())
     }
 
-    fn load(&self) -> Result<(Settings, WebhookSecrets, Vec<Problem>), InvalidConfig> {
+    fn note_failed(&self, at: Timestamp, problems: &str) {
+        tracing::error!(problems, "{FAILED}");
+        self.metrics.reloaded(at, false);
+        let failed = FailedReload { at, problems: problems.to_owned() };
+        self.configuration.send_modify(|shown| Arc::make_mut(shown).failed_reload = Some(failed));
+    }
+
+    fn load(&self) -> Result<(Settings, Resources), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
         let folder = &self.started_with.storage.path;
         let secrets = WebhookSecrets::load(&settings.webhook.secrets, folder, MissingSecret::Refuse)?;
         let token_warnings = settings.cloudflare.check_tokens()?;
-        Ok((settings, secrets, token_warnings))
+        let files = Files { token_warnings, ..self.files.clone() };
+        Ok((settings, Resources { secrets, files }))
     }
 }
 

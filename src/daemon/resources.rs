@@ -17,7 +17,7 @@ pub(super) struct Files {
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) web_config: Option<Arc<WebConfig>>,
     /// What is dangerous about token files that work. Each account's thread reads its token itself.
-    token_warnings: Vec<Problem>,
+    pub(super) token_warnings: Vec<Problem>,
 }
 
 pub(super) struct Resources {

@@ -11,6 +11,7 @@
 mod public;
 mod private;
 mod web_config;
+mod configuration;
 mod certificate;
 mod pem;
 mod socket;
@@ -30,6 +31,9 @@ mod advice;
 mod responses;
 
 pub use certificate::{Certificate, InvalidFile};
+pub use configuration::{
+    Configuration, ConfiguredAccount, ConfiguredSecret, FailedReload, ListenerCertificate, Setting,
+};
 pub use connections::ConnectionLimits;
 pub use listener::Sockets;
 pub use peer::TrustedProxies;

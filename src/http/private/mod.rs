@@ -23,12 +23,13 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, PayloadConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
 use rustls::pki_types::CertificateDer;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use self::api::inputs_json;
 pub use self::cloudflare::ApiTasks;
 use self::correction_policy::CorrectionPolicy;
 use self::streaming::Compressor;
+use crate::http::configuration::Configuration;
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
 use crate::http::exchange::{Access, exchanges};
 use crate::http::listener::{self, Sockets, Workers};
@@ -73,6 +74,8 @@ pub struct Private {
     pub metrics: Arc<Exporter>,
     /// The newest rejected deliveries.
     pub unused_deliveries: Arc<UnusedDeliveries>,
+    /// What pages show of the configuration in force.
+    pub configuration: watch::Receiver<Arc<Configuration>>,
     /// Runs for `POST /-/reload`.
     pub reload: Reload,
     /// The tasks that use Cloudflare's API.

@@ -1,7 +1,8 @@
 //! Generates six hours of history for Prometheus, and the values that queries must return.
 //!
 //! A site has ten live inputs and two replicas of the exporter. There are an unstable uplink, a misconfigured
-//! encoder, an account without storage, lost, late and repeated notifications, and a restart. At the end some
+//! encoder, an account without storage, lost, late and repeated notifications, corrections by Cloudflare's API and by an
+//! operator, an update, and an outage of both replicas, after which the notification history is read. At the end some
 //! inputs are live, some are not, and alerts fire. It serves to draw the dashboards, to try queries, and to test
 //! both.
 //!

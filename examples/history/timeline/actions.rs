@@ -1,5 +1,7 @@
-//! The actions of a timeline: deliveries and rejected requests, starts, stops and reloads of the replicas.
+//! The actions of a timeline: deliveries, rejected requests, corrections, starts, stops and reloads of the replicas.
 
+use std::array;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stream_live_exporter::event::{AccountId, Timestamp};
@@ -10,8 +12,10 @@ use super::inputs::{Configuration, Input};
 
 pub const LENGTH: Duration = Duration::from_secs(6 * 3600);
 pub const REPLICAS: usize = 2;
-/// The notification history is read after a downtime of at least this length.
-pub const BACKFILLED_FROM: Duration = Duration::from_secs(60);
+/// The notification history is read this long after the start that ends a downtime.
+const BACKFILL_DELAY: Duration = Duration::from_secs(20);
+/// A shorter downtime is not backfilled.
+const SHORTEST_BACKFILLED: Duration = Duration::from_secs(60);
 /// The certificate of the webhook is renewed at each start.
 pub const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(60 * 86_400);
 
@@ -38,6 +42,19 @@ pub enum ActionKind {
     Start(Configuration),
     /// Cloudflare's API contradicts the state: the notification of this fact was lost.
     Observe(Fact),
+    /// An operator corrects the state: the notification of this fact was lost.
+    Correct(Fact),
+    /// The notification history has an event that was not delivered because of a downtime.
+    Backfill(Delivery),
+    /// The notification history was read up to the end of the downtime.
+    CompleteBackfill,
+}
+
+/// A time in which no replica runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Outage {
+    pub from: Timestamp,
+    pub until: Timestamp,
 }
 
 /// A delivery and its expected result.
@@ -99,13 +116,7 @@ impl Timeline {
 
     /// The time at this offset from the beginning: `1:02:03`, or `-0:10:00` before it.
     pub fn time(&self, offset: &str) -> Timestamp {
-        let (before, digits) = offset.strip_prefix('-').map_or((false, offset), |digits| (true, digits));
-        let seconds = digits.split(':').fold(0, |sum, part| {
-            let part: u64 = part.parse().expect("offsets are written h:mm:ss");
-            sum * 60 + part
-        });
-        let distance = Duration::from_secs(seconds);
-        if before { self.begin.minus(distance) } else { self.begin.plus(distance) }
+        time(self.begin, offset)
     }
 
     /// A delivery within a second or two.
@@ -176,6 +187,14 @@ impl Timeline {
         }
     }
 
+    /// Adds an event whose notifications are lost. An operator corrects both replicas.
+    pub fn corrected_event(&mut self, input: Input, offset: &str, kind: FactKind) {
+        for replica in 0..REPLICAS {
+            let at = self.time(offset).plus(Duration::from_secs(12 * replica as u64));
+            self.add(at, replica, ActionKind::Correct(Fact { input_id: input.id(), kind, updated_at: at }));
+        }
+    }
+
     /// Adds a delivery without an event to both replicas.
     pub fn deliver(&mut self, offset: &str, body: &str, outcome: Outcome) {
         let body = body.as_bytes().to_vec();
@@ -195,10 +214,67 @@ impl Timeline {
         self.secret = "next";
     }
 
+    /// Adds a time in which a replica does not run.
+    pub fn downtime(&mut self, replica: usize, from: &str, until: &str) {
+        self.add(self.time(from), replica, ActionKind::Stop);
+        self.add(self.time(until), replica, ActionKind::Start(Configuration::default()));
+    }
+
+    /// Sorts the actions. Events that are delivered to a replica in a downtime are backfilled.
     pub fn finish(mut self) -> Self {
+        for replica in 0..REPLICAS {
+            for Outage { from, until } in self.times_stopped(&[replica]) {
+                if until < from.plus(SHORTEST_BACKFILLED) {
+                    continue;
+                }
+                let at = until.plus(BACKFILL_DELAY);
+                for action in self.actions.iter_mut().filter(|action| action.replica == replica) {
+                    if let ActionKind::Deliver(delivery) = &action.kind
+                        && from <= action.at
+                        && action.at < until
+                    {
+                        *action = Action { at, replica, kind: ActionKind::Backfill(delivery.clone()) };
+                    }
+                }
+                self.add(at, replica, ActionKind::CompleteBackfill);
+            }
+        }
         self.actions.sort_by_key(|action| (action.at, action.replica));
         self
     }
+
+    /// The times in which no replica runs.
+    pub fn outages(&self) -> Vec<Outage> {
+        self.times_stopped(&array::from_fn::<_, REPLICAS, _>(|replica| replica))
+    }
+
+    /// The times in which none of these replicas runs, between two times in which one does.
+    fn times_stopped(&self, replicas: &[usize]) -> Vec<Outage> {
+        let (mut running, mut stopped, mut outages) = (BTreeSet::new(), None, vec![]);
+        let mut actions: Vec<_> = self.actions.iter().filter(|action| replicas.contains(&action.replica)).collect();
+        actions.sort_by_key(|action| action.at);
+        for action in actions {
+            if let ActionKind::Start(_) = action.kind {
+                running.insert(action.replica);
+                outages.extend(stopped.take().map(|from| Outage { from, until: action.at }));
+            } else if let ActionKind::Stop = action.kind {
+                running.remove(&action.replica);
+                stopped = running.is_empty().then_some(action.at);
+            }
+        }
+        outages
+    }
+}
+
+/// The time at this offset from the beginning.
+pub fn time(begin: Timestamp, offset: &str) -> Timestamp {
+    let (before, digits) = offset.strip_prefix('-').map_or((false, offset), |digits| (true, digits));
+    let seconds = digits.split(':').fold(0, |sum, part| {
+        let part: u64 = part.parse().expect("offsets are written h:mm:ss");
+        sum * 60 + part
+    });
+    let distance = Duration::from_secs(seconds);
+    if before { begin.minus(distance) } else { begin.plus(distance) }
 }
 
 /// The body with this account in its envelope.

@@ -48,6 +48,13 @@ impl Api {
         times.insert(account_id, at);
     }
 
+    /// The notification history of all accounts was read.
+    pub fn read_history(&self, metrics: &Exporter, at: Timestamp) {
+        for account in ACCOUNTS {
+            metrics.cloudflare_last_success.with_label_values(&[account.0, "history"]).set(seconds(at));
+        }
+    }
+
     /// Sets the metrics of a process that started at `started`.
     pub fn show(&self, metrics: &Exporter, started: Timestamp, at: Timestamp) {
         let age = at.since(started).unwrap_or_default();

@@ -6,7 +6,7 @@ use serde::Serialize;
 use stream_live_exporter::event::Timestamp;
 use stream_live_exporter::simulate::{Counts, Fact, InputTruth};
 
-use super::actions::{ActionKind, Delivery, LENGTH, SentEvent, Timeline};
+use super::actions::{ActionKind, Delivery, LENGTH, Outage, SentEvent, Timeline, time};
 use super::changes::{Changes, Finding, FindingKind, Walk};
 use super::inputs::Input;
 use super::script::configurations;
@@ -27,7 +27,7 @@ pub struct RangeTruth {
     /// Events by kind that repeat the state, counted once they are settled.
     pub inconsistent: Counts,
     pub connected_seconds: f64,
-    /// Time in which the input was expected and its state was known.
+    /// Time in which a replica ran, the input was expected and its state was known.
     pub expected_seconds: f64,
     /// The part of `expected_seconds` in which it was connected.
     pub on_air_seconds: f64,
@@ -35,6 +35,8 @@ pub struct RangeTruth {
     pub every_minute: EveryMinute,
     /// Whether it is expected at the end of the range.
     pub expected: bool,
+    /// When that changes next, in seconds since the epoch; `None` if never.
+    pub expected_change: Option<f64>,
 }
 
 /// Counts of full minutes, evaluated at the last scrape before each.
@@ -50,7 +52,7 @@ pub struct EveryMinute {
 type Change = (Timestamp, Option<bool>);
 
 /// All events of an input, as the first replica receives them. It receives every event that is not lost, and learns of
-/// the others from Cloudflare's API.
+/// the others from Cloudflare's API, from its notification history, or by an operator.
 pub struct InputEvents {
     events: Vec<ReceivedEvent>,
     /// Events and what the API said, with the time of its arrival.
@@ -63,6 +65,9 @@ pub struct InputEvents {
     by_arrival: Vec<Change>,
     /// Whether the input is expected; `None` if it is not configured.
     expected: Vec<Change>,
+    /// The beginning and end of each window in which it is expected.
+    window_edges: Vec<Timestamp>,
+    outages: Vec<Outage>,
 }
 
 /// An event that the first replica recorded.
@@ -70,6 +75,8 @@ pub struct ReceivedEvent {
     pub at: Timestamp,
     pub event: SentEvent,
     pub out_of_order: bool,
+    /// It is from the notification history.
+    pub backfilled: bool,
 }
 
 impl InputEvents {
@@ -77,10 +84,13 @@ impl InputEvents {
         let received = timeline.actions.iter().filter(|action| action.replica == 0).filter_map(|action| {
             let (fact, event) = match &action.kind {
                 ActionKind::Deliver(Delivery { event: Some(event), journal_fails: false, .. }) => {
-                    (event.fact, Some(*event))
+                    (event.fact, Some((*event, false)))
                 }
-                ActionKind::Observe(fact) => (*fact, None),
+                ActionKind::Backfill(Delivery { event: Some(event), .. }) => (event.fact, Some((*event, true))),
+                ActionKind::Observe(fact) | ActionKind::Correct(fact) => (*fact, None),
                 ActionKind::Deliver(_)
+                | ActionKind::Backfill(_)
+                | ActionKind::CompleteBackfill
                 | ActionKind::Reject(_)
                 | ActionKind::RefuseConnection(_)
                 | ActionKind::Reload(_)
@@ -94,7 +104,7 @@ impl InputEvents {
         let (mut changes, mut events, mut settled, mut by_arrival) = (Changes::default(), vec![], vec![], vec![]);
         for (index, &(at, fact, event)) in received.iter().enumerate() {
             let out_of_order = !changes.add(&fact);
-            events.extend(event.map(|event| ReceivedEvent { at, event, out_of_order }));
+            events.extend(event.map(|(event, backfilled)| ReceivedEvent { at, event, out_of_order, backfilled }));
             let walk = changes.walk();
             by_arrival.push((at, walk.connected));
             let next = received.get(index + 1).map_or(timeline.end().plus(LENGTH), |(next, ..)| *next);
@@ -108,7 +118,9 @@ impl InputEvents {
         let configurations = configurations(timeline).into_iter();
         let expected = configurations.map(|(at, configuration)| (at, input.expected(configuration))).collect();
         let facts = received.iter().map(|(at, fact, _)| (*at, *fact)).collect();
-        Self { events, facts, settled, by_event_time, by_arrival, expected }
+        let window_edges = input.windows().iter().flatten().map(|offset| time(timeline.begin, offset)).collect();
+        let outages = timeline.outages();
+        Self { events, facts, settled, by_event_time, by_arrival, expected, window_edges, outages }
     }
 
     /// The events received after `from`, up to `to`.
@@ -134,9 +146,10 @@ impl InputEvents {
         truth
     }
 
-    /// Whether the state at this time is known and counts, because the input is expected.
+    /// Whether the state at this time is scraped and known and counts, because the input is expected.
     fn counts(&self, at: Timestamp) -> bool {
-        value(&self.expected, at) == Some(true) && value(&self.by_arrival, at).is_some()
+        let scraped = self.outages.iter().all(|outage| at < outage.from || outage.until <= at);
+        scraped && value(&self.expected, at) == Some(true) && value(&self.by_arrival, at).is_some()
     }
 
     fn is_on_air(&self, at: Timestamp) -> bool {
@@ -157,6 +170,7 @@ impl InputEvents {
     /// The time in which a condition holds that depends only on the changes of this input.
     fn seconds_in(&self, from: Timestamp, to: Timestamp, holds: impl Fn(Timestamp) -> bool) -> f64 {
         let changes = self.by_event_time.iter().chain(&self.by_arrival).chain(&self.expected).map(|(at, _)| *at);
+        let changes = changes.chain(self.outages.iter().flat_map(|outage| [outage.from, outage.until]));
         let mut times: Vec<_> = changes.filter(|at| from < *at && *at < to).chain([from, to]).collect();
         times.sort();
         let spans = times.windows(2).filter(|span| holds(span[0]));
@@ -179,6 +193,7 @@ impl RangeTruth {
             on_air_seconds: events.seconds_in(from, to, |at| events.is_on_air(at)),
             every_minute: events.every_minute(from, to, step),
             expected: value(&events.expected, to) == Some(true),
+            expected_change: events.window_edges.iter().find(|edge| to < **edge).map(|edge| seconds(*edge)),
             ..Self::default()
         };
         let (before, at_end) = (events.walk_at(from), events.walk_at(to));
@@ -197,6 +212,11 @@ fn subtract(counts: &mut Counts, before: &Counts) {
     for (label, count) in counts {
         *count -= before[label];
     }
+}
+
+/// Seconds since the epoch, in whole milliseconds like the exporter's metrics.
+pub fn seconds(at: Timestamp) -> f64 {
+    at.as_millis() as f64 / 1000.0
 }
 
 /// The value at a time, of changes sorted by time.

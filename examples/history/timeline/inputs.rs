@@ -1,16 +1,19 @@
 //! The live inputs and their configuration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use stream_live_exporter::event::{AccountId, InputId};
-use stream_live_exporter::schedule::{Configured, Expectation};
+use stream_live_exporter::event::{AccountId, InputId, Timestamp};
+use stream_live_exporter::schedule::{Configured, Expectation, Schedule, Window};
+
+use super::actions::time;
 
 /// A live input of the timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
     /// Live for days, with two short breaks.
     MainStage,
-    /// Expected during one service only.
+    /// Expected during one service only; the next one is in a week.
     Chapel,
     /// Has an unstable uplink.
     StudioB,
@@ -18,7 +21,7 @@ pub enum Input {
     BackupFeed,
     /// Its encoder is misconfigured several times.
     PodcastRoom,
-    /// Has late notifications, and is blocked while the account is out of storage.
+    /// Has late notifications, and is blocked while the account is out of storage. Expected for two more hours.
     LobbyCamera,
     /// Off air at the end, although it is expected.
     Auditorium,
@@ -43,9 +46,10 @@ impl Account {
     }
 }
 
-/// The part of the configuration that changes.
+/// What changes of the configuration and of the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Configuration {
+    /// The chapel is in the window of its schedule.
     pub service: bool,
     /// The training room is configured and expected.
     pub training: bool,
@@ -105,6 +109,34 @@ impl Input {
         Some((account.0, account.id()))
     }
 
+    /// The windows in which it is expected, as offsets from the beginning of the timeline; none without a schedule.
+    pub fn windows(self) -> &'static [[&'static str; 2]] {
+        match self {
+            Self::Chapel => &[["1:00:05", "3:30:05"], ["169:00:05", "171:30:05"]],
+            Self::LobbyCamera => &[["-48:00:00", "8:00:00"]],
+            Self::MainStage
+            | Self::StudioB
+            | Self::BackupFeed
+            | Self::PodcastRoom
+            | Self::Auditorium
+            | Self::TrainingRoom
+            | Self::SpareEncoder
+            | Self::Unconfigured => &[],
+        }
+    }
+
+    fn expectation(self, expected: bool, begin: Timestamp) -> Expectation {
+        let window = |[from, until]: &[&str; 2]| Window::dated(time(begin, from), time(begin, until));
+        match self.windows() {
+            [] if expected => Expectation::Always,
+            [] => Expectation::Never,
+            windows => {
+                let windows = windows.iter().map(window).collect::<Result<_, _>>();
+                Expectation::Scheduled(Arc::new(Schedule::new(windows.expect("windows end after they begin"))))
+            }
+        }
+    }
+
     pub fn of(input_id: InputId) -> Option<Self> {
         Self::ALL.into_iter().find(|input| input.id() == input_id)
     }
@@ -122,9 +154,9 @@ impl Input {
 }
 
 impl Configuration {
-    pub fn inputs(self) -> BTreeMap<InputId, Configured> {
+    pub fn inputs(self, begin: Timestamp) -> BTreeMap<InputId, Configured> {
         let configured = Input::ALL.into_iter().filter_map(|input| {
-            let expectation = if input.expected(self)? { Expectation::Always } else { Expectation::Never };
+            let expectation = input.expectation(input.expected(self)?, begin);
             Some((input.id(), Configured { name: input.name().into(), expectation }))
         });
         configured.collect()

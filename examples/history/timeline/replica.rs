@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use stream_live_exporter::accept;
-use stream_live_exporter::event::{InputId, Notification, Observation, Observed, Record, RecordKind, Rules, Timestamp};
+use stream_live_exporter::event::{
+    Corrected, Correction, EventSource, InputId, Notification, Observation, Observed, Record, RecordKind, Rules,
+    Timestamp,
+};
 use stream_live_exporter::http::Rejection;
 use stream_live_exporter::live::{Downtime, Fold, LastSeen, Verdict, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
@@ -16,7 +19,7 @@ use stream_live_exporter::recorder::Outcome;
 use stream_live_exporter::schedule::Configured;
 use stream_live_exporter::simulate::{Fact, FactKind};
 
-use super::actions::{ActionKind, BACKFILLED_FROM, CERTIFICATE_VALIDITY, Delivery};
+use super::actions::{ActionKind, CERTIFICATE_VALIDITY, Delivery};
 use super::api::{Api, quality};
 use super::inputs::{ACCOUNTS, Input};
 use super::process::Process;
@@ -34,6 +37,8 @@ pub struct Replica {
     journal_events: u64,
     last_seen: LastSeen,
     api: Api,
+    /// The beginning of the timeline.
+    begin: Timestamp,
     stopped_at: Option<Timestamp>,
     /// Time of the latest scrape.
     shown_until: Timestamp,
@@ -51,13 +56,14 @@ struct Running {
 
 impl Replica {
     /// A replica that has not been started yet.
-    pub fn new(instance: &'static str, seed: u64) -> Self {
+    pub fn new(instance: &'static str, seed: u64, begin: Timestamp) -> Self {
         Self {
             instance,
             fold: Fold::default(),
             journal_events: 0,
             last_seen: LastSeen::default(),
             api: Api::default(),
+            begin,
             stopped_at: None,
             shown_until: Timestamp::EPOCH,
             rng: fastrand::Rng::with_seed(seed),
@@ -78,13 +84,10 @@ impl Replica {
                 // A proxy and Prometheus.
                 metrics.connections.with_label_values(&["webhook"]).set(2.0);
                 metrics.connections.with_label_values(&["web"]).set(1.0);
-                self.configure(at, configuration.inputs());
+                self.configure(at, configuration.inputs(self.begin));
                 self.fold.set_accounts(ACCOUNTS.map(|account| (account.id(), account.0.into())).into());
                 let process = Process::new(at);
-                let downtime = self.stopped_at.map(|from| {
-                    let backfilled = at.since(from).is_some_and(|down| down >= BACKFILLED_FROM);
-                    Downtime { from, until: at, backfill_from: (!backfilled).then_some(from) }
-                });
+                let downtime = self.stopped_at.map(|from| Downtime { from, until: at, backfill_from: Some(from) });
                 self.running = Some(Running { metrics, process, started_at: at, downtime, restored_inputs });
             }
             ActionKind::Stop => {
@@ -92,7 +95,7 @@ impl Replica {
                 self.stopped_at = Some(at);
             }
             ActionKind::Reload(configuration) => {
-                self.configure(at, configuration.inputs());
+                self.configure(at, configuration.inputs(self.begin));
                 self.running()?.metrics.reloaded(at, true);
             }
             ActionKind::FailReload => self.running()?.metrics.reloaded(at, false),
@@ -107,6 +110,13 @@ impl Replica {
             }
             ActionKind::Deliver(delivery) => self.receive(at, delivery)?,
             ActionKind::Observe(fact) => self.observe(at, fact)?,
+            ActionKind::Correct(fact) => self.correct(at, fact)?,
+            ActionKind::Backfill(delivery) => self.backfill(at, delivery)?,
+            ActionKind::CompleteBackfill => {
+                let running = self.running.as_mut().context("the replica is not running")?;
+                running.downtime.as_mut().context("there was no downtime")?.backfill_from = None;
+                self.api.read_history(&running.metrics, at);
+            }
         }
         Ok(())
     }
@@ -190,6 +200,27 @@ impl Replica {
         let verdict = self.record(at, RecordKind::Observation(observation));
         ensure!(verdict == Verdict::Recorded(None), "{verdict:?} for {fact:?}");
         self.running()?.metrics.corrections.with_label_values(&["cloudflare", found.label()]).inc();
+        Ok(())
+    }
+
+    fn correct(&mut self, at: Timestamp, fact: &Fact) -> anyhow::Result<()> {
+        let to = if fact.kind == FactKind::Connected { Corrected::Connected } else { Corrected::Disconnected };
+        let (user, reason) = (Some("operator".into()), Some("the encoder is off".into()));
+        let correction = Correction { input_id: fact.input_id, to, at: fact.updated_at, user, reason };
+        let verdict = self.record(at, RecordKind::Correction(correction));
+        ensure!(verdict == Verdict::Recorded(None), "{verdict:?} for {fact:?}");
+        self.running()?.metrics.corrections.with_label_values(&["operator", to.label()]).inc();
+        Ok(())
+    }
+
+    /// Records an event of the notification history.
+    fn backfill(&mut self, at: Timestamp, delivery: &Delivery) -> anyhow::Result<()> {
+        let Notification::Event(mut event) = accept::read(&delivery.body, at)?.notification else { return Ok(()) };
+        event.origin.source = EventSource::History;
+        let verdict = self.record(at, RecordKind::Event(event, None));
+        ensure!(matches!(verdict, Verdict::Recorded(_)), "{verdict:?} for {:?}", delivery.event);
+        self.running()?.metrics.appends.inc();
+        self.journal_events += 1;
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use stream_live_exporter::event::Timestamp;
 
+use super::actions::Outage;
 use super::prometheus::Prometheus;
 use super::samples::Samples;
 use super::{Tools, alerts};
@@ -35,7 +36,7 @@ struct Group {
 }
 
 /// A rule in the response of the rules API.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rule {
     pub name: String,
@@ -58,19 +59,32 @@ pub struct Rule {
 pub type Values = BTreeMap<Timestamp, f64>;
 
 /// Adds the series of the rules in the folder `rules` to the database.
-pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid) -> anyhow::Result<()> {
+pub fn evaluate(tools: &Tools, folder: &Path, rules: &Path, grid: Grid, outages: &[Outage]) -> anyhow::Result<()> {
     let (records, alerts): (Vec<_>, Vec<_>) =
         list(tools, rules, grid)?.into_iter().partition(|rule| rule.kind == "recording");
     for layer in layers(records).into_iter().chain(layers(alerts)) {
-        let prometheus = Prometheus::serve(&tools.prometheus, folder, None, grid.step)?;
-        let mut samples = Samples::create(folder)?;
-        for rule in &layer {
-            rule.add(&prometheus, grid, &mut samples).with_context(|| rule.name.clone())?;
+        add_all(tools, folder, grid, &layer)?;
+        for outage in outages {
+            let held: Vec<_> = layer.iter().filter_map(|rule| rule.during(outage, grid)).collect();
+            let grid = Grid { begin: outage.from, end: outage.until.minus(Duration::from_nanos(1)), ..grid };
+            add_all(tools, folder, grid, &held)?;
         }
-        prometheus.stop()?;
-        samples.load(&tools.promtool)?;
     }
     Ok(())
+}
+
+/// Adds the series of these rules to the database.
+fn add_all(tools: &Tools, folder: &Path, grid: Grid, rules: &[Rule]) -> anyhow::Result<()> {
+    if rules.is_empty() {
+        return Ok(());
+    }
+    let prometheus = Prometheus::serve(&tools.prometheus, folder, None, grid.step)?;
+    let mut samples = Samples::create(folder)?;
+    for rule in rules {
+        rule.add(&prometheus, grid, &mut samples).with_context(|| rule.name.clone())?;
+    }
+    prometheus.stop()?;
+    samples.load(&tools.promtool)
 }
 
 /// The rules as Prometheus reads them. It has an empty database, because it also evaluates them now.
@@ -88,8 +102,8 @@ fn list(tools: &Tools, rules: &Path, grid: Grid) -> anyhow::Result<Vec<Rule>> {
 
 /// The rules in order of evaluation: each layer depends only on earlier layers.
 ///
-/// A rule that reads its own last value starts without one. In the rules of `deploy/prometheus` such values only
-/// matter while no exporter runs, which does not occur in the timeline.
+/// A rule that reads its own last value is evaluated without one. In the rules of `deploy/prometheus` such values only
+/// matter in an outage, which [`Rule::during`] adds.
 fn layers(mut rules: Vec<Rule>) -> Vec<Vec<Rule>> {
     let mut layers = Vec::new();
     while !rules.is_empty() {
@@ -107,6 +121,15 @@ impl Rule {
     /// Whether the expression contains this name.
     fn reads(&self, name: &str) -> bool {
         self.query.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':').any(|word| word == name)
+    }
+
+    /// The rule in an outage, if it reads its own last value. No other value changes that one in the outage, so it is
+    /// that of the last evaluation before.
+    fn during(&self, outage: &Outage, grid: Grid) -> Option<Self> {
+        let before = self.evaluations(grid).take_while(|at| *at < outage.from).last()?;
+        let last_value = format!("{} @ {}", self.name, before.as_millis() / 1000);
+        let query = self.query.replace(&self.name, &last_value);
+        self.reads(&self.name).then(|| Self { query, ..self.clone() })
     }
 
     /// Adds the series of the record or alert.

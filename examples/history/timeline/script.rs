@@ -1,5 +1,8 @@
 //! The script: six hours of a site with ten live inputs and two replicas of the exporter.
 //!
+//! A replica handles no delivery between the last multiple of five minutes before it stops and the stop: bars cannot
+//! show the counters of a process that no scrape met at the end of the bar.
+//!
 //! There are no actions around the beginning, three hours, five hours and the end, so that the truth of a range
 //! that begins or ends there does not depend on the time of the nearest scrape.
 
@@ -25,6 +28,7 @@ pub fn build(begin: Timestamp) -> Timeline {
     before(&mut timeline);
     morning(&mut timeline);
     late_notifications(&mut timeline);
+    outage(&mut timeline);
     unstable_uplink(&mut timeline);
     rejected_requests(&mut timeline);
     unconfigured_input(&mut timeline);
@@ -70,11 +74,20 @@ fn starts_and_reloads(timeline: &mut Timeline) {
     timeline.add(timeline.time("3:50:20"), 0, ActionKind::FailReload);
     timeline.add(timeline.time("3:58:10"), 0, ActionKind::Reload(Configuration::default()));
     // The second replica does not run for 17 minutes in which no notification arrives.
-    timeline.add(timeline.time("3:41:05"), 1, ActionKind::Stop);
-    timeline.add(timeline.time("3:58:05"), 1, ActionKind::Start(Configuration::default()));
+    timeline.downtime(1, "3:41:05", "3:58:05");
     // An update: nine scrapes fail.
-    timeline.add(timeline.time("4:40:05"), 0, ActionKind::Stop);
-    timeline.add(timeline.time("4:40:50"), 0, ActionKind::Start(Configuration::default()));
+    timeline.downtime(0, "4:40:05", "4:40:50");
+}
+
+/// No replica runs for ten minutes. The notification history brings back what happened meanwhile.
+fn outage(timeline: &mut Timeline) {
+    timeline.downtime(0, "0:36:35", "0:46:35");
+    timeline.downtime(1, "0:36:35", "0:46:40");
+    timeline.event(Auditorium, "0:39:00", Disconnected);
+    timeline.event(Auditorium, "0:39:40", FactKind::error("ERR_UNHEALTHY"));
+    timeline.event(StudioB, "0:41:00", Disconnected);
+    timeline.event(StudioB, "0:41:20", Connected);
+    timeline.event(Auditorium, "0:43:20", Connected);
 }
 
 fn before(timeline: &mut Timeline) {
@@ -211,12 +224,16 @@ fn wrong_codecs(timeline: &mut Timeline) {
     timeline.event(BackupFeed, "4:52:00", FactKind::error("ERR_UNSUPPORTED_AUDIO_CODEC"));
 }
 
-/// Neither replica receives a disconnect and the next connect. Cloudflare's API reveals both.
+/// Neither replica receives a disconnect and the next connect. Cloudflare's API reveals both. A disconnect of another
+/// input is lost, too, and an operator corrects the state.
 fn lost_notifications(timeline: &mut Timeline) {
     timeline.lost_event(Unconfigured, "4:29:00", Disconnected);
     timeline.lost_event(Unconfigured, "4:54:00", Connected);
     timeline.event(Unconfigured, "5:14:00", Disconnected);
     timeline.event(Unconfigured, "5:17:30", Connected);
+    // An operator sees that the encoder is off.
+    timeline.event(PodcastRoom, "4:30:20", Connected);
+    timeline.corrected_event(PodcastRoom, "4:33:10", Disconnected);
 }
 
 /// After the rotation of the secret. Determines the state at the end.

@@ -9,12 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 use stream_live_exporter::event::{InputId, Timestamp};
 use stream_live_exporter::recorder::Outcome;
-use stream_live_exporter::simulate::Counts;
+use stream_live_exporter::simulate::{Counts, Fact};
 
 use super::INSTANCES;
-use super::actions::{ActionKind, BACKFILLED_FROM, CERTIFICATE_VALIDITY, Delivery, Timeline};
+use super::actions::{ActionKind, CERTIFICATE_VALIDITY, Delivery, Timeline};
 use super::changes::FindingKind;
-use super::input_truth::{InputEvents, RangeTruth, ReceivedEvent};
+use super::input_truth::{InputEvents, RangeTruth, ReceivedEvent, seconds};
 use super::inputs::Input;
 use super::script::FIRING_AT_END;
 
@@ -36,6 +36,10 @@ pub struct Truth {
     pub out_of_order: u64,
     /// Notifications that were received before their `ts`.
     pub clock_skew: u64,
+    /// Notifications of events.
+    pub delivered: u64,
+    /// Events from the notification history.
+    pub backfilled: u64,
     /// Late notifications of events.
     pub late: Late,
     /// Connects within an hour after the disconnect.
@@ -73,6 +77,8 @@ pub struct ReplicaTruth {
     pub last_reload: f64,
     /// Events in the journal.
     pub kept: u64,
+    /// Events that were recorded in the range.
+    pub appended: u64,
     #[serde(skip)]
     known: BTreeSet<InputId>,
     /// End of validity of the webhook's certificate, in seconds since the epoch.
@@ -83,8 +89,10 @@ pub struct ReplicaTruth {
     pub last_notification: Option<f64>,
     /// The last Save and Test.
     pub last_test: Option<f64>,
-    /// Corrections by Cloudflare's API.
+    /// Corrections by the state that they set.
     pub corrections: Counts,
+    /// The same by the label `source`.
+    pub corrections_by_source: Counts,
     /// Times of the range in which it did not run, in seconds since the epoch.
     pub downtimes: Vec<Downtime>,
     /// The last downtime, also before the range.
@@ -133,9 +141,11 @@ impl Truth {
                 .collect(),
             out_of_order: count(|received| received.out_of_order),
             clock_skew: count(|received| received.at < received.event.sent_at),
+            delivered: count(|received| !received.backfilled),
+            backfilled: count(|received| received.backfilled),
             late: Late {
                 in_cloudflare: count(|received| received.event.sent_at > received.event.fact.updated_at.plus(LATE)),
-                on_the_way: count(|received| received.at > received.event.sent_at.plus(LATE)),
+                on_the_way: count(|received| !received.backfilled && received.at > received.event.sent_at.plus(LATE)),
             },
             reconnect_delays: settled(FindingKind::ReconnectDelay),
             finished_sessions: settled(FindingKind::Session),
@@ -173,11 +183,13 @@ impl ReplicaTruth {
                 (self.last_start, self.last_reload) = (seconds(at), seconds(at));
                 self.restored = self.known.len() as u64;
                 self.certificate_end = seconds(at.plus(CERTIFICATE_VALIDITY));
-                self.last_downtime = self.stopped_at.map(|from| Downtime {
-                    from: seconds(from),
-                    until: seconds(at),
-                    backfilled: at >= from.plus(BACKFILLED_FROM),
-                });
+                self.last_downtime =
+                    self.stopped_at.map(|from| Downtime { from: seconds(from), until: seconds(at), backfilled: false });
+            }
+            ActionKind::Backfill(_) => self.kept += 1,
+            ActionKind::CompleteBackfill => {
+                let last = self.last_downtime.iter_mut().chain(self.downtimes.last_mut());
+                last.for_each(|downtime| downtime.backfilled = true);
             }
             ActionKind::Reload(_) => self.last_reload = seconds(at),
             ActionKind::Deliver(_) => self.last_failure = Some(seconds(at)),
@@ -185,7 +197,8 @@ impl ReplicaTruth {
             ActionKind::Reject(_)
             | ActionKind::RefuseConnection(_)
             | ActionKind::FailReload
-            | ActionKind::Observe(_) => {}
+            | ActionKind::Observe(_)
+            | ActionKind::Correct(_) => {}
         }
     }
 
@@ -198,9 +211,16 @@ impl ReplicaTruth {
                 self.starts += 1;
                 self.downtimes.extend(self.last_downtime);
             }
-            ActionKind::Observe(fact) => *self.corrections.entry(fact.kind.name()).or_default() += 1,
-            ActionKind::Stop | ActionKind::Reload(_) | ActionKind::FailReload => {}
+            ActionKind::Observe(fact) => self.count_correction("cloudflare", fact),
+            ActionKind::Correct(fact) => self.count_correction("operator", fact),
+            ActionKind::Stop | ActionKind::Reload(_) | ActionKind::FailReload | ActionKind::CompleteBackfill => {}
+            ActionKind::Backfill(_) => self.appended += 1,
         }
+    }
+
+    fn count_correction(&mut self, source: &'static str, fact: &Fact) {
+        *self.corrections.entry(fact.kind.name()).or_default() += 1;
+        *self.corrections_by_source.entry(source).or_default() += 1;
     }
 
     fn count_delivery(&mut self, delivery: &Delivery) {
@@ -211,13 +231,9 @@ impl ReplicaTruth {
             return;
         }
         *self.notifications.entry(delivery.outcome.name()).or_default() += 1;
+        self.appended += u64::from(delivery.outcome == Outcome::Recorded);
         if let Outcome::Ignored(reason) = delivery.outcome {
             *self.ignored.entry(reason.label()).or_default() += 1;
         }
     }
-}
-
-/// Seconds since the epoch, in whole milliseconds like the exporter's metrics.
-fn seconds(at: Timestamp) -> f64 {
-    at.as_millis() as f64 / 1000.0
 }

@@ -239,9 +239,7 @@ const EXPORTER: &[Claim] = &[
     claim(20, "A", "secret", MILLISECOND, secrets),
     claim(20, "B", "secret", MILLISECOND, secrets),
     claim(24, "A", "instance", Count, |scene| scene.by_instance(|replica| Some(replica.append_failures as f64))),
-    claim(25, "A", "instance", Count, |scene| {
-        scene.by_instance(|replica| replica.notifications.get("recorded").map(|recorded| *recorded as f64))
-    }),
+    claim(25, "A", "instance", Count, |scene| scene.by_instance(|replica| Some(replica.appended as f64))),
     claim(27, "A", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.kept as f64))),
     claim(29, "A", "instance", Now(0.0), |scene| {
         let inputs = scene.truth.inputs.len() as f64;
@@ -277,9 +275,9 @@ const EXPORTER: &[Claim] = &[
     claim(31, "E", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.restored as f64))),
 ];
 
-/// Every recorded event has a delay. Independent of the chosen inputs.
+/// Every event that was delivered has a delay. Independent of the chosen inputs.
 fn delays(scene: &Scene<'_>) -> Rows {
-    [("+Inf".to_owned(), scene.truth.inputs.values().map(|input| sum(&input.metrics.events)).sum())].into()
+    [("+Inf".to_owned(), scene.truth.delivered as f64)].into()
 }
 
 /// The claims of a dashboard.

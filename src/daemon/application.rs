@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::cloudflare::Accounts;
 use super::configuration::{certificates, configuration};
 use super::reload::{MAX_RELOADS, Reloader, limits, policy};
+use super::replay_unrecognized::replay_kept;
 use super::resources::{Files, Resources};
 use super::service_manager::ServiceManager;
 use super::signals::Requests;
@@ -120,6 +121,10 @@ impl Application {
             reload: Arc::new({
                 let reloader = reloader.clone();
                 move || reloader.get()?.start()
+            }),
+            replay: Arc::new({
+                let (folder, recorder) = (settings.storage.path.clone(), recorder.clone());
+                move |number| replay_kept(&folder, &recorder, number)
             }),
         };
         let private = http::serve_private(private, settings.webhook.idle_timeout, web_config, served);

@@ -1,21 +1,24 @@
 //! Reads the kept bodies that were not understood again, after an upgrade of the program.
 //!
-//! What is understood now goes through the recorder like a delivery that was received at that time. It is deleted from
-//! the kept bodies afterwards, so after a crash it is read again, and is a duplicate.
+//! What is understood now goes through the recorder like a delivery that was received at that time. The recorder deletes
+//! it from the kept bodies in the same transaction.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use tokio::sync::oneshot;
 
 use crate::accept::{self, Received};
 use crate::clock;
 use crate::config::Settings;
 use crate::event::Notification;
+use crate::http::NotReplayed;
 use crate::journal::{Journal, KeptBody};
 use crate::metrics::Exporter;
-use crate::recorder::{self, Delivery, Limits, Outcome, Reservation, restore};
+use crate::recorder::{self, Delivery, Handle, Limits, Outcome, Overloaded, Reservation, restore};
 
 /// The number of bodies with each outcome.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,19 +51,14 @@ pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
     let running = recorder::start(journal, limits, bodies.len().max(1), metrics)
         .context("the recorder's thread cannot be started")?;
     let mut replayed = Replayed { left: bodies.len(), ..Replayed::default() };
-    let mut understood = Vec::new();
     let mut failed = false;
     if running.restored.blocking_recv().is_ok() {
         let queued: Vec<_> = bodies
             .into_iter()
-            .filter_map(|kept| {
-                let number = kept.number;
-                let answer = running.handle.queue(delivery(kept, running.handle.reservation())?);
-                Some((number, answer))
-            })
+            .filter_map(|kept| Some(running.handle.queue(delivery(kept, running.handle.reservation())?)))
             .collect();
         running.handle.wake();
-        for (number, answer) in queued {
+        for answer in queued {
             let outcome = answer.ok().and_then(|answer| answer.blocking_recv().ok().flatten());
             failed |= outcome.is_none();
             let count = match outcome {
@@ -71,20 +69,31 @@ pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
             };
             *count += 1;
             replayed.left -= 1;
-            understood.push(number);
         }
         running.handle.finish();
     }
     running.thread.join().map_err(|_| anyhow!("the recorder panicked"))??;
-
-    let mut journal = Journal::open(folder)?;
-    journal.recover_wal()?;
-    journal.forget_unrecognized(&understood)?;
-    journal.close()?;
     if failed {
         bail!("{}: some bodies could not be recorded; they are kept", folder.display());
     }
     Ok(replayed)
+}
+
+/// Reads a kept body again and queues it for the recorder of the running daemon. The answer is `None` if it could not be
+/// recorded. Waits for the disk.
+///
+/// # Errors
+///
+/// It was not queued.
+pub(super) fn replay_kept(
+    folder: &Path,
+    recorder: &Handle,
+    number: u64,
+) -> Result<oneshot::Receiver<Option<Outcome>>, NotReplayed> {
+    let kept = Journal::open_to_read(folder).and_then(|journal| journal.kept_body(number));
+    let kept = kept.map_err(|error| NotReplayed::Unreadable(error.to_string()))?.ok_or(NotReplayed::NoSuchBody)?;
+    let delivery = delivery(kept, recorder.reservation()).ok_or(NotReplayed::NotUnderstood)?;
+    recorder.record(delivery).map_err(|Overloaded| NotReplayed::Overloaded)
 }
 
 /// Limits with which the recorder changes nothing but what it is given.
@@ -102,12 +111,13 @@ pub(super) fn unchanged_limits(journal: &Journal, settings: &Settings) -> anyhow
 
 /// The delivery of a body; `None` if it is not understood.
 fn delivery(kept: KeptBody, reservation: Reservation) -> Option<Delivery> {
-    let KeptBody { received_at, body, .. } = kept;
+    let KeptBody { number, received_at, body, .. } = kept;
     // The clock may have been behind when the body was received, so that the event was in the future.
     let received = Received { at: received_at, latest: received_at.max(clock::now()) };
     let notification = match accept::read(&body, received).ok()?.notification {
         Notification::Ignored(_) | Notification::NotJson => return None,
         understood @ (Notification::Event(_) | Notification::Test) => understood,
     };
-    Some(Delivery { received_at, secret: "".into(), notification, body: body.into(), reservation })
+    let (secret, body) = ("".into(), body.into());
+    Some(Delivery { received_at, secret, notification, body, kept: Some(number), reservation })
 }

@@ -37,7 +37,7 @@ pub use configuration::{
 pub use connections::ConnectionLimits;
 pub use listener::Sockets;
 pub use peer::TrustedProxies;
-pub use private::{ApiTasks, PRIVATE_CONNECTIONS, Private, Reload, inputs_json, serve_private};
+pub use private::{ApiTasks, NotReplayed, PRIVATE_CONNECTIONS, Private, Reload, Replay, inputs_json, serve_private};
 pub use public::{RequestPolicy, Webhook, serve_public};
 pub use rate_limiter::RateLimiter;
 pub use rejection::{AuthFailure, Rejection};

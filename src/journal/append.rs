@@ -70,6 +70,16 @@ impl Append<'_> {
             .map_err(|source| self.journal.not_written(ACTION, source))
     }
 
+    /// Deletes kept bodies that are understood now.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    pub fn forget_unrecognized(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
+        let forget = |number| unrecognized::delete(&self.journal.connection, number);
+        numbers.iter().copied().try_for_each(forget).map_err(|source| self.journal.not_written(ACTION, source))
+    }
+
     /// Replaces the times at which deliveries were last seen, see [`Journal::last_seen`].
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Authenticated bodies that were not understood: the newest are kept.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::failed;
 use super::{Journal, JournalError};
@@ -45,26 +45,31 @@ impl Journal {
         let read = || -> rusqlite::Result<Vec<_>> {
             let sql = "SELECT seq, received_at, reason, body FROM unrecognized ORDER BY seq";
             let mut select = self.connection.prepare(sql)?;
-            let rows = select.query_map([], |row| {
-                let received_at = Timestamp::from_nanos(row.get::<_, i64>(1)?.max(0));
-                Ok(KeptBody { number: row.get(0)?, received_at, reason: row.get(2)?, body: row.get(3)? })
-            })?;
+            let rows = select.query_map([], kept_body)?;
             rows.collect()
         };
         read().map_err(failed(&self.path, "the unrecognized bodies cannot be read"))
     }
 
-    /// Deletes the bodies with these numbers.
+    /// The kept body with this number, if there is one.
     ///
     /// # Errors
     ///
-    /// Nothing was deleted.
-    pub fn forget_unrecognized(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
-        self.transaction("the unrecognized bodies cannot be deleted", |transaction| {
-            let mut delete = transaction.prepare_cached("DELETE FROM unrecognized WHERE seq = ?1")?;
-            numbers.iter().try_for_each(|number| delete.execute([number]).map(drop))
-        })
+    /// It cannot be read.
+    pub fn kept_body(&self, number: u64) -> Result<Option<KeptBody>, JournalError> {
+        let sql = "SELECT seq, received_at, reason, body FROM unrecognized WHERE seq = ?1";
+        let read = self.connection.query_row(sql, [i64::try_from(number).unwrap_or(i64::MAX)], kept_body);
+        read.optional().map_err(failed(&self.path, "an unrecognized body cannot be read"))
     }
+}
+
+fn kept_body(row: &Row<'_>) -> rusqlite::Result<KeptBody> {
+    let received_at = Timestamp::from_nanos(row.get::<_, i64>(1)?.max(0));
+    Ok(KeptBody { number: row.get(0)?, received_at, reason: row.get(2)?, body: row.get(3)? })
+}
+
+pub(super) fn delete(connection: &Connection, number: u64) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM unrecognized WHERE seq = ?1")?.execute([number]).map(drop)
 }
 
 /// Inserts bodies, and deletes the oldest above the limits.

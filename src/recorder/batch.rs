@@ -28,6 +28,8 @@ struct Pending {
     received_at: Timestamp,
     /// The outcome; `None` for an event.
     outcome: Option<Outcome>,
+    /// The kept body that it was read from.
+    kept: Option<u64>,
     answer: Answer,
     /// Released together with the delivery.
     _reservation: Reservation,
@@ -54,7 +56,7 @@ impl Batch {
             last_seen: Arc::default(),
             deliveries: Vec::with_capacity(count),
         };
-        for (Delivery { received_at, secret, notification, body, reservation }, answer) in deliveries {
+        for (Delivery { received_at, secret, notification, body, kept, reservation }, answer) in deliveries {
             // What is not JSON is no notification, so it does not end a silence.
             if notification != Notification::NotJson {
                 // A secret may have been removed while a delivery with it was in flight.
@@ -79,7 +81,7 @@ impl Batch {
                     None
                 }
             };
-            batch.deliveries.push(Pending { received_at, outcome, answer, _reservation: reservation });
+            batch.deliveries.push(Pending { received_at, outcome, kept, answer, _reservation: reservation });
         }
         batch.last_seen = Arc::new(last_seen);
         batch
@@ -111,6 +113,18 @@ impl Batch {
             }
             Some(record)
         })
+    }
+
+    /// The kept bodies that were read again and are of use now, so that they need not be kept any more.
+    pub(super) fn understood(&self, verdicts: &[Verdict]) -> Vec<u64> {
+        let mut verdicts = verdicts.iter();
+        let outcomes = self.deliveries.iter().map(|pending| {
+            let of_event = || verdicts.next().map(|verdict| outcome_of(*verdict).0);
+            (pending.kept, pending.outcome.or_else(of_event))
+        });
+        let of_use =
+            |(kept, outcome): (Option<u64>, Option<Outcome>)| kept.filter(|_| outcome.is_some_and(Outcome::is_of_use));
+        outcomes.filter_map(of_use).collect()
     }
 
     /// The outcome of each delivery, and the channel for its answer.

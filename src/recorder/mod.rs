@@ -69,6 +69,8 @@ pub struct Delivery {
     pub notification: Notification,
     /// Its body, which is kept if the notification is ignored or is not JSON.
     pub body: Bytes,
+    /// The number of the kept body that was read again as this delivery. It is deleted once it is of use.
+    pub kept: Option<u64>,
     /// Its part of the memory for notifications.
     pub reservation: Reservation,
 }
@@ -100,6 +102,14 @@ impl Outcome {
             Self::Test => "test",
             Self::Ignored(_) => "ignored",
             Self::NotJson => "rejected",
+        }
+    }
+
+    /// Whether the notification was used, so that its body need not be kept.
+    pub fn is_of_use(self) -> bool {
+        match self {
+            Self::Recorded | Self::Duplicate | Self::Test => true,
+            Self::Ignored(_) | Self::NotJson => false,
         }
     }
 

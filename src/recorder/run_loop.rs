@@ -278,6 +278,7 @@ impl Recorder {
 
         append.records(batch.new_records(&verdicts))?;
         append.unrecognized(&batch.unrecognized)?;
+        append.forget_unrecognized(&batch.understood(&verdicts))?;
         append.last_seen(&serde_json::to_string(&*batch.last_seen).expect("plain data serializes"))?;
         append.commit()?;
         self.recorded_until = recorded_at;

@@ -89,7 +89,7 @@ fn replay_records_what_is_understood_now_with_its_time_of_receipt() {
     let left = list(folder.path());
     assert_eq!(left.iter().map(|line| &line["body"]).collect::<Vec<_>>(), [&json!(unknown), &json!("not JSON")]);
 
-    // After a crash before the bodies were deleted, they are duplicates.
+    // A body that was kept twice is a duplicate.
     keep(folder.path(), &[connected.as_bytes()]);
     assert_eq!(run(folder.path(), &["journal", "replay-unrecognized"]).code, Some(0));
     assert_eq!((exported(folder.path(), "data"), list(folder.path())), (events, left));

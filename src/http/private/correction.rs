@@ -17,13 +17,13 @@ use crate::http::web_config::Operator;
 use crate::recorder::{CorrectionOutcome, Handle, Overloaded};
 
 /// Largest body, in bytes.
-pub(in crate::http) const MAX_BODY: usize = 4096;
+pub(super) const MAX_BODY: usize = 4096;
 /// Longest wait for the journal.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a correction was not made. The client receives the message.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(in crate::http) enum Refusal {
+pub(super) enum Refusal {
     /// 403: a browser sends it for a page of another origin.
     #[error("cross-origin requests may not change anything")]
     CrossOrigin,
@@ -69,7 +69,7 @@ pub(in crate::http) enum Refusal {
 }
 
 impl Refusal {
-    pub(in crate::http) fn status(&self) -> StatusCode {
+    pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -91,7 +91,7 @@ impl Refusal {
 }
 
 /// A correction of this input, as of now.
-pub(in crate::http) fn correction(
+pub(super) fn correction(
     id: &str,
     to: Corrected,
     operator: Option<Operator>,
@@ -103,12 +103,12 @@ pub(in crate::http) fn correction(
 }
 
 /// Makes a correction durable. Returns whether the input was in another state before.
-pub(in crate::http) async fn correct(private: &Private, correction: Correction) -> Result<bool, Refusal> {
+pub(super) async fn correct(private: &Private, correction: Correction) -> Result<bool, Refusal> {
     recorded(private, |recorder| recorder.correct(correction)).await
 }
 
 /// Waits until what `submit` queues is durable. Returns whether it changed something.
-pub(in crate::http) async fn recorded(
+pub(super) async fn recorded(
     private: &Private,
     submit: impl FnOnce(&Handle) -> Result<oneshot::Receiver<Option<CorrectionOutcome>>, Overloaded>,
 ) -> Result<bool, Refusal> {

@@ -14,36 +14,50 @@ use super::management::is_cross_origin;
 use crate::http::web_config::Operator;
 
 /// Who may correct inputs and start a backfill.
-pub(in crate::http) struct CorrectionPolicy {
+pub(super) struct CorrectionPolicy {
     enabled: bool,
     /// All sockets are on loopback.
     loopback: bool,
 }
 
 impl CorrectionPolicy {
-    pub(in crate::http) fn new(listeners: &[TcpListener], enabled: bool) -> io::Result<Self> {
+    pub(super) fn new(listeners: &[TcpListener], enabled: bool) -> io::Result<Self> {
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
         let loopback = addresses.iter().all(|address| address.ip().to_canonical().is_loopback());
         Ok(Self { enabled, loopback })
     }
 
     /// Returns who sends the request, if that is known.
-    pub(in crate::http) fn check(&self, request: &HttpRequest) -> Result<Option<Operator>, Refusal> {
+    pub(super) fn check(&self, request: &HttpRequest) -> Result<Option<Operator>, Refusal> {
+        self.check_client(request, is_browser(request.headers()))
+    }
+
+    /// The same for a page. Every client counts as a browser, because for a `GET` a browser does not always say that it
+    /// is one.
+    pub(super) fn check_page(&self, request: &HttpRequest) -> Result<Option<Operator>, Refusal> {
+        self.check_client(request, true)
+    }
+
+    fn check_client(&self, request: &HttpRequest, is_browser: bool) -> Result<Option<Operator>, Refusal> {
         if is_cross_origin(request.headers()) {
             return Err(Refusal::CrossOrigin);
         }
         let operator = Operator::of(request);
-        let permitted = self.enabled || (self.loopback && is_local(request.headers()));
+        let permitted = self.enabled || (self.loopback && (!is_browser || is_local(request.headers())));
         if operator.is_some() || permitted { Ok(operator) } else { Err(Refusal::Forbidden) }
     }
 }
 
-/// Whether a request to a listener on loopback is meant for it. A web page can have its own name resolved to a loopback
-/// address, and is then of the same origin; programs other than browsers send no `Origin`.
+/// Programs other than browsers send no `Origin`.
+fn is_browser(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site")
+}
+
+/// Whether a browser's request to a listener on loopback is meant for it. A web page can have its own name resolved to a
+/// loopback address, and is then of the same origin.
 fn is_local(headers: &HeaderMap) -> bool {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map_or(host, |(host, _)| host);
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_browser = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
-    !is_browser || host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }

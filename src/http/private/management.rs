@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use thiserror::Error;
 use tokio::time::timeout;
 
 use super::Private;
@@ -22,28 +23,47 @@ pub(super) async fn ready(private: Data<Private>) -> HttpResponse {
     }
 }
 
+/// Why the configuration was not reloaded. The client receives the message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum ReloadFailure {
+    /// 503: it cannot begin.
+    #[error("the daemon is starting, or several reloads are waiting; try again")]
+    Busy,
+    /// 503: it has not ended yet.
+    #[error("the configuration is still being read; the log will have the result")]
+    Late,
+    /// 500: these are the problems, one per line.
+    #[error("reload failed: the previous configuration stays in force\n{0}")]
+    Problems(String),
+}
+
+impl ReloadFailure {
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Busy | Self::Late => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Problems(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
 /// `POST /-/reload`. Requests that a browser sends from pages of other origins are rejected.
 pub(super) async fn reload(request: HttpRequest, private: Data<Private>) -> HttpResponse {
     if is_cross_origin(request.headers()) {
         return text(StatusCode::FORBIDDEN, "cross-origin requests may not reload the configuration");
     }
-    let Some(reloaded) = (private.reload)() else {
-        return text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "the daemon is starting, or several reloads are waiting; try again",
-        );
-    };
-    let failed = |problems: &str| {
-        let message = format!("reload failed: the previous configuration stays in force\n{problems}");
-        text(StatusCode::INTERNAL_SERVER_ERROR, &message)
-    };
+    match reload_now(&private).await {
+        Ok(()) => text(StatusCode::OK, "reloaded"),
+        Err(failure) => text(failure.status(), &failure.to_string()),
+    }
+}
+
+/// Reloads the configuration and waits for the result.
+pub(super) async fn reload_now(private: &Private) -> Result<(), ReloadFailure> {
+    let reloaded = (private.reload)().ok_or(ReloadFailure::Busy)?;
     match timeout(RELOAD_TIMEOUT, reloaded).await {
-        Ok(Ok(Ok(()))) => text(StatusCode::OK, "reloaded"),
-        Ok(Ok(Err(problems))) => failed(&problems),
-        Ok(Err(_)) => failed("the reload was aborted"),
-        Err(_) => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "the configuration is still being read; the log will have the result")
-        }
+        Ok(Ok(result)) => result.map_err(ReloadFailure::Problems),
+        Ok(Err(_)) => Err(ReloadFailure::Problems("the reload was aborted".to_owned())),
+        Err(_) => Err(ReloadFailure::Late),
     }
 }
 

@@ -23,11 +23,13 @@ use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, PayloadConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
 use rustls::pki_types::CertificateDer;
+use thiserror::Error;
 use tokio::sync::{oneshot, watch};
 
 pub use self::api::inputs_json;
 pub use self::cloudflare::ApiTasks;
 use self::correction_policy::CorrectionPolicy;
+use self::page::actions::{self, Replays, Tokens};
 use self::streaming::Compressor;
 use crate::http::configuration::Configuration;
 use crate::http::connections::{ConnectionLimits, Connections, ListenerName};
@@ -38,7 +40,7 @@ use crate::http::server::Server;
 use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::http::web_config::{self, Operator, WebConfig};
 use crate::metrics::Exporter;
-use crate::recorder::{Handle, StateReader};
+use crate::recorder::{Handle, Outcome, StateReader};
 
 /// Maximum number of connections of the private listener.
 pub const PRIVATE_CONNECTIONS: usize = 128;
@@ -57,6 +59,27 @@ const NAME: ListenerName = ListenerName {
 /// Starts a reload of the configuration, and returns where its result arrives; the error lists the problems. `None` if no
 /// reload can be started at the moment.
 pub type Reload = Arc<dyn Fn() -> Option<oneshot::Receiver<Result<(), String>>> + Send + Sync>;
+
+/// Reads the kept body with this number again, and returns where its outcome arrives: `None` if it could not be recorded.
+/// Waits for the disk.
+pub type Replay = Arc<dyn Fn(u64) -> Result<oneshot::Receiver<Option<Outcome>>, NotReplayed> + Send + Sync>;
+
+/// Why a kept body was not recorded. The client receives the message.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NotReplayed {
+    /// It was recorded or displaced meanwhile.
+    #[error("no body with this number is kept: /unrecognized lists all")]
+    NoSuchBody,
+    /// This version of the program does not understand it either.
+    #[error("the body is not understood by this release either, and is kept")]
+    NotUnderstood,
+    /// The recorder's queue is full.
+    #[error("overloaded, try again")]
+    Overloaded,
+    /// The journal cannot be read.
+    #[error("the body cannot be read: {0}")]
+    Unreadable(String),
+}
 
 /// Dependencies of the private listener's handlers.
 pub struct Private {
@@ -78,6 +101,8 @@ pub struct Private {
     pub configuration: watch::Receiver<Arc<Configuration>>,
     /// Runs for `POST /-/reload`.
     pub reload: Reload,
+    /// Reads a kept body again.
+    pub replay: Replay,
     /// The tasks that use Cloudflare's API.
     pub api_tasks: Arc<dyn ApiTasks>,
 }
@@ -112,6 +137,8 @@ pub fn serve_private(
     let connections = Connections::new(NAME, limits, private.metrics.clone(), |_| false);
     let access: Arc<dyn Access> = Arc::new(Clients(web_config.clone()));
     let policy = Data::new(CorrectionPolicy::new(&sockets.listeners, private.enable_admin_api)?);
+    let tokens = Tokens::new().map_err(|_| io::Error::other("the system has no random numbers"))?;
+    let (tokens, replays) = (Data::new(tokens), Data::new(Replays::default()));
     let compressor = Data::new(Compressor::new(private.compression));
     let private = Data::new(private);
     let workers = Workers { count: 1, drain_seconds: DRAIN_SECONDS };
@@ -120,6 +147,8 @@ pub fn serve_private(
         let app = App::new()
             .app_data(private.clone())
             .app_data(policy.clone())
+            .app_data(tokens.clone())
+            .app_data(replays.clone())
             .app_data(compressor.clone())
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(security_headers())
@@ -143,6 +172,13 @@ pub fn serve_private(
                     .app_data(PayloadConfig::new(correction::MAX_BODY))
                     .route(web::post().to(correction_api::set_state))
                     .default_service(web::to(|| method_not_allowed("POST"))),
+            )
+            .service(
+                web::resource("/actions/{action}")
+                    .app_data(PayloadConfig::new(actions::MAX_FORM))
+                    .route(web::route().guard(get_or_head()).to(actions::confirm))
+                    .route(web::post().to(actions::submit))
+                    .default_service(web::to(|| method_not_allowed("GET, HEAD, POST"))),
             )
             .service(read_only("/api/v1/events", events::events))
             .service(read_only("/api/v1/cloudflare", cloudflare::status))

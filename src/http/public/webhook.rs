@@ -104,7 +104,7 @@ impl Webhook {
             Err(not_json) => {
                 // The sender may not send it again, so it is kept. It may also be a form that a later release reads.
                 let notification = Notification::NotJson;
-                self.submit(Delivery { received_at, secret, notification, body, reservation }).await?;
+                self.submit(Delivery { received_at, secret, notification, body, kept: None, reservation }).await?;
                 return Err(not_json.into());
             }
         };
@@ -114,7 +114,7 @@ impl Webhook {
         let notification = reading.notification;
         // Only the bodies of ignored notifications are stored. Others are freed before the wait for the disk.
         let body = if matches!(notification, Notification::Ignored(_)) { body } else { Bytes::new() };
-        self.submit(Delivery { received_at, secret, notification, body, reservation }).await
+        self.submit(Delivery { received_at, secret, notification, body, kept: None, reservation }).await
     }
 
     /// Queues a delivery and waits until it is durable. Wakes the recorder once per turn of the event loop.

@@ -53,7 +53,9 @@ fn deleted_bodies_are_those_with_the_given_numbers_and_numbers_are_not_used_agai
     let bodies: Vec<_> = (1..=3).map(|fill| vec![fill]).collect();
     keep(&mut journal, &bodies);
     let numbers: Vec<_> = journal.unrecognized().unwrap().iter().map(|kept| kept.number).collect();
-    journal.forget_unrecognized(&[numbers[0], numbers[2], 99]).unwrap();
+    let mut append = journal.begin().unwrap();
+    append.forget_unrecognized(&[numbers[0], numbers[2], 99]).unwrap();
+    append.commit().unwrap();
     assert_eq!(kept(&journal), [[2]]);
     keep(&mut journal, &[vec![4]]);
     assert!(journal.unrecognized().unwrap()[1].number > numbers[2]);

@@ -7,6 +7,7 @@
 //! A page is a list of [`Fragment`](fragment::Fragment)s. Rendering is pure, and times are absolute, so a fragment
 //! changes only if what it says changes.
 
+pub(super) mod actions;
 mod assets;
 mod banner;
 mod fragment;
@@ -17,18 +18,30 @@ mod time;
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data};
+use actix_web::{HttpRequest, HttpResponse};
 
 use self::layout::Page;
 use self::snapshot::Snapshot;
 use super::Private;
+use super::correction_policy::CorrectionPolicy;
+use super::parameters::Parameters;
 use crate::http::responses::text;
 
 /// `GET /`: the status of everything.
-pub(super) async fn status(private: Data<Private>) -> HttpResponse {
-    render(private, |snapshot| status::page(&snapshot)).await
+pub(super) async fn status(
+    request: HttpRequest,
+    private: Data<Private>,
+    policy: Data<CorrectionPolicy>,
+) -> HttpResponse {
+    let parameters = match Parameters::of(&request, &["done"]) {
+        Ok(parameters) => parameters,
+        Err(invalid) => return invalid.response(),
+    };
+    let notice = actions::notice(parameters.text("done"));
+    let permission = policy.check_page(&request).map(drop);
+    render(private, move |snapshot| status::page(&snapshot, notice, &permission)).await
 }
 
 /// Renders a page on a thread for blocking work, so that it delays no scrape.

@@ -31,6 +31,7 @@ macro_rules! labelled {
 }
 
 mod error_code;
+mod exception;
 mod id;
 mod record;
 mod timestamp;
@@ -38,6 +39,7 @@ mod timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use error_code::{ErrorClass, ErrorCode};
+pub use exception::{InvalidEnd, ScheduleException};
 pub use id::{AccountId, InputId, InvalidAccountId, InvalidInputId, InvalidPolicyId, PolicyId};
 pub use record::{Corrected, Correction, InvalidReason, Note, Observation, Observed, Record, RecordKind, Rules};
 pub use timestamp::{InvalidTimestamp, Timestamp};

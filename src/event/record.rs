@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{AccountId, Event, InputId, Timestamp};
+use super::{AccountId, Event, InputId, ScheduleException, Timestamp};
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum RecordKind {
     Forgotten(InputId),
     /// An operator corrected the state of an input.
     Correction(Correction),
+    /// An operator decided on an exception to the schedule of an input.
+    Exception(ScheduleException),
     /// Cloudflare's API said what no notification reported.
     Observation(Observation),
     /// Rules that are in force for all later records.
@@ -156,6 +158,7 @@ impl Record {
             RecordKind::Forgotten(_)
             | RecordKind::Rules(_)
             | RecordKind::Correction(_)
+            | RecordKind::Exception(_)
             | RecordKind::Observation(_)
             | RecordKind::ClockSetBack => None,
         }

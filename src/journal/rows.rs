@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{
     AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, EventSource, InputId, Note,
-    Observation, Observed, Origin, PolicyId, Record, RecordKind, Rules, Timestamp,
+    Observation, Observed, Origin, PolicyId, Record, RecordKind, Rules, ScheduleException, Timestamp,
 };
 
 /// Rules in `data`, version 1.
@@ -46,6 +46,19 @@ struct CorrectionData {
 }
 
 const CORRECTION_VERSION: u32 = 1;
+
+/// An exception in `data`, version 1, without its input, which is a column.
+#[derive(Serialize, Deserialize)]
+struct ExceptionData {
+    version: u32,
+    expected: Option<bool>,
+    until: Timestamp,
+    at: Timestamp,
+    user: Option<Box<str>>,
+    reason: Option<Box<str>>,
+}
+
+const EXCEPTION_VERSION: u32 = 1;
 
 /// An observation in `data`, version 1, without its input, which is a column.
 #[derive(Serialize, Deserialize)]
@@ -99,6 +112,11 @@ pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -
             bind_input_id(insert, correction.input_id)?;
             insert.raw_bind_parameter(8, "correction")?;
             insert.raw_bind_parameter(14, correction_data(correction))?;
+        }
+        RecordKind::Exception(exception) => {
+            bind_input_id(insert, exception.input_id)?;
+            insert.raw_bind_parameter(8, "exception")?;
+            insert.raw_bind_parameter(14, exception_data(exception))?;
         }
         RecordKind::Observation(observation) => {
             bind_input_id(insert, observation.input_id)?;
@@ -178,6 +196,7 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
         CLOCK_SET_BACK => RecordKind::ClockSetBack,
         "rules" => RecordKind::Rules(Arc::new(read_rules(columns.text(13)?.unwrap_or_default())?)),
         "correction" => RecordKind::Correction(read_correction(input_id()?, columns.text(13)?.unwrap_or_default())?),
+        "exception" => RecordKind::Exception(read_exception(input_id()?, columns.text(13)?.unwrap_or_default())?),
         "observation" => RecordKind::Observation(read_observation(input_id()?, columns.text(13)?.unwrap_or_default())?),
         kind => {
             let kind = match kind {
@@ -235,6 +254,21 @@ fn read_correction(input_id: InputId, data: &str) -> Result<Correction, &'static
     }
     let to = Corrected::from_label(&to).ok_or("the correction is unknown to this version")?;
     Ok(Correction { input_id, to, at, user, reason })
+}
+
+fn exception_data(exception: &ScheduleException) -> String {
+    let ScheduleException { expected, until, at, user, reason, .. } = exception.clone();
+    let data = ExceptionData { version: EXCEPTION_VERSION, expected, until, at, user, reason };
+    serde_json::to_string(&data).expect("plain data serializes")
+}
+
+fn read_exception(input_id: InputId, data: &str) -> Result<ScheduleException, &'static str> {
+    let ExceptionData { version, expected, until, at, user, reason } =
+        serde_json::from_str(data).map_err(|_| "the exception cannot be read")?;
+    if version > EXCEPTION_VERSION {
+        return Err("the exception is from a newer version");
+    }
+    Ok(ScheduleException { input_id, expected, until, at, user, reason })
 }
 
 fn observation_data(observation: &Observation) -> String {

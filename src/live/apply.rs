@@ -4,6 +4,7 @@
 //! batches.
 
 mod clock;
+mod exception;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -56,6 +57,8 @@ impl<'a> Draft<'a> {
             inputs: BTreeMap::new(),
             forgotten: state.forgotten.clone(),
             totals: state.totals.clone(),
+            exceptions: state.exceptions.clone(),
+            excepted: BTreeSet::new(),
             rules: state.rules.clone(),
             seen_limits: state.seen_limits,
         };
@@ -67,6 +70,7 @@ impl<'a> Draft<'a> {
             RecordKind::Event(event, _) => self.apply_event(record, event),
             RecordKind::Forgotten(input_id) => self.forget(record, *input_id, record.recorded_at),
             RecordKind::Correction(correction) => self.correct(record, correction),
+            RecordKind::Exception(exception) => self.except(record, exception),
             RecordKind::Observation(observation) => self.observe(record, observation),
             RecordKind::Rules(rules) => self.change_rules(record, rules),
             RecordKind::ClockSetBack => self.set_clock_back(record),
@@ -173,6 +177,7 @@ impl<'a> Draft<'a> {
                 // A change, so that the checkpoint gets the time.
                 self.changes.inputs.insert(input_id, InputChange::Removed);
                 self.changes.forgotten.insert(input_id, at);
+                self.changes.exceptions.remove(&input_id);
                 return Verdict::Recorded(None);
             }
         };
@@ -225,6 +230,7 @@ impl<'a> Draft<'a> {
         let events = seen.count(added, self.changes.seen_limits.per_input);
         self.changes.seen_limits.release(events);
         self.changes.forgotten.insert(input_id, at);
+        self.changes.exceptions.remove(&input_id);
         let change = if self.changes.rules.configured.contains(&input_id) {
             InputChange::Replaced(InputEntry::default())
         } else {

@@ -1,10 +1,13 @@
 //! The fold: the state after all applied records, and the changes of a batch.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::dedup::SeenLimits;
-use super::{ForgottenInputs, Input, InputEntry, Inventory, LastSeen, Quality, SeenEvents, State, Totals};
+use super::{
+    ExceptionEntry, Exceptions, ForgottenInputs, Input, InputEntry, Inventory, LastSeen, Quality, SeenEvents, State,
+    Totals,
+};
 use crate::event::{AccountId, InputId, Record, Rules, Timestamp};
 use crate::schedule::Configured;
 
@@ -27,6 +30,9 @@ struct RestoredPositions {
 pub struct Changes {
     pub(super) inputs: BTreeMap<InputId, InputChange>,
     pub(super) forgotten: ForgottenInputs,
+    pub(super) exceptions: Exceptions,
+    /// Inputs whose exception changed.
+    pub(super) excepted: BTreeSet<InputId>,
     pub(super) totals: Arc<Totals>,
     pub(super) rules: Arc<Rules>,
     pub(super) seen_limits: SeenLimits,
@@ -81,6 +87,7 @@ impl Fold {
         }
         let max_changed = self.state.rules.max_inputs != changes.rules.max_inputs;
         self.state.forgotten = changes.forgotten;
+        self.state.exceptions = changes.exceptions;
         self.state.totals = changes.totals;
         self.state.rules = changes.rules;
         if limit < self.state.seen_limits.per_input {
@@ -145,6 +152,11 @@ impl Fold {
         input_ids.iter().for_each(|input_id| self.state.forgotten.unlist(input_id));
     }
 
+    /// Drops exceptions that have ended.
+    pub fn drop_exceptions(&mut self, input_ids: &[InputId]) {
+        input_ids.iter().for_each(|input_id| self.state.exceptions.remove(input_id));
+    }
+
     /// Restores until when inputs were forgotten that are no longer listed.
     pub fn restore_unlisted(&mut self, until: Option<Timestamp>) {
         self.state.forgotten.unlist_until(until);
@@ -165,6 +177,11 @@ impl Fold {
     /// Restores when an input was forgotten.
     pub fn restore_forgotten(&mut self, input_id: InputId, at: Timestamp) {
         self.state.forgotten.insert(input_id, at);
+    }
+
+    /// Restores the exception to the schedule of an input.
+    pub fn restore_exception(&mut self, input_id: InputId, entry: ExceptionEntry) {
+        self.state.exceptions.insert(input_id, entry);
     }
 
     /// Sets the position up to which a restored input has every record, if that is after the checkpoint's.
@@ -199,6 +216,6 @@ fn changeable<'a>(entry: &'a mut Arc<InputEntry>, copied: &mut u64) -> &'a mut I
 impl Changes {
     /// The changed inputs, whose rows of the checkpoint become out of date.
     pub fn input_ids(&self) -> impl Iterator<Item = InputId> {
-        self.inputs.keys().copied()
+        self.inputs.keys().chain(&self.excepted).copied()
     }
 }

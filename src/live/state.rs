@@ -11,15 +11,17 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::CountedDuration;
 use super::dedup::SeenLimits;
-use super::{ForgottenInputs, Histogram, Input, Inventory, Listed, Quality, SeenEvents};
+use super::{ExceptionEntry, Exceptions, ForgottenInputs, Histogram, Input, Inventory, Listed, Quality, SeenEvents};
 use crate::event::{AccountId, Event, EventSource, InputId, Note, Rules, Timestamp};
-use crate::schedule::Configured;
+use crate::schedule::{Configured, Plan};
 
 /// A consistent state of everything. Cloning shares all structure.
 #[derive(Debug, Clone, Default)]
 pub struct State {
     pub(super) inputs: OrdMap<InputId, Arc<InputEntry>>,
     pub(super) forgotten: ForgottenInputs,
+    /// Of inputs with and without records.
+    pub(super) exceptions: Exceptions,
     pub(super) totals: Arc<Totals>,
     pub(super) rules: Arc<Rules>,
     pub(super) seen_limits: SeenLimits,
@@ -199,9 +201,25 @@ impl State {
         self.quality.values().find_map(|inputs| inputs.get(input_id))
     }
 
-    /// Whether the configuration says that the input should be live at this time.
+    /// When the input is expected to be live, by its configuration and the newest exception.
+    pub fn plan(&self, input_id: &InputId) -> Plan<'_> {
+        let configured = self.configured.get(input_id).map(|configured| &configured.expectation);
+        Plan::new(configured, self.exceptions.get(input_id).map(|entry| entry.exception))
+    }
+
+    /// Whether the input is expected to be live at this time.
     pub fn expected(&self, input_id: &InputId, at: Timestamp) -> bool {
-        self.configured.get(input_id).is_some_and(|configured| configured.expectation.at(at))
+        self.plan(input_id).at(at)
+    }
+
+    /// The exception to the schedule of an input that is in force at this time.
+    pub fn exception(&self, input_id: &InputId, at: Timestamp) -> Option<&ExceptionEntry> {
+        self.exceptions.get(input_id).filter(|entry| entry.exception.contains(at))
+    }
+
+    /// All exceptions to schedules that are in force or ended recently.
+    pub fn exceptions(&self) -> &Exceptions {
+        &self.exceptions
     }
 
     /// Inputs that only an inventory has give way to those with records.
@@ -233,8 +251,8 @@ impl State {
         durations
     }
 
-    /// Searches for inputs that are neither connected, configured nor listed by Cloudflare's API, and had no event,
-    /// correction or observation since `horizon`.
+    /// Searches for inputs that are neither connected, configured nor listed by Cloudflare's API, have no exception, and
+    /// had no event, correction or observation since `horizon`.
     /// Searches only a part of the inputs, starting after the given one.
     pub fn silent_inputs(&self, horizon: Timestamp, after: Option<InputId>, limits: SearchLimits) -> SilentInputs {
         let is_silent = |input: &Input| {
@@ -251,7 +269,11 @@ impl State {
                 search.resume_after = last;
                 break;
             }
-            let is_kept = || self.rules.configured.contains(input_id) || self.listed(input_id).is_some();
+            let is_kept = || {
+                self.rules.configured.contains(input_id)
+                    || self.listed(input_id).is_some()
+                    || self.exceptions.get(input_id).is_some()
+            };
             if is_silent(&entry.input) && !is_kept() {
                 search.found.push(*input_id);
             }

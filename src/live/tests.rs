@@ -6,6 +6,7 @@
 mod batches;
 mod clock;
 mod corrections;
+mod exceptions;
 mod forgotten;
 mod inventory;
 mod observations;
@@ -21,9 +22,9 @@ use std::time::Duration;
 use super::*;
 use crate::event::{
     AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note,
-    Observation, Observed, Origin, Record, RecordKind, Rules, Timestamp,
+    Observation, Observed, Origin, Record, RecordKind, Rules, ScheduleException, Timestamp,
 };
-use crate::schedule::{Configured, Expectation};
+use crate::schedule::{Configured, Exception, Expectation};
 
 const START: u64 = 1_795_000_000;
 

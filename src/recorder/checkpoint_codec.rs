@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
 use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
-use crate::live::{Fold, Input, InputEntry, SeenEvents, Totals};
+use crate::live::{ExceptionEntry, Fold, Input, InputEntry, SeenEvents, Totals};
 
 /// Format version of the checkpoint's state.
 const VERSION: u32 = 1;
@@ -64,41 +64,52 @@ impl CheckpointState {
 
 /// Size of the row of an input, in bytes.
 pub(super) fn row_size(fold: &Fold, input_id: &InputId) -> usize {
-    STATE_SIZE + fold.state().inputs().get(input_id).map_or(0, |entry| entry.seen.encoded_size())
+    let state = fold.state();
+    let seen = state.inputs().get(input_id).map_or(0, |entry| entry.seen.encoded_size());
+    STATE_SIZE + seen + state.exceptions().get(input_id).map_or(0, ExceptionEntry::encoded_size)
 }
 
-/// State of an input that was forgotten. It has no other members, unlike that of an input.
+/// State of an input without records of its connection. It has no other members, unlike that of an input.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ForgottenInput {
-    forgotten_at: Timestamp,
+struct WithoutState {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    forgotten_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exception: Option<ExceptionEntry>,
 }
 
 /// Encodes an input of a fold that has every record up to this position; `None` if the fold has nothing about it.
 pub(super) fn row(fold: &Fold, input_id: InputId, position: u64) -> (InputId, Option<InputRow>) {
     let state = fold.state();
     let entry = state.inputs().get(&input_id).filter(|entry| entry.input.known_since.is_some());
+    let exception = state.exceptions().get(&input_id);
     let parts = match (entry, state.forgotten().get(&input_id)) {
-        (Some(entry), _) => Some((entry.input.encode(), entry.seen.encode())),
-        (None, Some(forgotten_at)) => Some((to_json(&ForgottenInput { forgotten_at }), Vec::new())),
-        (None, None) => None,
+        (Some(entry), _) => Some((entry.input.encode(exception), entry.seen.encode())),
+        (None, None) if exception.is_none() => None,
+        (None, forgotten_at) => {
+            Some((to_json(&WithoutState { forgotten_at, exception: exception.cloned() }), Vec::new()))
+        }
     };
     (input_id, parts.map(|(state, seen)| InputRow { position, version: Input::VERSION, state, seen }))
 }
 
-/// Restores an input, or its time of forgetting, from its row. The error describes the problem.
+/// Restores an input, or its time of forgetting, and its exception from its row. The error describes the problem.
 pub(super) fn restore_row(fold: &mut Fold, input_id: InputId, row: &InputRow) -> Result<(), &'static str> {
     const UNREADABLE: &str = "its state cannot be read";
     if row.version > Input::VERSION {
         return Err(NEWER);
     }
-    if let Ok(forgotten) = serde_json::from_str::<ForgottenInput>(&row.state) {
-        fold.restore_forgotten(input_id, forgotten.forgotten_at);
+    let exception = if let Ok(row) = serde_json::from_str::<WithoutState>(&row.state) {
+        row.forgotten_at.into_iter().for_each(|at| fold.restore_forgotten(input_id, at));
+        row.exception
     } else {
-        let input = Input::decode(row.version, &row.state).map_err(|_| UNREADABLE)?;
+        let (input, exception) = Input::decode(row.version, &row.state).map_err(|_| UNREADABLE)?;
         let seen = SeenEvents::decode(&row.seen).ok_or("the events that it remembers cannot be read")?;
         fold.restore_input(input_id, InputEntry { input, seen });
-    }
+        exception
+    };
+    exception.into_iter().for_each(|entry| fold.restore_exception(input_id, entry));
     Ok(())
 }
 

@@ -1,29 +1,32 @@
-//! Corrections of inputs by an operator, of a running and of a stopped daemon.
+//! Corrections of inputs and exceptions to schedules by an operator, of a running and of a stopped daemon.
 
 use crate::clock;
-use crate::event::{Corrected, Correction, Record, RecordKind, Rules};
+use crate::event::{Corrected, Correction, IgnoredReason, InputId, Record, RecordKind, Rules, ScheduleException};
 use crate::journal::{Journal, JournalError};
 use crate::live::{Verdict, apply};
 
 use super::handle::CorrectionAnswer;
 use super::run_loop::Recorder;
-use super::{Restored, restore};
+use super::{Restored, documents, restore};
 
-/// The outcome of a correction.
+/// The outcome of a correction, or of an exception to a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CorrectionOutcome {
     /// It changed the input, and is durable.
     Recorded,
-    /// The input is in that state already. Nothing was recorded.
+    /// The input is in that state already, or has this exception. Nothing was recorded.
     Unchanged,
     /// The input is not known. Nothing was recorded.
     UnknownInput,
+    /// There are as many exceptions as there may be inputs. Nothing was recorded.
+    TooMany,
 }
 
 impl From<Verdict> for CorrectionOutcome {
     fn from(verdict: Verdict) -> Self {
         match verdict {
             Verdict::Recorded(_) => Self::Recorded,
+            Verdict::Ignored(IgnoredReason::TooManyInputs) => Self::TooMany,
             Verdict::Duplicate | Verdict::Ignored(_) => Self::Unchanged,
             Verdict::UnknownInput => Self::UnknownInput,
         }
@@ -33,7 +36,7 @@ impl From<Verdict> for CorrectionOutcome {
 impl Recorder {
     pub(super) fn correct(&mut self, correction: Correction, answer: CorrectionAnswer) {
         self.set_clock_back();
-        let name = Some(self.fold.state().name(&correction.input_id).to_owned()).filter(|name| !name.is_empty());
+        let name = self.input_name(&correction.input_id);
         let verdicts = self.record_changes(std::iter::once(RecordKind::Correction(correction.clone())));
         let outcome = verdicts.and_then(|verdicts| verdicts.first().copied()).map(CorrectionOutcome::from);
         if outcome == Some(CorrectionOutcome::Recorded) {
@@ -49,6 +52,27 @@ impl Recorder {
             tracing::info!(%input_id, name, to = to.label(), user, reason, "input corrected");
         }
     }
+
+    pub(super) fn except(&mut self, exception: ScheduleException, answer: CorrectionAnswer) {
+        self.set_clock_back();
+        let name = self.input_name(&exception.input_id);
+        let verdicts = self.record_changes(std::iter::once(RecordKind::Exception(exception.clone())));
+        let outcome = verdicts.and_then(|verdicts| verdicts.first().copied()).map(CorrectionOutcome::from);
+        // The client may have disconnected; the exception stays recorded.
+        let _ = answer.send(outcome);
+        if outcome == Some(CorrectionOutcome::Recorded) {
+            let ScheduleException { input_id, expected, until, user, reason, .. } = exception;
+            if let Some(expected) = expected {
+                tracing::info!(%input_id, name, expected, %until, user, reason, "schedule exception recorded");
+            } else {
+                tracing::info!(%input_id, name, user, reason, "schedule exception cleared");
+            }
+        }
+    }
+
+    fn input_name(&self, input_id: &InputId) -> Option<String> {
+        Some(self.fold.state().name(input_id).to_owned()).filter(|name| !name.is_empty())
+    }
 }
 
 /// Corrects an input in the journal of a stopped daemon. `initial_rules` are in force if the journal has no rules.
@@ -61,10 +85,34 @@ pub fn correct_stopped(
     initial_rules: &Rules,
     correction: Correction,
 ) -> Result<CorrectionOutcome, JournalError> {
-    let Restored { fold, recorded_until, .. } = restore(journal, initial_rules)?;
+    record_stopped(journal, initial_rules, RecordKind::Correction(correction))
+}
+
+/// Records an exception to a schedule in the journal of a stopped daemon, like [`correct_stopped`].
+///
+/// # Errors
+///
+/// The part of the journal that cannot be read or written. Nothing was recorded.
+pub fn except_stopped(
+    journal: &mut Journal,
+    initial_rules: &Rules,
+    exception: ScheduleException,
+) -> Result<CorrectionOutcome, JournalError> {
+    record_stopped(journal, initial_rules, RecordKind::Exception(exception))
+}
+
+fn record_stopped(
+    journal: &mut Journal,
+    initial_rules: &Rules,
+    kind: RecordKind,
+) -> Result<CorrectionOutcome, JournalError> {
+    let Restored { mut fold, recorded_until, .. } = restore(journal, initial_rules)?;
+    let now = clock::now();
+    // An input that only an inventory has is known, too.
+    documents::restore(journal, &mut fold, now)?;
     journal.recover_wal()?;
-    let mut record = Record::new(RecordKind::Correction(correction));
-    record.recorded_at = recorded_until.max(clock::now());
+    let mut record = Record::new(kind);
+    record.recorded_at = recorded_until.max(now);
     // The latest scrape may have been after the last record.
     record.shown_until = record.recorded_at;
     let mut records = [record];

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::memory::{Memory, Overloaded, Reservation};
 use super::{CorrectionOutcome, Delivery, HistoryOutcome, Limits, Outcome, StateReader};
-use crate::event::{AccountId, Correction, Event, InputId, Observation};
+use crate::event::{AccountId, Correction, Event, InputId, Observation, ScheduleException};
 use crate::live::{Inventory, Quality};
 
 /// Channel for the outcome of a delivery; `None` if it could not be made durable.
@@ -24,6 +24,7 @@ pub(super) type HistoryAnswer = oneshot::Sender<Option<HistoryOutcome>>;
 pub(super) enum Message {
     Deliver(Delivery, Answer),
     Correct(Correction, CorrectionAnswer),
+    Except(ScheduleException, CorrectionAnswer),
     Observe(Observation),
     RecordHistory(Vec<Event>, HistoryAnswer),
 }
@@ -124,6 +125,22 @@ impl Handle {
     pub fn correct(&self, correction: Correction) -> Result<oneshot::Receiver<Option<CorrectionOutcome>>, Overloaded> {
         let (answer_tx, answer) = oneshot::channel();
         self.try_send(Message::Correct(correction, answer_tx))?;
+        self.wake();
+        Ok(answer)
+    }
+
+    /// Queues an exception to the schedule of an input and wakes the recorder. The answer is `None` if it could not be
+    /// made durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Overloaded`] if the queue is full; the exception was not accepted.
+    pub fn except(
+        &self,
+        exception: ScheduleException,
+    ) -> Result<oneshot::Receiver<Option<CorrectionOutcome>>, Overloaded> {
+        let (answer_tx, answer) = oneshot::channel();
+        self.try_send(Message::Except(exception, answer_tx))?;
         self.wake();
         Ok(answer)
     }

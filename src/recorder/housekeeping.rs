@@ -21,6 +21,8 @@ const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 const PAUSE_FACTOR: u32 = 4;
 /// Number of records to delete in one task.
 pub(super) const EXPIRY_SLICE: u64 = 500;
+/// How long an exception to a schedule is kept after its end: pages show the last day.
+const EXCEPTION_RETENTION: Duration = Duration::from_secs(26 * 3600);
 /// Limits of the search for silent inputs in one task.
 const SEARCH_SLICE: SearchLimits = SearchLimits { visited: 10_000, found: 100 };
 
@@ -144,6 +146,7 @@ impl Recorder {
         let expired = self.journal.expire(horizon, clock::now(), EXPIRY_SLICE)?;
         drop(deleting);
         self.drop_forgotten(horizon);
+        self.drop_exceptions();
         if expired > 0 {
             tracing::debug!(expired, "old records deleted");
             self.publish_state();
@@ -165,6 +168,16 @@ impl Recorder {
         if !surplus.is_empty() {
             self.fold.drop_forgotten(&surplus);
             self.dirty_inputs.mark(surplus.into_iter(), self.journal.last_position() + 1);
+        }
+    }
+
+    /// Drops some of the exceptions to schedules that have ended. A wrong clock ends none, as it deletes no records.
+    pub(super) fn drop_exceptions(&mut self) {
+        let horizon = self.retention_clock.now().minus(EXCEPTION_RETENTION);
+        let ended: Vec<_> = self.fold.state().exceptions().ended(horizon).take(SEARCH_SLICE.found).collect();
+        if !ended.is_empty() {
+            self.fold.drop_exceptions(&ended);
+            self.dirty_inputs.mark(ended.into_iter(), self.journal.last_position() + 1);
         }
     }
 

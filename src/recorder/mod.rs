@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use correction::{CorrectionOutcome, correct_stopped};
+pub use correction::{CorrectionOutcome, correct_stopped, except_stopped};
 pub use disk_activity::{DiskActivity, DiskOperation};
 pub use handle::{Handle, Queue};
 pub use held_views::Hold;

@@ -212,6 +212,7 @@ impl Recorder {
         match message {
             Message::Deliver(delivery, answer) => self.record_deliveries(vec![(delivery, answer)]),
             Message::Correct(correction, answer) => self.correct(correction, answer),
+            Message::Except(exception, answer) => self.except(exception, answer),
             Message::Observe(observation) => self.observe(observation),
             Message::RecordHistory(events, answer) => self.record_history(events, answer),
         }

@@ -9,6 +9,7 @@
 //! end of a window, so a window that is skipped as a whole lasts no time. One that occurs twice means
 //! its first occurrence.
 
+mod plan;
 mod window;
 
 #[cfg(test)]
@@ -22,9 +23,12 @@ use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 
 use crate::event::Timestamp;
+pub use plan::{Exception, Plan};
 pub use window::{Days, InvalidWindow, Window};
 
-/// How far ahead each search for changes looks: more than a year, in which weekly windows repeat.
+/// How far ahead the first search for changes looks: more than a week, in which most windows change.
+const FIRST_STRIDE: Duration = Duration::from_secs(8 * 86_400);
+/// How far ahead each further search looks: more than a year, in which weekly windows repeat.
 const STRIDE: Duration = Duration::from_secs(400 * 86_400);
 
 /// An input of the configuration.
@@ -55,6 +59,14 @@ impl Expectation {
             Self::Always => true,
             Self::Never => false,
             Self::Scheduled(schedule) => schedule.at(time),
+        }
+    }
+
+    /// The next changes after this time, at most `count`, however far ahead.
+    pub fn changes(&self, after: Timestamp, count: usize) -> Vec<Change> {
+        match self {
+            Self::Always | Self::Never => Vec::new(),
+            Self::Scheduled(schedule) => schedule.changes(after, count),
         }
     }
 }
@@ -94,17 +106,19 @@ impl Schedule {
     pub fn changes(&self, after: Timestamp, count: usize) -> Vec<Change> {
         let mut changes = Vec::new();
         let mut searched = after;
+        let mut stride = FIRST_STRIDE;
         while changes.len() < count {
-            let until = searched.plus(STRIDE);
+            let until = searched.plus(stride);
             let found: Vec<Change> = self.changes_until(searched, until).take(count - changes.len()).collect();
             searched = until;
-            if found.is_empty() {
+            if found.is_empty() && stride == STRIDE {
                 // Only the start or end of a dated window can cause the next change.
                 let edges = self.windows.iter().filter_map(Window::dated_edges).flatten();
                 let Some(edge) = edges.filter(|edge| *edge > searched).min() else { break };
                 searched = edge.minus(Duration::from_nanos(1));
             }
             changes.extend(found);
+            stride = STRIDE;
         }
         changes
     }

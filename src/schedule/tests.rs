@@ -283,6 +283,12 @@ fn any_window() -> impl Strategy<Value = Window> {
     })
 }
 
+fn any_expectation() -> impl Strategy<Value = Expectation> {
+    let scheduled = prop::collection::vec(any_window(), 1..4)
+        .prop_map(|windows| Expectation::Scheduled(Arc::new(Schedule::new(windows))));
+    prop_oneof![1 => Just(Expectation::Always), 1 => Just(Expectation::Never), 4 => scheduled]
+}
+
 /// Whether a window is open, searched in all openings of the weeks around.
 fn open_by_brute_force(windows: &[Window], time: Timestamp) -> bool {
     windows.iter().any(|window| {
@@ -312,6 +318,46 @@ proptest! {
             prop_assert_eq!(schedule.at(change.at), change.expected);
             prop_assert_eq!(open_by_brute_force(&schedule.windows, change.at), change.expected);
             (from, expected) = (change.at, change.expected);
+        }
+    }
+
+    /// The same of a plan: with any configuration, and an exception before, around or after the start.
+    #[test]
+    fn changes_and_state_of_a_plan_agree(
+        expectation in any_expectation(),
+        start in 1_790_000_000..1_800_000_000_i64,
+        exception in prop::option::of((any::<bool>(), -2_000_000..2_000_000_i64, 1..2_000_000_i64)),
+    ) {
+        let exception = exception.map(|(expected, from, length)| {
+            let from = start + from;
+            let [from, until] = [from, from + length].map(Timestamp::from_seconds);
+            Exception { expected, from, until }
+        });
+        let plan = Plan::new(Some(&expectation), exception);
+        let by_definition = |time: Timestamp| match exception {
+            Some(Exception { expected, from, until }) if from <= time && time < until => expected,
+            _ => expectation.at(time),
+        };
+        let start = Timestamp::from_seconds(start);
+        let changes = plan.changes(start, 6);
+        for count in 0..6 {
+            prop_assert_eq!(plan.changes(start, count), &changes[..count.min(changes.len())]);
+        }
+        prop_assert_eq!(plan.next_change(start), changes.first().copied());
+        let (mut from, mut expected) = (start, by_definition(start));
+        // After the last change, nothing changes for years.
+        let last = (changes.len() < 6).then(|| Change { at: Timestamp::from_seconds(1_900_000_000), expected: !expected });
+        for (index, change) in changes.iter().copied().chain(last).enumerate() {
+            let quarter = change.at.since(from).unwrap() / 4;
+            for time in (0..4).map(|step| from.plus(quarter * step)) {
+                prop_assert_eq!((plan.at(time), by_definition(time)), (expected, expected));
+            }
+            if index < changes.len() {
+                prop_assert!(start < change.at);
+                prop_assert_ne!(change.expected, expected);
+                prop_assert_eq!((plan.at(change.at), by_definition(change.at)), (change.expected, change.expected));
+                (from, expected) = (change.at, change.expected);
+            }
         }
     }
 }

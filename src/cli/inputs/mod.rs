@@ -112,7 +112,7 @@ fn correct(change: &Change<'_>, place: &Place, settings: &Settings, sources: &So
         (CorrectionOutcome::Recorded, Corrected::Disconnected) => "set to disconnected",
         (CorrectionOutcome::Unchanged, Corrected::Connected) => "is connected already",
         (CorrectionOutcome::Unchanged, Corrected::Disconnected) => "is disconnected already",
-        (CorrectionOutcome::UnknownInput, _) => {
+        (CorrectionOutcome::UnknownInput | CorrectionOutcome::TooMany, _) => {
             bail!("{input_id}: no such input; `stream-live-exporter inputs list` lists all")
         }
     };

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::json_lines::{self, write_line};
 use crate::event::{
     AccountId, Correction, ErrorDetail, Event, EventKind, InputId, Note, Observation, PolicyId, Record, RecordKind,
+    ScheduleException,
 };
 use crate::journal::Journal;
 
@@ -30,6 +31,14 @@ enum Content<'a> {
     Correction {
         input_id: InputId,
         to: &'static str,
+        at: String,
+        user: Option<&'a str>,
+        reason: Option<&'a str>,
+    },
+    Exception {
+        input_id: InputId,
+        expected: Option<bool>,
+        until: Option<String>,
         at: String,
         user: Option<&'a str>,
         reason: Option<&'a str>,
@@ -78,6 +87,16 @@ impl<'a> From<&'a Record> for Line<'a> {
                 user: user.as_deref(),
                 reason: reason.as_deref(),
             },
+            RecordKind::Exception(ScheduleException { input_id, expected, until, at, user, reason }) => {
+                Content::Exception {
+                    input_id: *input_id,
+                    expected: *expected,
+                    until: expected.map(|_| until.to_string()),
+                    at: at.to_string(),
+                    user: user.as_deref(),
+                    reason: reason.as_deref(),
+                }
+            }
             RecordKind::Observation(Observation { input_id, found, at, account_id, .. }) => Content::Observation {
                 input_id: *input_id,
                 found: found.label(),

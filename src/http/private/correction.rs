@@ -54,6 +54,9 @@ pub(super) enum Refusal {
     /// 404: the input is not known.
     #[error("no such input: /api/v1/inputs lists all")]
     UnknownInput,
+    /// 409: exceptions to schedules of inputs that are no longer known take the place.
+    #[error("there are as many exceptions to schedules as inputs.max allows; clear one, or wait until one ends")]
+    TooManyExceptions,
     /// 503: nothing is known yet.
     #[error("the journal is being restored; try again later")]
     Restoring,
@@ -76,6 +79,7 @@ impl Refusal {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Id(_) | Self::Body | Self::Query(_) | Self::Reason(_) => StatusCode::BAD_REQUEST,
             Self::UnknownInput => StatusCode::NOT_FOUND,
+            Self::TooManyExceptions => StatusCode::CONFLICT,
             Self::Restoring | Self::Overloaded | Self::Late | Self::Journal => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -121,6 +125,7 @@ pub(super) async fn recorded(
         // The recorder has ended.
         Ok(Err(_)) | Ok(Ok(None)) => Err(Refusal::Journal),
         Ok(Ok(Some(CorrectionOutcome::UnknownInput))) => Err(Refusal::UnknownInput),
+        Ok(Ok(Some(CorrectionOutcome::TooMany))) => Err(Refusal::TooManyExceptions),
         Ok(Ok(Some(CorrectionOutcome::Recorded))) => Ok(true),
         Ok(Ok(Some(CorrectionOutcome::Unchanged))) => Ok(false),
     }

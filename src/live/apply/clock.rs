@@ -19,6 +19,11 @@ impl Draft<'_> {
             }
         }
         self.changes.forgotten.set_clock_back(record.recorded_at);
+        let ahead: Vec<_> = self.changes.exceptions.beginning_after(record.recorded_at).collect();
+        for input_id in ahead.into_iter().filter(|input_id| !self.fold.input_has(input_id, record)) {
+            self.changes.exceptions.begin_at(&input_id, record.recorded_at);
+            self.changes.excepted.insert(input_id);
+        }
         Verdict::Recorded(None)
     }
 }

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Input, Shown};
 use crate::event::{AccountId, ErrorCode, Timestamp};
-use crate::live::Errors;
 use crate::live::changes::{Change, Connection, Counts, Walk, nanos};
+use crate::live::{Errors, ExceptionEntry};
 
 #[derive(Serialize, Deserialize)]
 struct Row {
@@ -24,6 +24,8 @@ struct Row {
     shown: Shown,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account_id: Option<AccountId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    exception: Option<ExceptionEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -67,8 +69,8 @@ impl Input {
     /// Format version of [`Input::encode`].
     pub const VERSION: u32 = 2;
 
-    /// Encodes for the checkpoint, as JSON.
-    pub fn encode(&self) -> String {
+    /// Encodes for the checkpoint, as JSON, with the exception to the schedule of the input.
+    pub fn encode(&self, exception: Option<&ExceptionEntry>) -> String {
         let row = Row {
             known_since: self.known_since,
             events: self.changes.map(u64::from),
@@ -85,6 +87,7 @@ impl Input {
             shown_until: self.shown_until,
             shown: self.shown,
             account_id: self.account_id,
+            exception: exception.cloned(),
         };
         serde_json::to_string(&row).expect("plain data serializes")
     }
@@ -94,18 +97,18 @@ impl Input {
     /// # Errors
     ///
     /// The text is not such a row.
-    pub fn decode(version: u32, json: &str) -> serde_json::Result<Self> {
+    pub fn decode(version: u32, json: &str) -> serde_json::Result<(Self, Option<ExceptionEntry>)> {
         if version < Self::VERSION {
-            serde_json::from_str(json).map(FirstRow::into_input)
+            serde_json::from_str(json).map(|row: FirstRow| (row.into_input(), None))
         } else {
-            serde_json::from_str(json).map(Row::into_input)
+            serde_json::from_str(json).map(Row::into_parts)
         }
     }
 }
 
 impl Row {
-    fn into_input(self) -> Input {
-        Input {
+    fn into_parts(self) -> (Input, Option<ExceptionEntry>) {
+        let input = Input {
             known_since: self.known_since,
             errors: self.errors.into_errors(),
             changes: self.events.map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
@@ -117,7 +120,8 @@ impl Row {
             shown_until: self.shown_until,
             shown: self.shown,
             account_id: self.account_id,
-        }
+        };
+        (input, self.exception)
     }
 }
 

@@ -17,12 +17,17 @@ fn kind() -> impl Strategy<Value = RecordKind> {
     });
     let corrected = (1u8..5, prop::sample::select(&Corrected::ALL[..]), 0u64..40);
     let correction = corrected.prop_map(|(input, to, step)| corrections::correction(input, to, at(step * 15)));
+    let excepted = (1u8..5, prop::option::of(any::<bool>()), 0u64..40, 1u64..40);
+    let exception = excepted.prop_map(|(input, expected, step, length)| {
+        exceptions::exception(input, expected, at(step * 15), at((step + length) * 15))
+    });
     let found = prop::sample::select(&Observed::ALL[..]);
     let observation = (1u8..5, found, 0u64..40, 0u64..4).prop_map(|(input, found, step, events)| {
         let (input_id, at) = (input_id(input), at(step * 15));
         RecordKind::Observation(Observation { input_id, found, at, events, account_id: observations::ACCOUNT })
     });
-    prop_oneof![12 => event, 2 => correction, 4 => observation, 2 => (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input))), 1 => rules]
+    let forgotten = (1u8..5).prop_map(|input| RecordKind::Forgotten(input_id(input)));
+    prop_oneof![12 => event, 2 => correction, 4 => exception, 4 => observation, 2 => forgotten, 1 => rules]
 }
 
 /// Records with the scrapes in between.
@@ -40,9 +45,21 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
     })
 }
 
+/// A fold without records, with an inventory of two inputs.
+fn new_fold() -> Fold {
+    with_inventory(Fold::new(rules()))
+}
+
+fn with_inventory(mut fold: Fold) -> Fold {
+    fold.set_accounts([(observations::ACCOUNT, "".into())].into());
+    let listed = [1, 2].map(|input| (input_id(input), Listed { name: "".into(), enabled: None }));
+    fold.set_inventory(Inventory { account_id: observations::ACCOUNT, inputs: listed.into() });
+    fold
+}
+
 /// A fold in which input 1 has a full deduplication memory.
 fn full_memory() -> Fold {
-    let mut fold = Fold::new(rules());
+    let mut fold = new_fold();
     let events = (0..dedup::MAX_SEEN_EVENTS as u64).map(|nanos| {
         let at = at(200).plus(Duration::from_nanos(nanos));
         record(RecordKind::Event(event(1, "ERR_UNHEALTHY", at, at), None), at)
@@ -67,6 +84,7 @@ fn assert_same(one: &Fold, other: &Fold) {
     assert_eq!(one.inputs(), other.inputs());
     assert_eq!(one.totals(), other.totals());
     assert_eq!(one.forgotten(), other.forgotten());
+    assert_eq!(one.exceptions(), other.exceptions());
     assert_eq!(one.rules(), other.rules());
     assert_eq!(one.seen_limits, other.seen_limits);
 }
@@ -80,8 +98,14 @@ fn restored(folds: &[(u64, Fold)], appended: &[Record], row_moment: impl Fn(&Inp
     for input_id in (1..5).map(input_id) {
         let (position, moment) = &folds[row_moment(&input_id)];
         let entry = moment.state().inputs().get(&input_id);
+        let exception = moment.state().exceptions().get(&input_id);
+        if let Some(exception) = exception {
+            fold.restore_exception(input_id, exception.clone());
+            fold.set_input_position(input_id, *position);
+        }
         if let Some(entry) = entry.filter(|entry| entry.input.known_since.is_some()) {
-            let input = Input::decode(Input::VERSION, &entry.input.encode()).unwrap();
+            let (input, decoded) = Input::decode(Input::VERSION, &entry.input.encode(exception)).unwrap();
+            assert_eq!(decoded.as_ref(), exception);
             fold.restore_input(input_id, InputEntry { input, seen: SeenEvents::decode(&entry.seen.encode()).unwrap() });
             fold.set_input_position(input_id, *position);
         } else if let Some(at) = moment.state().forgotten().get(&input_id) {
@@ -102,7 +126,7 @@ proptest! {
         splits in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
         full in any::<bool>(),
     ) {
-        let start = || if full { full_memory() } else { Fold::new(rules()) };
+        let start = || if full { full_memory() } else { new_fold() };
         let (mut alone, mut together) = (start(), start());
         let verdicts_alone = adopt_in_batches(&mut alone, records.chunks(1));
         let mut splits: Vec<_> = splits.iter().map(|split| split.index(records.len() + 1)).collect();
@@ -122,7 +146,7 @@ proptest! {
     ) {
         let mut moments: Vec<_> = moments.iter().map(|moment| moment.index(records.len() + 1)).collect();
         moments.sort_unstable();
-        let (mut fold, mut appended, mut folds) = (Fold::new(rules()), Vec::new(), Vec::new());
+        let (mut fold, mut appended, mut folds) = (new_fold(), Vec::new(), Vec::new());
         let mut save = |fold: &Fold, appended: &[Record], count| {
             for _ in moments.iter().filter(|moment| **moment == count) {
                 let mut copy = Fold::new(rules());

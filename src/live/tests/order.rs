@@ -66,7 +66,7 @@ fn restarted(fold: &Fold) -> Fold {
     let mut restarted = Fold::new(rules());
     restarted.restore_totals(fold.state().totals().clone(), 0);
     for (input_id, entry) in fold.state().inputs() {
-        let input = Input::decode(Input::VERSION, &entry.input.encode()).unwrap();
+        let (input, _) = Input::decode(Input::VERSION, &entry.input.encode(None)).unwrap();
         let seen = SeenEvents::decode(&entry.seen.encode()).unwrap();
         restarted.restore_input(*input_id, InputEntry { input, seen });
     }

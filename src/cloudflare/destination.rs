@@ -31,6 +31,7 @@ enum Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Found {
+    exists: Option<bool>,
     last_success: Option<Timestamp>,
     last_failure: Option<Timestamp>,
     is_delivering: Option<bool>,
@@ -63,6 +64,7 @@ impl DestinationCheck {
         let ours: Vec<_> = all.into_iter().filter(is_ours).collect();
         self.found.last_success = ours.iter().filter_map(|destination| destination.last_success).max();
         self.found.last_failure = ours.iter().filter_map(|destination| destination.last_failure).max();
+        self.found.exists = Some(!ours.is_empty());
         if ours.is_empty() {
             return self.completed(false, now);
         }
@@ -143,7 +145,8 @@ impl Task for DestinationCheck {
     }
 
     fn report(&self, facts: &mut Facts) {
-        let Found { last_success, last_failure, is_delivering } = self.found;
+        let Found { exists, last_success, last_failure, is_delivering } = self.found;
+        facts.destination_found = exists;
         (facts.destination_last_success, facts.destination_last_failure) = (last_success, last_failure);
         facts.policy_delivering = is_delivering;
     }

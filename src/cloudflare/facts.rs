@@ -13,6 +13,8 @@ pub struct Facts {
     pub tasks: BTreeMap<TaskName, TaskFacts>,
     /// When the input was asked for its status whose last answer is the oldest; `None` until all inputs were asked.
     pub oldest_status: Option<Timestamp>,
+    /// Whether there is a destination with our URL.
+    pub destination_found: Option<bool>,
     /// When Cloudflare last delivered a notification to our destination.
     pub destination_last_success: Option<Timestamp>,
     /// When Cloudflare last failed to.

@@ -46,6 +46,7 @@ pub(super) fn json(name: &str, id: AccountId, facts: &Facts, (waits, recorded): 
         "tasks": tasks.collect::<BTreeMap<_, _>>(),
         "oldest_status": text(facts.oldest_status),
         "destination": {
+            "found": facts.destination_found,
             "last_success": text(facts.destination_last_success),
             "last_failure": text(facts.destination_last_failure),
             "policy_delivering": facts.policy_delivering,

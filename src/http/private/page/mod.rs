@@ -12,6 +12,7 @@ mod assets;
 mod banner;
 mod fragment;
 mod layout;
+mod setup;
 mod snapshot;
 mod status;
 mod time;

@@ -1,10 +1,15 @@
 //! Everything that a page is rendered from, at one moment.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::clock;
 use crate::event::Timestamp;
+use crate::http::configuration::Configuration;
 use crate::http::private::Private;
+use crate::http::unused_deliveries::Rejected;
 use crate::live::View;
 
 /// Everything that a page is rendered from.
@@ -15,12 +20,25 @@ pub(super) struct Snapshot {
     pub(super) now: Timestamp,
     /// The check of the readiness that fails.
     pub(super) failing: Option<Cow<'static, str>>,
+    /// The newest rejected deliveries, newest first.
+    pub(super) rejected: Vec<Rejected>,
+    /// The tasks that use Cloudflare's API, as the private API shows them.
+    pub(super) api_accounts: Vec<Value>,
+    /// The configuration in force.
+    pub(super) configuration: Arc<Configuration>,
 }
 
 impl Snapshot {
     /// Takes all parts.
     pub(super) fn take(private: &Private) -> Self {
         let failing = private.state_reader.readiness().failing();
-        Self { view: private.state_reader.view(), now: clock::wall(), failing }
+        Self {
+            view: private.state_reader.view(),
+            now: clock::wall(),
+            failing,
+            rejected: private.unused_deliveries.newest_rejected(usize::MAX),
+            api_accounts: private.api_tasks.accounts(),
+            configuration: private.configuration.borrow().clone(),
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::actions::{self, Permission};
 use super::banner;
 use super::fragment::Fragment;
 use super::layout::Page;
+use super::setup;
 use super::snapshot::Snapshot;
 
 /// The page. Its status is 503 until the state is restored, as that of the API.
@@ -15,6 +16,7 @@ pub(super) fn page(snapshot: &Snapshot, notice: Option<Fragment>, permission: &P
     let status = if snapshot.view.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut fragments = Vec::from_iter(notice);
     fragments.push(banner::fragment(snapshot));
+    fragments.extend(setup::fragment(snapshot));
     fragments.push(actions::of_status(".", permission));
     Page { status, title: "Status".to_owned(), root: ".", now: snapshot.now, fragments }
 }

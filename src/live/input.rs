@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Errors;
 use super::changes::{Change, ChangeSource, CountedDuration, Counts, Finding, FindingKind, Walk, nanos};
+use super::{Errors, PendingChange};
 use crate::event::{AccountId, Event, EventKind, Note, Record, Rules, Timestamp};
 
 /// The list keeps at least this many changes, so that a change that is late by more than the reorder window is
@@ -111,6 +111,16 @@ impl Input {
     pub fn evidence(&self) -> Option<Evidence> {
         let (connection, updated_at) = self.now.connection.zip(self.now.newest)?;
         Some(Evidence { connected: connection.connected, updated_at, since: connection.since })
+    }
+
+    /// The same with a change that waits for a disk that hangs, if there is one.
+    pub fn evidence_with(&self, pending: Option<PendingChange>) -> Option<Evidence> {
+        let durable = self.evidence();
+        let is_newer = |pending: &PendingChange| durable.is_none_or(|durable| durable.updated_at < pending.updated_at);
+        let Some(PendingChange { connected, updated_at }) = pending.filter(is_newer) else { return durable };
+        let since =
+            durable.filter(|durable| durable.connected == connected).map_or(updated_at, |durable| durable.since);
+        Some(Evidence { connected, updated_at, since })
     }
 
     /// Size of the list of changes, in bytes.

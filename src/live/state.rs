@@ -173,8 +173,17 @@ impl State {
 
     /// The account of an input: its configured name, otherwise its id; empty if neither is known.
     pub fn account(&self, input_id: &InputId, input: &Input) -> Cow<'_, str> {
+        self.account_id(input_id, input).map_or(Cow::Borrowed(""), |account_id| self.account_name(account_id))
+    }
+
+    /// The id of the account of an input, if it is known.
+    pub fn account_id(&self, input_id: &InputId, input: &Input) -> Option<AccountId> {
         let listed = || self.listed(input_id).map(|(account_id, _)| account_id);
-        let Some(account_id) = input.account_id.or_else(listed) else { return Cow::Borrowed("") };
+        input.account_id.or_else(listed)
+    }
+
+    /// The configured name of an account, otherwise its id.
+    pub fn account_name(&self, account_id: AccountId) -> Cow<'_, str> {
         match self.account_names.get(&account_id) {
             Some(name) if !name.is_empty() => Cow::Borrowed(name),
             _ => Cow::Owned(account_id.to_string()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::State;
+use super::{Evidence, Input, State};
 use crate::event::{Event, EventKind, InputId, Timestamp};
 
 /// A consistent state and the time that it is shown for.
@@ -25,6 +25,13 @@ pub struct View {
     pub downtime: Option<Downtime>,
     /// The newest change of each input that waits for a disk that hangs. Only gauges show them.
     pub pending: Arc<BTreeMap<InputId, PendingChange>>,
+}
+
+impl View {
+    /// The evidence for the state of an input, with a change that waits for a disk that hangs.
+    pub fn evidence(&self, input_id: &InputId, input: &Input) -> Option<Evidence> {
+        input.evidence_with(self.pending.get(input_id).copied())
+    }
 }
 
 /// A time during which the exporter did not run.

@@ -7,7 +7,7 @@ use super::encode::Value;
 use super::family::LabelValues::{Closed, Open};
 use super::family::{COUNTER, Entry, Family, GAUGE, Label};
 use crate::event::{ErrorClass, EventKind, InputId, Timestamp};
-use crate::live::{Counters, Input, PendingChange, Quality, State, Statistics};
+use crate::live::{Counters, Evidence, Input, PendingChange, Quality, State, Statistics};
 
 /// How the samples of an input are read.
 #[derive(Debug, Clone, Copy)]
@@ -35,11 +35,8 @@ impl InputView<'_> {
         self.input.counters(self.as_of, self.state.rules())
     }
 
-    /// The newest change: a durable one, or one that waits for a disk that hangs.
-    fn newest_change(&self) -> Option<PendingChange> {
-        let durable = self.input.evidence();
-        let durable = durable.map(|it| PendingChange { connected: it.connected, updated_at: it.updated_at });
-        self.pending.filter(|pending| durable.is_none_or(|it| it.updated_at < pending.updated_at)).or(durable)
+    fn evidence(&self) -> Option<Evidence> {
+        self.input.evidence_with(self.pending)
     }
 }
 
@@ -97,7 +94,7 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
         query: "cloudflare_stream_live_input_connected == 0",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put_known([view.newest_change().map(|newest| newest.connected)]))),
+    .with(Read::Values(|view, values| values.put_known([view.evidence().map(|evidence| evidence.connected)]))),
     Family {
         name: "cloudflare_stream_live_input_state_timestamp_seconds",
         help: "Event time of the event, or time of the correction by an operator, that determines the connected state, in seconds since the Unix epoch.",
@@ -105,7 +102,7 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
         query: "time() - cloudflare_stream_live_input_state_timestamp_seconds",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| values.put_known([view.newest_change().map(|newest| newest.updated_at)]))),
+    .with(Read::Values(|view, values| values.put_known([view.evidence().map(|evidence| evidence.updated_at)]))),
     Family {
         name: "cloudflare_stream_live_input_expected",
         help: "Whether the live input should be live now (1) or not (0), according to the configuration.",

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::disk_activity::DiskActivity;
+use crate::clock;
+use crate::event::Timestamp;
 use crate::journal::JournalErrorKind;
 
 const NOT_DURABLE: &str = "journal: notifications cannot be made durable:";
@@ -14,8 +16,16 @@ const NOT_DURABLE: &str = "journal: notifications cannot be made durable:";
 pub struct Readiness {
     restored: AtomicBool,
     draining: AtomicBool,
-    journal_error: Mutex<Option<JournalErrorKind>>,
+    journal_error: Mutex<Option<JournalFailure>>,
     disk: DiskActivity,
+}
+
+/// An error of the journal.
+#[derive(Debug, Clone, Copy)]
+struct JournalFailure {
+    kind: JournalErrorKind,
+    /// When the first of the failures in a row happened.
+    since: Timestamp,
 }
 
 impl Readiness {
@@ -32,7 +42,13 @@ impl Readiness {
             let cause = "the disk hangs, or another program holds the database";
             return Some(format!("{NOT_DURABLE} {operation} has not ended; {cause}").into());
         }
-        self.journal_error().map(|kind| format!("{NOT_DURABLE} {}", cause(kind)).into())
+        self.journal_error().map(|error| format!("{NOT_DURABLE} {}", cause(error.kind)).into())
+    }
+
+    /// Since when notifications cannot be made durable, if so.
+    pub fn failing_since(&self) -> Option<Timestamp> {
+        let hanging = self.disk.hanging().map(|operation| operation.since);
+        hanging.or_else(|| self.journal_error().map(|error| error.since))
     }
 
     /// What the recorder does on the disk.
@@ -59,10 +75,12 @@ impl Readiness {
     }
 
     pub(super) fn set_journal_error(&self, kind: Option<JournalErrorKind>) {
-        *self.journal_error.lock().unwrap_or_else(PoisonError::into_inner) = kind;
+        let mut error = self.journal_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = error.map_or_else(clock::wall, |error| error.since);
+        *error = kind.map(|kind| JournalFailure { kind, since });
     }
 
-    fn journal_error(&self) -> Option<JournalErrorKind> {
+    fn journal_error(&self) -> Option<JournalFailure> {
         *self.journal_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use crate::event::{ErrorClass, ErrorCode, EventKind, InputId, Timestamp};
-use crate::live::{Input, View};
+use crate::live::{Evidence, Input, View};
 
 /// A live input at the time of a view. Members are as in `GET /api/v1/inputs`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,6 +55,14 @@ pub(super) struct LastError {
 }
 
 impl InputState {
+    pub(super) fn of(evidence: Option<Evidence>) -> Self {
+        match evidence.map(|evidence| evidence.connected) {
+            Some(true) => Self::Connected,
+            Some(false) => Self::Disconnected,
+            None => Self::Unknown,
+        }
+    }
+
     /// Its name in the API.
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -70,7 +78,7 @@ impl<'a> InputSummary<'a> {
     pub(super) fn of(id: InputId, input: &'a Input, view: &'a View) -> Self {
         let View { state, as_of, wall_clock, .. } = view;
         let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
-        let evidence = input.evidence();
+        let evidence = view.evidence(&id, input);
         let counters = input.counters(*as_of, state.rules());
         let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
         Self {
@@ -79,11 +87,7 @@ impl<'a> InputSummary<'a> {
             account: state.account(&id, input),
             enabled: state.listed(&id).and_then(|(_, listed)| listed.enabled),
             expected: state.expected(&id, *wall_clock),
-            state: match evidence.map(|evidence| evidence.connected) {
-                Some(true) => InputState::Connected,
-                Some(false) => InputState::Disconnected,
-                None => InputState::Unknown,
-            },
+            state: InputState::of(evidence),
             since: evidence.map(|evidence| evidence.since),
             connected_seconds: counters.connected_time.as_secs_f64(),
             sessions: counters.sessions,

@@ -49,6 +49,21 @@ impl Parameters {
         self.0.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
+    /// What one of these values means; `None` if the parameter is not given or empty, as a form sends it.
+    pub(super) fn choice<T: Copy>(&self, name: &str, allowed: &[(&str, T)]) -> Result<Option<T>, InvalidParameter> {
+        let Some(value) = self.text(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+        let chosen = allowed.iter().find(|(choice, _)| *choice == value).map(|(_, meaning)| Some(*meaning));
+        let names = || allowed.iter().map(|(choice, _)| *choice).collect::<Vec<_>>().join(", ");
+        chosen.ok_or_else(|| invalid(name, value, format!("not allowed (allowed: {})", names())))
+    }
+
+    /// A text of at most this many characters; empty if it is not given.
+    pub(super) fn short_text(&self, name: &str, max: usize) -> Result<&str, InvalidParameter> {
+        let value = self.text(name).unwrap_or_default();
+        let problem = || format!("too long (allowed: at most {max} characters)");
+        if value.chars().count() > max { Err(invalid(name, value, problem())) } else { Ok(value) }
+    }
+
     /// A number; `None` if it is not given.
     pub(super) fn number<T: FromStr + PartialOrd + fmt::Display>(
         &self,
@@ -116,6 +131,23 @@ mod tests {
         ] {
             let error = limit(query).unwrap_err();
             assert_eq!((error.name.as_str(), error.value.as_str()), (name, value), "{query}");
+        }
+    }
+
+    #[test]
+    fn choice_and_short_text_accept_what_a_form_sends_and_nothing_else() {
+        let parameters = |query: &str| {
+            let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+            Parameters::of(&request, &["a"]).unwrap()
+        };
+        for (query, chosen) in [("", Ok(None)), ("a=", Ok(None)), ("a=one", Ok(Some(1))), ("a=One", Err("One"))] {
+            let choice = parameters(query).choice("a", &[("one", 1), ("two", 2)]);
+            assert_eq!(choice.map_err(|error| error.value), chosen.map_err(ToOwned::to_owned), "{query}");
+        }
+        for (query, text) in [("", Ok("")), ("a=%C3%A9t", Ok("ét")), ("a=too", Err("too"))] {
+            let parameters = parameters(query);
+            let read = parameters.short_text("a", 2);
+            assert_eq!(read.map_err(|error| error.value), text.map_err(ToOwned::to_owned), "{query}");
         }
     }
 

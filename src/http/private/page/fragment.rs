@@ -25,7 +25,6 @@ impl Fragment {
 
     /// An element whose rows are replaced one by one, as long as there are the same rows in the same order. The template
     /// is the start tag, and `after` the end tag.
-    #[expect(dead_code, reason = "the list of inputs will use it")]
     pub(super) fn with_rows(
         id: impl Into<Cow<'static, str>>,
         template: &impl Template,

@@ -11,11 +11,19 @@ pub(super) mod actions;
 mod assets;
 mod banner;
 mod fragment;
+mod inputs;
 mod layout;
+mod list_query;
+mod order;
+mod overview;
+mod problem;
 mod setup;
 mod snapshot;
 mod status;
 mod time;
+
+#[cfg(test)]
+mod world;
 
 use std::sync::Arc;
 
@@ -24,6 +32,7 @@ use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 
 use self::layout::Page;
+use self::list_query::ListQuery;
 use self::snapshot::Snapshot;
 use super::Private;
 use super::correction_policy::CorrectionPolicy;
@@ -36,13 +45,15 @@ pub(super) async fn status(
     private: Data<Private>,
     policy: Data<CorrectionPolicy>,
 ) -> HttpResponse {
-    let parameters = match Parameters::of(&request, &["done"]) {
-        Ok(parameters) => parameters,
-        Err(invalid) => return invalid.response(),
-    };
-    let notice = actions::notice(parameters.text("done"));
+    let parameters = Parameters::of(&request, &[&list_query::PARAMETERS[..], &["done"]].concat());
+    let query =
+        parameters.and_then(|parameters| Ok((ListQuery::of(&parameters)?, actions::notice(parameters.text("done")))));
     let permission = policy.check_page(&request).map(drop);
-    render(private, move |snapshot| status::page(&snapshot, notice, &permission)).await
+    render(private, move |snapshot| match query {
+        Ok((query, notice)) => status::page(&snapshot, &query, notice, &permission),
+        Err(invalid) => problem::page(StatusCode::BAD_REQUEST, ".", "Invalid request", &invalid.to_string()),
+    })
+    .await
 }
 
 /// Renders a page on a thread for blocking work, so that it delays no scrape.

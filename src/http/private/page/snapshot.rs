@@ -13,6 +13,7 @@ use crate::http::unused_deliveries::Rejected;
 use crate::live::View;
 
 /// Everything that a page is rendered from.
+#[derive(Default)]
 pub(super) struct Snapshot {
     /// The state; `None` until it is restored.
     pub(super) view: Option<View>,
@@ -20,6 +21,8 @@ pub(super) struct Snapshot {
     pub(super) now: Timestamp,
     /// The check of the readiness that fails.
     pub(super) failing: Option<Cow<'static, str>>,
+    /// Since when it fails, if that is known.
+    pub(super) failing_since: Option<Timestamp>,
     /// The newest rejected deliveries, newest first.
     pub(super) rejected: Vec<Rejected>,
     /// The tasks that use Cloudflare's API, as the private API shows them.
@@ -31,11 +34,12 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Takes all parts.
     pub(super) fn take(private: &Private) -> Self {
-        let failing = private.state_reader.readiness().failing();
+        let readiness = private.state_reader.readiness();
         Self {
             view: private.state_reader.view(),
             now: clock::wall(),
-            failing,
+            failing: readiness.failing(),
+            failing_since: readiness.failing_since(),
             rejected: private.unused_deliveries.newest_rejected(usize::MAX),
             api_accounts: private.api_tasks.accounts(),
             configuration: private.configuration.borrow().clone(),

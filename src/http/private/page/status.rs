@@ -3,20 +3,23 @@
 use actix_web::http::StatusCode;
 
 use super::actions::{self, Permission};
-use super::banner;
 use super::fragment::Fragment;
 use super::layout::Page;
-use super::setup;
+use super::list_query::ListQuery;
+use super::overview::Overview;
 use super::snapshot::Snapshot;
+use super::{banner, inputs, setup};
 
 /// The page. Its status is 503 until the state is restored, as that of the API.
 ///
 /// `notice` is about the action that led to the page.
-pub(super) fn page(snapshot: &Snapshot, notice: Option<Fragment>, permission: &Permission) -> Page {
+pub(super) fn page(snapshot: &Snapshot, query: &ListQuery, notice: Option<Fragment>, permission: &Permission) -> Page {
     let status = if snapshot.view.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let overview = snapshot.view.as_ref().map(Overview::of).unwrap_or_default();
     let mut fragments = Vec::from_iter(notice);
-    fragments.push(banner::fragment(snapshot));
+    fragments.push(banner::fragment(snapshot, &overview));
     fragments.extend(setup::fragment(snapshot));
+    fragments.extend(inputs::fragments(snapshot, &overview, query));
     fragments.push(actions::of_status(".", permission));
     Page { status, title: "Status".to_owned(), root: ".", now: snapshot.now, fragments }
 }

@@ -1,0 +1,61 @@
+//! A row of the list of inputs.
+
+use std::borrow::Cow;
+
+use askama::Template;
+
+use crate::event::{ErrorClass, ErrorCode};
+use crate::http::configuration::Configuration;
+use crate::http::private::page::fragment::Fragment;
+use crate::http::private::page::overview::{KnownInput, Status};
+use crate::http::private::page::snapshot::Snapshot;
+use crate::http::private::page::time::ShortTime;
+use crate::live::View;
+
+#[derive(Template)]
+#[template(path = "input_row.html", config = "src/http/private/page/askama.toml")]
+struct Row<'a> {
+    id: &'a str,
+    /// Empty if it has none.
+    name: &'a str,
+    /// Empty if all inputs have the same.
+    account: Cow<'a, str>,
+    status: Status,
+    /// Whether an encoder cannot connect, by Cloudflare's API.
+    is_disabled: bool,
+    since: Option<ShortTime>,
+    error: Option<LastError>,
+    grafana: Option<String>,
+    cloudflare: Option<String>,
+}
+
+struct LastError {
+    code: ErrorCode,
+    class: ErrorClass,
+    at: ShortTime,
+}
+
+/// The row of an input.
+pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_accounts: bool) -> Fragment {
+    let KnownInput { id, name, input, status, since, .. } = *known;
+    let (state, short) = (&view.state, |at| ShortTime { at, now: snapshot.now });
+    let digits = id.digits();
+    let row = Row {
+        id: str::from_utf8(&digits).unwrap_or_default(),
+        name,
+        account: if has_accounts { state.account(&id, input) } else { Cow::Borrowed("") },
+        status,
+        is_disabled: state.listed(&id).is_some_and(|(_, listed)| listed.enabled == Some(false)),
+        since: since.map(short),
+        error: input.errors.newest().map(|(at, code)| LastError { class: code.class(), code, at: short(at) }),
+        grafana: snapshot.configuration.grafana_input_url(&id),
+        cloudflare: Configuration::cloudflare_url(state.account_id(&id, input), &id),
+    };
+    Fragment::new(format!("row-{id}"), &row)
+}
+
+impl LastError {
+    fn code(&self) -> &str {
+        Some(self.code.as_str()).filter(|code| !code.is_empty()).unwrap_or("no code")
+    }
+}

@@ -26,7 +26,7 @@ use crate::http::{
 };
 use crate::journal::Journal;
 use crate::metrics::Exporter;
-use crate::recorder::{self, Handle, Running, StateReader};
+use crate::recorder::{self, Handle, KeptBodies, Running, StateReader};
 use crate::telemetry::{DroppedLines, Level};
 
 /// How long the shutdown waits for the recorder, after the requests in flight have ended.
@@ -116,6 +116,7 @@ impl Application {
             state_reader: state_reader.clone(),
             metrics: metrics.clone(),
             unused_deliveries: unused_deliveries.clone(),
+            kept_bodies: KeptBodies::new(settings.storage.path.clone()),
             configuration: shown,
             api_tasks: accounts.clone(),
             reload: Arc::new({

@@ -119,5 +119,5 @@ fn delivery(kept: KeptBody, reservation: Reservation) -> Option<Delivery> {
         understood @ (Notification::Event(_) | Notification::Test) => understood,
     };
     let (secret, body) = ("".into(), body.into());
-    Some(Delivery { received_at, secret, notification, body, kept: Some(number), reservation })
+    Some(Delivery { received_at, peer: None, secret, notification, body, kept: Some(number), reservation })
 }

@@ -36,6 +36,8 @@ mod id;
 mod record;
 mod timestamp;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 pub use error_code::{ErrorClass, ErrorCode};
@@ -102,6 +104,23 @@ impl Event {
     pub fn is_change(&self) -> bool {
         !matches!(self.kind, EventKind::Errored(_))
     }
+
+    /// How long it took until it was sent, and from then until it was received; `None` if its time of sending is not known,
+    /// or it was not delivered.
+    pub fn delays(&self) -> Option<Delays> {
+        let sent_at = self.sent_at.filter(|_| self.origin.source == EventSource::Webhook)?;
+        let source = sent_at.since(self.updated_at).unwrap_or_default();
+        Some(Delays { source, delivery: self.received_at.since(sent_at) })
+    }
+}
+
+/// Where the time from an event to its receipt was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delays {
+    /// Inside Cloudflare; zero if it was sent before the event.
+    pub source: Duration,
+    /// On the way; `None` if it was received before it was sent: one of the clocks is wrong.
+    pub delivery: Option<Duration>,
 }
 
 /// The kind of an event: `data.event_type`.

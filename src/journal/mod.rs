@@ -54,7 +54,7 @@ pub use check::FolderUse;
 pub use checkpoint::{Checkpoint, InputRow};
 pub use error::{JournalError, JournalErrorKind};
 pub use salvage::Salvaged;
-pub use unrecognized::{KeptBody, Unrecognized};
+pub use unrecognized::{KeptBody, KeptBodySummary, Unrecognized};
 
 use crate::event::{Record, Timestamp};
 use error::failed;

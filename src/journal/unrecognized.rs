@@ -35,7 +35,41 @@ pub struct KeptBody {
     pub body: Vec<u8>,
 }
 
+/// A body in the journal without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBodySummary {
+    /// Its number. Later bodies have higher numbers.
+    pub number: u64,
+    /// When it was received.
+    pub received_at: Timestamp,
+    /// Why it was not used; a newer version may have other reasons.
+    pub reason: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
 impl Journal {
+    /// The newest bodies with numbers below this one, newest first, without their contents.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read.
+    pub fn newest_unrecognized(&self, before: u64, limit: usize) -> Result<Vec<KeptBodySummary>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let sql = "SELECT seq, received_at, reason, length(body) FROM unrecognized WHERE seq < ?1 \
+                       ORDER BY seq DESC LIMIT ?2";
+            let mut select = self.connection.prepare(sql)?;
+            // Numbers are signed in SQLite.
+            let before = i64::try_from(before).unwrap_or(i64::MAX);
+            let rows = select.query_map(params![before, limit], |row| {
+                let received_at = Timestamp::from_nanos(row.get::<_, i64>(1)?.max(0));
+                Ok(KeptBodySummary { number: row.get(0)?, received_at, reason: row.get(2)?, size: row.get(3)? })
+            })?;
+            rows.collect()
+        };
+        read().map_err(failed(&self.path, "the unrecognized bodies cannot be read"))
+    }
+
     /// The kept bodies that were not understood, oldest first.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::changes::CountedDuration;
 use super::dedup::SeenLimits;
 use super::{ExceptionEntry, Exceptions, ForgottenInputs, Histogram, Input, Inventory, Listed, Quality, SeenEvents};
-use crate::event::{AccountId, Event, EventSource, InputId, Note, Rules, Timestamp};
+use crate::event::{AccountId, Delays, Event, InputId, Note, Rules, Timestamp};
 use crate::schedule::{Configured, Plan};
 
 /// A consistent state of everything. Cloning shares all structure.
@@ -327,12 +327,10 @@ impl Totals {
     pub(super) fn count(&mut self, event: &Event, note: Option<Note>) {
         self.counted_since.get_or_insert(event.received_at);
         self.out_of_order += u64::from(note == Some(Note::OutOfOrder));
-        // An event from the history was not delivered.
-        let Some(sent_at) = event.sent_at.filter(|_| event.origin.source == EventSource::Webhook) else { return };
-        let delivery_delay = event.received_at.since(sent_at);
-        self.clock_skew += u64::from(delivery_delay.is_none());
-        self.delivery_delay.observe(delivery_delay.unwrap_or_default());
-        self.source_delay.observe(sent_at.since(event.updated_at).unwrap_or_default());
+        let Some(Delays { source, delivery }) = event.delays() else { return };
+        self.clock_skew += u64::from(delivery.is_none());
+        self.delivery_delay.observe(delivery.unwrap_or_default());
+        self.source_delay.observe(source);
     }
 }
 

@@ -83,5 +83,5 @@ impl Recorder {
 fn recent(event: Event, verdict: Verdict) -> Option<Arc<RecentDelivery>> {
     let Verdict::Recorded(note) = verdict else { return None };
     let (received_at, outcome) = (event.received_at, Outcome::Recorded);
-    Some(Arc::new(RecentDelivery { received_at, outcome, note, event: Some(event) }))
+    Some(Arc::new(RecentDelivery { received_at, peer: None, outcome, note, event: Some(event) }))
 }

@@ -1,6 +1,7 @@
 //! A batch: records and deliveries that are made durable together.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ pub(super) struct Batch {
 /// A delivery without its event, which is the next of the records.
 struct Pending {
     received_at: Timestamp,
+    peer: Option<IpAddr>,
     /// The outcome; `None` for an event.
     outcome: Option<Outcome>,
     /// The kept body that it was read from.
@@ -56,7 +58,7 @@ impl Batch {
             last_seen: Arc::default(),
             deliveries: Vec::with_capacity(count),
         };
-        for (Delivery { received_at, secret, notification, body, kept, reservation }, answer) in deliveries {
+        for (Delivery { received_at, peer, secret, notification, body, kept, reservation }, answer) in deliveries {
             // What is not JSON is no notification, so it does not end a silence.
             if notification != Notification::NotJson {
                 // A secret may have been removed while a delivery with it was in flight.
@@ -81,7 +83,7 @@ impl Batch {
                     None
                 }
             };
-            batch.deliveries.push(Pending { received_at, outcome, kept, answer, _reservation: reservation });
+            batch.deliveries.push(Pending { received_at, peer, outcome, kept, answer, _reservation: reservation });
         }
         batch.last_seen = Arc::new(last_seen);
         batch
@@ -130,17 +132,18 @@ impl Batch {
     /// The outcome of each delivery, and the channel for its answer.
     pub(super) fn outcomes(self, verdicts: &[Verdict]) -> (Vec<Arc<RecentDelivery>>, Vec<Answer>) {
         let mut events = self.records.into_iter().zip(verdicts);
-        let mut recent = |received_at, outcome: Option<Outcome>| match outcome {
-            Some(outcome) => RecentDelivery { received_at, outcome, note: None, event: None },
+        let mut recent = |received_at, peer, outcome: Option<Outcome>| match outcome {
+            Some(outcome) => RecentDelivery { received_at, peer, outcome, note: None, event: None },
             None => {
                 let (record, verdict) = events.next().expect("every delivery of an event has a record");
                 let RecordKind::Event(event, _) = record.kind else { unreachable!("deliveries have events only") };
                 let (outcome, note) = outcome_of(*verdict);
-                RecentDelivery { received_at, outcome, note, event: Some(event) }
+                RecentDelivery { received_at, peer, outcome, note, event: Some(event) }
             }
         };
         let each = self.deliveries.into_iter();
-        each.map(|pending| (Arc::new(recent(pending.received_at, pending.outcome)), pending.answer)).unzip()
+        each.map(|pending| (Arc::new(recent(pending.received_at, pending.peer, pending.outcome)), pending.answer))
+            .unzip()
     }
 
     /// Answers every sender that its delivery is not durable.

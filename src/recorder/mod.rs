@@ -36,8 +36,10 @@ mod held_views;
 mod state_reader;
 mod disk_activity;
 mod readiness;
+mod kept_bodies;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,12 +50,15 @@ pub use disk_activity::{DiskActivity, DiskOperation};
 pub use handle::{Handle, Queue};
 pub use held_views::Hold;
 pub use history::HistoryOutcome;
+pub use kept_bodies::KeptBodies;
 pub use memory::{Overloaded, Reservation};
 pub use readiness::Readiness;
 pub use recent::RecentDelivery;
 pub use restore::{Restored, restore};
 pub use state_reader::StateReader;
 pub use thread::{Running, prepare, start, start_with};
+
+pub use crate::journal::{JournalError, KeptBody, KeptBodySummary};
 
 use crate::event::{AccountId, IgnoredReason, InputId, Notification, Rules, Timestamp};
 use crate::schedule::Configured;
@@ -63,6 +68,8 @@ use crate::schedule::Configured;
 pub struct Delivery {
     /// When its body had been read.
     pub received_at: Timestamp,
+    /// Its sender, behind trusted proxies, for people.
+    pub peer: Option<IpAddr>,
     /// The configured name of the secret that it came with.
     pub secret: Arc<str>,
     /// Its content.

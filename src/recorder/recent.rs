@@ -1,10 +1,11 @@
 //! The newest deliveries, for the API.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Outcome;
-use crate::event::{Event, EventKind, Note, Timestamp};
+use crate::event::{Event, EventKind, IgnoredReason, Note, Timestamp};
 
 /// Number of the newest deliveries to remember.
 pub(super) const MAX_RECENT_DELIVERIES: usize = 1000;
@@ -16,6 +17,8 @@ const MAX_TEXT: usize = 2 << 20;
 pub struct RecentDelivery {
     /// When it was received.
     pub received_at: Timestamp,
+    /// Its sender; `None` if it was received before the start.
+    pub peer: Option<IpAddr>,
     /// Its outcome.
     pub outcome: Outcome,
     /// The note on the event, if any.
@@ -25,6 +28,11 @@ pub struct RecentDelivery {
 }
 
 impl RecentDelivery {
+    /// Why it was ignored, or a remark such as that the event was late.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.outcome.ignored().map(IgnoredReason::label).or(self.note.map(Note::label))
+    }
+
     fn text(&self) -> usize {
         let Some(EventKind::Errored(detail)) = self.event.as_ref().map(|event| &event.kind) else { return 0 };
         let texts = [&detail.message, &detail.video_codec, &detail.audio_codec];
@@ -84,7 +92,7 @@ mod tests {
             origin: Origin::default(),
         };
         let (received_at, outcome) = (Timestamp::EPOCH, Outcome::Recorded);
-        Arc::new(RecentDelivery { received_at, outcome, note: None, event: Some(event) })
+        Arc::new(RecentDelivery { received_at, peer: None, outcome, note: None, event: Some(event) })
     }
 
     #[test]

@@ -389,5 +389,6 @@ impl Recorder {
 
 fn recent_delivery(record: Record) -> Option<RecentDelivery> {
     let RecordKind::Event(event, note) = record.kind else { return None };
-    Some(RecentDelivery { received_at: event.received_at, outcome: Outcome::Recorded, note, event: Some(event) })
+    let (received_at, outcome) = (event.received_at, Outcome::Recorded);
+    Some(RecentDelivery { received_at, peer: None, outcome, note, event: Some(event) })
 }

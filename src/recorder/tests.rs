@@ -53,7 +53,7 @@ fn recorder(folder: &Path) -> Running {
 fn delivery(notification: Notification) -> Delivery {
     let body = Bytes::from_static(b"{}");
     let (received_at, reservation) = (clock::now(), Reservation::default());
-    Delivery { received_at, secret: "default".into(), notification, body, kept: None, reservation }
+    Delivery { received_at, peer: None, secret: "default".into(), notification, body, kept: None, reservation }
 }
 
 fn event(input: u8, kind: EventKind, seconds_ago: u64) -> Notification {

@@ -197,8 +197,10 @@ fn recent_deliveries_are_listed_with_their_outcome_also_after_a_restart() {
     assert!(daemon.stop().success());
     let daemon = start(folder.path());
     // Recorded deliveries are read from the journal with all details.
-    let recorded: Vec<_> =
-        answer["events"].as_array().unwrap().iter().filter(|event| event["outcome"] == "recorded").cloned().collect();
+    let mut recorded = answer["events"].as_array().unwrap().clone();
+    recorded.retain(|event| event["outcome"] == "recorded");
+    // The journal does not have their peers.
+    recorded.iter_mut().for_each(|event| event["peer"] = Value::Null);
     assert_eq!(get_json(&daemon, "/api/v1/events")["events"], Value::Array(recorded));
 }
 

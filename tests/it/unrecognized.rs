@@ -108,3 +108,61 @@ fn replay_without_a_journal_makes_none() {
     }
     assert!(!folder.path().join("data").exists());
 }
+
+#[test]
+fn pages_list_the_bodies_and_show_each_as_text_that_is_never_interpreted() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    let hostile = "{\"data\":{\"event_type\":\"<script>alert(1)</script>\u{202e}\u{1b}[2K\"}}";
+    assert_eq!(daemon.post(hostile).status, 200);
+    assert_eq!(daemon.post("</pre><h1>not JSON").status, 400);
+    keep(folder.path(), &[b"\xff\x00"]);
+    let list = daemon.get("/unrecognized");
+    assert_eq!(list.status, 200);
+    let links: Vec<_> =
+        list.body.split("href=\"./unrecognized/").skip(1).map(|rest| &rest[..rest.find('"').unwrap()]).collect();
+    assert_eq!(links, ["3", "2", "1"]);
+    for part in ["event_type", "not_json", "2026-11-21T10:00:00Z"] {
+        assert!(list.body.contains(part), "{part} is not in {}", list.body);
+    }
+    for (number, shown, hidden) in [
+        (1, "&#60;script&#62;alert(1)&#60;/script&#62;\\u202e\\u001b[2K", "<script>alert"),
+        (2, "&#60;/pre&#62;&#60;h1&#62;not JSON", "<h1>not"),
+        (3, ">\\xff\\u0000<", "\u{fffd}"),
+    ] {
+        let page = daemon.get(&format!("/unrecognized/{number}"));
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains(shown) && !page.body.contains(hidden), "{}", page.body);
+        assert!(page.body.contains(&format!("\"../actions/replay?number={number}\"")), "{}", page.body);
+    }
+    for missing in ["0", "4", "18446744073709551615", "-1", "x", "%00"] {
+        assert_eq!(daemon.get(&format!("/unrecognized/{missing}")).status, 404, "{missing}");
+    }
+    for invalid in ["before=0", "before=x", "after=1"] {
+        assert_eq!(daemon.get(&format!("/unrecognized?{invalid}")).status, 400, "{invalid}");
+    }
+}
+
+#[test]
+fn list_of_bodies_has_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    keep(folder.path(), &[&b"x"[..]; 101]);
+    let rows = |address: &str| {
+        let page = daemon.get(address).body;
+        (page.matches("href=\"./unrecognized/").count(), page.contains("href=\"./unrecognized?before=2\""))
+    };
+    assert_eq!(rows("/unrecognized"), (100, true));
+    assert_eq!(rows("/unrecognized?before=2"), (1, false));
+}
+
+#[test]
+fn page_says_that_the_journal_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path());
+    database(folder.path()).execute_batch("ALTER TABLE unrecognized RENAME TO elsewhere").unwrap();
+    for address in ["/unrecognized", "/unrecognized/1"] {
+        assert_eq!(daemon.get(address).status, 503, "{address}");
+    }
+    assert_eq!(daemon.get("/unrecognized/x").status, 404);
+}

@@ -100,6 +100,26 @@ fn rejected_delivery_is_listed_and_warned_of_once_per_reason_and_peer() {
         assert_eq!(keys, ["detail", "outcome", "peer", "reason", "received_at", "size", "status"]);
         assert_eq!(entry["outcome"], "rejected");
     }
+    let page = daemon.get("/").body;
+    // The newest of each cause: later ones replace earlier ones in the map.
+    let causes = expected.iter().map(|((reason, detail, peer, status), _)| ((reason, detail), (peer, status)));
+    for ((reason, detail), (peer, status)) in causes.collect::<BTreeMap<_, _>>() {
+        let parts = [&format!(">{peer}<"), reason, detail, &format!("({status})")];
+        let found = page.split("<tr>").any(|row| parts.iter().all(|part| row.contains(*part)));
+        assert!(found, "no row of the page has {parts:?}");
+    }
+}
+
+#[test]
+fn accepted_delivery_is_listed_with_its_peer() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = start(folder.path());
+    let event = notification(INPUT, "connected", "2026-01-02T03:04:05Z");
+    assert_eq!(post(&daemon, "2001:db8::1", event.as_bytes()), 200);
+    let listed = &listed(&daemon, "")[0];
+    assert_eq!((&listed["outcome"], &listed["peer"]), (&"recorded".into(), &"2001:db8::1".into()));
+    let page = daemon.get("/").body;
+    assert!(page.contains("2001:db8::1") && page.contains(&format!("./inputs/{INPUT}")), "{page}");
 }
 
 #[test]

@@ -1,16 +1,15 @@
 //! `GET /api/v1/events`: the newest deliveries and what became of them, and new events of the notification history.
 
-use std::sync::Arc;
-
 use actix_web::http::header::AcceptEncoding;
 use actix_web::web::{Data, Header};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Serialize;
 
 use super::Private;
+use super::deliveries::{self, Recent};
 use super::parameters::{InvalidParameter, Parameters};
 use super::streaming::{Compressor, JSON, json_list};
-use crate::event::{ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note};
+use crate::event::{ErrorDetail, Event, EventKind, InputId};
 use crate::http::connection;
 use crate::http::responses::restoring;
 use crate::http::unused_deliveries::Rejected;
@@ -31,6 +30,8 @@ enum DeliveryStatus {
 struct AcceptedStatus {
     received_at: String,
     outcome: &'static str,
+    /// Not known of those from before the start.
+    peer: Option<String>,
     /// Why it was ignored, or a remark such as that the event was late.
     reason: Option<&'static str>,
     #[serde(flatten)]
@@ -61,11 +62,6 @@ struct RejectedStatus {
     size: Option<u64>,
 }
 
-enum Recent {
-    Accepted(Arc<RecentDelivery>),
-    Rejected(Rejected),
-}
-
 /// The newest deliveries, newest first. `limit` applies to the accepted ones, and to the rejected ones of each reason, so
 /// that a flood of one kind does not hide the others.
 pub(super) async fn events(
@@ -79,17 +75,8 @@ pub(super) async fn events(
         Err(invalid) => return invalid.response(),
     };
     let hold = connection::hold(&private.state_reader);
-    let Some(accepted) = private.state_reader.recent_deliveries(limit) else { return restoring() };
-    let rejected = private.unused_deliveries.newest_rejected(limit);
-    let (mut events, mut rejected) = (Vec::new(), rejected.into_iter().peekable());
-    for delivery in accepted {
-        while let Some(newer) = rejected.next_if(|rejected| rejected.received_at > delivery.received_at) {
-            events.push(Recent::Rejected(newer));
-        }
-        events.push(Recent::Accepted(delivery));
-    }
-    events.extend(rejected.map(Recent::Rejected));
-    let events = events.into_iter().map(|delivery| match delivery {
+    let Some(newest) = deliveries::newest(&private, limit, limit) else { return restoring() };
+    let events = newest.into_iter().map(|delivery| match delivery {
         Recent::Accepted(delivery) => accepted_status(&delivery),
         Recent::Rejected(rejected) => rejected_status(&rejected),
     });
@@ -105,7 +92,8 @@ fn accepted_status(delivery: &RecentDelivery) -> DeliveryStatus {
     DeliveryStatus::Accepted(AcceptedStatus {
         received_at: delivery.received_at.to_string(),
         outcome: delivery.outcome.name(),
-        reason: delivery.outcome.ignored().map(IgnoredReason::label).or(delivery.note.map(Note::label)),
+        peer: delivery.peer.map(|peer| peer.to_string()),
+        reason: delivery.reason(),
         event: delivery.event.as_ref().map(event_status),
     })
 }

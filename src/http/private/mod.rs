@@ -5,6 +5,7 @@ mod cloudflare;
 mod correction;
 mod correction_api;
 mod correction_policy;
+mod deliveries;
 mod events;
 mod input_summary;
 mod parameters;
@@ -40,7 +41,7 @@ use crate::http::server::Server;
 use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::http::web_config::{self, Operator, WebConfig};
 use crate::metrics::Exporter;
-use crate::recorder::{Handle, Outcome, StateReader};
+use crate::recorder::{Handle, KeptBodies, Outcome, StateReader};
 
 /// Maximum number of connections of the private listener.
 pub const PRIVATE_CONNECTIONS: usize = 128;
@@ -97,6 +98,8 @@ pub struct Private {
     pub metrics: Arc<Exporter>,
     /// The newest rejected deliveries.
     pub unused_deliveries: Arc<UnusedDeliveries>,
+    /// The bodies that were not understood.
+    pub kept_bodies: KeptBodies,
     /// What pages show of the configuration in force.
     pub configuration: watch::Receiver<Arc<Configuration>>,
     /// Runs for `POST /-/reload`.
@@ -188,6 +191,8 @@ pub fn serve_private(
                     .default_service(web::to(|| method_not_allowed("POST"))),
             )
             .service(read_only("/", page::status))
+            .service(read_only("/unrecognized", page::unrecognized_list))
+            .service(read_only("/unrecognized/{number}", page::unrecognized_body))
             .default_service(web::to(not_found));
         exchanges(app)
     })

@@ -26,7 +26,7 @@ use crate::http::connection;
 use crate::http::exchange::Access;
 use crate::http::rejection::Rejection;
 use crate::http::responses::not_found;
-use crate::http::unused_deliveries::UnusedDeliveries;
+use crate::http::unused_deliveries::{Sender, UnusedDeliveries};
 use crate::live::PendingChange;
 use crate::metrics::Exporter;
 use crate::recorder::{Delivery, Handle, Outcome};
@@ -93,6 +93,7 @@ impl Webhook {
         size: &mut Option<u64>,
     ) -> Result<Outcome, Rejection> {
         let secret = policy.check_head(request)?;
+        let Sender { peer, .. } = policy.sender(request, None);
         connection::present_secret();
         let mut reservation = self.recorder.reservation();
         let body = policy.read_body(request, payload, &mut reservation).await?;
@@ -104,7 +105,8 @@ impl Webhook {
             Err(not_json) => {
                 // The sender may not send it again, so it is kept. It may also be a form that a later release reads.
                 let notification = Notification::NotJson;
-                self.submit(Delivery { received_at, secret, notification, body, kept: None, reservation }).await?;
+                self.submit(Delivery { received_at, peer, secret, notification, body, kept: None, reservation })
+                    .await?;
                 return Err(not_json.into());
             }
         };
@@ -114,7 +116,7 @@ impl Webhook {
         let notification = reading.notification;
         // Only the bodies of ignored notifications are stored. Others are freed before the wait for the disk.
         let body = if matches!(notification, Notification::Ignored(_)) { body } else { Bytes::new() };
-        self.submit(Delivery { received_at, secret, notification, body, kept: None, reservation }).await
+        self.submit(Delivery { received_at, peer, secret, notification, body, kept: None, reservation }).await
     }
 
     /// Queues a delivery and waits until it is durable. Wakes the recorder once per turn of the event loop.

@@ -10,6 +10,7 @@
 pub(super) mod actions;
 mod assets;
 mod banner;
+mod deliveries;
 mod fragment;
 mod inputs;
 mod layout;
@@ -21,6 +22,7 @@ mod setup;
 mod snapshot;
 mod status;
 mod time;
+mod unrecognized;
 
 #[cfg(test)]
 mod world;
@@ -34,6 +36,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use self::layout::Page;
 use self::list_query::ListQuery;
 use self::snapshot::Snapshot;
+pub(super) use self::unrecognized::{body as unrecognized_body, list as unrecognized_list};
 use super::Private;
 use super::correction_policy::CorrectionPolicy;
 use super::parameters::Parameters;

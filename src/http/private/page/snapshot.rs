@@ -9,8 +9,13 @@ use crate::clock;
 use crate::event::Timestamp;
 use crate::http::configuration::Configuration;
 use crate::http::private::Private;
+use crate::http::private::deliveries::{self, Recent};
 use crate::http::unused_deliveries::Rejected;
 use crate::live::View;
+
+/// Number of the newest accepted deliveries to show, and of the rejected ones of each cause.
+const ACCEPTED: usize = 40;
+const REJECTED_PER_CAUSE: usize = 3;
 
 /// Everything that a page is rendered from.
 #[derive(Default)]
@@ -19,6 +24,8 @@ pub(super) struct Snapshot {
     pub(super) view: Option<View>,
     /// The wall clock.
     pub(super) now: Timestamp,
+    /// The newest deliveries, newest first.
+    pub(super) deliveries: Vec<Recent>,
     /// The check of the readiness that fails.
     pub(super) failing: Option<Cow<'static, str>>,
     /// Since when it fails, if that is known.
@@ -38,6 +45,7 @@ impl Snapshot {
         Self {
             view: private.state_reader.view(),
             now: clock::wall(),
+            deliveries: deliveries::newest(private, ACCEPTED, REJECTED_PER_CAUSE).unwrap_or_default(),
             failing: readiness.failing(),
             failing_since: readiness.failing_since(),
             rejected: private.unused_deliveries.newest_rejected(usize::MAX),

@@ -8,7 +8,7 @@ use super::layout::Page;
 use super::list_query::ListQuery;
 use super::overview::Overview;
 use super::snapshot::Snapshot;
-use super::{banner, inputs, setup};
+use super::{banner, deliveries, inputs, setup};
 
 /// The page. Its status is 503 until the state is restored, as that of the API.
 ///
@@ -21,5 +21,6 @@ pub(super) fn page(snapshot: &Snapshot, query: &ListQuery, notice: Option<Fragme
     fragments.extend(setup::fragment(snapshot));
     fragments.extend(inputs::fragments(snapshot, &overview, query));
     fragments.push(actions::of_status(".", permission));
+    fragments.push(deliveries::fragment(snapshot));
     Page { status, title: "Status".to_owned(), root: ".", now: snapshot.now, fragments }
 }

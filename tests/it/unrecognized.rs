@@ -133,7 +133,7 @@ fn pages_list_the_bodies_and_show_each_as_text_that_is_never_interpreted() {
         let page = daemon.get(&format!("/unrecognized/{number}"));
         assert_eq!(page.status, 200);
         assert!(page.body.contains(shown) && !page.body.contains(hidden), "{}", page.body);
-        assert!(page.body.contains(&format!("\"../actions/replay?number={number}\"")), "{}", page.body);
+        assert!(page.body.contains(&format!("\"../actions/replay?body={number}\"")), "{}", page.body);
     }
     for missing in ["0", "4", "18446744073709551615", "-1", "x", "%00"] {
         assert_eq!(daemon.get(&format!("/unrecognized/{missing}")).status, 404, "{missing}");

@@ -15,12 +15,14 @@ use askama::Template;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::actions;
 use super::fragment::Fragment;
 use super::layout::Page;
 use super::time::Time;
 use crate::event::IgnoredReason;
 use crate::http::advice;
 use crate::http::private::Private;
+use crate::http::private::correction_policy::CorrectionPolicy;
 use crate::http::private::parameters::Parameters;
 use crate::recorder::{JournalError, KeptBodies, KeptBody, KeptBodySummary};
 use crate::text::{escaped, escaped_lines};
@@ -84,14 +86,19 @@ pub(in crate::http::private) async fn list(request: HttpRequest, private: Data<P
         Ok(bodies) => {
             let older = bodies.last().filter(|_| bodies.len() == LISTED).map(|oldest| oldest.number);
             let list = List { rows: bodies.into_iter().map(row).collect(), older };
-            respond(private, ".", (StatusCode::OK, TITLE.to_owned()), Fragment::new("unrecognized", &list)).await
+            respond(private, ".", (StatusCode::OK, TITLE.to_owned()), vec![Fragment::new("unrecognized", &list)]).await
         }
         Err(problem) => respond_problem(private, ".", StatusCode::SERVICE_UNAVAILABLE, problem).await,
     }
 }
 
 /// `GET /unrecognized/{number}`: a body as text.
-pub(in crate::http::private) async fn body(number: Path<String>, private: Data<Private>) -> HttpResponse {
+pub(in crate::http::private) async fn body(
+    request: HttpRequest,
+    number: Path<String>,
+    private: Data<Private>,
+    policy: Data<CorrectionPolicy>,
+) -> HttpResponse {
     let kept = match number.parse() {
         Ok(number) => read(&private, move |bodies, cancelled| bodies.body(number, cancelled)).await,
         Err(_) => Ok(None),
@@ -99,7 +106,10 @@ pub(in crate::http::private) async fn body(number: Path<String>, private: Data<P
     match kept {
         Ok(Some(kept)) => {
             let title = format!("Body {}", kept.number);
-            respond(private, "..", (StatusCode::OK, title), Fragment::new("unrecognized", &shown(&kept))).await
+            let permission = policy.check_page(&request).map(drop);
+            let actions = actions::of_body("..", kept.number, &permission);
+            let fragments = vec![Fragment::new("unrecognized", &shown(&kept)), actions];
+            respond(private, "..", (StatusCode::OK, title), fragments).await
         }
         Ok(None) => {
             let problem = "No body with this number is kept. It was replayed, or newer ones have displaced it.";
@@ -139,10 +149,9 @@ async fn respond(
     private: Data<Private>,
     root: &'static str,
     (status, title): (StatusCode, String),
-    fragment: Fragment,
+    fragments: Vec<Fragment>,
 ) -> HttpResponse {
-    super::render(private, move |snapshot| Page { status, title, root, now: snapshot.now, fragments: vec![fragment] })
-        .await
+    super::render(private, move |snapshot| Page { status, title, root, now: snapshot.now, fragments }).await
 }
 
 async fn respond_problem(
@@ -152,7 +161,7 @@ async fn respond_problem(
     problem: &'static str,
 ) -> HttpResponse {
     let fragment = Fragment::new("problem", &Problem { title: TITLE, problem });
-    respond(private, root, (status, TITLE.to_owned()), fragment).await
+    respond(private, root, (status, TITLE.to_owned()), vec![fragment]).await
 }
 
 fn row(kept: KeptBodySummary) -> Row {

@@ -48,7 +48,6 @@ pub(in crate::http::private::page) fn of_input(root: &str, id: &InputId, permiss
 }
 
 /// The actions on a kept body.
-#[expect(dead_code, reason = "the page of a kept body will use it")]
 pub(in crate::http::private::page) fn of_body(root: &str, number: u64, permission: &Permission) -> Fragment {
     fragment(permission, vec![link(format!("{root}/actions/replay?body={number}"), "Read the body again")])
 }

@@ -100,7 +100,9 @@ pub(super) fn restore_row(fold: &mut Fold, input_id: InputId, row: &InputRow) ->
     if row.version > Input::VERSION {
         return Err(NEWER);
     }
-    let exception = if let Ok(row) = serde_json::from_str::<WithoutState>(&row.state) {
+    let without_state = serde_json::from_str::<WithoutState>(&row.state).ok();
+    let has_content = |row: &WithoutState| row.forgotten_at.is_some() || row.exception.is_some();
+    let exception = if let Some(row) = without_state.filter(has_content) {
         row.forgotten_at.into_iter().for_each(|at| fold.restore_forgotten(input_id, at));
         row.exception
     } else {

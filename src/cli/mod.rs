@@ -53,7 +53,7 @@ enum Command {
     CheckConfig(check_config::Arguments),
     /// Post realistic notifications to a URL, in Cloudflare's format
     Simulate(simulate::Arguments),
-    /// List live inputs, and correct their state by hand
+    /// List live inputs, correct their state by hand, and make exceptions to their schedules
     #[command(subcommand)]
     Inputs(inputs::Command),
     /// Export, verify, back up or salvage the journal

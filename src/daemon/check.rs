@@ -6,13 +6,22 @@ use crate::clock;
 use crate::config::{InvalidConfig, MissingSecret, Problem, Settings};
 use crate::journal::{FolderUse, Journal};
 
+/// The result of a check without problems.
+#[derive(Debug)]
+pub struct Checked {
+    /// What works and can hardly be meant.
+    pub warnings: Vec<Problem>,
+    /// Whether a daemon uses the data folder.
+    pub is_running: bool,
+}
+
 /// Checks everything that a start or a reload with these settings needs: files, data folder and addresses. Changes
-/// nothing; beside an existing database, SQLite may leave an empty WAL and its index. Returns the warnings.
+/// nothing; beside an existing database, SQLite may leave an empty WAL and its index.
 ///
 /// # Errors
 ///
 /// All problems.
-pub fn check(settings: &Settings) -> Result<Vec<Problem>, InvalidConfig> {
+pub fn check(settings: &Settings) -> Result<Checked, InvalidConfig> {
     let mut problems = Vec::new();
     let folder = Journal::check(&settings.storage.path)
         .map_err(|error| problems.push(Problem::new("storage.path", None, format!("{:#}", anyhow::Error::from(error)))))
@@ -26,6 +35,7 @@ pub fn check(settings: &Settings) -> Result<Vec<Problem>, InvalidConfig> {
         Ok(resources) => warnings = configuration::warnings(settings, settings, &resources, clock::now()),
         Err(InvalidConfig(found)) => problems.extend(found),
     }
-    problems.extend(addresses::problems(settings, folder == Some(FolderUse::Running)));
-    if problems.is_empty() { Ok(warnings) } else { Err(InvalidConfig(problems)) }
+    let is_running = folder == Some(FolderUse::Running);
+    problems.extend(addresses::problems(settings, is_running));
+    if problems.is_empty() { Ok(Checked { warnings, is_running }) } else { Err(InvalidConfig(problems)) }
 }

@@ -50,7 +50,7 @@ use crate::recorder::DiskOperation;
 use crate::telemetry::Log;
 use application::Application;
 pub use backfill_stopped::backfill_stopped;
-pub use check::check;
+pub use check::{Checked, check};
 pub use replay_unrecognized::{Replayed, replay_unrecognized};
 use service_manager::ServiceManager;
 

@@ -12,17 +12,18 @@ use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
 use crate::event::{
     AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, EventSource, InputId, Note,
-    Observation, Observed, Origin, PolicyId, RecordKind, Rules,
+    Observation, Observed, Origin, PolicyId, RecordKind, Rules, ScheduleException,
 };
 
 pub(super) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
-/// A record: one in five has rules, one in ten forgets an input, and one in ten corrects or observes one.
+/// A record: one in five has rules, one in ten forgets an input, and one in ten corrects, observes or excepts one.
 pub(super) fn record(second: u64) -> Record {
     let input_id = input_id(second);
     let kind = match second % 5 {
+        3 if second.is_multiple_of(8) => RecordKind::Exception(exception(second)),
         3 if second.is_multiple_of(4) => RecordKind::Observation(observation(second)),
         3 if second.is_multiple_of(2) => RecordKind::Correction(correction(second)),
         3 => RecordKind::Forgotten(input_id),
@@ -36,6 +37,13 @@ fn correction(second: u64) -> Correction {
     let to = Corrected::ALL[usize::try_from(second % 3).unwrap()];
     let reason = second.is_multiple_of(4).then(|| "it's \"deleted\"".into());
     Correction { input_id: input_id(second), to, at: at(second), user: Some("anna".into()), reason }
+}
+
+fn exception(second: u64) -> ScheduleException {
+    let expected = [None, Some(true), Some(false)][usize::try_from(second % 3).unwrap()];
+    let reason = second.is_multiple_of(16).then(|| "it's \"early\"".into());
+    let (until, at) = (at(second + 60), at(second));
+    ScheduleException { input_id: input_id(second), expected, until, at, user: Some("anna".into()), reason }
 }
 
 fn observation(second: u64) -> Observation {

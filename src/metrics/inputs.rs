@@ -85,7 +85,7 @@ const QUALITY: Family = Family {
     ..GAUGE
 };
 
-pub(super) static FAMILIES: [Entry<Read>; 16] = [
+pub(super) static FAMILIES: [Entry<Read>; 17] = [
     Family {
         name: "cloudflare_stream_live_input_connected",
         help: "Whether the live input is connected (1) or disconnected (0), according to its newest connected or disconnected event or a newer correction by an operator.",
@@ -105,12 +105,23 @@ pub(super) static FAMILIES: [Entry<Read>; 16] = [
     .with(Read::Values(|view, values| values.put_known([view.evidence().map(|evidence| evidence.updated_at)]))),
     Family {
         name: "cloudflare_stream_live_input_expected",
-        help: "Whether the live input should be live now (1) or not (0), according to the configuration.",
+        help: "Whether the live input should be live now (1) or not (0), according to the configuration, or to an exception while one is in force.",
         zero: "not expected to be live",
         query: "cloudflare_stream_live_input_expected == 1 unless cloudflare_stream_live_input_connected == 1",
         ..INPUT_GAUGE
     }
     .with(Read::Values(|view, values| values.put(view.state.expected(&view.input_id, view.wall_clock)))),
+    Family {
+        name: "cloudflare_stream_live_input_expected_change_timestamp_seconds",
+        help: "When cloudflare_stream_live_input_expected changes next, by the configuration and an exception to it, in seconds since the Unix epoch.",
+        absent: "it never changes again",
+        query: "cloudflare_stream_live_input_expected_change_timestamp_seconds - time()",
+        ..INPUT_GAUGE
+    }
+    .with(Read::Values(|view, values| {
+        let change = view.state.plan(&view.input_id).next_change(view.wall_clock);
+        values.put_known([change.map(|change| change.at)]);
+    })),
     Family {
         name: "cloudflare_stream_live_input_events_total",
         help: "Number of distinct events of the live input, by kind.",

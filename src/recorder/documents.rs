@@ -35,7 +35,11 @@ pub(super) fn text(document: &impl Serialize) -> String {
 ///
 /// Documents that cannot be read are left out. The API has the inventories, and without a note nothing is known about the
 /// downtime.
-pub(super) fn restore(journal: &Journal, fold: &mut Fold, now: Timestamp) -> Result<Option<Downtime>, JournalError> {
+///
+/// # Errors
+///
+/// The journal cannot be read.
+pub fn restore(journal: &Journal, fold: &mut Fold, now: Timestamp) -> Result<Option<Downtime>, JournalError> {
     let documents = journal.documents()?;
     let inventories = documents.iter().filter(|(name, _)| name.starts_with(INVENTORY));
     for inventory in inventories.filter_map(|(_, text)| serde_json::from_str::<Inventory>(text).ok()) {

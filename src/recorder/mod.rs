@@ -47,6 +47,7 @@ use bytes::Bytes;
 
 pub use correction::{CorrectionOutcome, correct_stopped, except_stopped};
 pub use disk_activity::{DiskActivity, DiskOperation};
+pub use documents::restore as restore_documents;
 pub use handle::{Handle, Queue};
 pub use held_views::Hold;
 pub use history::HistoryOutcome;

@@ -2,6 +2,7 @@
 
 mod api_facts;
 mod corrections;
+mod exceptions;
 mod housekeeping;
 
 use std::fs;

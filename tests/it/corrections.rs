@@ -206,7 +206,7 @@ fn browser_may_correct_inputs_only_from_pages_of_the_listener_itself() {
 }
 
 /// A daemon whose private listener is not on loopback.
-fn start_beyond_loopback(folder: &Path, arguments: &[&str]) -> Daemon {
+pub fn start_beyond_loopback(folder: &Path, arguments: &[&str]) -> Daemon {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
     command.current_dir(folder).args(["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=0.0.0.0:0"]);
     command.arg("--log.format=json").args(arguments);

@@ -110,7 +110,7 @@ fn table_has_a_line_for_each_input() {
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     let lines: Vec<Vec<_>> = stdout.lines().skip(1).map(|line| line.split_whitespace().collect()).collect();
     let time = "2026-11-20T18:00:00Z";
-    assert_eq!(lines, [MAIN, CHAPEL].map(|id| vec![id, "connected", time, time, "no"]));
+    assert_eq!(lines, [MAIN, CHAPEL].map(|id| vec![id, "connected", time, time, "no", "-", "-"]));
 }
 
 #[test]

@@ -33,6 +33,7 @@ mod socket_activation;
 mod service_manager;
 mod cloudflare;
 mod expected;
+mod exceptions;
 mod durability;
 mod order;
 mod terminal;

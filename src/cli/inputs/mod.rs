@@ -1,6 +1,7 @@
-//! `inputs`: lists live inputs and corrects their state by hand, through the private listener of the running daemon or in
+//! `inputs`: lists live inputs, corrects their state by hand, and makes exceptions to their schedules, through the private listener of the running daemon or in
 //! the journal of a stopped one.
 
+mod expect;
 mod list;
 mod running;
 mod stopped;
@@ -12,7 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::cli::client::{Access, Client};
 use crate::config::{Settings, Sources};
-use crate::event::{Corrected, InputId};
+use crate::event::{Corrected, InputId, Timestamp};
 use crate::recorder::CorrectionOutcome;
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +49,8 @@ pub(super) enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Expect an input to be live, or not, until a time, whatever its schedule says
+    Expect(expect::Arguments),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -73,6 +76,14 @@ struct Change<'a> {
     reason: Option<&'a str>,
 }
 
+/// An exception to the schedule of one input.
+struct Decision<'a> {
+    input_id: InputId,
+    /// What is expected, and until when; `None` ends the exception that is in force.
+    expected: Option<(bool, Timestamp)>,
+    reason: Option<&'a str>,
+}
+
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
     match command {
@@ -95,6 +106,7 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
             };
             correct(&Change { input_id: *id, to, reason: reason.as_deref() }, place, &settings, sources)?;
         }
+        Command::Expect(arguments) => expect::run(arguments, &settings, sources)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -112,10 +124,12 @@ fn correct(change: &Change<'_>, place: &Place, settings: &Settings, sources: &So
         (CorrectionOutcome::Recorded, Corrected::Disconnected) => "set to disconnected",
         (CorrectionOutcome::Unchanged, Corrected::Connected) => "is connected already",
         (CorrectionOutcome::Unchanged, Corrected::Disconnected) => "is disconnected already",
-        (CorrectionOutcome::UnknownInput | CorrectionOutcome::TooMany, _) => {
-            bail!("{input_id}: no such input; `stream-live-exporter inputs list` lists all")
-        }
+        (CorrectionOutcome::UnknownInput | CorrectionOutcome::TooMany, _) => bail!(unknown(input_id)),
     };
     super::print(&format!("{input_id}: {result}\n"))?;
     Ok(())
+}
+
+fn unknown(input_id: &InputId) -> String {
+    format!("{input_id}: no such input; `stream-live-exporter inputs list` lists all")
 }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use serde::Deserialize;
 
-use super::Change;
+use super::{Change, Decision};
 use crate::cli::client::Client;
 use crate::event::Corrected;
 use crate::recorder::CorrectionOutcome;
@@ -23,13 +23,33 @@ pub(super) fn correct(daemon: &Client, change: &Change<'_>) -> anyhow::Result<Co
     let Change { input_id, to, reason } = change;
     let path = format!("/api/v1/inputs/{input_id}");
     let answer = if *to == Corrected::Forgotten {
-        let parameters: Vec<_> = reason.iter().map(|reason| ("reason", *reason)).collect();
-        daemon.delete(&path, &parameters)?
+        daemon.delete(&path, &parameters(*reason))?
     } else {
         let body = serde_json::json!({ "state": to.label(), "reason": reason });
         daemon.post(&format!("{path}/state"), Some(&body))?
     };
-    let Done { changed } = serde_json::from_str(&answer)
-        .with_context(|| format!("{} is not the API of stream-live-exporter", daemon.url_of(&path)))?;
+    outcome(daemon, &path, &answer)
+}
+
+pub(super) fn except(daemon: &Client, decision: &Decision<'_>) -> anyhow::Result<CorrectionOutcome> {
+    let Decision { input_id, expected, reason } = decision;
+    let path = format!("/api/v1/inputs/{input_id}/expectation");
+    let answer = if let Some((expected, until)) = expected {
+        let expected = if *expected { "on" } else { "off" };
+        let body = serde_json::json!({ "expected": expected, "until": until.to_string(), "reason": reason });
+        daemon.post(&path, Some(&body))?
+    } else {
+        daemon.delete(&path, &parameters(*reason))?
+    };
+    outcome(daemon, &path, &answer)
+}
+
+fn parameters(reason: Option<&str>) -> Vec<(&str, &str)> {
+    reason.iter().map(|reason| ("reason", *reason)).collect()
+}
+
+fn outcome(daemon: &Client, path: &str, answer: &str) -> anyhow::Result<CorrectionOutcome> {
+    let Done { changed } = serde_json::from_str(answer)
+        .with_context(|| format!("{} is not the API of stream-live-exporter", daemon.url_of(path)))?;
     Ok(if changed { CorrectionOutcome::Recorded } else { CorrectionOutcome::Unchanged })
 }

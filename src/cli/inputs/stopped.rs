@@ -1,17 +1,18 @@
 //! The journal of a stopped daemon.
 
-use super::Change;
+use super::{Change, Decision};
 use crate::clock;
 use crate::config::{Settings, Sources};
-use crate::event::Correction;
+use crate::event::{Correction, ScheduleException};
 use crate::http::inputs_json;
 use crate::journal::Journal;
-use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, restore};
+use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, except_stopped, restore, restore_documents};
 
 /// The same JSON document as `/api/v1/inputs`.
 pub(super) fn list(settings: &Settings) -> anyhow::Result<String> {
     let journal = Journal::open_stopped(&settings.storage.path)?;
     let Restored { mut fold, recorded_until, .. } = restore(&journal, &settings.inputs.rules())?;
+    restore_documents(&journal, &mut fold, clock::now())?;
     fold.set_configured(settings.inputs.configured.clone());
     Ok(inputs_json(fold.state(), recorded_until.max(clock::now()), clock::wall()))
 }
@@ -23,14 +24,39 @@ pub(super) fn correct(
 ) -> anyhow::Result<CorrectionOutcome> {
     let Change { input_id, to, reason } = *change;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
-    // Fails if there is no journal; opening it for writing would create one.
-    drop(Journal::open_stopped(&settings.storage.path)?);
-    let mut journal = Journal::open(&settings.storage.path)?;
-    let user = Some(format!("{} (offline)", local_user(sources)).into());
-    let correction = Correction { input_id, to, at: clock::now(), user, reason };
+    let mut journal = open(settings)?;
+    let correction = Correction { input_id, to, at: clock::now(), user: user(sources), reason };
     let outcome = correct_stopped(&mut journal, &settings.inputs.rules(), correction)?;
     journal.close()?;
     Ok(outcome)
+}
+
+pub(super) fn except(
+    decision: &Decision<'_>,
+    settings: &Settings,
+    sources: &Sources,
+) -> anyhow::Result<CorrectionOutcome> {
+    let Decision { input_id, expected, reason } = *decision;
+    let reason = reason.map(Correction::reason).transpose()?.flatten();
+    // Schedules follow the wall clock, which may be behind. The exception is in force at once.
+    let at = clock::now().min(clock::wall());
+    let (expected, until) = expected.map_or((None, at), |(expected, until)| (Some(expected), until));
+    let exception = ScheduleException { input_id, expected, until, at, user: user(sources), reason }.checked()?;
+    let mut journal = open(settings)?;
+    let outcome = except_stopped(&mut journal, &settings.inputs.rules(), exception)?;
+    journal.close()?;
+    Ok(outcome)
+}
+
+/// The journal, which must exist.
+fn open(settings: &Settings) -> anyhow::Result<Journal> {
+    // Fails if there is no journal; opening it for writing would create one.
+    drop(Journal::open_stopped(&settings.storage.path)?);
+    Ok(Journal::open(&settings.storage.path)?)
+}
+
+fn user(sources: &Sources) -> Option<Box<str>> {
+    Some(format!("{} (offline)", local_user(sources)).into())
 }
 
 /// The user who runs the command, also through sudo.

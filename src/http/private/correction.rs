@@ -1,4 +1,4 @@
-//! Corrections by an operator: what the API and the status page have in common.
+//! Corrections and exceptions to schedules by an operator: what the API and the status page have in common.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::Private;
 use super::parameters::InvalidParameter;
 use crate::clock;
-use crate::event::{Corrected, Correction, InvalidInputId, InvalidReason};
+use crate::event::{Corrected, Correction, InvalidEnd, InvalidInputId, InvalidReason, ScheduleException, Timestamp};
 use crate::http::web_config::Operator;
 use crate::recorder::{CorrectionOutcome, Handle, Overloaded};
 
@@ -45,6 +45,14 @@ pub(super) enum Refusal {
     /// 400: the body is not what it should be.
     #[error(r#"the body must be {{"state": "connected" or "disconnected", "reason": "text"}}; the reason is optional"#)]
     Body,
+    /// 400: the body is not what it should be.
+    #[error(
+        r#"the body must be {{"expected": "on" or "off", "until": "2026-11-29T22:00:00Z", "reason": "text"}}; the reason is optional"#
+    )]
+    Expectation,
+    /// 400: an exception cannot end at this time.
+    #[error(transparent)]
+    End(#[from] InvalidEnd),
     /// 400: the query is not what it should be.
     #[error(transparent)]
     Query(#[from] InvalidParameter),
@@ -77,7 +85,9 @@ impl Refusal {
             Self::CrossOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Id(_) | Self::Body | Self::Query(_) | Self::Reason(_) => StatusCode::BAD_REQUEST,
+            Self::Id(_) | Self::Body | Self::Expectation | Self::End(_) | Self::Query(_) | Self::Reason(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::UnknownInput => StatusCode::NOT_FOUND,
             Self::TooManyExceptions => StatusCode::CONFLICT,
             Self::Restoring | Self::Overloaded | Self::Late | Self::Journal => StatusCode::SERVICE_UNAVAILABLE,
@@ -109,6 +119,27 @@ pub(super) fn correction(
 /// Makes a correction durable. Returns whether the input was in another state before.
 pub(super) async fn correct(private: &Private, correction: Correction) -> Result<bool, Refusal> {
     recorded(private, |recorder| recorder.correct(correction)).await
+}
+
+/// An exception to the schedule of this input from now on: what is expected and until when, or `None` to end it.
+pub(in crate::http) fn exception(
+    id: &str,
+    decision: Option<(bool, Timestamp)>,
+    operator: Option<Operator>,
+    reason: Option<&str>,
+) -> Result<ScheduleException, Refusal> {
+    let input_id = id.parse()?;
+    let reason = reason.map(Correction::reason).transpose()?.flatten();
+    // Schedules follow the wall clock, which may be behind. The exception is in force at once.
+    let at = clock::now().min(clock::wall());
+    let (expected, until) = decision.map_or((None, at), |(expected, until)| (Some(expected), until));
+    let user = operator.map(|Operator(name)| name);
+    Ok(ScheduleException { input_id, expected, until, at, user, reason }.checked()?)
+}
+
+/// Makes an exception durable. Returns whether the input had another one before.
+pub(in crate::http) async fn except(private: &Private, exception: ScheduleException) -> Result<bool, Refusal> {
+    recorded(private, |recorder| recorder.except(exception)).await
 }
 
 /// Waits until what `submit` queues is durable. Returns whether it changed something.

@@ -54,17 +54,22 @@ pub(super) async fn set_state(
     let parse = || {
         let operator = policy.check(&request)?;
         Parameters::of(&request, &[])?;
-        let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let mime = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
-        if !mime.trim().eq_ignore_ascii_case("application/json") {
-            return Err(Refusal::NotJson);
-        }
-        let body = body.map_err(|_| Refusal::TooLarge)?;
+        let body = json_body(&request, body)?;
         let StateAndReason { state, reason } = serde_json::from_slice(&body).map_err(|_| Refusal::Body)?;
         let to = Corrected::from_label(&state).filter(|to| *to != Corrected::Forgotten).ok_or(Refusal::Body)?;
         correction(&id, to, operator, reason.as_deref())
     };
     answer(&private, parse()).await
+}
+
+/// The body of a request that may have only JSON.
+pub(super) fn json_body(request: &HttpRequest, body: Result<Bytes, actix_web::Error>) -> Result<Bytes, Refusal> {
+    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mime = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+    if !mime.trim().eq_ignore_ascii_case("application/json") {
+        return Err(Refusal::NotJson);
+    }
+    body.map_err(|_| Refusal::TooLarge)
 }
 
 async fn answer(private: &Private, correction: Result<Correction, Refusal>) -> HttpResponse {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Serialize, Serializer};
 
-use crate::event::{ErrorClass, ErrorCode, EventKind, InputId, Timestamp};
-use crate::live::{Evidence, Input, View};
+use crate::event::{ErrorClass, ErrorCode, EventKind, InputId, ScheduleException, Timestamp};
+use crate::live::{Evidence, ExceptionEntry, Input, View};
 
 /// A live input at the time of a view. Members are as in `GET /api/v1/inputs`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,6 +21,11 @@ pub(super) struct InputSummary<'a> {
     pub(super) state: InputState,
     /// By the wall clock.
     pub(super) expected: bool,
+    /// When `expected` changes next; `None` if never.
+    #[serde(serialize_with = "rfc3339")]
+    pub(super) expected_change_at: Option<Timestamp>,
+    /// The exception to its schedule that is in force.
+    pub(super) exception: Option<ExceptionSummary<'a>>,
     /// Event time of the first change since the state is this one.
     #[serde(serialize_with = "rfc3339")]
     pub(super) since: Option<Timestamp>,
@@ -33,6 +38,17 @@ pub(super) struct InputSummary<'a> {
     #[serde(serialize_with = "rfc3339")]
     pub(super) last_event_at: Option<Timestamp>,
     pub(super) last_error: Option<LastError>,
+}
+
+/// An exception to the schedule of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(super) struct ExceptionSummary<'a> {
+    pub(super) expected: bool,
+    #[serde(serialize_with = "rfc3339_of")]
+    pub(super) until: Timestamp,
+    /// Who decided it; `None` without authentication.
+    pub(super) user: Option<&'a str>,
+    pub(super) reason: Option<&'a str>,
 }
 
 /// The connection state of an input.
@@ -73,12 +89,27 @@ impl InputState {
     }
 }
 
+impl<'a> ExceptionSummary<'a> {
+    pub(super) fn of(entry: &'a ExceptionEntry) -> Self {
+        let ExceptionEntry { exception, user, reason } = entry;
+        let (user, reason) = (user.as_deref(), reason.as_deref());
+        Self { expected: exception.expected, until: exception.until, user, reason }
+    }
+
+    /// `None` if the decision is to end one.
+    pub(super) fn of_decision(decided: &'a ScheduleException) -> Option<Self> {
+        let ScheduleException { expected, until, user, reason, .. } = decided;
+        Some(Self { expected: (*expected)?, until: *until, user: user.as_deref(), reason: reason.as_deref() })
+    }
+}
+
 impl<'a> InputSummary<'a> {
     /// The summary of a known input.
     pub(super) fn of(id: InputId, input: &'a Input, view: &'a View) -> Self {
         let View { state, as_of, wall_clock, .. } = view;
         let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
         let evidence = view.evidence(&id, input);
+        let plan = state.plan(&id);
         let counters = input.counters(*as_of, state.rules());
         let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
         Self {
@@ -86,7 +117,9 @@ impl<'a> InputSummary<'a> {
             name: state.name(&id),
             account: state.account(&id, input),
             enabled: state.listed(&id).and_then(|(_, listed)| listed.enabled),
-            expected: state.expected(&id, *wall_clock),
+            expected: plan.at(*wall_clock),
+            expected_change_at: plan.next_change(*wall_clock).map(|change| change.at),
+            exception: state.exception(&id, *wall_clock).map(ExceptionSummary::of),
             state: InputState::of(evidence),
             since: evidence.map(|evidence| evidence.since),
             connected_seconds: counters.connected_time.as_secs_f64(),

@@ -7,6 +7,7 @@ mod correction_api;
 mod correction_policy;
 mod deliveries;
 mod events;
+mod exception_api;
 mod input_summary;
 mod parameters;
 mod management;
@@ -175,6 +176,13 @@ pub fn serve_private(
                     .app_data(PayloadConfig::new(correction::MAX_BODY))
                     .route(web::post().to(correction_api::set_state))
                     .default_service(web::to(|| method_not_allowed("POST"))),
+            )
+            .service(
+                web::resource("/api/v1/inputs/{id}/expectation")
+                    .app_data(PayloadConfig::new(correction::MAX_BODY))
+                    .route(web::post().to(exception_api::expect))
+                    .route(web::delete().to(exception_api::clear))
+                    .default_service(web::to(|| method_not_allowed("POST, DELETE"))),
             )
             .service(
                 web::resource("/actions/{action}")

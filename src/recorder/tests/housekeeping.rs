@@ -204,6 +204,7 @@ pub(super) fn check_crash(folder: &Path, recorder: &Recorder) {
     assert_eq!(found.inputs(), known.inputs());
     assert_eq!(found.totals(), known.totals());
     assert_eq!(found.forgotten(), known.forgotten());
+    assert_eq!(found.exceptions(), known.exceptions());
     assert_eq!(found.rules(), known.rules());
 }
 
@@ -212,7 +213,7 @@ proptest! {
 
     #[test]
     fn crash_between_any_two_slices_of_a_checkpoint_loses_and_repeats_nothing(
-        steps in proptest::collection::vec((0u8..17, 1u8..7, 0u64..500), 1..60)
+        steps in proptest::collection::vec((0u8..20, 1u8..7, 0u64..500), 1..60)
     ) {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = idle_recorder(folder.path(), limits());
@@ -228,6 +229,10 @@ proptest! {
                 7 => {
                     let rules = Rules { reconnect_window: Duration::from_secs(seconds_ago / 100), ..rules() };
                     recorder.adopt(Limits { rules, ..recorder.limits.clone() });
+                }
+                17..20 => {
+                    let expected = [Some(true), Some(false), None][usize::from(step - 17)];
+                    exceptions::except(&mut recorder, input, expected);
                 }
                 15 | 16 => {
                     let to = Corrected::ALL[usize::from(input % 3)];

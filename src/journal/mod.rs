@@ -34,6 +34,7 @@ mod open;
 mod rows;
 mod salvage;
 mod schema;
+mod search;
 mod space;
 mod unrecognized;
 mod wal;
@@ -213,7 +214,12 @@ impl Journal {
         self.position("SELECT coalesce(min(position), 0) FROM records")
     }
 
-    fn newest_position(&self) -> Result<u64, JournalError> {
+    /// Position of the newest record at the moment; 0 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn newest_position(&self) -> Result<u64, JournalError> {
         self.position("SELECT coalesce(max(position), 0) FROM records")
     }
 

@@ -70,6 +70,11 @@ impl Change {
         Self { at: at.into(), connected, source, counted: false }
     }
 
+    /// When a correction takes effect. The clock of the newest change may be ahead, and the correction must follow it.
+    pub(super) fn time_of_correction(at: Timestamp, newest: Timestamp) -> Timestamp {
+        newest.plus(Duration::from_nanos(1)).max(at)
+    }
+
     pub(super) fn is_event(&self) -> bool {
         self.source == ChangeSource::Event
     }
@@ -80,6 +85,11 @@ impl Change {
         self.source == ChangeSource::Observation
             && self.connected == event.connected
             && distance.is_some_and(|distance| distance <= OBSERVATION_TOLERANCE)
+    }
+
+    /// The observations that the event of this change can report are no older than this.
+    pub(super) fn oldest_observation(&self) -> Timestamp {
+        self.at().minus(OBSERVATION_TOLERANCE)
     }
 
     pub(super) fn at(&self) -> Timestamp {
@@ -204,6 +214,30 @@ impl Counts {
 impl Walk {
     pub(super) fn is_connected(&self) -> bool {
         self.connection.is_some_and(|connection| connection.connected)
+    }
+
+    /// A state without its beginning, to walk through changes whose predecessors are not known.
+    pub(super) fn without_beginning(connected: bool) -> Self {
+        let since = Timestamp::EPOCH;
+        let connection = Some(Connection { connected, since, confirmed: true, counted: false });
+        Self { connection, session: connected.then_some(since), ..Self::default() }
+    }
+
+    /// The time connected until this time.
+    pub(super) fn connected_time(&self, until: Timestamp) -> Duration {
+        let current = self.connection.filter(|connection| connection.connected);
+        let running = current.and_then(|current| until.since(current.since)).unwrap_or_default();
+        Duration::from_nanos(self.closed).saturating_add(running)
+    }
+
+    /// The input is forgotten: its state is unknown from this time on.
+    pub(super) fn forget(&mut self, at: Timestamp, window: Duration, found: &mut impl FnMut(Finding)) {
+        self.closed = nanos(self.connected_time(at));
+        if self.is_connected() {
+            self.connection = Some(Connection { connected: false, since: at, confirmed: true, counted: false });
+        }
+        self.end_session(window, found);
+        self.connection = None;
     }
 
     /// Walks through a sorted list.

@@ -205,9 +205,8 @@ impl Input {
     pub(super) fn correct(&mut self, connected: bool, at: Timestamp, record: &Record, rules: &Rules) -> Effect {
         self.known_since.get_or_insert(at);
         let mut effect = self.begin(record, rules);
-        // The clock of the newest event may be ahead, and the correction must take effect all the same.
-        let after_newest = self.evidence().map(|evidence| evidence.updated_at.plus(Duration::from_nanos(1)));
-        let at = after_newest.map_or(at, |newest| newest.max(at));
+        let newest = self.evidence().map(|evidence| evidence.updated_at);
+        let at = newest.map_or(at, |newest| Change::time_of_correction(at, newest));
         self.insert(Change::without_event(ChangeSource::Correction, connected, at), rules, &mut effect);
         effect
     }

@@ -24,6 +24,7 @@ mod histogram;
 mod input;
 mod inventory;
 mod state;
+mod timeline;
 mod view;
 
 pub use apply::{Verdict, apply};
@@ -36,6 +37,7 @@ pub use histogram::Histogram;
 pub use input::{Counters, Evidence, Input};
 pub use inventory::{Inventory, Listed, Quality, Statistics};
 pub use state::{Durations, InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
+pub use timeline::{Part, Session, Timeline};
 pub use view::{Downtime, PendingChange, View};
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ mod order;
 mod properties;
 mod rows;
 mod seen_events;
+mod timeline;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -69,6 +69,15 @@ impl Expectation {
             Self::Scheduled(schedule) => schedule.changes(after, count),
         }
     }
+
+    /// What is expected from one time to another: from when on, and whether.
+    pub fn over(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, bool)> {
+        let mut pieces = vec![(from, self.at(from))];
+        if let Self::Scheduled(schedule) = self {
+            pieces.extend(schedule.changes_until(from, until).map(|change| (change.at, change.expected)));
+        }
+        pieces
+    }
 }
 
 /// The windows in which an input is expected to be live.

@@ -46,6 +46,11 @@ impl<'a> Plan<'a> {
         self.expectation
     }
 
+    /// The newest exception, also if it has ended.
+    pub fn newest_exception(&self) -> Option<Exception> {
+        self.exception
+    }
+
     /// The exception that is in force at this time.
     pub fn exception(&self, time: Timestamp) -> Option<Exception> {
         self.exception.filter(|exception| exception.contains(time))

@@ -1,0 +1,63 @@
+//! Reads that find a part of the journal. Records are numbered without gaps, and have no other index.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::error::failed;
+use super::{Journal, JournalError, rows};
+use crate::event::{InputId, Record, Timestamp};
+
+impl Journal {
+    /// Position and time of the first record that was recorded at this time or later; `None` if there is none. If the
+    /// clock was set back, of one of the records around which the time is.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn first_since(&self, time: Timestamp) -> Result<Option<(u64, Timestamp)>, JournalError> {
+        // Records in between may be deleted at any moment: each query finds the first one from a position on.
+        let (mut low, mut high) = (self.oldest_position()?, self.newest_position()? + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.first_from(middle)? {
+                Some((position, recorded_at)) if recorded_at < time => low = position + 1,
+                _ => high = middle,
+            }
+        }
+        self.first_from(low)
+    }
+
+    /// Position and time of the first record from this position on.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub fn first_from(&self, position: u64) -> Result<Option<(u64, Timestamp)>, JournalError> {
+        let sql = "SELECT position, recorded_at FROM records WHERE position >= ?1 ORDER BY position LIMIT 1";
+        let read = || {
+            let mut select = self.connection.prepare_cached(sql)?;
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Timestamp::from_nanos(row.get(1)?)));
+            select.query_one([position], read).optional()
+        };
+        read().map_err(failed(self.path(), "cannot be read"))
+    }
+
+    /// The newest records of an input with positions after `after` and up to `until`, newest first, up to `limit`.
+    ///
+    /// # Errors
+    ///
+    /// The first row that cannot be read.
+    pub fn newest_of(
+        &self,
+        input_id: &InputId,
+        after: u64,
+        until: u64,
+        limit: usize,
+    ) -> Result<Vec<Record>, JournalError> {
+        let sql = rows::SELECT_RECORDS
+            .replace("ORDER BY position", "AND position <= ?2 AND input_id = ?3 ORDER BY position DESC LIMIT ?4");
+        let mut newest = Vec::new();
+        let parameters = params![after, until, input_id.to_string(), limit as u64];
+        self.visit(&sql, parameters, |record| newest.push(record))?;
+        Ok(newest)
+    }
+}

@@ -21,6 +21,7 @@ pub mod journal;
 pub mod live;
 pub mod metrics;
 pub mod recorder;
+pub mod timeline;
 pub mod http;
 pub mod daemon;
 pub mod cli;

@@ -28,6 +28,7 @@ use crate::journal::Journal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, KeptBodies, Running, StateReader};
 use crate::telemetry::{DroppedLines, Level};
+use crate::timeline::Timelines;
 
 /// How long the shutdown waits for the recorder, after the requests in flight have ended.
 const RECORDER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -118,6 +119,7 @@ impl Application {
             unused_deliveries: unused_deliveries.clone(),
             kept_bodies: KeptBodies::new(settings.storage.path.clone()),
             configuration: shown,
+            timelines: Timelines::new(&settings.storage.path),
             api_tasks: accounts.clone(),
             reload: Arc::new({
                 let reloader = reloader.clone();

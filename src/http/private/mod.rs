@@ -43,6 +43,7 @@ use crate::http::unused_deliveries::UnusedDeliveries;
 use crate::http::web_config::{self, Operator, WebConfig};
 use crate::metrics::Exporter;
 use crate::recorder::{Handle, KeptBodies, Outcome, StateReader};
+use crate::timeline::Timelines;
 
 /// Maximum number of connections of the private listener.
 pub const PRIVATE_CONNECTIONS: usize = 128;
@@ -107,6 +108,8 @@ pub struct Private {
     pub reload: Reload,
     /// Reads a kept body again.
     pub replay: Replay,
+    /// The last day, and the history of an input, for the pages.
+    pub timelines: Timelines,
     /// The tasks that use Cloudflare's API.
     pub api_tasks: Arc<dyn ApiTasks>,
 }

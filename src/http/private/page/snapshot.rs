@@ -12,6 +12,7 @@ use crate::http::private::Private;
 use crate::http::private::deliveries::{self, Recent};
 use crate::http::unused_deliveries::Rejected;
 use crate::live::View;
+use crate::timeline::Days;
 
 /// Number of the newest accepted deliveries to show, and of the rejected ones of each cause.
 const ACCEPTED: usize = 40;
@@ -36,6 +37,12 @@ pub(super) struct Snapshot {
     pub(super) api_accounts: Vec<Value>,
     /// The configuration in force.
     pub(super) configuration: Arc<Configuration>,
+    /// The last day of all inputs, at least up to the view; `None` if it is still being read or cannot be read.
+    #[expect(dead_code, reason = "the sections that show it follow")]
+    pub(super) days: Option<Days>,
+    /// Why the last day cannot be read.
+    #[expect(dead_code, reason = "the sections that show it follow")]
+    pub(super) days_problem: Option<Arc<str>>,
 }
 
 impl Snapshot {
@@ -43,6 +50,7 @@ impl Snapshot {
     pub(super) fn take(private: &Private) -> Self {
         let readiness = private.state_reader.readiness();
         Self {
+            // The days are read after it, and are not older.
             view: private.state_reader.view(),
             now: clock::wall(),
             deliveries: deliveries::newest(private, ACCEPTED, REJECTED_PER_CAUSE).unwrap_or_default(),
@@ -51,6 +59,8 @@ impl Snapshot {
             rejected: private.unused_deliveries.newest_rejected(usize::MAX),
             api_accounts: private.api_tasks.accounts(),
             configuration: private.configuration.borrow().clone(),
+            days: private.timelines.days(),
+            days_problem: private.timelines.problem(),
         }
     }
 }

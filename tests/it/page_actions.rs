@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::connection::{Connection, RawAnswer, request};
 use crate::corrections::{CHAPEL, MAIN, connect, connected, corrections};
-use crate::daemon::{Daemon, fixture};
+use crate::daemon::{Daemon, fixture, run};
 use crate::journal::{database, exported};
 use crate::web_config::user;
 
@@ -258,6 +258,53 @@ fn page_with_a_form_sends_it_only_to_this_listener_and_escapes_what_it_shows() {
     assert_eq!((status(&unknown), unknown.text().contains("<b>")), (404, false));
     let repeated = send(&daemon, HOST, "GET /actions/forget?input=%3Cb%3E", "");
     assert_eq!((status(&repeated), repeated.text().contains("<b>")), (400, false));
+}
+
+/// This many days after the daemon's time, as a form has it.
+fn in_days(daemon: &Daemon, days: i64) -> String {
+    let inputs: Value = serde_json::from_str(&daemon.get("/api/v1/inputs").body).unwrap();
+    let now: jiff::Timestamp = inputs["as_of"].as_str().unwrap().parse().unwrap();
+    (now + jiff::SignedDuration::from_hours(24 * days)).strftime("%Y-%m-%dT%H%%3A%M").to_string()
+}
+
+#[test]
+fn expectation_of_a_form_is_in_force_until_its_end_or_until_it_is_cleared() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("exporter.toml"), format!("[[inputs]]\nid = \"{MAIN}\"\nname = \"Main\"\n")).unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--config.file=exporter.toml"]);
+    let expected = || daemon.metric(&format!("cloudflare_stream_live_input_expected{{input_id=\"{MAIN}\"}}"));
+    let (expect, clear) = (format!("expect?input={MAIN}"), format!("clear-expectation?input={MAIN}"));
+    let before = expected();
+    let page = || Some(format!("../inputs/{MAIN}?done=recorded"));
+    assert_eq!(Some(confirm(&daemon, &expect, "expected=on&end=2h&until=&reason=late+service")), page());
+    assert_eq!(expected(), Some(1.0));
+    let shown = send(&daemon, HOST, &format!("GET /actions/{clear}"), "");
+    assert!(shown.text().contains("late service"), "{}", shown.text());
+    assert_eq!(
+        Some(confirm(&daemon, &expect, &format!("expected=off&end=time&until={}", in_days(&daemon, 3)))),
+        page()
+    );
+    assert_eq!(expected(), Some(0.0));
+    assert_eq!(Some(confirm(&daemon, &clear, "reason=back+to+normal")), page());
+    assert_eq!(expected(), before);
+    assert_eq!(confirm(&daemon, &clear, ""), format!("../inputs/{MAIN}?done=unchanged"));
+    let exported = run(folder.path(), &["journal", "export"]).stdout;
+    let lines: Vec<Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reasons: Vec<_> =
+        lines.iter().filter(|line| line["record"] == "exception").map(|line| line["reason"].clone()).collect();
+    assert_eq!(reasons, [json!("late service"), Value::Null, json!("back to normal")]);
+    let token = token(&daemon, &expect);
+    let [past, soon, far] = [-1, 1, 400].map(|days| in_days(&daemon, days));
+    for fields in [
+        "expected=on".to_owned(),
+        "end=1h".to_owned(),
+        format!("expected=on&end=time&until={past}"),
+        format!("expected=on&end=time&until={far}"),
+        format!("expected=on&end=1h&until={soon}"),
+    ] {
+        assert_eq!(status(&submit(&daemon, &expect, "", &format!("token={token}&{fields}"))), 400, "{fields}");
+    }
+    assert_eq!(expected(), before);
 }
 
 /// Keeps a body as if an earlier version had not understood it.

@@ -11,6 +11,10 @@ use crate::http::private::parameters::Parameters;
 pub(super) enum Action {
     /// Corrects an input.
     Correct(InputId, Corrected),
+    /// Makes an exception to the schedule of an input.
+    Expect(InputId),
+    /// Ends it.
+    ClearExpectation(InputId),
     /// Reads a kept body again.
     Replay(u64),
     /// Reads the configuration again.
@@ -38,6 +42,8 @@ impl Action {
             "set-connected" => correct(Corrected::Connected),
             "set-disconnected" => correct(Corrected::Disconnected),
             "forget" => correct(Corrected::Forgotten),
+            "expect" => Ok(Self::Expect(input()?)),
+            "clear-expectation" => Ok(Self::ClearExpectation(input()?)),
             "replay" => {
                 let number = Parameters::of(request, &["body"])?.number("body", 1..=u64::MAX)?;
                 Ok(Self::Replay(number.ok_or(Failure::NoBody)?))
@@ -53,6 +59,8 @@ impl Action {
             Self::Correct(_, Corrected::Connected) => "set-connected",
             Self::Correct(_, Corrected::Disconnected) => "set-disconnected",
             Self::Correct(_, Corrected::Forgotten) => "forget",
+            Self::Expect(_) => "expect",
+            Self::ClearExpectation(_) => "clear-expectation",
             Self::Replay(_) => "replay",
             Self::Reload => "reload",
         }
@@ -61,15 +69,25 @@ impl Action {
     /// The input that it changes.
     pub(super) fn input(self) -> Option<InputId> {
         match self {
-            Self::Correct(input_id, _) => Some(input_id),
+            Self::Correct(input_id, _) | Self::Expect(input_id) | Self::ClearExpectation(input_id) => Some(input_id),
             Self::Replay(_) | Self::Reload => None,
+        }
+    }
+
+    /// The names of the fields of its form.
+    pub(super) fn fields(self) -> &'static str {
+        match self {
+            Self::Expect(_) => "token, reason, expected, end, until",
+            Self::Correct(..) | Self::ClearExpectation(_) | Self::Replay(_) | Self::Reload => "token, reason",
         }
     }
 
     /// What it is applied to, as in the query.
     pub(super) fn subject(self) -> String {
         match self {
-            Self::Correct(input_id, _) => input_id.to_string(),
+            Self::Correct(input_id, _) | Self::Expect(input_id) | Self::ClearExpectation(input_id) => {
+                input_id.to_string()
+            }
             Self::Replay(number) => number.to_string(),
             Self::Reload => String::new(),
         }
@@ -78,7 +96,9 @@ impl Action {
     /// The address of its confirmation, relative to that of any.
     pub(super) fn address(self) -> String {
         match self {
-            Self::Correct(input_id, _) => format!("{}?input={input_id}", self.name()),
+            Self::Correct(input_id, _) | Self::Expect(input_id) | Self::ClearExpectation(input_id) => {
+                format!("{}?input={input_id}", self.name())
+            }
             Self::Replay(number) => format!("{}?body={number}", self.name()),
             Self::Reload => self.name().to_owned(),
         }
@@ -87,7 +107,9 @@ impl Action {
     /// The page that it began on, relative to that of its confirmation.
     pub(super) fn origin(self) -> String {
         match self {
-            Self::Correct(input_id, _) => format!("../inputs/{input_id}"),
+            Self::Correct(input_id, _) | Self::Expect(input_id) | Self::ClearExpectation(input_id) => {
+                format!("../inputs/{input_id}")
+            }
             Self::Replay(number) => format!("../unrecognized/{number}"),
             Self::Reload => "../".to_owned(),
         }
@@ -98,7 +120,7 @@ impl Action {
         match self {
             Self::Correct(_, Corrected::Forgotten) => "../".to_owned(),
             Self::Replay(_) => "../unrecognized".to_owned(),
-            Self::Correct(..) | Self::Reload => self.origin(),
+            Self::Correct(..) | Self::Expect(_) | Self::ClearExpectation(_) | Self::Reload => self.origin(),
         }
     }
 
@@ -123,6 +145,15 @@ impl Action {
                  it is known again, without a state. The journal keeps its records.",
                 true,
             ),
+            Self::Expect(_) => (
+                "Change when the input is expected",
+                "From now until the end that you choose, the input is expected to be on air, or not, whatever its schedule \
+                 says. Alerts follow. The schedule counts again after that. This replaces another exception of the input.",
+                false,
+            ),
+            Self::ClearExpectation(_) => {
+                ("Follow the schedule again", "The exception to the schedule of the input ends now.", false)
+            }
             Self::Replay(_) => (
                 "Read the body again",
                 "The body is read as if it was received at its time of receipt. If this release understands it, its \

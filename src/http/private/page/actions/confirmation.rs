@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::action::{Action, Words};
-use super::failure_page;
+use super::{expectation, failure_page};
 use crate::http::private::correction::Refusal;
 use crate::http::private::input_summary::{InputState, InputSummary};
 use crate::http::private::page::fragment::Fragment;
@@ -12,6 +12,7 @@ use crate::http::private::page::layout::Page;
 use crate::http::private::page::snapshot::Snapshot;
 use crate::http::private::page::time::Time;
 use crate::http::web_config::Operator;
+use crate::live::ExceptionEntry;
 
 #[derive(Template)]
 #[template(path = "confirmation.html", config = "src/http/private/page/askama.toml")]
@@ -25,6 +26,10 @@ struct Confirmation<'a> {
     token: &'a str,
     user: Option<&'a str>,
     is_correction: bool,
+    /// When the input is expected otherwise than now.
+    expected_until: Option<Time>,
+    exception: Option<&'a ExceptionEntry>,
+    asks_for_end: bool,
 }
 
 /// The page. For an input that is not known, it says so.
@@ -43,7 +48,24 @@ pub(super) fn page(snapshot: &Snapshot, action: Action, user: Option<&Operator>,
     let subject = &action.subject();
     let user = user.map(|Operator(name)| &**name);
     let (origin, is_correction) = (action.origin(), action.input().is_some());
-    let confirmation = Confirmation { words, input, state, state_text, subject, origin, token, user, is_correction };
+    let state_of = |id| snapshot.view.as_ref().map(|view| (&view.state, id));
+    let known = action.input().and_then(state_of);
+    let change = known.and_then(|(state, id)| state.plan(&id).next_change(snapshot.now));
+    let exception = known.and_then(|(state, id)| state.exception(&id, snapshot.now));
+    let confirmation = Confirmation {
+        words,
+        input,
+        state,
+        state_text,
+        subject,
+        origin,
+        token,
+        user,
+        is_correction,
+        expected_until: change.map(|change| Time(change.at)),
+        exception,
+        asks_for_end: matches!(action, Action::Expect(_)),
+    };
     let fragments = vec![Fragment::new("confirmation", &confirmation)];
     Page { status: StatusCode::OK, title, root: "..", now: snapshot.now, fragments }
 }

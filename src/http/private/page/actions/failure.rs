@@ -39,6 +39,12 @@ pub(super) enum Failure {
     /// 400: the form is not the one of the page.
     #[error("the form must have each of these fields at most once and no others: {0}")]
     Fields(&'static str),
+    /// 400: the form does not say what is expected.
+    #[error("choose whether the input is expected to be on air or off air")]
+    Expected,
+    /// 400: the form has no usable end.
+    #[error("choose one end: a duration, or a time in UTC such as 2026-11-29T22:00, and not both")]
+    End,
     /// The kept body was not recorded.
     #[error(transparent)]
     NotReplayed(#[from] NotReplayed),
@@ -68,7 +74,7 @@ impl Failure {
             Self::Refusal(refusal) => refusal.status(),
             Self::Token => StatusCode::FORBIDDEN,
             Self::UnknownAction | Self::NotReplayed(NotReplayed::NoSuchBody) => StatusCode::NOT_FOUND,
-            Self::NoBody | Self::Fields(_) => StatusCode::BAD_REQUEST,
+            Self::NoBody | Self::Fields(_) | Self::Expected | Self::End => StatusCode::BAD_REQUEST,
             Self::NotForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotReplayed(NotReplayed::NotUnderstood) => StatusCode::CONFLICT,

@@ -38,6 +38,13 @@ impl Form {
 }
 
 #[cfg(test)]
+impl From<&[(&str, &str)]> for Form {
+    fn from(fields: &[(&str, &str)]) -> Self {
+        Self(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 

@@ -42,6 +42,8 @@ pub(in crate::http::private::page) fn of_input(root: &str, id: &InputId, permiss
     let links = vec![
         link(address("set-connected"), "Set connected"),
         link(address("set-disconnected"), "Set disconnected"),
+        link(address("expect"), "Change when it is expected"),
+        link(address("clear-expectation"), "Follow the schedule again"),
         Link { class: "button danger", ..link(address("forget"), "Forget") },
     ];
     fragment(permission, links)

@@ -6,6 +6,7 @@
 
 mod action;
 mod confirmation;
+mod expectation;
 mod failure;
 mod failure_page;
 mod form;
@@ -68,7 +69,7 @@ pub(in crate::http::private) async fn submit(
         let action = Action::of(&name, &request)?;
         known = Some(action);
         let body = body.map_err(|_| Failure::TooLarge)?;
-        let form = Form::of(request.headers(), &body, "token, reason")?;
+        let form = Form::of(request.headers(), &body, action.fields())?;
         let subject = action.subject();
         let purpose = purpose(action, &subject, user.as_ref());
         if tokens.is_valid(form.text("token"), &purpose) { Ok((action, form, user)) } else { Err(Failure::Token) }

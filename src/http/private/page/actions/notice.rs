@@ -52,7 +52,7 @@ impl Done {
 
     fn notice(self) -> Notice {
         let (class, text) = match self {
-            Self::Recorded => ("ok", "Done: the correction is recorded."),
+            Self::Recorded => ("ok", "Done: it is recorded."),
             Self::Unchanged => ("warn", "Nothing was recorded: this was so already."),
             Self::EventRecorded => ("ok", "Done: the event of the body is recorded, and the body is no longer kept."),
             Self::Duplicate => ("ok", "The event of the body was recorded before. The body is no longer kept."),

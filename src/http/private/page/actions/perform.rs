@@ -7,11 +7,13 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::action::Action;
+use super::expectation::decision;
 use super::failure::Failure;
 use super::form::Form;
 use super::notice::Done;
+use crate::clock;
 use crate::event::Correction;
-use crate::http::private::correction::{PATIENCE, Refusal, correct, correction};
+use crate::http::private::correction::{PATIENCE, Refusal, correct, correction, except, exception};
 use crate::http::private::management::reload_now;
 use crate::http::private::{NotReplayed, Private};
 use crate::http::web_config::Operator;
@@ -52,6 +54,15 @@ pub(super) async fn perform(
             // The recorder logs it.
             let correction = correction(&input_id.to_string(), to, user, reason)?;
             if correct(private, correction).await? { Done::Recorded } else { Done::Unchanged }
+        }
+        Action::Expect(input_id) => {
+            let decision = decision(form, clock::wall())?;
+            let exception = exception(&input_id.to_string(), Some(decision), user, reason)?;
+            if except(private, exception).await? { Done::Recorded } else { Done::Unchanged }
+        }
+        Action::ClearExpectation(input_id) => {
+            let exception = exception(&input_id.to_string(), None, user, reason)?;
+            if except(private, exception).await? { Done::Recorded } else { Done::Unchanged }
         }
         Action::Replay(number) => {
             Correction::reason(form.text("reason")).map_err(Refusal::from)?;

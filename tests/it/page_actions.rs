@@ -78,8 +78,10 @@ fn confirmed_correction_is_recorded_with_its_reason_and_leads_to_its_page() {
     let recorded: Vec<_> = corrections(folder.path()).iter().map(facts).collect();
     assert_eq!(recorded, [of("disconnected"), of("connected"), of("forgotten")]);
     assert_eq!(connected(&daemon, MAIN), None);
-    let notice = send(&daemon, HOST, "GET /?done=recorded", "");
-    assert!(notice.text().contains("id=\"notice\""), "{}", notice.text());
+    for page in ["/?done=recorded", "/unrecognized?done=recorded"] {
+        let notice = send(&daemon, HOST, &format!("GET {page}"), "");
+        assert!(notice.text().contains("id=\"notice\""), "{page}: {}", notice.text());
+    }
 }
 
 #[test]

@@ -77,16 +77,19 @@ struct Problem {
 
 /// `GET /unrecognized`: the newest bodies, or those before a number.
 pub(in crate::http::private) async fn list(request: HttpRequest, private: Data<Private>) -> HttpResponse {
-    let before = Parameters::of(&request, &["before"]).and_then(|query| query.number("before", 1..=MAX_NUMBER));
-    let before = match before {
-        Ok(before) => before.unwrap_or(MAX_NUMBER),
+    let query = Parameters::of(&request, &["before", "done"]);
+    let query =
+        query.and_then(|query| Ok((query.number("before", 1..=MAX_NUMBER)?, actions::notice(query.text("done")))));
+    let (before, notice) = match query {
+        Ok((before, notice)) => (before.unwrap_or(MAX_NUMBER), notice),
         Err(invalid) => return invalid.response(),
     };
     match read(&private, move |bodies, cancelled| bodies.newest(before, LISTED, cancelled)).await {
         Ok(bodies) => {
             let older = bodies.last().filter(|_| bodies.len() == LISTED).map(|oldest| oldest.number);
             let list = List { rows: bodies.into_iter().map(row).collect(), older };
-            respond(private, ".", (StatusCode::OK, TITLE.to_owned()), vec![Fragment::new("unrecognized", &list)]).await
+            let fragments = notice.into_iter().chain([Fragment::new("unrecognized", &list)]).collect();
+            respond(private, ".", (StatusCode::OK, TITLE.to_owned()), fragments).await
         }
         Err(problem) => respond_problem(private, ".", StatusCode::SERVICE_UNAVAILABLE, problem).await,
     }

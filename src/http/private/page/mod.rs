@@ -11,6 +11,7 @@ pub(super) mod actions;
 mod assets;
 mod banner;
 mod deliveries;
+mod expected;
 mod fragment;
 mod inputs;
 mod layout;

@@ -6,6 +6,7 @@ use askama::Template;
 
 use crate::event::{ErrorClass, ErrorCode};
 use crate::http::configuration::Configuration;
+use crate::http::private::page::expected::Expected;
 use crate::http::private::page::fragment::Fragment;
 use crate::http::private::page::overview::{KnownInput, Status};
 use crate::http::private::page::snapshot::Snapshot;
@@ -24,6 +25,7 @@ struct Row<'a> {
     /// Whether an encoder cannot connect, by Cloudflare's API.
     is_disabled: bool,
     since: Option<ShortTime>,
+    expected: Expected<'a>,
     error: Option<LastError>,
     grafana: Option<String>,
     cloudflare: Option<String>,
@@ -39,6 +41,7 @@ struct LastError {
 pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_accounts: bool) -> Fragment {
     let KnownInput { id, name, input, status, since, .. } = *known;
     let (state, short) = (&view.state, |at| ShortTime { at, now: snapshot.now });
+    let plan = state.plan(&id);
     let digits = id.digits();
     let row = Row {
         id: str::from_utf8(&digits).unwrap_or_default(),
@@ -47,6 +50,7 @@ pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_
         status,
         is_disabled: state.listed(&id).is_some_and(|(_, listed)| listed.enabled == Some(false)),
         since: since.map(short),
+        expected: Expected::of(&plan, state.exception(&id, snapshot.now), snapshot.now),
         error: input.errors.newest().map(|(at, code)| LastError { class: code.class(), code, at: short(at) }),
         grafana: snapshot.configuration.grafana_input_url(&id),
         cloudflare: Configuration::cloudflare_url(state.account_id(&id, input), &id),

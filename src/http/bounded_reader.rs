@@ -78,7 +78,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> BoundedReader<T> {
         self.head = match (reading, first) {
             (Reading::Head, None) => self.head + passed,
             (Reading::Head, Some(first)) => passed - first,
-            (Reading::Body | Reading::Rest | Reading::Nothing, _) => 0,
+            (Reading::Body | Reading::Rest | Reading::End | Reading::Nothing, _) => 0,
         };
         if reading != Reading::Head || first.is_some() {
             connection::process_first();
@@ -97,6 +97,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> BoundedReader<T> {
                 let _ = Pin::new(&mut self.stream).poll_flush(cx)?;
             }
         }
+        self.discard(cx)
+    }
+
+    /// Discards what the client sends. Ready when it sends no more.
+    fn discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut discarded = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut discarded);
@@ -113,6 +118,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for BoundedReader<T> {
         let this = &mut *self;
         let reading = connection::reading(cx);
         if reading == Reading::Nothing {
+            return Poll::Pending;
+        }
+        if reading == Reading::End {
+            // Without this, a write would be the first to notice it. actix itself goes on writing after the end.
+            let _ = ready!(this.discard(cx));
+            connection::end_now();
             return Poll::Pending;
         }
         if this.rejected || reading == Reading::Head && this.head >= MAX_HEAD {
@@ -138,6 +149,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for BoundedReader<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.write_is_pending = written.is_pending();
+        connection::set_write_pending(self.write_is_pending);
         written
     }
 

@@ -10,6 +10,7 @@
 //! | a request of a stranger | [`STRANGER_TIMEOUT`] |
 //! | the handler | idle timeout |
 //! | the client to read the response | [`RESPONSE_TIMEOUT`] |
+//! | the client to read an endless response | the same, from the last part that it took |
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -44,6 +45,8 @@ struct Connection {
     wants_body: Cell<bool>,
     /// What was read must be processed before more is read.
     process_first: Cell<bool>,
+    /// A write waits for the client.
+    write_is_pending: Cell<bool>,
     /// Wakes the task when more may be read.
     reader: Cell<Option<Waker>>,
     closing: Rc<Closing>,
@@ -78,6 +81,7 @@ pub(super) async fn serve<E>(
         waits_for: Cell::new(WaitsFor::Request),
         wants_body: Cell::new(false),
         process_first: Cell::new(false),
+        write_is_pending: Cell::new(false),
         reader: Cell::default(),
         closing: Rc::default(),
     };
@@ -119,6 +123,8 @@ pub(super) enum WaitsFor {
     Request,
     Handler,
     Reader,
+    /// The client to read what there is of an endless response.
+    Subscriber,
 }
 
 /// Sets the deadline of the current connection. A request starts or is answered, so it is not idle now.
@@ -129,7 +135,7 @@ pub(super) fn now_waits(waits: WaitsFor) {
         let time = match waits {
             WaitsFor::Request => connection.patience.get(),
             WaitsFor::Handler => connection.idle_timeout,
-            WaitsFor::Reader => connection.idle_timeout.min(RESPONSE_TIMEOUT),
+            WaitsFor::Reader | WaitsFor::Subscriber => connection.response_timeout(),
         };
         connection.deadline.set(Instant::now() + time);
         connection.waits_for.set(waits);
@@ -141,7 +147,30 @@ pub(super) fn now_waits(waits: WaitsFor) {
     });
 }
 
+/// The current connection has an endless response, of which actix takes more now. Renews its deadline, unless the client
+/// has not read what was written before.
+pub(super) fn keep_open() {
+    if !CURRENT.try_with(|connection| connection.write_is_pending.get()).unwrap_or(true) {
+        now_waits(WaitsFor::Subscriber);
+    }
+}
+
+/// How often an endless response must have a part, so that the deadline of the current connection does not expire.
+pub(super) fn heartbeat_interval() -> Duration {
+    CURRENT.try_with(Connection::response_timeout).unwrap_or(RESPONSE_TIMEOUT) / 3
+}
+
+/// Whether a write on the current connection waits for the client.
+pub(super) fn set_write_pending(is_pending: bool) {
+    let _ = CURRENT.try_with(|connection| connection.write_is_pending.set(is_pending));
+}
+
 impl Connection {
+    /// Time for the client to read a response.
+    fn response_timeout(&self) -> Duration {
+        self.idle_timeout.min(RESPONSE_TIMEOUT)
+    }
+
     fn read_on(&self) {
         if let Some(reader) = self.reader.take() {
             reader.wake();
@@ -157,6 +186,8 @@ pub(super) enum Reading {
     Body,
     /// What the client still sends on a connection that is being closed. It is not interpreted.
     Rest,
+    /// Only whether the client has disconnected.
+    End,
     Nothing,
 }
 
@@ -170,6 +201,7 @@ pub(super) fn reading(cx: &Context<'_>) -> Reading {
         WaitsFor::Request if connection.closing.is_confirmed.get() => Reading::Rest,
         WaitsFor::Request => Reading::Head,
         WaitsFor::Handler if connection.wants_body.get() => Reading::Body,
+        WaitsFor::Subscriber => Reading::End,
         WaitsFor::Handler | WaitsFor::Reader => {
             connection.reader.set(Some(cx.waker().clone()));
             Reading::Nothing
@@ -196,8 +228,17 @@ pub(super) fn process_first() {
 
 /// Ends the current connection soon, in whatever state it is.
 pub(super) fn end_soon() {
+    end_within(DISCONNECT_TIMEOUT);
+}
+
+/// The client of an endless response has disconnected.
+pub(super) fn end_now() {
+    end_within(Duration::ZERO);
+}
+
+fn end_within(time: Duration) {
     let _ = CURRENT.try_with(|connection| {
-        let deadline = Instant::now() + DISCONNECT_TIMEOUT;
+        let deadline = Instant::now() + time;
         connection.deadline.set(deadline.min(connection.deadline.get()));
     });
 }

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use super::disk_activity::DiskActivity;
 use crate::clock;
 use crate::event::Timestamp;
@@ -15,7 +17,7 @@ const NOT_DURABLE: &str = "journal: notifications cannot be made durable:";
 #[derive(Debug, Default)]
 pub struct Readiness {
     restored: AtomicBool,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
     journal_error: Mutex<Option<JournalFailure>>,
     disk: DiskActivity,
 }
@@ -58,12 +60,21 @@ impl Readiness {
 
     /// Whether the daemon is shutting down.
     pub fn draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.draining.borrow()
+    }
+
+    /// Completes when the daemon shuts down.
+    pub fn until_draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut draining = self.draining.subscribe();
+        async move {
+            // Without a sender, the daemon has ended.
+            let _ = draining.wait_for(|draining| *draining).await;
+        }
     }
 
     /// Marks the daemon as shutting down.
     pub fn begin_draining(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
     }
 
     pub(super) fn set_restored(&self) {

@@ -114,14 +114,18 @@ impl Connection {
 
     fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        loop {
-            let size = usize::from_str_radix(&self.read_line()?, 16).map_err(io::Error::other)?;
-            let chunk = self.read_exactly(size + 2)?;
-            if size == 0 {
-                return Ok(body);
-            }
-            body.extend_from_slice(&chunk[..size]);
+        while let Some(chunk) = self.read_chunk()? {
+            body.extend_from_slice(&chunk);
         }
+        Ok(body)
+    }
+
+    /// Reads the next chunk of a body; `None` after the last one.
+    pub fn read_chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let size = usize::from_str_radix(&self.read_line()?, 16).map_err(io::Error::other)?;
+        let mut chunk = self.read_exactly(size + 2)?;
+        chunk.truncate(size);
+        Ok((size > 0).then_some(chunk))
     }
 
     fn read_exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {

@@ -170,11 +170,11 @@ fn private_connection_of_a_user_is_kept_and_strangers_give_way() {
     let daemon = Daemon::start_with(folder.path(), ["--web.config.file=web.yml"]);
     let address = daemon.private_address();
     let mut anna = logged_in(address);
-    // 64 connections of one peer are admitted.
-    let mut strangers: Vec<_> = (0..63).map(|_| Connection::open(address).unwrap()).collect();
+    // 192 connections of one peer are admitted.
+    let mut strangers: Vec<_> = (0..191).map(|_| Connection::open(address).unwrap()).collect();
     let mut newcomer = logged_in(address);
     assert_eq!(strangers[0].read_to_end().unwrap(), b"", "the longest idle stranger was evicted");
-    assert!(strangers[62].is_open());
+    assert!(strangers[190].is_open());
     ask(&mut anna);
     ask(&mut newcomer);
     assert!(!daemon.log().iter().any(|line| line["msg"] == UNUSABLE));

@@ -26,6 +26,7 @@ mod authority;
 mod web_config;
 mod web_clients;
 mod private;
+mod page_updates;
 mod corrections;
 mod inputs_command;
 mod reload;

@@ -23,15 +23,15 @@ const BODIES: usize = 256;
 /// The default limits of connections, and the limits per peer.
 const PUBLIC: usize = 512;
 const PUBLIC_PER_PEER: usize = 128;
-const PRIVATE: usize = 128;
-const PRIVATE_PER_PEER: usize = 64;
+const PRIVATE: usize = 256;
+const PRIVATE_PER_PEER: usize = 192;
 /// The default maximum of inputs, and what each remembers: together the limit of the deduplication memory.
 const INPUTS: usize = 10_000;
 const SEEN: usize = 447;
 /// Maximum number of changes that the state of an input keeps.
 const CHANGES: u64 = 256;
-/// The documented maximum, in kB of /proc: 256 MB.
-const LIMIT: u64 = 256_000_000 / 1024;
+/// The documented maximum, in kB of /proc: 304 MB.
+const LIMIT: u64 = 304_000_000 / 1024;
 
 /// A value of /proc/PID/status in kB, such as `VmHWM`, the most memory that the process had.
 pub fn memory(daemon: &Daemon, name: &str) -> u64 {

@@ -22,7 +22,7 @@ use std::time::Duration;
 use actix_web::dev::RequestHead;
 use actix_web::http::header;
 use actix_web::middleware::{DefaultHeaders, from_fn};
-use actix_web::web::{self, Data, PayloadConfig};
+use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
 use actix_web::{App, FromRequest, Handler, Resource, Responder};
 use rustls::pki_types::CertificateDer;
 use thiserror::Error;
@@ -31,6 +31,7 @@ use tokio::sync::{oneshot, watch};
 pub use self::api::inputs_json;
 pub use self::cloudflare::ApiTasks;
 use self::correction_policy::CorrectionPolicy;
+use self::page::MAX_STREAMS;
 use self::page::actions::{self, Replays, Tokens};
 use self::streaming::Compressor;
 use crate::http::configuration::Configuration;
@@ -45,10 +46,11 @@ use crate::metrics::Exporter;
 use crate::recorder::{Handle, KeptBodies, Outcome, StateReader};
 use crate::timeline::Timelines;
 
-/// Maximum number of connections of the private listener.
-pub const PRIVATE_CONNECTIONS: usize = 128;
-/// Maximum number of connections per peer: half, so that one peer cannot block all others. A peer may be a proxy.
-const PRIVATE_CONNECTIONS_PER_PEER: usize = PRIVATE_CONNECTIONS / 2;
+/// Maximum number of connections of the private listener: besides pages that are open, 128.
+pub const PRIVATE_CONNECTIONS: usize = MAX_STREAMS + 128;
+/// Maximum number of connections per peer, so that one peer cannot block all others. A peer may be a proxy, and all open
+/// pages may be behind it.
+const PRIVATE_CONNECTIONS_PER_PEER: usize = MAX_STREAMS + 64;
 
 /// How long a stop waits for in-flight requests, in seconds. The recorder has ended by then.
 const DRAIN_SECONDS: u64 = 5;
@@ -148,6 +150,7 @@ pub fn serve_private(
     let (tokens, replays) = (Data::new(tokens), Data::new(Replays::default()));
     let compressor = Data::new(Compressor::new(private.compression));
     let private = Data::new(private);
+    let feeds = Data::new(page::feeds(private.clone().into_inner()));
     let workers = Workers { count: 1, drain_seconds: DRAIN_SECONDS };
     listener::serve(sockets, tls.as_ref(), &connections, &access, workers, move || {
         let web_config = web_config.clone();
@@ -157,6 +160,7 @@ pub fn serve_private(
             .app_data(tokens.clone())
             .app_data(replays.clone())
             .app_data(compressor.clone())
+            .app_data(feeds.clone())
             .wrap(from_fn(move |request, next| web_config::guard(web_config.clone(), request, next)))
             .wrap(security_headers())
             .wrap(from_fn(end_body_by_closing_for_http_1_0))
@@ -187,13 +191,6 @@ pub fn serve_private(
                     .route(web::delete().to(exception_api::clear))
                     .default_service(web::to(|| method_not_allowed("POST, DELETE"))),
             )
-            .service(
-                web::resource("/actions/{action}")
-                    .app_data(PayloadConfig::new(actions::MAX_FORM))
-                    .route(web::route().guard(get_or_head()).to(actions::confirm))
-                    .route(web::post().to(actions::submit))
-                    .default_service(web::to(|| method_not_allowed("GET, HEAD, POST"))),
-            )
             .service(read_only("/api/v1/events", events::events))
             .service(read_only("/api/v1/cloudflare", cloudflare::status))
             .service(
@@ -201,12 +198,29 @@ pub fn serve_private(
                     .route(web::post().to(cloudflare::backfill))
                     .default_service(web::to(|| method_not_allowed("POST"))),
             )
-            .service(read_only("/", page::status))
-            .service(read_only("/unrecognized", page::unrecognized_list))
-            .service(read_only("/unrecognized/{number}", page::unrecognized_body))
+            .configure(pages)
             .default_service(web::to(not_found));
         exchanges(app)
     })
+}
+
+/// What people open.
+fn pages(app: &mut ServiceConfig) {
+    app.service(read_only("/", page::status))
+        .service(read_only("/unrecognized", page::unrecognized_list))
+        .service(read_only("/unrecognized/{number}", page::unrecognized_body))
+        .service(
+            web::resource("/updates")
+                .route(web::get().to(page::updates))
+                .default_service(web::to(|| method_not_allowed("GET"))),
+        )
+        .service(
+            web::resource("/actions/{action}")
+                .app_data(PayloadConfig::new(actions::MAX_FORM))
+                .route(web::route().guard(get_or_head()).to(actions::confirm))
+                .route(web::post().to(actions::submit))
+                .default_service(web::to(|| method_not_allowed("GET, HEAD, POST"))),
+        );
 }
 
 /// A resource for `GET` and `HEAD`.

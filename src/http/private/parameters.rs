@@ -30,8 +30,13 @@ pub(super) struct InvalidParameter {
 impl Parameters {
     /// The parameters of a request. Those that are not `allowed` are an error.
     pub(super) fn of(request: &HttpRequest, allowed: &[&str]) -> Result<Self, InvalidParameter> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::from_query(request.query_string())
-            .map_err(|error| invalid("", request.query_string(), error.to_string()))?;
+        Self::parse(request.query_string(), allowed)
+    }
+
+    /// The same for the query of an address.
+    pub(super) fn parse(query: &str, allowed: &[&str]) -> Result<Self, InvalidParameter> {
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::from_query(query).map_err(|error| invalid("", query, error.to_string()))?;
         for (index, (name, value)) in pairs.iter().enumerate() {
             if !allowed.contains(&name.as_str()) {
                 let names = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };

@@ -13,6 +13,12 @@ use sha2::{Digest, Sha256};
 pub(super) const STYLE: &str = include_str!("templates/style.css");
 pub(super) const SCRIPT: &str = include_str!("templates/script.js");
 
+/// Identifies style sheet and script.
+pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let digest = Sha256::new().chain_update(STYLE).chain_update(SCRIPT).finalize();
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+});
+
 /// Allows this style sheet, this script, its connection to this daemon, and forms that are sent to it.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));

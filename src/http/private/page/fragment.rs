@@ -33,6 +33,11 @@ impl Fragment {
     ) -> Self {
         Self { id: id.into(), before: html(template), rows, after }
     }
+
+    /// HTML outside of the rows.
+    pub(super) fn frame(&self) -> (&str, &'static str) {
+        (&self.before, self.after)
+    }
 }
 
 impl fmt::Display for Fragment {
@@ -54,4 +59,15 @@ impl FastWritable for Fragment {
 
 fn html(template: &impl Template) -> String {
     template.render().expect("writing to a string does not fail")
+}
+
+#[cfg(test)]
+impl Fragment {
+    pub(super) fn text(id: &'static str, text: &str) -> Self {
+        Self { id: id.into(), before: format!("<p id=\"{id}\">{text}</p>"), rows: Vec::new(), after: "" }
+    }
+
+    pub(super) fn rows(self, rows: Vec<Fragment>) -> Self {
+        Self { rows, ..self }
+    }
 }

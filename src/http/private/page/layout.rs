@@ -3,8 +3,10 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 
+use super::address::Address;
 use super::assets;
 use super::fragment::Fragment;
+use super::outline::State;
 use super::time::Time;
 use crate::event::Timestamp;
 
@@ -19,6 +21,10 @@ pub(super) struct Page {
     pub(super) root: &'static str,
     /// When it was rendered.
     pub(super) now: Timestamp,
+    /// Its own address, if it is kept up to date.
+    pub(super) address: Option<Address>,
+    /// About the action that led to the page. Updates leave it as it is.
+    pub(super) notice: Option<Fragment>,
     pub(super) fragments: Vec<Fragment>,
 }
 
@@ -29,6 +35,10 @@ struct Layout<'a> {
     root: &'static str,
     telemetry_path: &'a str,
     now: Time,
+    address: Option<&'a Address>,
+    state: State,
+    assets: &'static str,
+    notice: Option<&'a Fragment>,
     fragments: &'a [Fragment],
     style: &'static str,
     script: &'static str,
@@ -37,9 +47,20 @@ struct Layout<'a> {
 impl Page {
     /// Status and HTML.
     pub(super) fn into_response_parts(self, telemetry_path: &str) -> (StatusCode, String) {
-        let Self { status, title, root, now, fragments } = &self;
-        let (now, style, script) = (Time(*now), assets::STYLE, assets::SCRIPT);
-        let layout = Layout { title, root, telemetry_path, now, fragments, style, script };
+        let Self { status, title, root, now, address, notice, fragments } = &self;
+        let layout = Layout {
+            title,
+            root,
+            telemetry_path,
+            now: Time(*now),
+            address: address.as_ref(),
+            state: State::of(fragments),
+            assets: &assets::VERSION,
+            notice: notice.as_ref(),
+            fragments,
+            style: assets::STYLE,
+            script: assets::SCRIPT,
+        };
         let html = layout.render().expect("writing to a string does not fail");
         (*status, html + "\n")
     }

@@ -8,6 +8,7 @@
 //! changes only if what it says changes.
 
 pub(super) mod actions;
+mod address;
 mod assets;
 mod banner;
 mod deliveries;
@@ -18,12 +19,14 @@ mod layout;
 mod list_query;
 mod order;
 mod overview;
+mod outline;
 mod problem;
 mod setup;
 mod snapshot;
 mod status;
 mod time;
 mod unrecognized;
+mod updates;
 
 #[cfg(test)]
 mod world;
@@ -38,6 +41,7 @@ use self::layout::Page;
 use self::list_query::ListQuery;
 use self::snapshot::Snapshot;
 pub(super) use self::unrecognized::{body as unrecognized_body, list as unrecognized_list};
+pub(super) use self::updates::{MAX_STREAMS, feeds, updates};
 use super::Private;
 use super::correction_policy::CorrectionPolicy;
 use super::parameters::Parameters;

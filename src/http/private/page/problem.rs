@@ -23,5 +23,6 @@ struct Problem<'a> {
 /// A page with a title and a sentence about what to do. `root` is the relative address of `/`.
 pub(super) fn page(status: StatusCode, root: &'static str, title: &str, text: &str) -> Page {
     let fragments = vec![Fragment::new("problem", &Problem { root, title, text })];
-    Page { status, title: title.to_owned(), root, now: clock::wall(), fragments }
+    let (title, now) = (title.to_owned(), clock::wall());
+    Page { status, title, root, now, address: None, notice: None, fragments }
 }

@@ -3,6 +3,7 @@
 use actix_web::http::StatusCode;
 
 use super::actions::{self, Permission};
+use super::address::Address;
 use super::fragment::Fragment;
 use super::layout::Page;
 use super::list_query::ListQuery;
@@ -16,11 +17,11 @@ use super::{banner, deliveries, inputs, setup};
 pub(super) fn page(snapshot: &Snapshot, query: &ListQuery, notice: Option<Fragment>, permission: &Permission) -> Page {
     let status = if snapshot.view.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let overview = snapshot.view.as_ref().map(Overview::of).unwrap_or_default();
-    let mut fragments = Vec::from_iter(notice);
-    fragments.push(banner::fragment(snapshot, &overview));
+    let mut fragments = vec![banner::fragment(snapshot, &overview)];
     fragments.extend(setup::fragment(snapshot));
     fragments.extend(inputs::fragments(snapshot, &overview, query));
     fragments.push(actions::of_status(".", permission));
     fragments.push(deliveries::fragment(snapshot));
-    Page { status, title: "Status".to_owned(), root: ".", now: snapshot.now, fragments }
+    let (title, now, address) = ("Status".to_owned(), snapshot.now, Some(Address::Status(query.clone())));
+    Page { status, title, root: ".", now, address, notice, fragments }
 }

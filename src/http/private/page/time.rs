@@ -11,10 +11,17 @@ use crate::event::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Time(pub(super) Timestamp);
 
+impl Time {
+    /// The form for machines.
+    pub(super) fn machine(self) -> impl fmt::Display {
+        self.0.to_jiff().strftime("%Y-%m-%dT%H:%M:%SZ")
+    }
+}
+
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = self.0.to_jiff();
-        let (machine, people) = (at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S UTC"));
+        let (machine, people) = (self.machine(), self.0.to_jiff());
+        let people = people.strftime("%Y-%m-%d %H:%M:%S UTC");
         write!(f, r#"<time datetime="{machine}">{people}</time>"#)
     }
 }

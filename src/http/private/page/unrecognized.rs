@@ -154,7 +154,8 @@ async fn respond(
     (status, title): (StatusCode, String),
     fragments: Vec<Fragment>,
 ) -> HttpResponse {
-    super::render(private, move |snapshot| Page { status, title, root, now: snapshot.now, fragments }).await
+    let page = move |now| Page { status, title, root, now, address: None, notice: None, fragments };
+    super::render(private, move |snapshot| page(snapshot.now)).await
 }
 
 async fn respond_problem(

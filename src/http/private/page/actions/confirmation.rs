@@ -67,7 +67,8 @@ pub(super) fn page(snapshot: &Snapshot, action: Action, user: Option<&Operator>,
         asks_for_end: matches!(action, Action::Expect(_)),
     };
     let fragments = vec![Fragment::new("confirmation", &confirmation)];
-    Page { status: StatusCode::OK, title, root: "..", now: snapshot.now, fragments }
+    let now = snapshot.now;
+    Page { status: StatusCode::OK, title, root: "..", now, address: None, notice: None, fragments }
 }
 
 fn summary(snapshot: &Snapshot, action: Action) -> Result<InputSummary<'_>, Refusal> {

@@ -27,5 +27,6 @@ pub(super) fn page(failure: &Failure, action: Option<Action>, now: Timestamp) ->
     let again = action.filter(|_| *failure != Failure::Refusal(Refusal::UnknownInput)).map(Action::address);
     let back = action.map_or_else(|| "../".to_owned(), Action::origin);
     let fragment = Fragment::new("failure", &NotDone { title, lines, again, back });
-    Page { status: failure.status(), title: format!("{title}: not done"), root: "..", now, fragments: vec![fragment] }
+    let (status, title, fragments) = (failure.status(), format!("{title}: not done"), vec![fragment]);
+    Page { status, title, root: "..", now, address: None, notice: None, fragments }
 }

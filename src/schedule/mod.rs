@@ -10,6 +10,7 @@
 //! its first occurrence.
 
 mod plan;
+mod recent;
 mod window;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ use jiff::tz::TimeZone;
 
 use crate::event::Timestamp;
 pub use plan::{Exception, Plan};
+use recent::{Recent, Steady};
 pub use window::{Days, InvalidWindow, Window};
 
 /// How far ahead the first search for changes looks: more than a week, in which most windows change.
@@ -70,6 +72,14 @@ impl Expectation {
         }
     }
 
+    /// The next change after this time.
+    pub fn next_change(&self, after: Timestamp) -> Option<Change> {
+        match self {
+            Self::Always | Self::Never => None,
+            Self::Scheduled(schedule) => schedule.next_change(after),
+        }
+    }
+
     /// What is expected from one time to another: from when on, and whether.
     pub fn over(&self, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, bool)> {
         let mut pieces = vec![(from, self.at(from))];
@@ -84,6 +94,7 @@ impl Expectation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     windows: Vec<Window>,
+    recent: Recent,
 }
 
 /// An instant at which the expectation changes.
@@ -98,7 +109,7 @@ pub struct Change {
 impl Schedule {
     /// Creates a schedule of these windows.
     pub fn new(windows: Vec<Window>) -> Self {
-        Self { windows }
+        Self { windows, recent: Recent::default() }
     }
 
     /// The windows, in the order of the configuration.
@@ -108,7 +119,22 @@ impl Schedule {
 
     /// Whether the input is expected to be live at this time.
     pub fn at(&self, time: Timestamp) -> bool {
+        self.recent.get(time).map_or_else(|| self.is_open(time), |steady| steady.expected)
+    }
+
+    fn is_open(&self, time: Timestamp) -> bool {
         self.windows.iter().any(|window| window.contains(time))
+    }
+
+    /// The next change after this time, however far ahead.
+    pub fn next_change(&self, after: Timestamp) -> Option<Change> {
+        let steady = self.recent.get(after).unwrap_or_else(|| {
+            let next = self.changes(after, 1).pop();
+            let steady = Steady { from: after, expected: self.is_open(after), next };
+            self.recent.set(steady);
+            steady
+        });
+        steady.next
     }
 
     /// The next changes after this time, at most `count`, however far ahead.
@@ -135,8 +161,8 @@ impl Schedule {
     fn changes_until(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Change> {
         let edges: BTreeSet<Timestamp> = self.windows.iter().flat_map(|window| window.edges(after, until)).collect();
         edges.into_iter().filter(move |edge| *edge > after).filter_map(|at| {
-            let expected = self.at(at);
-            let changes = expected != self.at(at.minus(Duration::from_nanos(1)));
+            let expected = self.is_open(at);
+            let changes = expected != self.is_open(at.minus(Duration::from_nanos(1)));
             changes.then_some(Change { at, expected })
         })
     }

@@ -84,7 +84,10 @@ impl<'a> Plan<'a> {
 
     /// The next change after this time.
     pub fn next_change(&self, after: Timestamp) -> Option<Change> {
-        self.changes(after, 1).pop()
+        match self.exception {
+            Some(exception) if after < exception.until => self.changes(after, 1).pop(),
+            _ => self.expectation.next_change(after),
+        }
     }
 
     /// This time in the time zone of the schedule's first weekly window, or in UTC.

@@ -307,6 +307,10 @@ proptest! {
         let schedule = Schedule::new(windows);
         let start = Timestamp::from_seconds(start);
         prop_assert_eq!(open_by_brute_force(&schedule.windows, start), schedule.at(start));
+        // From here on, the schedule may answer from what it remembers.
+        let next = schedule.next_change(start);
+        prop_assert_eq!(next, schedule.changes(start, 1).pop());
+        prop_assert_eq!(schedule.next_change(start), next);
         let mut from = start;
         let mut expected = schedule.at(start);
         for change in schedule.changes(start, 6) {
@@ -334,9 +338,14 @@ proptest! {
             Exception { expected, from, until }
         });
         let plan = Plan::new(Some(&expectation), exception);
+        // A copy does not remember answers.
+        let forgetful = match &expectation {
+            Expectation::Scheduled(schedule) => Expectation::Scheduled(Arc::new(schedule.as_ref().clone())),
+            other => other.clone(),
+        };
         let by_definition = |time: Timestamp| match exception {
             Some(Exception { expected, from, until }) if from <= time && time < until => expected,
-            _ => expectation.at(time),
+            _ => forgetful.at(time),
         };
         let start = Timestamp::from_seconds(start);
         let changes = plan.changes(start, 6);

@@ -32,6 +32,8 @@ pub struct Changes {
 pub struct Walk {
     pub connected: Option<bool>,
     pub sessions: u64,
+    /// The start of each session, and its end if it has one.
+    pub spans: Vec<(Timestamp, Option<Timestamp>)>,
     pub reconnects: u64,
     pub findings: Vec<Finding>,
 }
@@ -91,6 +93,7 @@ impl Changes {
                 } else {
                     walk.end_session(in_session, since);
                     walk.sessions += 1;
+                    walk.spans.push((at, None));
                 }
                 in_session = true;
             }
@@ -125,6 +128,7 @@ impl Walk {
 
     fn end_session(&mut self, in_session: bool, ended_at: Timestamp) {
         if in_session {
+            self.spans.last_mut().expect("a session has begun").1 = Some(ended_at);
             self.find(FindingKind::Session, ended_at.plus(RECONNECT_WINDOW));
         }
     }

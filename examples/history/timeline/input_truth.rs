@@ -22,8 +22,12 @@ pub struct RangeTruth {
     pub metrics: InputTruth,
     /// Sessions that began.
     pub sessions: u64,
+    /// Every session that ran in the range.
+    pub ran: Vec<Session>,
     /// Connects within the reconnect window.
     pub reconnects: u64,
+    /// Disconnects of events while the input was expected.
+    pub disconnects_while_expected: u64,
     /// Events by kind that repeat the state, counted once they are settled.
     pub inconsistent: Counts,
     pub connected_seconds: f64,
@@ -37,6 +41,20 @@ pub struct RangeTruth {
     pub expected: bool,
     /// When that changes next, in seconds since the epoch; `None` if never.
     pub expected_change: Option<f64>,
+}
+
+/// A session that ran in the range.
+#[derive(Debug, Serialize)]
+pub struct Session {
+    /// In seconds since the epoch. If it began before the range: its last connect before it.
+    pub start: f64,
+    pub end: Option<f64>,
+    /// It ended, and the next one started, while no replica ran.
+    pub ended_unseen: bool,
+    /// No event states its end: each replica was corrected at its own time.
+    pub end_corrected: bool,
+    /// Errors of the range, from its start until the next session starts, without those of the notification history.
+    pub errors: u64,
 }
 
 /// Counts of full minutes, evaluated at the last scrape before each.
@@ -140,6 +158,36 @@ impl InputEvents {
         changes.walk()
     }
 
+    fn sessions(&self, from: Timestamp, to: Timestamp) -> Vec<Session> {
+        let spans = self.walk_at(to).spans;
+        let connects = self.by_event_time.iter().filter(|(at, connected)| *connected == Some(true) && *at <= from);
+        let last_connect = connects.map(|(at, _)| *at).max();
+        let errors = |start: Timestamp, next: Option<Timestamp>| {
+            let errors = self.between(from, to).filter(|received| !received.backfilled);
+            let errors = errors.filter(|received| received.event.fact.kind.name() == "errored");
+            errors.filter(|error| start <= error.at && next.is_none_or(|next| error.at < next)).count() as u64
+        };
+        let nexts = spans.iter().skip(1).map(|(start, _)| Some(*start)).chain([None]);
+        let ran = spans.iter().zip(nexts).filter(|((_, end), _)| end.is_none_or(|end| from < end));
+        let in_one_outage = |end: Timestamp, next: Timestamp| {
+            self.outages.iter().any(|outage| outage.from <= end && next < outage.until)
+        };
+        let is_event = |at: Timestamp| self.events.iter().any(|received| received.event.fact.updated_at == at);
+        let session = |(&(start, end), next): (&(Timestamp, Option<Timestamp>), Option<Timestamp>)| Session {
+            start: seconds(if start <= from { last_connect.unwrap_or(start) } else { start }),
+            end: end.map(seconds),
+            ended_unseen: end.zip(next).is_some_and(|(end, next)| in_one_outage(end, next)),
+            end_corrected: end.is_some_and(|end| !is_event(end)),
+            errors: errors(start, next),
+        };
+        ran.map(session).collect()
+    }
+
+    fn disconnects_while_expected(&self, from: Timestamp, to: Timestamp) -> u64 {
+        let disconnects = self.between(from, to).filter(|received| received.event.fact.kind.name() == "disconnected");
+        disconnects.filter(|received| value(&self.expected, received.at) == Some(true)).count() as u64
+    }
+
     fn truth_at(&self, time: Timestamp) -> InputTruth {
         let mut truth = InputTruth::default();
         self.between(Timestamp::EPOCH, time).for_each(|received| _ = truth.learn(&received.event.fact));
@@ -193,6 +241,8 @@ impl RangeTruth {
             on_air_seconds: events.seconds_in(from, to, |at| events.is_on_air(at)),
             every_minute: events.every_minute(from, to, step),
             expected: value(&events.expected, to) == Some(true),
+            ran: events.sessions(from, to),
+            disconnects_while_expected: events.disconnects_while_expected(from, to),
             expected_change: events.window_edges.iter().find(|edge| to < **edge).map(|edge| seconds(*edge)),
             ..Self::default()
         };

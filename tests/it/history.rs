@@ -7,6 +7,7 @@ mod claims;
 mod dashboard;
 mod grafana;
 mod scene;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -82,6 +83,7 @@ fn dashboards_show_the_truth_of_the_history() {
     let looks = dashboards.iter().flat_map(|dashboard| Look::all(&served, dashboard));
     let mut problems: Vec<_> = looks.flat_map(|look| look.problems()).collect();
     problems.extend(dashboards.iter().flat_map(|dashboard| claims_of_now(&served, dashboard)));
+    problems.extend(dashboards.iter().filter_map(|dashboard| order_of_outages(&served, dashboard)));
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
@@ -106,6 +108,16 @@ fn scrape_interval_equals_that_of_the_provisioned_data_source() {
     let source = std::fs::read_to_string(source).expect("the data source can be read");
     let interval = source.lines().find_map(|line| line.trim().strip_prefix("timeInterval: "));
     assert_eq!(interval, Some(format!("{SCRAPE_INTERVAL}s").as_str()));
+}
+
+/// The panel of outages at a time when two inputs are off air: the longest outage must be the first.
+fn order_of_outages(served: &Served, dashboard: &Dashboard) -> Option<String> {
+    let (panel, target) = dashboard.targets().find(|(panel, _)| panel.title == "Off air for")?;
+    let to = END as f64 - 6300.0;
+    let view = View { prometheus: &served.prometheus, dashboard, from: to - 3600.0, to, chosen: BTreeMap::new() };
+    let shown: Vec<_> = view.query(panel, target).into_iter().map(|mut one| one.labels.remove("name")).collect();
+    let longest_first = [Input::LobbyCamera, Input::Auditorium].map(|input| Some(input.name().to_owned()));
+    (shown != longest_first).then(|| format!("outages are shown in the order {shown:?}"))
 }
 
 /// Panels that show a present state although no exporter is scraped.
@@ -192,17 +204,13 @@ impl<'a> Look<'a> {
 
     /// Panels that are empty or differ from the truth.
     fn figures(&self, view: &View<'_>) -> Vec<String> {
-        let chosen = |variable| self.chosen.get(variable).into_iter().flatten();
-        let mut problems = Vec::new();
+        let [month, hour] = [30 * 86_400, 3600].map(|length: u32| self.truth(view.to - f64::from(length), view.to));
+        let range = self.truth(view.from, view.to);
+        let mut problems = sessions::differences(view, &self.scene([&range, &month, &hour], view.to));
         for (panel, target) in self.dashboard.targets() {
             let (from, to) = view.span(panel, target);
-            let scene = Scene {
-                truth: &self.truth(from, to),
-                inputs: chosen("input").map(|id| id.parse().expect("an input's id")).collect(),
-                accounts: chosen("account").cloned().collect(),
-                instances: chosen("instance").cloned().collect(),
-                to,
-            };
+            let truth = self.truth(from, to);
+            let scene = self.scene([&truth, &month, &hour], to);
             let series = view.query(panel, target);
             let mut problem = |what: &str| problems.push(format!("{} {}: {what}", panel.title, target.ref_id));
             let mut claims = claims(&self.dashboard.uid).iter().filter(|claim| claim.is_of(panel, target)).peekable();
@@ -213,6 +221,19 @@ impl<'a> Look<'a> {
             claims.filter_map(|claim| claim.difference(&series, &scene)).for_each(|what| problem(&what));
         }
         problems
+    }
+
+    fn scene<'t>(&self, [truth, month, hour]: [&'t Truth; 3], to: f64) -> Scene<'t> {
+        let chosen = |variable| self.chosen.get(variable).into_iter().flatten();
+        Scene {
+            truth,
+            month,
+            hour,
+            inputs: chosen("input").map(|id| id.parse().expect("an input's id")).collect(),
+            accounts: chosen("account").cloned().collect(),
+            instances: chosen("instance").cloned().collect(),
+            to,
+        }
     }
 
     /// Annotations that are empty, or whose starts differ from the truth.

@@ -19,7 +19,11 @@ export const VARIABLES = {
 export const EMPTY = {
   'stream-live-exporter': {
     30: 'no input is silent long enough to be forgotten',
+    39: 'no line of the log is dropped',
     41: 'no scrape meets a write to the journal',
   },
-  'stream-live-input': { 24: 'all notifications of this input arrived' },
+  'stream-live-input': {
+    24: 'all notifications of this input arrived',
+    30: 'this input has no schedule',
+  },
 };

@@ -5,7 +5,8 @@
 
 /** @param {Json} dashboard @param {string} type @param {number} at */
 function panel(dashboard, type, at) {
-  const found = dashboard.panels.filter((/** @type {Json} */ candidate) => candidate.type === type)[at];
+  const all = dashboard.panels.flatMap((/** @type {Json} */ each) => [each, ...(each.panels ?? [])]);
+  const found = all.filter((/** @type {Json} */ candidate) => candidate.type === type)[at];
   if (!found) throw new Error(`the dashboard has no ${type} panel ${at}`);
   return found;
 }

@@ -9,14 +9,15 @@ export interface Inspection {
   problems: string[];
 }
 
-export function inspect(frames: DataFrame[], { overrides }: FieldConfigSource): Inspection {
+export function inspect(frames: DataFrame[], { overrides }: FieldConfigSource, { type }: Panel): Inspection {
   const fields = frames.flatMap((frame) => frame.fields.map((field) => ({ field, frame })));
   const values = fields.filter(({ field }) => field.type !== FieldType.time).flatMap(({ field }) => [...field.values]);
   const matches = ({ id, options }: { id: string; options?: unknown }) => {
     const matcher = fieldMatchers.get(id).get(options);
     return fields.some(({ field, frame }) => matcher(field, frame, frames));
   };
-  const unused = overrides.filter(({ matcher }) => !matches(matcher));
+  // A graph only has the series of what happened; another test compares the names with the possible ones.
+  const unused = type === 'timeseries' ? [] : overrides.filter(({ matcher }) => !matches(matcher));
   return {
     empty: !values.some((value) => value !== null && value !== undefined && !Number.isNaN(value)),
     problems: unused.map(

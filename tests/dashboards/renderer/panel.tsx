@@ -78,7 +78,7 @@ export async function prepare(panel: Panel, width: number, context: QueryContext
     });
     // Tables only read the cached names.
     cacheFieldDisplayNames(prepared.frames);
-    const found = inspect(prepared.frames, fieldConfig);
+    const found = inspect(prepared.frames, fieldConfig, panel);
     prepared.empty = found.empty;
     if (found.empty) report(prepared.title, 'no data', panel.id);
     else found.problems.forEach((problem) => report(prepared.title, problem));

@@ -103,7 +103,7 @@ export class Variables {
     const query = typeof model.query === 'string' ? model.query : String(model.query?.['query'] ?? '');
     switch (model.type) {
       case 'datasource':
-        return [{ text: 'Prometheus', value: 'prometheus' }];
+        return [{ text: query === 'prometheus' ? 'Prometheus' : 'Alertmanager', value: query }];
       case 'query':
         return sorted(
           filtered(await this.ask(this.inQuery(query, rangeVariables(this.range))), model.regex),

@@ -50,7 +50,7 @@ type Target = {
   interval?: string;
   hide?: boolean;
 } & (
-  | { range: true; instant?: false; format?: 'time_series' | 'heatmap' }
+  | { range: true; instant?: false; format?: 'time_series' | 'heatmap' | 'table' }
   | { instant: true; range?: false; format?: 'time_series' | 'table' }
 );
 
@@ -95,6 +95,8 @@ type FieldConfigSource<Custom> = {
   overrides: Array<{ matcher: Matcher; properties: Array<Property<Custom>> }>;
 };
 
+type Operand = { matcher: { id: FieldMatcherID.byName; options: string } };
+
 type Transformation =
   | {
       id: DataTransformerID.organize;
@@ -108,6 +110,21 @@ type Transformation =
   | { id: DataTransformerID.merge; options: Record<string, never> }
   | { id: DataTransformerID.joinByField; options: { byField: string; mode: 'inner' | 'outer' | 'outerTabular' } }
   | { id: DataTransformerID.formatString; options: { stringField: string; outputFormat: 'Lower Case' } }
+  | {
+      id: DataTransformerID.groupBy;
+      options: {
+        fields: Record<string, { operation: 'groupby' | 'aggregate'; aggregations: ReducerID[] }>;
+      };
+    }
+  | {
+      id: DataTransformerID.calculateField;
+      options: {
+        mode: 'binary';
+        alias: string;
+        binary: { left: Operand; operator: '+' | '-' | '*' | '/'; right: Operand };
+        replaceFields: boolean;
+      };
+    }
   | { id: DataTransformerID.sortBy; options: { sort: Array<{ field: string; desc?: boolean }> } }
   | {
       id: DataTransformerID.filterFieldsByName;
@@ -150,7 +167,7 @@ type VariableSettings = Omit<raw.VariableModel, 'type' | 'query' | 'datasource' 
   current?: raw.VariableOption | Record<string, never>;
 };
 type Variable =
-  | (VariableSettings & { type: 'datasource'; query: 'prometheus' })
+  | (VariableSettings & { type: 'datasource'; query: 'prometheus' | 'alertmanager' })
   | (VariableSettings & {
       type: 'query';
       datasource: Prometheus;

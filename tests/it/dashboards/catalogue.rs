@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use stream_live_exporter::metrics::catalogue::{Family, Kind, Label, families};
 
-use super::document::{Dashboard, list, text};
+use super::document::{Dashboard, files, list, root, text};
 use super::promql::{Matcher, Parsed, parse};
 
 /// Labels that Prometheus adds to every scraped series.
@@ -47,7 +47,11 @@ impl Catalogue {
         alerts.insert("secret".to_owned(), None);
         alerts.insert("alertstate".to_owned(), Some(["pending", "firing"].map(str::to_owned).into()));
         alerts.insert("severity".to_owned(), Some(["critical", "warning", "info", "none"].map(str::to_owned).into()));
+        let mut since = alerts.clone();
+        since.remove("alertstate");
         series.insert("ALERTS".to_owned(), alerts);
+        series.insert("ALERTS_FOR_STATE".to_owned(), since);
+        series.extend(recorded());
         Self(series)
     }
 
@@ -84,6 +88,19 @@ impl Catalogue {
         let read = parsed.selectors.iter().filter_map(|selector| self.0.get(&selector.metric)).flat_map(BTreeMap::keys);
         read.chain(&parsed.made).cloned().collect()
     }
+}
+
+/// The series of the recording rules. The first part of a name has the labels, except in settings, which have none.
+fn recorded() -> Vec<(String, Labels)> {
+    let rules = files(&root().join("deploy/prometheus/rules"), "yml").into_iter();
+    let rules: String = rules.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let names = rules.lines().filter_map(|line| line.trim().strip_prefix("- record: "));
+    let labels = |name: &str| match name.split(':').next().unwrap() {
+        "stream_live" => open(&[]),
+        "job_input_id" => open(&["job", "input_id"]),
+        _ => open(&["job", "input_id", "name", "account"]),
+    };
+    names.map(|name| (name.to_owned(), labels(name))).collect()
 }
 
 fn unknown(matcher: &Matcher, labels: &Labels) -> Option<String> {
@@ -155,7 +172,33 @@ fn columns(panel: &Value, catalogue: &Catalogue) -> BTreeSet<String> {
         columns.insert(format!("Value #{}", text(target, "refId")));
         columns.extend(catalogue.labels(&parse(text(target, "expr")).unwrap()));
     }
-    columns
+    list(&panel["transformations"]).iter().fold(columns, transformed)
+}
+
+/// The columns after a transformation that makes new ones.
+fn transformed(mut columns: BTreeSet<String>, transformation: &Value) -> BTreeSet<String> {
+    let options = &transformation["options"];
+    match text(transformation, "id") {
+        "groupBy" => {
+            let fields = options["fields"].as_object().unwrap();
+            let unknown: Vec<_> = fields.keys().filter(|field| !columns.contains(*field)).collect();
+            assert!(unknown.is_empty(), "groupBy has {unknown:?}");
+            let grouped = fields.iter().flat_map(|(field, how)| match list(&how["aggregations"]) {
+                [] => vec![field.clone()],
+                reducers => reducers.iter().map(|one| format!("{field} ({})", one.as_str().unwrap())).collect(),
+            });
+            grouped.collect()
+        }
+        "calculateField" => {
+            for side in ["left", "right"] {
+                let operand = text(&options["binary"][side]["matcher"], "options");
+                assert!(columns.contains(operand), "calculateField has {operand}");
+            }
+            columns.insert(text(options, "alias").to_owned());
+            columns
+        }
+        _ => columns,
+    }
 }
 
 #[test]
@@ -192,11 +235,15 @@ fn legends_and_columns_refer_to_existing_labels() {
                     options["renameByName"].as_object().unwrap().values().map(|name| name.as_str().unwrap().to_owned()),
                 );
             }
-            let overrides =
-                list(&panel["fieldConfig"]["overrides"]).iter().map(|over| text(&over["matcher"], "options"));
+            names.extend(list(&panel["targets"]).iter().map(|target| format!("query {}", text(target, "refId"))));
+            let overrides = list(&panel["fieldConfig"]["overrides"]).iter().map(|over| &over["matcher"]);
+            let overrides = overrides.map(|matcher| match text(matcher, "id") {
+                "byFrameRefID" => format!("query {}", text(matcher, "options")),
+                _ => text(matcher, "options").to_owned(),
+            });
             let sorts = list(&panel["options"]["sortBy"]).iter().map(|sort| text(sort, "displayName"));
-            for name in overrides.chain(sorts) {
-                assert!(names.contains(name), "{place}: {name} is not one of {names:?}");
+            for name in overrides.chain(sorts.map(str::to_owned)) {
+                assert!(names.contains(&name), "{place}: {name} is not one of {names:?}");
             }
         }
     }

@@ -63,9 +63,16 @@ impl Dashboard {
         top.flat_map(|panel| std::iter::once(panel).chain(list(&panel["panels"]))).collect()
     }
 
-    /// All panels except rows.
+    /// All panels with queries: neither rows nor texts.
     pub fn charts(&self) -> Vec<&Value> {
-        self.panels().into_iter().filter(|panel| text(panel, "type") != "row").collect()
+        self.panels().into_iter().filter(|panel| !["row", "text"].contains(&text(panel, "type"))).collect()
+    }
+
+    /// All panels with queries that are not in a folded row.
+    pub fn unfolded(&self) -> Vec<&Value> {
+        let folded = |panel: &&Value| panel["collapsed"] == true;
+        let hidden: Vec<_> = self.panels().into_iter().filter(folded).flat_map(|row| list(&row["panels"])).collect();
+        self.charts().into_iter().filter(|panel| !hidden.contains(panel)).collect()
     }
 
     pub fn variables(&self) -> &[Value] {
@@ -111,15 +118,16 @@ impl Dashboard {
     pub fn links(&self) -> Vec<(String, bool)> {
         let of_dashboard = list(&self.json["links"]).iter();
         let of_dashboard = of_dashboard.map(|link| (text(link, "url").to_owned(), link["keepTime"] == true));
-        let of_panels = self.charts().into_iter().flat_map(|panel| {
-            let config = &panel["fieldConfig"];
-            let properties = list(&config["overrides"]).iter().flat_map(|over| list(&over["properties"]));
-            let overrides = properties.filter(|property| property["id"] == "links");
-            let lists =
-                overrides.map(|property| &property["value"]).chain([&config["defaults"]["links"], &panel["links"]]);
-            lists.flat_map(list).map(|link| (text(link, "url").to_owned(), false)).collect::<Vec<_>>()
-        });
-        of_dashboard.chain(of_panels).collect()
+        of_dashboard.chain(self.charts().into_iter().flat_map(Self::links_of)).collect()
+    }
+
+    /// The links of one panel.
+    pub fn links_of(panel: &Value) -> Vec<(String, bool)> {
+        let config = &panel["fieldConfig"];
+        let properties = list(&config["overrides"]).iter().flat_map(|over| list(&over["properties"]));
+        let overrides = properties.filter(|property| property["id"] == "links");
+        let lists = overrides.map(|property| &property["value"]).chain([&config["defaults"]["links"], &panel["links"]]);
+        lists.flat_map(list).map(|link| (text(link, "url").to_owned(), false)).collect()
     }
 }
 

@@ -31,13 +31,18 @@ pub const RULES: [Rule; 17] = [
 ];
 
 /// Exceptions: the rule, a part of the finding, and the reason.
-pub const EXCEPTIONS: [(&str, &str, &str); 2] = [
+pub const EXCEPTIONS: [(&str, &str, &str); 7] = [
     ("target-job-rule", "ALERTS{", "some alerts have no job: `$job|` also matches these"),
     ("target-instance-rule", "ALERTS{", "an alert about an input or a job has no instance"),
+    ("target-job-rule", "ALERTS_FOR_STATE{", "it has the labels of ALERTS"),
+    ("target-instance-rule", "ALERTS_FOR_STATE{", "it has the labels of ALERTS"),
+    ("target-instance-rule", "job_input_id:", "the rules combine the replicas of a job"),
+    ("target-job-rule", "stream_live:threshold:", "a setting of the rules has no labels"),
+    ("target-instance-rule", "stream_live:threshold:", "a setting of the rules has no labels"),
 ];
 
 /// The Grafana units that these dashboards use. Check that Grafana has a unit before you add it.
-const UNITS: [&str; 7] = ["none", "s", "bytes", "bps", "percentunit", "dateTimeAsIso", "dateTimeFromNow"];
+const UNITS: [&str; 8] = ["none", "s", "ms", "bytes", "bps", "percentunit", "dateTimeAsIso", "dateTimeFromNow"];
 
 const DATASOURCE: &str = "${datasource}";
 
@@ -58,7 +63,9 @@ fn problem(place: &str, what: impl Into<String>) -> (String, String) {
 }
 
 fn template_datasource(dashboard: &Dashboard) -> Problems {
-    let found: Vec<_> = dashboard.variables().iter().filter(|variable| variable["type"] == "datasource").collect();
+    let sources = dashboard.variables().iter().filter(|variable| variable["type"] == "datasource");
+    // The Alertmanager is for links; no panel queries it.
+    let found: Vec<_> = sources.filter(|variable| variable["query"] != "alertmanager").collect();
     let [variable] = found[..] else {
         return vec![problem(&dashboard.file, format!("{} data source variables instead of one", found.len()))];
     };

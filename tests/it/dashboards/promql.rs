@@ -7,8 +7,13 @@ use promql_parser::parser::{self, Expr, LabelModifier, MatrixSelector, VectorSel
 
 /// Grafana's time variables, each with a placeholder duration that occurs in no query. A name that begins with another
 /// name comes first.
-const TIMES: [(&str, &str); 4] =
-    [("$__rate_interval", "307s"), ("$__interval", "61s"), ("$__range_s", "21601"), ("$__range", "21601s")];
+const TIMES: [(&str, &str); 5] = [
+    ("$__rate_interval", "307s"),
+    ("$__interval", "61s"),
+    ("$__range_s", "21601"),
+    ("$__range", "21601s"),
+    ("$__from", "1700000000000"),
+];
 
 /// A parsed expression.
 #[derive(Default, Debug)]
@@ -16,7 +21,7 @@ pub struct Parsed {
     pub selectors: Vec<Selector>,
     /// Labels in `by`, `without`, `on`, `ignoring` and `group_left`.
     pub named: BTreeSet<String>,
-    /// Labels that `label_replace` and `label_join` create.
+    /// Labels that `label_replace`, `label_join` and `count_values` create.
     pub made: BTreeSet<String>,
 }
 
@@ -74,6 +79,9 @@ impl Parsed {
             }
             Expr::Aggregate(aggregate) => {
                 self.name(aggregate.modifier.as_ref());
+                if let Some(Expr::StringLiteral(made)) = aggregate.param.as_deref() {
+                    self.made.insert(made.val.clone());
+                }
                 aggregate.param.iter().for_each(|parameter| self.walk(parameter, None));
                 self.walk(&aggregate.expr, None);
             }

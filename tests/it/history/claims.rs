@@ -7,9 +7,14 @@ use std::collections::BTreeSet;
 
 use super::dashboard::{Panel, Target};
 use super::grafana::{SCRAPE_INTERVAL, Series};
-use super::scene::{Rows, Scene, disconnects, flag, lane, on_air, one, secrets, silence, since, state, sum};
+use super::scene::{
+    OBJECTIVE, Rows, Scene, budget_left, change, disconnects, fastest_use, flag, lane, least_budget_left,
+    live_not_expected, live_of_expected, off_air_since, on_air, one, secrets, silence, since, state, sum,
+    without_label,
+};
+use super::timeline::input_truth::RangeTruth;
 
-use Figure::{Count, CountAmongOthers, Exists, Now, Seconds, Share};
+use Figure::{Count, CountAmongOthers, Elsewhere, Exists, Now, NowAmongOthers, Number, Seconds, Share};
 
 /// How a value is compared with the truth.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,8 +29,14 @@ pub enum Figure {
     Share,
     /// Exactly these rows, the last value of each, with this tolerance for floating-point times.
     Now(f64),
+    /// The same, but additional rows are allowed.
+    NowAmongOthers(f64),
+    /// The number of series in each row.
+    Number,
     /// Exactly these rows, with any value.
     Exists,
+    /// Another test compares all targets of the panel together.
+    Elsewhere,
 }
 
 /// The expected values of a target.
@@ -47,22 +58,25 @@ impl Claim {
 
     /// The differences between the response and the truth; `None` if there are none.
     pub fn difference(&self, series: &[Series], scene: &Scene<'_>) -> Option<String> {
+        if self.figure == Elsewhere {
+            return None;
+        }
         let (shown, expected) = (self.rows(series), (self.truth)(scene));
-        let among_others = self.figure == CountAmongOthers;
+        let among_others = matches!(self.figure, CountAmongOthers | NowAmongOthers(_));
         let rows: BTreeSet<_> = shown.keys().filter(|_| !among_others).chain(expected.keys()).collect();
         let tolerance = match self.figure {
-            Count | CountAmongOthers => 0.0,
+            Count | CountAmongOthers | Number => 0.0,
             // `increase` extrapolates by up to half a step at each end of the range. In addition, scrapes before a late
             // disconnect have shown seconds that the truth does not contain.
             Seconds => SCRAPE_INTERVAL as f64 + 7.0,
             Share => scene.one_minute(),
-            Now(tolerance) => tolerance,
-            Exists => f64::INFINITY,
+            Now(tolerance) | NowAmongOthers(tolerance) => tolerance,
+            Exists | Elsewhere => f64::INFINITY,
         };
         // A missing counter is 0; a missing gauge is not.
         let nothing = match self.figure {
             Count | CountAmongOthers | Seconds => Some(0.0),
-            Share | Now(_) | Exists => None,
+            Share | Now(_) | NowAmongOthers(_) | Number | Exists | Elsewhere => None,
         };
         let value = |rows: &Rows, row: &String| rows.get(row).copied().or(nothing);
         let wrong = rows.into_iter().filter_map(|row| match (value(&shown, row), value(&expected, row)) {
@@ -78,7 +92,8 @@ impl Claim {
         for Series { labels, points } in series {
             let mut values = points.iter().map(|(_, value)| *value).filter(|value| !value.is_nan());
             let value = match self.figure {
-                Now(_) | Exists => values.next_back(),
+                Now(_) | NowAmongOthers(_) | Exists | Elsewhere => values.next_back(),
+                Number => values.next_back().map(|_| 1.0),
                 Count | CountAmongOthers | Seconds | Share => values.reduce(|sum, value| sum + value),
             };
             if let Some(value) = value {
@@ -104,6 +119,21 @@ const MILLISECOND: Figure = Now(1.0);
 /// The same, for values in seconds.
 const THOUSANDTH: Figure = Now(0.001);
 
+/// The time from an event to its notification, scrape and evaluation, for values in milliseconds.
+const SCRAPES: Figure = NowAmongOthers(15_000.0);
+/// The budget of a month is evaluated every four minutes, which is this much of the budget of six hours.
+const MONTH: Figure = Now(2.5);
+/// That of an hour every minute.
+const HOUR: Figure = Now(4.0);
+
+fn unplanned(input: &RangeTruth) -> f64 {
+    input.disconnects_while_expected as f64
+}
+
+fn planned(input: &RangeTruth) -> f64 {
+    disconnects(input) - unplanned(input)
+}
+
 const OVERVIEW: &[Claim] = &[
     claim(2, "A", "", Now(0.0), |scene| scene.number(|input| input.expected && input.metrics.connected == Some(false))),
     claim(30, "A", "name", THOUSANDTH, |scene| {
@@ -111,7 +141,8 @@ const OVERVIEW: &[Claim] = &[
         let off: Rows = off.into_iter().map(|(name, since)| (name, scene.to - since)).collect();
         if off.is_empty() { [("expected inputs".to_owned(), -1.0)].into() } else { off }
     }),
-    claim(3, "A", "", Now(0.0), |scene| scene.number(|input| input.metrics.connected == Some(true))),
+    claim(3, "A", "expected", Now(0.0), live_of_expected),
+    claim(3, "B", "", Now(0.0), live_not_expected),
     claim(4, "A", "", Now(0.0), |scene| scene.number(|input| input.expected && input.metrics.connected.is_none())),
     claim(5, "A", "", Now(0.0), |_| one(2.0)),
     claim(6, "A", "", Now(0.0), |scene| {
@@ -120,10 +151,15 @@ const OVERVIEW: &[Claim] = &[
     claim(6, "B", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity != "critical" && scene.chose(&firing.input_id))
     }),
-    claim(12, "A", "alertname", Now(0.0), |scene| scene.alerts(|firing| scene.chose(&firing.input_id))),
+    claim(12, "A", "alertname", Number, |scene| scene.alerts(|firing| scene.chose(&firing.input_id))),
+    claim(12, "A", "alertname", SCRAPES, off_air_since),
     claim(7, "A", "", Count, |scene| scene.total(|input| sum(&input.metrics.errors))),
-    claim(8, "A", "", Count, |scene| scene.total(disconnects)),
+    claim(8, "A", "", Count, |scene| scene.total(unplanned)),
+    claim(8, "B", "", Count, |scene| scene.total(planned)),
     claim(9, "A", "", Share, on_air),
+    claim(36, "A", "", Now(0.0), |_| one(OBJECTIVE)),
+    claim(36, "B", "name", MONTH, least_budget_left),
+    claim(36, "C", "name", HOUR, fastest_use),
     claim(10, "A", "", THOUSANDTH, silence),
     // Inputs that are expected but not live have the upper lanes.
     claim(11, "A", "name", Now(0.0), |scene| scene.by_name(|input| lane(input).filter(|state| *state > 1.0))),
@@ -141,16 +177,25 @@ const OVERVIEW: &[Claim] = &[
         scene.by_input(|input| input.metrics.last_event_ms.values().max().map(|at| *at as f64))
     }),
     claim(14, "E", "input_id", Count, |scene| scene.by_input(|input| Some(sum(&input.metrics.errors)))),
-    claim(14, "F", "input_id", Count, |scene| scene.by_input(|input| Some(disconnects(input)))),
+    claim(14, "F", "input_id", Count, |scene| scene.by_input(|input| Some(unplanned(input)))),
+    claim(14, "I", "input_id", Count, |scene| scene.by_input(|input| Some(planned(input)))),
+    claim(14, "J", "input_id", MILLISECOND, |scene| scene.by_input(|input| change(input).filter(|_| input.expected))),
+    claim(14, "K", "input_id", MILLISECOND, |scene| scene.by_input(|input| change(input).filter(|_| !input.expected))),
+    claim(14, "L", "input_id", MONTH, budget_left),
     claim(14, "G", "input_id", Count, |scene| scene.by_input(|input| Some(input.reconnects as f64))),
     claim(14, "H", "input_id", Seconds, |scene| scene.by_input(|input| Some(input.connected_seconds))),
     claim(16, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
     claim(16, "B", "code", MILLISECOND, |scene| scene.newest(|input| &input.metrics.last_error_ms)),
     claim(17, "A", "code", Count, |scene| scene.by_label(|input| &input.metrics.errors)),
-    claim(19, "A", "", Count, |scene| scene.total(disconnects)),
-    claim(19, "B", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
+    claim(19, "A", "", Count, |scene| scene.total(unplanned)),
+    claim(19, "B", "", Count, |scene| scene.total(planned)),
+    claim(19, "C", "", Count, |scene| scene.total(|input| input.reconnects as f64)),
+    claim(37, "A", "", Elsewhere, |_| Rows::new()),
+    claim(37, "B", "", Elsewhere, |_| Rows::new()),
+    claim(37, "C", "", Elsewhere, |_| Rows::new()),
+    claim(37, "D", "", Elsewhere, |_| Rows::new()),
+    claim(37, "E", "", Elsewhere, |_| Rows::new()),
     claim(20, "A", "name", Count, |scene| scene.by_name(|input| Some(disconnects(input)))),
-    claim(21, "A", "le", CountAmongOthers, |scene| [("+Inf".to_owned(), scene.truth.finished_sessions as f64)].into()),
     claim(22, "A", "le", CountAmongOthers, |scene| [("+Inf".to_owned(), scene.truth.reconnect_delays as f64)].into()),
     claim(24, "A", "outcome", Count, |scene| scene.counts(|replica| &replica.notifications)),
     claim(25, "A", "reason", Count, |scene| scene.counts(|replica| &replica.ignored)),
@@ -174,7 +219,22 @@ const INPUT: &[Claim] = &[
     claim(5, "B", "", Now(0.0), |scene| {
         scene.firing(|firing| firing.severity != "critical" && scene.chose(&firing.input_id))
     }),
-    claim(14, "A", "alertname", Now(0.0), |scene| scene.alerts(|firing| scene.chose(&firing.input_id))),
+    claim(14, "A", "alertname", Number, |scene| scene.alerts(|firing| scene.chose(&firing.input_id))),
+    claim(14, "A", "alertname", SCRAPES, off_air_since),
+    claim(30, "A", "change", MILLISECOND, |scene| {
+        let label = |input: &RangeTruth| if input.expected { "expected until" } else { "next expected from" };
+        scene.chosen().filter_map(|(_, input)| Some((label(input).to_owned(), change(input)?))).collect()
+    }),
+    claim(31, "A", "", Now(0.0), |_| one(OBJECTIVE)),
+    claim(31, "B", "", MONTH, |scene| without_label(budget_left(scene))),
+    claim(31, "C", "", HOUR, |scene| without_label(fastest_use(scene))),
+    claim(32, "A", "", Count, |scene| scene.total(unplanned)),
+    claim(32, "B", "", Count, |scene| scene.total(planned)),
+    claim(33, "A", "", Elsewhere, |_| Rows::new()),
+    claim(33, "B", "", Elsewhere, |_| Rows::new()),
+    claim(33, "C", "", Elsewhere, |_| Rows::new()),
+    claim(33, "D", "", Elsewhere, |_| Rows::new()),
+    claim(33, "E", "", Elsewhere, |_| Rows::new()),
     claim(6, "A", "input_id", Now(0.0), |scene| scene.by_input(|_| Some(1.0))),
     claim(7, "A", "", Share, on_air),
     claim(8, "A", "", Seconds, |scene| scene.total(|input| input.connected_seconds)),
@@ -246,6 +306,7 @@ const EXPORTER: &[Claim] = &[
         scene.replicas().map(|(instance, _)| (instance.to_owned(), inputs)).collect()
     }),
     claim(30, "A", "reason", Count, |_| Rows::new()),
+    claim(35, "B", "", Now(0.0), |_| Rows::new()),
     claim(38, "A", "reason", Count, |scene| scene.counts(|replica| &replica.refused)),
     claim(39, "A", "instance", Count, |_| Rows::new()),
     claim(40, "A", "listener", MILLISECOND, |scene| {

@@ -36,6 +36,9 @@ pub struct Variable {
     #[serde(default)]
     pub include_all: bool,
     pub all_value: Option<String>,
+    /// The saved choice.
+    #[serde(default)]
+    pub current: serde_json::Value,
 }
 
 #[derive(Debug, Deserialize)]

@@ -171,6 +171,7 @@ impl View<'_> {
             "__rate_interval" => format!("{}s", (step() + SCRAPE_INTERVAL).max(4 * SCRAPE_INTERVAL)),
             "__range" => format!("{range}s"),
             "__range_s" => format!("{range}"),
+            "__from" => format!("{}", (self.from * 1000.0).round()),
             group if group.bytes().all(|byte| byte.is_ascii_digit()) => return None,
             _ => self.variable(name),
         })
@@ -180,6 +181,9 @@ impl View<'_> {
         let variable = self.dashboard.variable(name);
         let variable = variable.unwrap_or_else(|| panic!("{} has no variable {name}", self.dashboard.uid));
         match self.chosen.get(name).map(Vec::as_slice) {
+            None if variable.kind == "custom" => {
+                variable.current["value"].as_str().expect("a custom variable has a choice").to_owned()
+            }
             None => {
                 assert!(variable.include_all, "{name} needs a value");
                 variable.all_value.clone().unwrap_or_else(|| panic!("add the value of All of {name}"))

@@ -15,6 +15,9 @@ pub type Rows = BTreeMap<String, f64>;
 /// The truth and the chosen variables.
 pub struct Scene<'a> {
     pub truth: &'a Truth,
+    /// The truth of the last 30 days and of the last hour, for the on-air budget.
+    pub month: &'a Truth,
+    pub hour: &'a Truth,
     /// The chosen inputs; empty for all.
     pub inputs: BTreeSet<InputId>,
     /// The chosen accounts; empty for all.
@@ -58,11 +61,7 @@ impl Scene<'_> {
     }
 
     pub fn by_name(&self, of: fn(&RangeTruth) -> Option<f64>) -> Rows {
-        let named = self.chosen().filter_map(|(input_id, input)| {
-            let name = if input.name.is_empty() { input_id.to_string() } else { input.name.to_owned() };
-            Some((name, of(input)?))
-        });
-        named.collect()
+        self.chosen().filter_map(|(input_id, input)| Some((name(input_id, input), of(input)?))).collect()
     }
 
     pub fn by_label(&self, of: fn(&RangeTruth) -> &Counts) -> Rows {
@@ -116,6 +115,71 @@ impl Scene<'_> {
         }
         rows
     }
+}
+
+/// Share of its expected time that an input should be on air, by the shipped rules.
+pub const OBJECTIVE: f64 = 0.995;
+
+/// Time off air by input, as a share of what the objective allows; inputs that were never expected have no row.
+fn used<'a>(scene: &Scene<'a>, of: &'a Truth) -> impl Iterator<Item = (&'a InputId, &'a RangeTruth, f64)> {
+    let chosen: BTreeSet<_> = scene.chosen().map(|(input_id, _)| *input_id).collect();
+    let inputs =
+        of.inputs.iter().filter(move |(input_id, input)| chosen.contains(input_id) && input.expected_seconds > 0.0);
+    inputs.map(|(input_id, input)| {
+        let off_air = 1.0 - input.on_air_seconds / input.expected_seconds;
+        (input_id, input, off_air / (1.0 - OBJECTIVE))
+    })
+}
+
+/// What is left of the budget of 30 days, by the id of the input.
+pub fn budget_left(scene: &Scene<'_>) -> Rows {
+    used(scene, scene.month).map(|(input_id, _, used)| (input_id.to_string(), 1.0 - used)).collect()
+}
+
+/// The least of it, by the name of its input.
+pub fn least_budget_left(scene: &Scene<'_>) -> Rows {
+    let most = used(scene, scene.month).max_by(|one, other| one.2.total_cmp(&other.2));
+    most.map(|(input_id, input, used)| (name(input_id, input), 1.0 - used)).into_iter().collect()
+}
+
+/// The highest share of the allowed rate in the last hour, by the name of its input.
+pub fn fastest_use(scene: &Scene<'_>) -> Rows {
+    let most = used(scene, scene.hour).max_by(|one, other| one.2.total_cmp(&other.2));
+    most.map(|(input_id, input, used)| (name(input_id, input), used)).into_iter().collect()
+}
+
+fn name(input_id: &InputId, input: &RangeTruth) -> String {
+    if input.name.is_empty() { input_id.to_string() } else { input.name.to_owned() }
+}
+
+/// The same two without a label, for one input.
+pub fn without_label(rows: Rows) -> Rows {
+    rows.into_values().map(|value| (String::new(), value)).collect()
+}
+
+/// Live inputs that are expected, by the number of expected inputs.
+pub fn live_of_expected(scene: &Scene<'_>) -> Rows {
+    let expected = || scene.chosen().filter(|(_, input)| input.expected);
+    let live = expected().filter(|(_, input)| input.metrics.connected == Some(true)).count();
+    [(expected().count().to_string(), live as f64)].into()
+}
+
+/// Live inputs that are not expected; no row if there are none.
+pub fn live_not_expected(scene: &Scene<'_>) -> Rows {
+    let mut rows = scene.number(|input| !input.expected && input.metrics.connected == Some(true));
+    rows.retain(|_, number| *number > 0.0);
+    rows
+}
+
+/// When the expectation changes next, in milliseconds.
+pub fn change(input: &RangeTruth) -> Option<f64> {
+    input.expected_change.map(|at| 1000.0 * at)
+}
+
+/// The page about an input that is off air, with the time of the disconnect in milliseconds.
+pub fn off_air_since(scene: &Scene<'_>) -> Rows {
+    let off = scene.chosen().filter(|(_, input)| state(input) == Some(2.0)).filter_map(|(_, input)| since(input));
+    off.map(|since| ("StreamLiveInputOffAirWhileExpected".to_owned(), 1000.0 * since)).collect()
 }
 
 /// The share of the expected time that was on air.

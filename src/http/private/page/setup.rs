@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::fragment::Fragment;
 use super::snapshot::Snapshot;
+use super::time::Time;
 use crate::http::configuration::{Configuration, ConfiguredSecret};
 use crate::http::unused_deliveries::Rejected;
 use crate::live::{LastSeen, View};
@@ -55,6 +56,8 @@ struct Step {
     status: Status,
     /// What it is about, such as a URL.
     values: Vec<String>,
+    /// The rejected delivery that shows that it fails.
+    rejected: Option<Rejected>,
     to_do: Cow<'static, str>,
     command: Option<&'static str>,
     link: Option<&'static str>,
@@ -96,8 +99,8 @@ impl<'a> Facts<'a> {
     }
 
     /// The newest rejected delivery, if it has this reason.
-    fn rejected_for(&self, is_reason: impl Fn(&str) -> bool) -> Option<&'static str> {
-        self.rejected.as_ref().filter(|rejected| is_reason(rejected.reason)).map(|rejected| rejected.advice)
+    fn rejected_for(&self, is_reason: impl Fn(&str) -> bool) -> Option<Rejected> {
+        self.rejected.filter(|rejected| is_reason(rejected.reason))
     }
 
     fn was_seen(&self) -> bool {
@@ -130,7 +133,7 @@ fn steps(facts: &Facts<'_>) -> Vec<Step> {
 
 impl Step {
     fn new(name: &'static str, status: Status) -> Self {
-        Self { name, status, values: Vec::new(), to_do: "".into(), command: None, link: None }
+        Self { name, status, values: Vec::new(), rejected: None, to_do: "".into(), command: None, link: None }
     }
 
     fn done_if(name: &'static str, is_done: bool) -> Self {
@@ -144,8 +147,9 @@ impl Step {
         }
     }
 
-    fn failed(name: &'static str, to_do: &'static str) -> Self {
-        Self { to_do: to_do.into(), ..Self::new(name, Status::Failed) }
+    fn rejected(name: &'static str, rejected: Rejected) -> Self {
+        let to_do = rejected.advice.into();
+        Self { to_do, rejected: Some(rejected), ..Self::new(name, Status::Failed) }
     }
 }
 
@@ -154,7 +158,7 @@ fn url(facts: &Facts<'_>) -> Step {
     let is_public = !facts.public_urls.is_empty();
     let values = if is_public { &facts.public_urls[..] } else { &[facts.bound] };
     let step = match facts.rejected_for(|reason| reason == "path") {
-        Some(advice) => Step::failed(NAME, advice),
+        Some(rejected) => Step::rejected(NAME, rejected),
         None => Step {
             to_do: "Cloudflare needs a public URL with HTTPS on port 443 that leads to this address: put a reverse proxy or \
                     a tunnel in front of it, and set cloudflare.webhook_url if you use Cloudflare's API."
@@ -172,7 +176,7 @@ fn secret(facts: &Facts<'_>) -> Step {
         None => format!("{} (environment variable)", secret.name),
     };
     let step = match facts.rejected_for(|reason| reason == "secret") {
-        Some(advice) => Step::failed(NAME, advice),
+        Some(rejected) => Step::rejected(NAME, rejected),
         None => Step {
             to_do: "Enter the content of this file as the secret of the webhook destination at Cloudflare.".into(),
             ..Step::done_if(NAME, facts.was_seen())
@@ -205,7 +209,8 @@ fn destination(facts: &Facts<'_>) -> Step {
         },
         Some(true) if api.is_failing => Step {
             command: Some("stream-live-exporter cloudflare check"),
-            ..Step::failed(NAME, "Cloudflare could not deliver to it. This finds out why:")
+            to_do: "Cloudflare could not deliver to it. This finds out why:".into(),
+            ..Step::new(NAME, Status::Failed)
         },
         Some(true) => Step::new(NAME, Status::Done),
     }
@@ -214,7 +219,7 @@ fn destination(facts: &Facts<'_>) -> Step {
 fn test(facts: &Facts<'_>) -> Step {
     const NAME: &str = "Test message";
     match facts.rejected_for(|reason| reason != "path" && reason != "secret") {
-        Some(advice) => Step::failed(NAME, advice),
+        Some(rejected) => Step::rejected(NAME, rejected),
         None if facts.api.is_some() => Step {
             to_do: "Cloudflare sends it when the destination is created. This sends one, too:".into(),
             command: Some("stream-live-exporter cloudflare check"),

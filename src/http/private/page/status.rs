@@ -20,8 +20,8 @@ pub(super) fn page(snapshot: &Snapshot, query: &ListQuery, notice: Option<Fragme
     let mut fragments = vec![banner::fragment(snapshot, &overview)];
     fragments.extend(setup::fragment(snapshot));
     fragments.extend(inputs::fragments(snapshot, &overview, query));
-    fragments.push(actions::of_status(".", permission));
     fragments.push(deliveries::fragment(snapshot));
+    fragments.push(actions::of_status(".", permission));
     let (title, now, address) = ("Status".to_owned(), snapshot.now, Some(Address::Status(query.clone())));
     Page { status, title, root: ".", now, address, notice, fragments }
 }

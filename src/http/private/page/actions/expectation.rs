@@ -11,11 +11,11 @@ const TIME: &str = "time";
 
 /// The durations to choose from: the value of the field `end`, the text, and hours.
 pub(super) const DURATIONS: [(&str, &str, u64); 5] = [
-    ("1h", "in 1 hour", 1),
-    ("2h", "in 2 hours", 2),
-    ("4h", "in 4 hours", 4),
-    ("12h", "in 12 hours", 12),
-    ("24h", "in 24 hours", 24),
+    ("1h", "1 hour from now", 1),
+    ("2h", "2 hours from now", 2),
+    ("4h", "4 hours from now", 4),
+    ("12h", "12 hours from now", 12),
+    ("24h", "24 hours from now", 24),
 ];
 
 /// What is expected, and until when.

@@ -16,12 +16,15 @@ use super::snapshot::Snapshot;
 use crate::live::View;
 
 /// What a column is sorted by, and its head.
-const COLUMNS: [(Sort, &str); 5] = [
+const COLUMNS: [(Sort, &str); 8] = [
     (Sort::Name, "Input"),
     (Sort::Status, "State"),
     (Sort::Since, "Since"),
     (Sort::Expected, "Expected"),
     (Sort::Error, "Last error"),
+    (Sort::Disconnects, "Disconnects today"),
+    (Sort::Reconnects, "Reconnects today"),
+    (Sort::OnAir, "On air today"),
 ];
 
 const STATES: [(StateFilter, &str); 4] = [
@@ -57,14 +60,14 @@ struct Count<'a> {
 #[template(path = "inputs.html", config = "src/http/private/page/askama.toml")]
 struct Table<'a> {
     query: &'a ListQuery,
-    columns: [(Sort, &'static str); 5],
+    columns: [(Sort, &'static str); 8],
 }
 
 /// The list as a query asks for it; nothing until the state is restored.
 pub(super) fn fragments(snapshot: &Snapshot, overview: &Overview<'_>, query: &ListQuery) -> Vec<Fragment> {
     let Some(view) = &snapshot.view else { return Vec::new() };
     let accounts = accounts(overview, view);
-    let selection = Selection::of(overview, query, &view.state);
+    let selection = Selection::of(overview, query, view, snapshot.days.as_ref());
     let rows = selection.inputs.iter().map(|input| row(input, view, snapshot, !accounts.is_empty())).collect();
     let count = |id, label| {
         let known = overview.inputs.len();

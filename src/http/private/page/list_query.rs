@@ -36,6 +36,9 @@ pub(super) enum Sort {
     Since,
     Expected,
     Error,
+    Disconnects,
+    Reconnects,
+    OnAir,
 }
 
 /// Which state the inputs have.
@@ -49,22 +52,30 @@ pub(super) enum StateFilter {
 }
 
 impl Sort {
-    pub(super) const ALL: [(&str, Self); 5] = [
+    pub(super) const ALL: [(&str, Self); 8] = [
         ("status", Self::Status),
         ("name", Self::Name),
         ("since", Self::Since),
         ("expected", Self::Expected),
         ("error", Self::Error),
+        ("disconnects", Self::Disconnects),
+        ("reconnects", Self::Reconnects),
+        ("on-air", Self::OnAir),
     ];
 
     pub(super) fn label(self) -> &'static str {
         Self::ALL.into_iter().find(|(_, sort)| *sort == self).map(|(label, _)| label).unwrap_or_default()
     }
 
+    /// Whether the order follows from what happened today.
+    pub(super) fn needs_today(self) -> bool {
+        matches!(self, Self::Disconnects | Self::Reconnects | Self::OnAir)
+    }
+
     /// Whether people want the last or largest first.
     fn begins_descending(self) -> bool {
         match self {
-            Self::Since | Self::Error => true,
+            Self::Since | Self::Error | Self::Disconnects | Self::Reconnects | Self::OnAir => true,
             Self::Status | Self::Name | Self::Expected => false,
         }
     }

@@ -25,6 +25,7 @@ mod setup;
 mod snapshot;
 mod status;
 mod time;
+mod today;
 mod unrecognized;
 mod updates;
 

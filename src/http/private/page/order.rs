@@ -5,8 +5,10 @@ use std::ops::Range;
 
 use super::list_query::{ListQuery, Sort, StateFilter};
 use super::overview::{KnownInput, Overview, Urgency};
+use super::today::today;
 use crate::http::private::input_summary::InputState;
-use crate::live::State;
+use crate::live::View;
+use crate::timeline::{Days, Today};
 
 /// Number of inputs on a page.
 pub(super) const PAGE_SIZE: usize = 100;
@@ -26,7 +28,8 @@ pub(super) struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     /// The inputs that a query asks for.
-    pub(super) fn of(overview: &Overview<'a>, query: &ListQuery, state: &State) -> Self {
+    pub(super) fn of(overview: &Overview<'a>, query: &ListQuery, view: &View, days: Option<&Days>) -> Self {
+        let state = &view.state;
         let search = query.search.to_lowercase();
         let matches = |input: &&KnownInput<'a>| {
             query.state.is_none_or(|filter| has_state(input, filter))
@@ -34,6 +37,11 @@ impl<'a> Selection<'a> {
                 && (search.is_empty() || contains(input, &search))
         };
         let mut inputs: Vec<KnownInput<'a>> = overview.inputs.iter().filter(matches).copied().collect();
+        if let Some(days) = days.filter(|_| query.sort.needs_today()) {
+            for input in &mut inputs {
+                input.today = Some(today(input, days, state, view.wall_clock));
+            }
+        }
         let matching = inputs.len();
         let pages = matching.div_ceil(PAGE_SIZE).max(1);
         let page = query.page.min(pages);
@@ -76,12 +84,16 @@ fn sort_part<T>(list: &mut Vec<T>, part: Range<usize>, compare: impl Fn(&T, &T) 
 /// Inputs without a value are last in both orders; equal inputs are in the order of their names.
 fn compare(a: &KnownInput<'_>, b: &KnownInput<'_>, query: &ListQuery) -> Ordering {
     let unnamed = |input: &KnownInput<'_>| input.name.is_empty();
+    let counts = |of: fn(&Today) -> u64| a.today.as_ref().map(of).cmp(&b.today.as_ref().map(of));
     let ordered = |ordering: Ordering| if query.descending { ordering.reverse() } else { ordering };
     let primary = match query.sort {
         Sort::Status => ordered(a.urgency().cmp(&b.urgency()).then_with(|| worse(a, b))),
         Sort::Name => unnamed(a).cmp(&unnamed(b)).then_with(|| ordered(compare_names(a.name, b.name))),
         Sort::Since => a.since.is_none().cmp(&b.since.is_none()).then_with(|| ordered(a.since.cmp(&b.since))),
         Sort::Expected => ordered(b.status.expected.cmp(&a.status.expected)),
+        Sort::Disconnects => ordered(counts(|today| today.disconnects)),
+        Sort::Reconnects => ordered(counts(|today| today.reconnects)),
+        Sort::OnAir => ordered(counts(|today| today.time_on_air.as_secs() / 60)),
         Sort::Error => {
             a.error_at.is_none().cmp(&b.error_at.is_none()).then_with(|| ordered(a.error_at.cmp(&b.error_at)))
         }

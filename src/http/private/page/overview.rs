@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::event::{InputId, Timestamp};
 use crate::http::private::input_summary::InputState;
 use crate::live::{Input, View};
+use crate::timeline::Today;
 
 /// An error is recent for this long, as for the alerts about errors.
 pub(super) const RECENT_ERROR: Duration = Duration::from_secs(15 * 60);
@@ -22,6 +23,8 @@ pub(super) struct KnownInput<'a> {
     /// Event time of the newest error.
     pub(super) error_at: Option<Timestamp>,
     pub(super) has_recent_error: bool,
+    /// What happened today, if the order of the list needs it.
+    pub(super) today: Option<Today>,
 }
 
 /// State and expectation of an input.
@@ -105,7 +108,16 @@ impl<'a> Overview<'a> {
             let name = view.state.name(&id);
             overview.on_air += usize::from(state == InputState::Connected);
             overview.expected += usize::from(status.expected);
-            overview.inputs.push(KnownInput { id, name, input, status, since, error_at, has_recent_error });
+            overview.inputs.push(KnownInput {
+                id,
+                name,
+                input,
+                status,
+                since,
+                error_at,
+                has_recent_error,
+                today: None,
+            });
         }
         overview
     }

@@ -11,7 +11,9 @@ use crate::http::private::page::fragment::Fragment;
 use crate::http::private::page::overview::{KnownInput, Status};
 use crate::http::private::page::snapshot::Snapshot;
 use crate::http::private::page::time::ShortTime;
+use crate::http::private::page::today::{HoursAndMinutes, today};
 use crate::live::View;
+use crate::timeline::Today;
 
 #[derive(Template)]
 #[template(path = "input_row.html", config = "src/http/private/page/askama.toml")]
@@ -27,6 +29,9 @@ struct Row<'a> {
     since: Option<ShortTime>,
     expected: Expected<'a>,
     error: Option<LastError>,
+    /// `None` until the last day was read.
+    today: Option<Today>,
+    bar: String,
     grafana: Option<String>,
     cloudflare: Option<String>,
 }
@@ -42,6 +47,7 @@ pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_
     let KnownInput { id, name, input, status, since, .. } = *known;
     let (state, short) = (&view.state, |at| ShortTime { at, now: snapshot.now });
     let plan = state.plan(&id);
+    let days = snapshot.days.as_ref();
     let digits = id.digits();
     let row = Row {
         id: str::from_utf8(&digits).unwrap_or_default(),
@@ -52,10 +58,18 @@ pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_
         since: since.map(short),
         expected: Expected::of(&plan, state.exception(&id, snapshot.now), snapshot.now),
         error: input.errors.newest().map(|(at, code)| LastError { class: code.class(), code, at: short(at) }),
+        today: days.map(|days| known.today.unwrap_or_else(|| today(known, days, state, snapshot.now))),
+        bar: days.map(|days| days.of(&id, input).bar(snapshot.now, &plan).svg()).unwrap_or_default(),
         grafana: snapshot.configuration.grafana_input_url(&id),
         cloudflare: Configuration::cloudflare_url(state.account_id(&id, input), &id),
     };
     Fragment::new(format!("row-{id}"), &row)
+}
+
+impl Row<'_> {
+    fn on_air(&self, today: &Today) -> HoursAndMinutes {
+        HoursAndMinutes(today.time_on_air)
+    }
 }
 
 impl LastError {

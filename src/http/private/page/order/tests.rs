@@ -7,7 +7,7 @@ use crate::schedule::Expectation::{Always, Never};
 /// The numbers of the inputs of a page.
 fn select(world: &World, query: &ListQuery) -> Vec<u16> {
     let view = world.view();
-    let selection = Selection::of(&Overview::of(&view), query, &view.state);
+    let selection = Selection::of(&Overview::of(&view), query, &view, None);
     selection.inputs.iter().map(|input| u16::from_be_bytes([input.id.bytes()[0], input.id.bytes()[1]])).collect()
 }
 
@@ -91,12 +91,12 @@ fn pages_have_a_hundred_inputs_and_a_later_page_is_the_last_one() {
     for (page, shown, names) in
         [(1, 1, 0..100), (2, 2, 100..200), (3, 3, 200..250), (4, 3, 200..250), (usize::MAX, 3, 200..250)]
     {
-        let selection = Selection::of(&overview, &ListQuery { page, ..ListQuery::default() }, &view.state);
+        let selection = Selection::of(&overview, &ListQuery { page, ..ListQuery::default() }, &view, None);
         let found: Vec<_> = selection.inputs.iter().map(|input| input.name.to_owned()).collect();
         assert_eq!(found, names.map(|name| format!("{name:03}")).collect::<Vec<_>>(), "{page}");
         assert_eq!((selection.page, selection.pages, selection.matching), (shown, 3, 250));
     }
     let nothing = ListQuery { search: "x".into(), page: 2, ..ListQuery::default() };
-    let selection = Selection::of(&overview, &nothing, &view.state);
+    let selection = Selection::of(&overview, &nothing, &view, None);
     assert_eq!((selection.inputs.len(), selection.page, selection.pages, selection.matching), (0, 1, 1, 0));
 }

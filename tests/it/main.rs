@@ -18,6 +18,7 @@ mod slow_clients;
 mod flood;
 mod slow_readers;
 mod memory;
+mod page;
 mod page_actions;
 mod pipelining;
 mod dual_stack;

@@ -2,6 +2,7 @@
 // The real program with a folder of its own, and the requests that the checks make.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,9 +15,21 @@ export const inputId = (number) => number.toString(16).padStart(32, '0');
 /** A time so many seconds before now. @param {number} seconds */
 export const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
 
+/** A port that is free now. @returns {Promise<number>} */
+export function freePort() {
+  const server = createServer();
+  return new Promise((resolve) =>
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+      server.close(() => resolve(port));
+    }),
+  );
+}
+
 export class Daemon {
   /** @type {import('node:child_process').ChildProcess} */
   #child;
+  #holder = /** @type {import('node:child_process').ChildProcess | undefined} */ (undefined);
   #lines = /** @type {Record<string, string>[]} */ ([]);
   #waiting = /** @type {(() => void)[]} */ ([]);
   folder;
@@ -30,7 +43,7 @@ export class Daemon {
    * Starts, and waits until it is ready.
    *
    * @param {{ configuration?: string, files?: Record<string, string>, arguments?: string[], authorization?: string,
-   *   until?: string }} [options] `until`: the log line to wait for
+   *   until?: string, web?: number }} [options] `until`: the log line to wait for; `web`: the private listener's port
    */
   static async start(options = {}) {
     const daemon = new Daemon(options);
@@ -42,12 +55,12 @@ export class Daemon {
   }
 
   /** @param {Parameters<typeof Daemon.start>[0]} options */
-  constructor({ configuration = '', files = {}, arguments: more = [], authorization = '' } = {}) {
+  constructor({ configuration = '', files = {}, arguments: more = [], authorization = '', web = 0 } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), 'page-'));
     this.authorization = authorization;
     for (const [name, text] of Object.entries({ 'exporter.toml': configuration, ...files }))
       writeFileSync(join(this.folder, name), text);
-    const flags = ['webhook', 'web'].map((listener) => `--${listener}.listen-address=127.0.0.1:0`);
+    const flags = ['--webhook.listen-address=127.0.0.1:0', `--web.listen-address=127.0.0.1:${web}`];
     this.#child = spawn(PROGRAM, [...flags, '--log.format=json', '--config.file=exporter.toml', ...more], {
       cwd: this.folder,
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -117,18 +130,31 @@ export class Daemon {
     return samples;
   }
 
+  /** Lets another program hold the journal until the daemon is stopped. */
+  async holdJournal() {
+    const hold = 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute("BEGIN IMMEDIATE"); print(1, flush=True); sys.stdin.read()';
+    this.#holder = spawn('python3', ['-c', hold, join(this.folder, 'data/journal.db')], { stdio: ['pipe', 'pipe', 'inherit'] });
+    await new Promise((resolve) => this.#holder?.stdout?.once('data', resolve));
+  }
+
+  /** Waits until the daemon is not ready. */
+  async unready() {
+    while ((await fetch(new URL('-/ready', this.url))).ok) await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+
   /** @param {NodeJS.Signals} signal */
   signal(signal) {
     this.#child.kill(signal);
   }
 
   async stop() {
+    this.#holder?.stdin?.end();
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const ended = new Promise((resolve) => this.#child.on('exit', resolve));
       this.#child.kill('SIGTERM');
       await ended;
     }
-    rmSync(this.folder, { recursive: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
 

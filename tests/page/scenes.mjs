@@ -49,12 +49,22 @@ export const SCENES = {
     start: { configuration: INPUTS },
     async happen(daemon) {
       await day(daemon);
-      await daemon.event(MAIN, 'errored', ago(760), 'ERR_STALE_INPUT');
+      await daemon.event(MAIN, 'errored', ago(760), 'ERR_UNHEALTHY');
       await daemon.event(MAIN, 'disconnected', ago(754));
       await daemon.event(CHAPEL, 'disconnected', ago(95));
       // A rejected delivery, and one that was not understood.
       await daemon.post('{}', 'wrong');
       await daemon.post(JSON.stringify({ name: 'x', text: '<script>alert(1)</script>', data: { event_type: 'live_input.<b>' } }));
+    },
+  },
+  'not-ready': {
+    start: { configuration: INPUTS },
+    async happen(daemon) {
+      await day(daemon);
+      // Another program holds the database, so a notification waits for it.
+      await daemon.holdJournal();
+      daemon.event(MAIN, 'disconnected', ago(5)).catch(() => undefined);
+      await daemon.unready();
     },
   },
   many: {

@@ -16,6 +16,7 @@ mod gzip;
 mod curves;
 mod disk;
 mod life;
+mod pages;
 mod hold;
 mod prometheus;
 mod compare;
@@ -56,6 +57,7 @@ fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             Part::Sizes => curves::sizes(setup, report)?,
             Part::Disk => disk::measure(setup, report)?,
             Part::Life => life::measure(setup, report)?,
+            Part::Pages => pages::measure(setup, report)?,
             Part::Hold => hold::measure(setup, report)?,
             Part::Compare => compare::measure(setup, report)?,
             Part::Prometheus => prometheus::measure(setup, report)?,

@@ -25,6 +25,8 @@ pub enum Part {
     Disk,
     /// Start, idle, sizes, sustained load.
     Life,
+    /// The status page: size, time to render, cost of open pages.
+    Pages,
     /// Notification latency during housekeeping.
     Hold,
     /// Cost of the same inputs in a real Prometheus.

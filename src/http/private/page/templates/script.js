@@ -9,6 +9,7 @@
   let ahead = Date.parse(now) - Date.now();
   let source;
   let timer;
+  let isLive = false;
 
   // Ages
 
@@ -111,11 +112,13 @@
   }
 
   function isAlive() {
+    isLive = true;
     say("live");
     later(SILENCE, reconnect);
   }
 
   function reconnect() {
+    isLive = false;
     say("reconnecting");
     connect();
   }
@@ -131,10 +134,12 @@
     };
     source.onerror = () => {
       if (source.readyState === EventSource.CLOSED) {
+        isLive = false;
         say("not updating");
         later(RETRY, connect);
-      } else {
-        // The browser opens the next stream by itself.
+      } else if (isLive) {
+        // The browser opens the next stream by itself. Each attempt that fails comes here.
+        isLive = false;
         later(PATIENCE, reconnect);
       }
     };

@@ -25,6 +25,8 @@ const PUBLIC: usize = 512;
 const PUBLIC_PER_PEER: usize = 128;
 const PRIVATE: usize = 256;
 const PRIVATE_PER_PEER: usize = 192;
+/// How many of the private ones are open pages.
+const STREAMS: usize = 128;
 /// The default maximum of inputs, and what each remembers: together the limit of the deduplication memory.
 const INPUTS: usize = 10_000;
 const SEEN: usize = 447;
@@ -150,9 +152,23 @@ fn all_bounded_memory_together_fits_into_the_documented_limit() {
     heads.iter_mut().for_each(|client| client.write_all(head.as_bytes()).unwrap());
     steps.push(("bodies and heads", memory(&daemon, "VmHWM")));
 
+    // Each page shows another part of the list, so that none shares its updates with another one.
+    let mut pages: Vec<_> = (0..STREAMS)
+        .map(|number| {
+            let mut page =
+                connect_from(source(0, PRIVATE_PER_PEER), daemon.private_address(), Some(SMALL_BUFFER)).unwrap();
+            let (page_number, sort) = (1 + number % 100, if number < 100 { "name" } else { "since" });
+            let address = format!("GET /updates?page=%3Fsort%3D{sort}%26page%3D{page_number}");
+            page.write_all(&request(&address, b"")).unwrap();
+            page
+        })
+        .collect();
+    pages.iter_mut().for_each(|page| page.read_exact(&mut [0; 16]).unwrap());
+    steps.push(("open pages", memory(&daemon, "VmHWM")));
+
     let lines: String = (0..90).map(|number| format!(" | x-{number}: y")).collect();
     let pipelined = request(&format!("GET /-/healthy{lines}"), b"").repeat(16);
-    let mut readers: Vec<_> = (0..PRIVATE - 1)
+    let mut readers: Vec<_> = (STREAMS..PRIVATE - 1)
         .map(|number| {
             let source = source(number, PRIVATE_PER_PEER);
             let mut reader = connect_from(source, daemon.private_address(), Some(SMALL_BUFFER)).unwrap();
@@ -188,7 +204,7 @@ fn all_bounded_memory_together_fits_into_the_documented_limit() {
     report(&format!("memory in kB, of at most {LIMIT}: {steps:?}"));
     assert!(all < LIMIT, "{steps:?}");
     assert_eq!(rejected, heads.len());
-    drop((clients, readers));
+    drop((clients, readers, pages));
 }
 
 #[test]

@@ -311,6 +311,10 @@ proptest! {
         let next = schedule.next_change(start);
         prop_assert_eq!(next, schedule.changes(start, 1).pop());
         prop_assert_eq!(schedule.next_change(start), next);
+        for hours in 0..48 {
+            let earlier = start.minus(Duration::from_secs(hours * 3600));
+            prop_assert_eq!(open_by_brute_force(&schedule.windows, earlier), schedule.at(earlier));
+        }
         let mut from = start;
         let mut expected = schedule.at(start);
         for change in schedule.changes(start, 6) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use regex_lite::Regex;
 use serde_json::Value;
+use stream_live_exporter::event::ErrorClass;
 
 fn shipped(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -29,6 +30,15 @@ fn alerts() -> Vec<Value> {
     let rules =
         ["inputs.yml", "notifications.yml", "cloudflare.yml", "exporter.yml"].iter().flat_map(|file| rules(file));
     rules.filter(|rule| rule["alert"].is_string()).collect()
+}
+
+#[test]
+fn messages_have_the_same_meaning_and_remedy_of_an_error_as_the_status_page() {
+    let of_rules = rules("settings.yml").into_iter().filter(|rule| rule["record"] == "stream_live:error");
+    let label = |rule: &Value, name: &str| rule["labels"][name].as_str().unwrap().to_owned();
+    let of_rules = of_rules.map(|rule| ["code", "meaning", "remedy"].map(|name| label(&rule, name)));
+    let of_page = ErrorClass::ALL.map(|class| [class.label(), class.meaning(), class.remedy()].map(str::to_owned));
+    assert_eq!(of_rules.collect::<Vec<_>>(), of_page);
 }
 
 /// The value of each threshold. They are written as `vector(a * b)`.

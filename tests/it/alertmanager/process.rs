@@ -29,8 +29,17 @@ pub struct Alertmanager {
 impl Alertmanager {
     /// Starts it on a free port and waits until it is ready.
     pub fn start(program: &Path) -> Self {
+        Self::start_configured(program, |config, _| config)
+    }
+
+    /// The same with each alternative pager of the configuration. Mails go to the server at this address.
+    pub fn start_with_all(program: &Path, mail_server: &str) -> Self {
+        Self::start_configured(program, |config, sink| with_alternatives(&config, sink, mail_server))
+    }
+
+    fn start_configured(program: &Path, change: impl Fn(String, &str) -> String) -> Self {
         let (folder, sink) = (tempfile::tempdir().expect("a folder can be made"), Sink::start());
-        install(folder.path(), &sink.url);
+        install(folder.path(), &sink.url, |config| change(config, &sink.url));
         // Another process may take the port before Alertmanager binds it: then try another one.
         let started = (0..10).find_map(|_| Self::start_on(program, folder.path(), free_port()));
         let (child, url) = started.expect("alertmanager starts; its messages are above");
@@ -116,23 +125,53 @@ pub fn shipped() -> PathBuf {
 }
 
 /// Copies the shipped files, with the folder of secrets and the URL of the dead man's switch replaced.
-fn install(folder: &Path, sink: &str) {
+fn install(folder: &Path, sink: &str, change: impl Fn(String) -> String) {
     let config = fs::read_to_string(shipped().join("alertmanager.yml")).expect("the configuration is shipped");
     assert_eq!(config.matches(&format!("      - api_url_file: {SECRETS}")).count(), 2, "the pager's and the chat's");
     assert_eq!(config.matches(&format!("      - url: {DEADMAN}\n")).count(), 1, "the dead man's switch");
     let secrets = folder.join("secrets");
     let config = config.replace(SECRETS, &format!("{}/", secrets.display()));
     let config = config.replace(DEADMAN, &format!("{sink}/deadman"));
-    fs::write(folder.join("alertmanager.yml"), config).expect("the folder can be written");
+    fs::write(folder.join("alertmanager.yml"), change(config)).expect("the folder can be written");
     fs::create_dir_all(folder.join("templates")).expect("the folder can be written");
-    let template = "templates/stream-live.tmpl";
-    fs::copy(shipped().join(template), folder.join(template)).expect("the templates are shipped");
+    for template in fs::read_dir(shipped().join("templates")).expect("the templates are shipped") {
+        let template = template.expect("the folder can be read");
+        fs::copy(template.path(), folder.join("templates").join(template.file_name()))
+            .expect("a template can be copied");
+    }
     fs::create_dir(&secrets).expect("the folder can be written");
     for receiver in ["pager", "chat"] {
         // Editors end a file with a newline.
         fs::write(secrets.join(format!("{receiver}-url")), format!("{sink}/{receiver}\n"))
             .expect("the folder can be written");
     }
+    for secret in ["pagerduty-routing-key", "opsgenie-api-key", "smtp-password", "webhook-token"] {
+        fs::write(secrets.join(secret), "secret").expect("the folder can be written");
+    }
+}
+
+/// The configuration with its alternative pagers, which are comments that start with `#` and a key. Their services are
+/// the sink and the mail server, and headers of a mail tell which group it is about.
+fn with_alternatives(config: &str, sink: &str, mail_server: &str) -> String {
+    let lines = config.lines().map(|line| match line.trim_start().strip_prefix('#') {
+        Some(key) if key.starts_with("  ") || key.starts_with(|c: char| c.is_ascii_lowercase()) => {
+            line.replacen('#', "", 1)
+        }
+        _ => line.to_owned(),
+    });
+    let mut config = lines.collect::<Vec<_>>().join("\n");
+    for (shipped, tested) in [
+        ("smarthost: smtp.example.org:587", format!("smarthost: {mail_server}\n        require_tls: false")),
+        (
+            "headers: {Subject:",
+            "headers: {X-Job: '{{ .CommonLabels.job }}', X-Status: '{{ .Status }}', Subject:".into(),
+        ),
+        ("url: http://127.0.0.1:8080/alerts", format!("url: {sink}/webhook")),
+    ] {
+        assert_eq!(config.matches(shipped).count(), 1, "{shipped}");
+        config = config.replace(shipped, &tested);
+    }
+    format!("global: {{pagerduty_url: '{sink}/pagerduty', opsgenie_api_url: '{sink}/opsgenie'}}\n{config}")
 }
 
 /// Whether the program can run here. A program that was unpacked without installing it needs a mount namespace, which

@@ -31,12 +31,16 @@ impl MailServer {
         Self { address, mails }
     }
 
-    /// Waits for a mail that contains this part, in the encoding of the transfer.
-    pub fn wait_for(&self, part: &str) -> Vec<u8> {
+    /// Waits for a mail with these headers. Alertmanager writes them in any order.
+    pub fn wait_for(&self, headers: &[String]) -> Vec<u8> {
+        let has = |mail: &[u8]| {
+            let mail = String::from_utf8_lossy(mail);
+            headers.iter().all(|header| mail.contains(&format!("{header}\r\n")))
+        };
         let mut found = None;
-        within(2 * PATIENCE, &format!("a mail with {part}"), || {
+        within(2 * PATIENCE, &format!("a mail with {headers:?}"), || {
             let mails = self.mails.lock().expect("the lock is not poisoned");
-            found = mails.iter().find(|mail| String::from_utf8_lossy(mail).contains(part)).cloned();
+            found = mails.iter().find(|mail| has(mail)).cloned();
             found.is_some()
         });
         found.expect("it was waited for")

@@ -19,8 +19,6 @@ const PICTURES = [
   { name: 'off-air', scene: 'off-air' },
   { name: 'off-air-dark', scene: 'off-air', dark: true },
   { name: 'off-air-phone', scene: 'off-air', viewport: PHONE },
-  { name: 'input', scene: 'off-air', path: `inputs/${MAIN}` },
-  { name: 'input-phone-dark', scene: 'off-air', path: `inputs/${MAIN}`, viewport: PHONE, dark: true },
   { name: 'unrecognized', scene: 'off-air', path: 'unrecognized' },
   { name: 'confirmation', scene: 'off-air', path: `actions/forget?input=${MAIN}` },
   { name: 'error', scene: 'off-air', path: '?sort=colour', status: 400 },

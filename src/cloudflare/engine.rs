@@ -190,6 +190,7 @@ impl Engine {
             self.tasks.inventory.set_enabled(input_id, enabled);
         }
         self.report();
+        self.facts.next_request = Some(self.budget.next(now));
         effects
     }
 
@@ -209,7 +210,8 @@ impl Engine {
     }
 
     fn report(&mut self) {
-        self.facts = Facts { tasks: std::mem::take(&mut self.facts.tasks), ..Facts::default() };
+        let next_request = self.facts.next_request;
+        self.facts = Facts { tasks: std::mem::take(&mut self.facts.tasks), next_request, ..Facts::default() };
         for name in TaskName::ALL {
             if self.facts.tasks.contains_key(&name)
                 && let Some(task) = self.tasks.get(name)

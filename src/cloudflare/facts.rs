@@ -15,6 +15,8 @@ pub struct Facts {
     pub oldest_status: Option<Timestamp>,
     /// Whether there is a destination with our URL.
     pub destination_found: Option<bool>,
+    /// When the budget allows the next request; `None` before the first answer.
+    pub next_request: Option<Timestamp>,
     /// When Cloudflare last delivered a notification to our destination.
     pub destination_last_success: Option<Timestamp>,
     /// When Cloudflare last failed to.

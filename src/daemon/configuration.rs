@@ -21,13 +21,18 @@ pub(super) fn configuration(
         Some(resources) => warnings(settings, started_with, resources, loaded_at),
         None => settings.warnings(loaded_at),
     };
+    // Their keys have the id of the input.
+    let is_of_input = |key: &Effective| key.key.matches('.').count() > 1 && key.key.starts_with("inputs.");
+    let (of_inputs, others): (Vec<_>, Vec<_>) = settings.in_force(started_with).partition(|key| is_of_input(key));
     let accounts = settings.cloudflare.accounts.iter().map(|account| ConfiguredAccount {
         name: account.name.clone(),
         account_id: account.account_id,
         webhook_url: account.webhook_url.clone(),
     });
     Configuration {
-        settings: settings.in_force(started_with).map(setting).collect(),
+        settings: others.into_iter().map(setting).collect(),
+        input_settings: of_inputs.into_iter().map(setting).collect(),
+        max_connections: started_with.webhook.max_connections,
         needs_restart: started_with.needs_restart(settings).into_iter().map(str::to_owned).collect(),
         warnings: warnings.iter().map(ToString::to_string).collect(),
         loaded_at,

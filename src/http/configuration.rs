@@ -13,8 +13,12 @@ const OVERVIEW_DASHBOARD: &str = "stream-live-overview";
 /// What pages show of the configuration in force. It contains no secret.
 #[derive(Debug, Clone, Default)]
 pub struct Configuration {
-    /// Every key. Those that need a restart have the value of the start.
+    /// Every key that is not of a single input. Those that need a restart have the value of the start.
     pub settings: Vec<Setting>,
+    /// The keys of the configured inputs.
+    pub input_settings: Vec<Setting>,
+    /// Maximum number of connections of the public listener.
+    pub max_connections: usize,
     /// The keys whose values have changed since the start and need a restart to take effect.
     pub needs_restart: Vec<String>,
     /// Values and files that work and are dangerous.

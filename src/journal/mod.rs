@@ -167,6 +167,17 @@ impl Journal {
         read().map_err(failed(&self.path, "cannot be read"))
     }
 
+    /// When the oldest kept event was received; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn oldest_event_at(&self) -> Result<Option<Timestamp>, JournalError> {
+        let sql = "SELECT received_at FROM records WHERE received_at IS NOT NULL ORDER BY position LIMIT 1";
+        let oldest = self.connection.query_one(sql, [], |row| row.get::<_, i64>(0)).optional();
+        Ok(oldest.map_err(failed(&self.path, "cannot be read"))?.map(Timestamp::from_nanos))
+    }
+
     /// Calls `visit` with every kept record after this position, in order.
     ///
     /// No read transaction is open while `visit` runs, unless there is a [`Journal::snapshot`]. A reader that is slow

@@ -19,6 +19,10 @@ pub struct View {
     pub journal_events: u64,
     /// Size of the journal on disk, in bytes.
     pub journal_size_bytes: u64,
+    /// When the oldest event in the journal was received, as of the last measurement.
+    pub oldest_event: Option<Timestamp>,
+    /// When a batch last became durable; `None` if none did since the start.
+    pub committed_at: Option<Timestamp>,
     /// Number of inputs that were restored from the journal at start.
     pub restored_inputs: usize,
     /// The last time during which the exporter did not run; `None` if it ran for the first time.

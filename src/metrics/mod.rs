@@ -33,6 +33,7 @@ pub use encode::Format;
 pub use exporter::Exporter;
 pub use exposition::Exposition;
 pub use gzip::Gzip;
+pub use process::started_at;
 
 #[cfg(test)]
 mod tests;

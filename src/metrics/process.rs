@@ -68,7 +68,7 @@ pub(super) static FAMILIES: [Entry<Read>; 7] = [
         query: "time() - process_start_time_seconds{job=\"stream-live-exporter\"}",
         ..PROCESS_GAUGE
     }
-    .with(|process| process.boot_time as f64 + process.stat.starttime as f64 / process.ticks_per_second),
+    .with(start_time),
     Family {
         name: "process_threads",
         help: "Number of threads of the process.",
@@ -77,6 +77,15 @@ pub(super) static FAMILIES: [Entry<Read>; 7] = [
     }
     .with(|process| process.stat.num_threads as f64),
 ];
+
+/// When the process started, as its metric says; `None` without `/proc`.
+pub fn started_at() -> Option<Timestamp> {
+    Process::read().ok().map(|process| Timestamp::from_nanos((start_time(&process) * 1e9) as i64))
+}
+
+fn start_time(process: &Process) -> f64 {
+    process.boot_time as f64 + process.stat.starttime as f64 / process.ticks_per_second
+}
 
 /// Writes the process metrics, or nothing if `/proc` cannot be read.
 pub(super) fn write(encoder: &mut Encoder, started_at: Timestamp) {

@@ -55,6 +55,8 @@ fn view(inputs: u8) -> View {
         wall_clock: as_of,
         journal_events: 1,
         journal_size_bytes: 4096,
+        oldest_event: None,
+        committed_at: None,
         restored_inputs: 0,
         downtime: Some(Downtime { from: at(1000), until: at(3500), backfill_from: Some(at(1000)) }),
         pending: Arc::default(),

@@ -1,8 +1,8 @@
 //! Access to the recorder.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
@@ -38,9 +38,26 @@ pub(super) struct ApiFacts {
     pub(super) backfilled: bool,
 }
 
+/// What waits to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueUsage {
+    /// Number of waiting messages.
+    pub waiting: usize,
+    /// Maximum number of waiting messages.
+    pub limit: usize,
+    /// Bytes of the bodies that are being read or wait.
+    pub bytes: usize,
+    /// Maximum number of these bytes.
+    pub bytes_limit: usize,
+}
+
 /// Requests that do not wait for room in the queue, so that a hanging disk delays neither a reload nor the shutdown.
 #[derive(Debug, Default)]
 pub(super) struct Control {
+    /// The most messages that can wait.
+    queue_limit: usize,
+    /// Number of messages that wait.
+    waiting: AtomicUsize,
     /// The newest limits that are not adopted yet.
     limits: Mutex<Option<Limits>>,
     api_facts: Mutex<Option<ApiFacts>>,
@@ -56,6 +73,15 @@ impl Control {
         self.api_facts.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    pub(super) fn new(queue_limit: usize) -> Self {
+        Self { queue_limit, ..Self::default() }
+    }
+
+    /// A message was taken out of the queue.
+    pub(super) fn taken(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(super) fn finishing(&self) -> bool {
         self.finish.load(Ordering::Acquire)
     }
@@ -66,6 +92,13 @@ pub struct Queue {
     pub(super) queue_rx: Receiver<Message>,
     pub(super) wake_rx: Receiver<()>,
     pub(super) control: Arc<Control>,
+}
+
+impl Queue {
+    /// The next message, if one waits.
+    pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
+        self.queue_rx.try_recv().inspect(|_| self.control.taken())
+    }
 }
 
 /// Access to the recorder.
@@ -191,7 +224,19 @@ impl Handle {
     }
 
     fn try_send(&self, message: Message) -> Result<(), Overloaded> {
-        self.queue.try_send(message).map_err(|_: TrySendError<Message>| Overloaded)
+        // Counted first, because the recorder may take it at once.
+        self.control.waiting.fetch_add(1, Ordering::Relaxed);
+        self.queue.try_send(message).map_err(|_: TrySendError<Message>| {
+            self.control.taken();
+            Overloaded
+        })
+    }
+
+    /// What waits to be recorded.
+    pub fn queue_usage(&self) -> QueueUsage {
+        let (bytes, bytes_limit) = self.memory.usage();
+        let waiting = self.control.waiting.load(Ordering::Relaxed);
+        QueueUsage { waiting, limit: self.control.queue_limit, bytes, bytes_limit }
     }
 
     /// Wakes the recorder: it records everything in the queue.

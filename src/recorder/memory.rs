@@ -23,6 +23,11 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Bytes that are reserved, and how many can be.
+    pub(super) fn usage(&self) -> (usize, usize) {
+        (LIMIT - self.0.available_permits().min(LIMIT), LIMIT)
+    }
+
     pub(super) fn reservation(&self) -> Reservation {
         Reservation { memory: Some(self.clone()), permit: None }
     }
@@ -67,6 +72,7 @@ mod tests {
         let (mut first, mut second) = (memory.reservation(), memory.reservation());
         assert_eq!(first.grow_to(1000), Ok(()));
         assert_eq!(first.grow_to(500), Ok(()), "it does not shrink");
+        assert_eq!(memory.usage(), (1000, LIMIT));
         assert_eq!(second.grow_to(LIMIT - 1000), Ok(()));
         assert_eq!(first.grow_to(1001), Err(Overloaded));
         assert_eq!(first.grow_to(1000), Ok(()), "what it has stays reserved");

@@ -48,7 +48,7 @@ use bytes::Bytes;
 pub use correction::{CorrectionOutcome, correct_stopped, except_stopped};
 pub use disk_activity::{DiskActivity, DiskOperation};
 pub use documents::restore as restore_documents;
-pub use handle::{Handle, Queue};
+pub use handle::{Handle, Queue, QueueUsage};
 pub use held_views::Hold;
 pub use history::HistoryOutcome;
 pub use kept_bodies::KeptBodies;

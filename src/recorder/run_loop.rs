@@ -177,11 +177,12 @@ impl Recorder {
         self.state_reader.readiness.disk().begin(name)
     }
 
-    /// Publishes the size of the journal on disk.
+    /// Publishes the size of the journal on disk, and its oldest event.
     pub(super) fn measure(&self) {
         let _measuring = self.disk_operation("size query");
         let folder = self.journal.path().parent().unwrap_or(Path::new(""));
-        self.state_reader.published.set_journal_size(journal::size_bytes(folder));
+        let oldest = self.journal.oldest_event_at().ok().flatten();
+        self.state_reader.published.set_journal_size(journal::size_bytes(folder), oldest);
     }
 
     /// Records what is in the queue, up to one batch. Returns whether more may be waiting.
@@ -195,7 +196,7 @@ impl Recorder {
         let mut deliveries = Vec::new();
         let mut more_waiting = true;
         while more_waiting && deliveries.len() < MAX_BATCH {
-            match self.queue.queue_rx.try_recv() {
+            match self.queue.try_recv() {
                 Ok(Message::Deliver(delivery, answer)) => deliveries.push((delivery, answer)),
                 Ok(other) => {
                     self.record_deliveries(std::mem::take(&mut deliveries));
@@ -239,6 +240,7 @@ impl Recorder {
         match self.write(&mut batch).or_else(|error| self.write_on_full_disk(&mut batch, error)) {
             Ok((changes, verdicts)) => {
                 self.note_written(Ok(()));
+                self.state_reader.published.set_committed(clock::now());
                 self.note_dirty(&batch.records, &changes);
                 let last_seen = batch.last_seen.clone();
                 let set_back = batch.sets_clock_back().then_some(self.recorded_until);

@@ -109,6 +109,8 @@ pub(super) struct Current {
     state: Option<State>,
     journal_events: u64,
     journal_size_bytes: u64,
+    oldest_event: Option<Timestamp>,
+    committed_at: Option<Timestamp>,
     restored_inputs: usize,
     downtime: Option<Downtime>,
     /// Time of the latest scrape.
@@ -187,8 +189,14 @@ impl Published {
     }
 
     /// Sets the size of the journal on disk. The recorder measures it, because a reader must not wait for the disk.
-    pub(super) fn set_journal_size(&self, bytes: u64) {
-        self.lock().journal_size_bytes = bytes;
+    pub(super) fn set_journal_size(&self, bytes: u64, oldest_event: Option<Timestamp>) {
+        let mut current = self.lock();
+        (current.journal_size_bytes, current.oldest_event) = (bytes, oldest_event);
+    }
+
+    /// Sets when a batch last became durable.
+    pub(super) fn set_committed(&self, at: Timestamp) {
+        self.lock().committed_at = Some(at);
     }
 
     /// The state for a scrape at `now`, with the wall clock.
@@ -235,9 +243,19 @@ impl Current {
     }
 
     fn view(&self, as_of: Timestamp, wall_clock: Timestamp) -> Option<View> {
-        let Self { journal_events, journal_size_bytes, restored_inputs, downtime, .. } = *self;
+        let Self { journal_events, journal_size_bytes, oldest_event, committed_at, restored_inputs, downtime, .. } = *self;
         let state = self.state.clone()?;
-        let pending = Arc::default();
-        Some(View { state, as_of, wall_clock, journal_events, journal_size_bytes, restored_inputs, downtime, pending })
+        Some(View {
+            state,
+            as_of,
+            wall_clock,
+            journal_events,
+            journal_size_bytes,
+            oldest_event,
+            committed_at,
+            restored_inputs,
+            downtime,
+            pending: Arc::default(),
+        })
     }
 }

@@ -223,7 +223,7 @@ fn view_is_absent_until_the_state_is_restored() {
     assert!(published.scrape(clock::now(), clock::wall()).is_none());
     published.restored(3, std::iter::empty(), clock::now());
     assert!(published.scrape(clock::now(), clock::wall()).is_none());
-    published.set_journal_size(5);
+    published.set_journal_size(5, None);
     published.change(clock::now(), None, 7, &[], State::default);
     let view = published.scrape(clock::now(), clock::wall()).unwrap();
     assert_eq!((view.restored_inputs, view.journal_events, view.journal_size_bytes), (3, 7, 5));

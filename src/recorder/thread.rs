@@ -30,7 +30,7 @@ pub struct Running {
 pub fn prepare(queue_size: usize) -> (Handle, Queue) {
     let (queue_tx, queue_rx) = sync_channel(queue_size);
     let (wake_tx, wake_rx) = sync_channel(1);
-    let control = Arc::new(Control::default());
+    let control = Arc::new(Control::new(queue_size));
     let handle = Handle::new(queue_tx, wake_tx, control.clone(), StateReader::default());
     (handle, Queue { queue_rx, wake_rx, control })
 }

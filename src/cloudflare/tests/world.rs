@@ -92,6 +92,8 @@ impl World {
             wall_clock: self.now,
             journal_events: 0,
             journal_size_bytes: 0,
+            oldest_event: None,
+            committed_at: None,
             restored_inputs: 0,
             downtime: None,
             pending: std::sync::Arc::default(),

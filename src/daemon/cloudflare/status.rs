@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::cloudflare::{BackfillProgress, Entries, Facts, Period};
+use crate::cloudflare::{ApiErrorKind, BackfillProgress, Entries, Facts, Period};
 use crate::event::{AccountId, Timestamp};
 use crate::recorder::HistoryOutcome;
 
@@ -37,6 +37,7 @@ pub(super) fn json(name: &str, id: AccountId, facts: &Facts, (waits, recorded): 
             "last_failure": text(task.last_failure),
             "failures": task.failures,
             "error": task.error.as_ref().map(ToString::to_string),
+            "unauthorized": task.error.as_ref().is_some_and(|error| error.kind == ApiErrorKind::Unauthorized),
         });
         (name.label(), status)
     });
@@ -44,6 +45,7 @@ pub(super) fn json(name: &str, id: AccountId, facts: &Facts, (waits, recorded): 
         "name": name,
         "account_id": id,
         "tasks": tasks.collect::<BTreeMap<_, _>>(),
+        "next_request": text(facts.next_request),
         "oldest_status": text(facts.oldest_status),
         "destination": {
             "found": facts.destination_found,

@@ -14,6 +14,7 @@ mod banner;
 mod deliveries;
 mod expected;
 mod fragment;
+mod health;
 mod inputs;
 mod layout;
 mod list_query;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::health::HealthFacts;
 use crate::clock;
 use crate::event::Timestamp;
 use crate::http::configuration::Configuration;
@@ -35,6 +36,8 @@ pub(super) struct Snapshot {
     pub(super) rejected: Vec<Rejected>,
     /// The tasks that use Cloudflare's API, as the private API shows them.
     pub(super) api_accounts: Vec<Value>,
+    /// How the parts of the daemon are.
+    pub(super) health: HealthFacts,
     /// The configuration in force.
     pub(super) configuration: Arc<Configuration>,
     /// The last day of all inputs, at least up to the view; `None` if it is still being read or cannot be read.
@@ -57,6 +60,7 @@ impl Snapshot {
             failing_since: readiness.failing_since(),
             rejected: private.unused_deliveries.newest_rejected(usize::MAX),
             api_accounts: private.api_tasks.accounts(),
+            health: HealthFacts::take(private),
             configuration: private.configuration.borrow().clone(),
             days: private.timelines.days(),
             days_problem: private.timelines.problem(),

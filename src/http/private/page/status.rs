@@ -9,7 +9,7 @@ use super::layout::Page;
 use super::list_query::ListQuery;
 use super::overview::Overview;
 use super::snapshot::Snapshot;
-use super::{banner, deliveries, inputs, setup};
+use super::{banner, deliveries, health, inputs, setup};
 
 /// The page. Its status is 503 until the state is restored, as that of the API.
 ///
@@ -24,4 +24,6 @@ pub(super) fn page(snapshot: &Snapshot, query: &ListQuery, notice: Option<Fragme
     fragments.push(actions::of_status(".", permission));
     let (title, now, address) = ("Status".to_owned(), snapshot.now, Some(Address::Status(query.clone())));
     Page { status, title, root: ".", now, address, notice, fragments }
+    fragments.extend(health::fragments(snapshot));
+    Page { status, title: "Status".to_owned(), root: ".", now: snapshot.now, fragments }
 }

@@ -112,6 +112,8 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
         wall_clock: as_of,
         journal_events,
         journal_size_bytes,
+        oldest_event: None,
+        committed_at: None,
         restored_inputs,
         downtime: None,
         pending: Default::default(),

@@ -243,7 +243,8 @@ impl Current {
     }
 
     fn view(&self, as_of: Timestamp, wall_clock: Timestamp) -> Option<View> {
-        let Self { journal_events, journal_size_bytes, oldest_event, committed_at, restored_inputs, downtime, .. } = *self;
+        let Self { journal_events, journal_size_bytes, oldest_event, committed_at, restored_inputs, downtime, .. } =
+            *self;
         let state = self.state.clone()?;
         Some(View {
             state,

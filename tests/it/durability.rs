@@ -348,7 +348,10 @@ fn generated_secret_has_mode_600_and_is_never_logged_or_served() {
     assert_eq!(daemon.post(&fixture("connected")).status, 200);
     assert_eq!(daemon.post_with(&format!("{secret}0"), &fixture("connected")).status, 401);
     assert_eq!(daemon.post_private("/-/reload").status, 200);
-    for path in ["/", "/metrics", "/api/v1/inputs", "/api/v1/events", "/api/v1/cloudflare", "/-/ready"] {
+    let api = ["/metrics", "/api/v1/inputs", "/api/v1/events", "/api/v1/cloudflare", "/-/ready"];
+    let pages =
+        ["/", "/unrecognized", "/unrecognized/1", "/actions/reload", "/inputs/2c28dd2cc444cb77578c4840b51e43a8"];
+    for path in api.into_iter().chain(pages) {
         assert!(!daemon.get(path).body.contains(&secret), "{path}");
     }
     let unknown = exchange(daemon.public_address(), &format!("GET /x | cf-webhook-auth: {secret}"), b"");

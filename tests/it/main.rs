@@ -52,6 +52,7 @@ mod log;
 mod migration;
 mod backup;
 mod private_files;
+mod health;
 mod unrecognized;
 mod unwritable;
 mod faults;

@@ -129,6 +129,8 @@ fn view() -> View {
         wall_clock: Timestamp::from_seconds(NOW + 100_000),
         journal_events: 20_000,
         journal_size_bytes: 4_000_000,
+        oldest_event: None,
+        committed_at: None,
         restored_inputs: INPUTS,
         downtime: None,
         pending: Default::default(),

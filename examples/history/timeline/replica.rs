@@ -243,6 +243,8 @@ impl Replica {
             wall_clock: at,
             journal_events: self.journal_events,
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
+            oldest_event: None,
+            committed_at: None,
             restored_inputs: running.restored_inputs,
             downtime: running.downtime,
             pending: Default::default(),

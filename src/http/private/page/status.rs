@@ -21,9 +21,8 @@ pub(super) fn page(snapshot: &Snapshot, query: &ListQuery, notice: Option<Fragme
     fragments.extend(setup::fragment(snapshot));
     fragments.extend(inputs::fragments(snapshot, &overview, query));
     fragments.push(deliveries::fragment(snapshot));
+    fragments.extend(health::fragments(snapshot));
     fragments.push(actions::of_status(".", permission));
     let (title, now, address) = ("Status".to_owned(), snapshot.now, Some(Address::Status(query.clone())));
     Page { status, title, root: ".", now, address, notice, fragments }
-    fragments.extend(health::fragments(snapshot));
-    Page { status, title: "Status".to_owned(), root: ".", now: snapshot.now, fragments }
 }

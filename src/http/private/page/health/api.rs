@@ -16,7 +16,8 @@ const UNREACHABLE: &str = "Requests are repeated. Check network, proxy and Cloud
 /// The lines about an account, from the answer of `/api/v1/cloudflare`.
 pub(super) fn items(account: &Value, now: Timestamp) -> Vec<Item> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let name = Some(text(&account["name"])).filter(|name| !name.is_empty()).unwrap_or_else(|| text(&account["account_id"]));
+    let name =
+        Some(text(&account["name"])).filter(|name| !name.is_empty()).unwrap_or_else(|| text(&account["account_id"]));
     let mut items = Vec::new();
     for (task, status) in account["tasks"].as_object().into_iter().flatten() {
         let item = Item::new(format!("api-{name}-{task}"), format!("API of {name}: {task}"));
@@ -54,7 +55,8 @@ fn destination(name: &str, destination: &Value) -> Option<Item> {
     if success.is_none() && failure.is_none() && delivering.is_none() {
         return None;
     }
-    let mut item = Item::new(format!("api-{name}-delivery"), format!("Deliveries by Cloudflare to {name}'s destination"));
+    let mut item =
+        Item::new(format!("api-{name}-delivery"), format!("Deliveries by Cloudflare to {name}'s destination"));
     for (text, at) in [("last success ", success), ("last failure ", failure)] {
         if let Some(at) = at {
             item = item.text(text).time(at).text("; ");

@@ -43,8 +43,7 @@ pub(super) struct CertificateFacts {
 impl HealthFacts {
     /// Reads all of them.
     pub(in crate::http::private::page) fn take(private: &Private) -> Self {
-        let (disk, configuration) =
-            (private.state_reader.readiness().disk(), private.configuration.borrow().clone());
+        let (disk, configuration) = (private.state_reader.readiness().disk(), private.configuration.borrow().clone());
         let certificate = |certificate: &ListenerCertificate| CertificateFacts {
             listener: certificate.listener,
             file: certificate.file.clone(),

@@ -62,7 +62,13 @@ pub(super) struct Item {
 impl Item {
     /// A line without a value yet. The id is unique on the page.
     pub(super) fn new(id: impl Into<String>, name: impl Into<Cow<'static, str>>) -> Self {
-        Self { id: format!("health-{}", id.into()), name: name.into(), value: Vec::new(), level: Level::Ok, advice: None }
+        Self {
+            id: format!("health-{}", id.into()),
+            name: name.into(),
+            value: Vec::new(),
+            level: Level::Ok,
+            advice: None,
+        }
     }
 
     pub(super) fn text(mut self, text: impl Into<Cow<'static, str>>) -> Self {

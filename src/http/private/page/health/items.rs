@@ -47,8 +47,7 @@ fn recording(snapshot: &Snapshot) -> Item {
 fn queue(facts: &HealthFacts) -> Item {
     let queue = facts.queue;
     let fill = |used: usize, limit: usize, tenths: usize| limit > 0 && used * 10 >= limit * tenths;
-    let is_filled =
-        |tenths| fill(queue.waiting, queue.limit, tenths) || fill(queue.bytes, queue.bytes_limit, tenths);
+    let is_filled = |tenths| fill(queue.waiting, queue.limit, tenths) || fill(queue.bytes, queue.bytes_limit, tenths);
     let advice = "Check how long commits take, and whether the webhook is flooded.";
     let alert = Some("StreamLiveExporterOverloaded");
     Item::new("queue", "Queue")

@@ -128,7 +128,10 @@ fn account_is_not_ok_if_requests_fail_or_pause_or_no_policy_delivers() {
     };
     assert_eq!(found(account(task(None, false), now, true)), []);
     let unreachable = found(account(task(Some("timeout"), false), now, true));
-    assert_eq!(unreachable, [("health-api-main-status".to_owned(), Some("StreamLiveExporterCloudflareApiUnreachable"))]);
+    assert_eq!(
+        unreachable,
+        [("health-api-main-status".to_owned(), Some("StreamLiveExporterCloudflareApiUnreachable"))]
+    );
     let refused = found(account(task(Some("status 401"), true), now.plus(Duration::from_secs(60)), false));
     let expected = [
         ("health-api-main-status", Some("StreamLiveExporterCloudflareTokenRefused")),

@@ -157,6 +157,10 @@ impl Published {
         // The listener lists what it rejects.
         let accepted = deliveries.iter().filter(|delivery| delivery.outcome != Outcome::NotJson);
         current.recent.extend(accepted.cloned());
+        if current.oldest_event.is_none() {
+            let recorded = deliveries.iter().find(|delivery| delivery.outcome == Outcome::Recorded);
+            current.oldest_event = recorded.map(|delivery| delivery.received_at);
+        }
         current.shown_until = set_back.unwrap_or(current.shown_until);
         current.end_change(now);
         let copied = current.copied();

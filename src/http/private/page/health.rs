@@ -3,13 +3,11 @@
 //! A value is the same as the metric of the same meaning, and the limits are those of the alerts.
 
 mod api;
-mod facts;
 mod item;
 mod items;
 
 use askama::Template;
 
-pub(super) use self::facts::HealthFacts;
 use super::fragment::Fragment;
 use super::snapshot::Snapshot;
 use crate::http::configuration::Configuration;

@@ -15,6 +15,7 @@ mod deliveries;
 mod expected;
 mod fragment;
 mod health;
+mod health_facts;
 mod inputs;
 mod layout;
 mod list_query;

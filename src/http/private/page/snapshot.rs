@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::health::HealthFacts;
+use super::health_facts::HealthFacts;
 use crate::clock;
 use crate::event::Timestamp;
 use crate::http::configuration::Configuration;

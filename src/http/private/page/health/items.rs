@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::api;
-use super::facts::{CertificateFacts, ConnectionFacts, HealthFacts};
 use super::item::{Item, Level};
 use crate::event::Timestamp;
 use crate::http::configuration::{Configuration, ConfiguredSecret};
+use crate::http::private::page::health_facts::{CertificateFacts, ConnectionFacts, HealthFacts};
 use crate::http::private::page::snapshot::Snapshot;
 use crate::live::View;
 

@@ -10,7 +10,7 @@ use crate::recorder::{DiskOperation, QueueUsage};
 
 /// Values of the parts of the daemon, at one moment. Metrics of the same meaning have the same values.
 #[derive(Debug, Default)]
-pub(in crate::http::private::page) struct HealthFacts {
+pub(super) struct HealthFacts {
     pub(super) queue: QueueUsage,
     /// The operation of the recorder on the disk.
     pub(super) operation: Option<DiskOperation>,
@@ -42,7 +42,7 @@ pub(super) struct CertificateFacts {
 
 impl HealthFacts {
     /// Reads all of them.
-    pub(in crate::http::private::page) fn take(private: &Private) -> Self {
+    pub(super) fn take(private: &Private) -> Self {
         let (disk, configuration) = (private.state_reader.readiness().disk(), private.configuration.borrow().clone());
         let certificate = |certificate: &ListenerCertificate| CertificateFacts {
             listener: certificate.listener,

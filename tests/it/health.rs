@@ -136,6 +136,9 @@ fn effective_configuration_and_warnings_are_those_of_check_config_and_no_secret_
     }
     assert!(unescaped.contains("<code>webhook.secrets.third = \"<secret>\"</code>"), "{page}");
     let warnings: Vec<_> = checked.stderr.lines().filter_map(|line| line.split_once("warning: ")).collect();
+    // The check also warns that it cannot ask the daemon, whose address is another one.
+    let is_same = |(_, warning): &(&str, &str)| !warning.contains("/api/v1/inputs");
+    let warnings: Vec<_> = warnings.into_iter().filter(is_same).collect();
     assert!(!warnings.is_empty(), "{}", checked.stderr);
     for (_, warning) in warnings {
         assert!(unescaped.contains(&format!("<li>{warning}</li>")), "{warning} is not on the page");

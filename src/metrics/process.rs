@@ -1,5 +1,7 @@
 //! The standard process metrics, with fractional CPU seconds. The collector of the `prometheus` crate has whole ones.
 
+use std::time::Duration;
+
 use procfs::process::{LimitValue, Limits, Stat};
 use procfs::{ProcResult, WithCurrentSystemInfo};
 
@@ -80,7 +82,8 @@ pub(super) static FAMILIES: [Entry<Read>; 7] = [
 
 /// When the process started, as its metric says; `None` without `/proc`.
 pub fn started_at() -> Option<Timestamp> {
-    Process::read().ok().map(|process| Timestamp::from_nanos((start_time(&process) * 1e9) as i64))
+    let seconds = start_time(&Process::read().ok()?);
+    Some(Timestamp::EPOCH.plus(Duration::try_from_secs_f64(seconds).ok()?))
 }
 
 fn start_time(process: &Process) -> f64 {

@@ -26,7 +26,7 @@ pub(super) struct HealthFacts {
 #[derive(Debug)]
 pub(super) struct ConnectionFacts {
     pub(super) listener: &'static str,
-    pub(super) open: u64,
+    pub(super) open: f64,
     pub(super) limit: usize,
     /// Closed because of a limit, since the start.
     pub(super) refused: u64,
@@ -66,7 +66,7 @@ impl ConnectionFacts {
         let refused = |reason| private.metrics.connections_refused.with_label_values(&[listener, reason]).get();
         Self {
             listener,
-            open: private.metrics.connections.with_label_values(&[listener]).get() as u64,
+            open: private.metrics.connections.with_label_values(&[listener]).get(),
             limit,
             refused: ["total", "peer", "evicted"].map(refused).iter().sum(),
         }

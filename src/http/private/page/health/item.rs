@@ -37,7 +37,7 @@ pub(super) enum Part {
     Text(Cow<'static, str>),
     /// Something to copy, such as a path.
     Code(String),
-    Number(u64),
+    Number(String),
     Time(Time),
 }
 
@@ -81,8 +81,8 @@ impl Item {
         self
     }
 
-    pub(super) fn number(mut self, number: u64) -> Self {
-        self.value.push(Part::Number(number));
+    pub(super) fn number(mut self, number: &impl ToString) -> Self {
+        self.value.push(Part::Number(number.to_string()));
         self
     }
 

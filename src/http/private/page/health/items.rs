@@ -51,9 +51,9 @@ fn queue(facts: &HealthFacts) -> Item {
     let advice = "Check how long commits take, and whether the webhook is flooded.";
     let alert = Some("StreamLiveExporterOverloaded");
     Item::new("queue", "Queue")
-        .number(queue.waiting as u64)
+        .number(&queue.waiting)
         .text(format!(" of {} notifications; ", queue.limit))
-        .number(queue.bytes as u64)
+        .number(&queue.bytes)
         .text(format!(" of {} bytes", queue.bytes_limit))
         .when(is_filled(5), Level::Warn, advice, alert)
         .when(is_filled(10), Level::Bad, advice, alert)
@@ -74,8 +74,8 @@ fn write(facts: &HealthFacts, now: Timestamp) -> Item {
 }
 
 fn journal(view: &View) -> Item {
-    let item = Item::new("journal", "Journal").number(view.journal_size_bytes).text(" bytes; ");
-    let item = item.number(view.journal_events).text(" events");
+    let item = Item::new("journal", "Journal").number(&view.journal_size_bytes).text(" bytes; ");
+    let item = item.number(&view.journal_events).text(" events");
     match view.oldest_event.filter(|_| view.journal_events > 0) {
         Some(oldest) => item.text(", the oldest received ").time(oldest),
         None => item,
@@ -93,7 +93,7 @@ fn last_commit(view: &View) -> Item {
 fn inputs(view: &View) -> Item {
     let (known, limit) = (view.state.known_count(), view.state.rules().max_inputs);
     let advice = "Raise inputs.max and reload, or set inputs.forget_after.";
-    let item = Item::new("inputs", "Known inputs").number(known as u64).text(format!(" of {limit}"));
+    let item = Item::new("inputs", "Known inputs").number(&known).text(format!(" of {limit}"));
     item.when(known * 10 >= limit * 9, Level::Warn, advice, Some("StreamLiveExporterInputLimitNear"))
 }
 
@@ -130,12 +130,12 @@ fn certificate(CertificateFacts { listener, file, not_after }: &CertificateFacts
 }
 
 fn connections(ConnectionFacts { listener, open, limit, refused }: &ConnectionFacts) -> Item {
-    let is_full = *open * 10 >= *limit as u64 * 9;
+    let is_full = *open * 10.0 >= *limit as f64 * 9.0;
     let advice = "Find out which peer opens so many connections; the log names it.";
     Item::new(format!("connections-{listener}"), format!("Connections of the listener {listener}"))
-        .number(*open)
+        .number(open)
         .text(format!(" of {limit}; closed because of a limit since the start: "))
-        .number(*refused)
+        .number(refused)
         .when(is_full, Level::Warn, advice, Some("StreamLiveExporterConnectionsRefused"))
 }
 

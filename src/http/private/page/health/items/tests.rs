@@ -97,7 +97,7 @@ fn full_queue_long_write_and_full_listener_are_not_ok() {
     assert_eq!(faults(&with_health(slow)), []);
     let hanging = HealthFacts { operation, is_hanging: true, ..HealthFacts::default() };
     assert_eq!(faults(&with_health(hanging))[0].0, "health-write");
-    let connections = vec![ConnectionFacts { listener: "web", open: 9, limit: 10, refused: 0 }];
+    let connections = vec![ConnectionFacts { listener: "web", open: 9.0, limit: 10, refused: 0 }];
     let full = HealthFacts { connections, ..HealthFacts::default() };
     assert_eq!(faults(&with_health(full))[0].0, "health-connections-web");
 }

@@ -201,7 +201,7 @@ fn begin_of_step(at: Timestamp) -> Timestamp {
 }
 
 /// A duration in words: two units at most.
-fn in_words(duration: Duration) -> String {
+pub fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3600, seconds / 60 % 60) {
         (0, 0) => format!("{seconds} s"),

@@ -90,6 +90,11 @@ impl<'a> Day<'a> {
         Self { records, from, known_before, evidence: input.evidence() }
     }
 
+    /// The day with another current state: one that no record has yet, because the disk hangs.
+    pub fn with_evidence(self, evidence: Option<Evidence>) -> Self {
+        Self { evidence, ..self }
+    }
+
     /// The last 24 hours, with the expectation that is configured now, and the exceptions that were decided.
     pub fn bar(&self, now: Timestamp, plan: &Plan<'_>) -> Bar {
         Bar::new(now, &self.states(), &self.expected(now, plan))
@@ -147,6 +152,12 @@ impl<'a> Day<'a> {
             timeline.part(self.known_before, midnight, now, rules.reconnect_window);
         Today { disconnects, reconnects, time_on_air: connected_time }
     }
+}
+
+/// The last midnight in the time zone of the schedule.
+pub fn midnight(plan: &Plan<'_>, now: Timestamp) -> Timestamp {
+    let midnight = plan.local(now).start_of_day();
+    midnight.map_or(now, |midnight| Timestamp::from_jiff(midnight.timestamp()))
 }
 
 /// The value at this time, of a list of values from times on.

@@ -7,7 +7,7 @@ use crate::event::{EventKind, Record, RecordKind, Timestamp};
 use crate::live::{Input, Session, Timeline};
 
 /// Maximum number of records that the history of an input is computed from.
-pub(super) const MAX_RECORDS: usize = 2000;
+pub(super) const MAX_RECORDS: usize = 1000;
 
 /// The newest records of an input.
 #[derive(Debug, Clone, Default)]

@@ -14,8 +14,8 @@ mod history;
 mod reader;
 mod scan;
 
-pub use bar::{Bar, BarState};
-pub use day::{Day, Today};
+pub use bar::{Bar, BarState, in_words};
+pub use day::{Day, Today, midnight};
 pub use days::Days;
 pub use history::{InputHistory, Reach, SessionRow};
 pub use reader::Timelines;

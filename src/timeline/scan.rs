@@ -26,8 +26,8 @@ const WAIT: Duration = Duration::from_secs(3);
 const SEARCHES: usize = 2;
 /// Number of positions that one query covers. A longer query would hold back WAL checkpoints.
 const STRIDE: u64 = 20_000;
-/// Histories that are remembered, so that an update reads only new records.
-const REMEMBERED: NonZeroUsize = NonZeroUsize::new(16).expect("it is above zero");
+/// Histories that are remembered, so that updates of as many pages as can be open read only new records.
+const REMEMBERED: NonZeroUsize = NonZeroUsize::new(128).expect("it is above zero");
 
 /// Why the history of an input is not known.
 #[derive(Debug, Error)]

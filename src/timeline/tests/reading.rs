@@ -217,10 +217,10 @@ fn history_of_an_input_that_flaps_all_day_is_bounded() {
     world.journal.append(&mut flaps(25_001)).unwrap();
     let reader = Journal::open_to_read(folder.path()).unwrap();
     let (history, is_whole) = read_since(&reader, INPUT, &InputHistory::default()).unwrap();
-    assert_eq!((history.records().len(), history.reach(), is_whole), (2000, Reach::Limit, true));
+    assert_eq!((history.records().len(), history.reach(), is_whole), (1000, Reach::Limit, true));
     let sessions = history.sessions(&Input::default(), Duration::ZERO);
     // The oldest record is a disconnect: its session began before.
-    assert_eq!((sessions.len(), sessions.last().unwrap().session.began), (1001, None));
+    assert_eq!((sessions.len(), sessions.last().unwrap().session.began), (501, None));
     let (other, _) = read_since(&reader, InputId::from_bytes([2; 16]), &InputHistory::default()).unwrap();
     assert_eq!((other.records().len(), other.reach()), (0, Reach::Everything));
 }

@@ -16,6 +16,7 @@ mod expected;
 mod fragment;
 mod health;
 mod health_facts;
+pub(super) mod input;
 mod inputs;
 mod layout;
 mod list_query;

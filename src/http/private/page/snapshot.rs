@@ -43,7 +43,6 @@ pub(super) struct Snapshot {
     /// The last day of all inputs, at least up to the view; `None` if it is still being read or cannot be read.
     pub(super) days: Option<Days>,
     /// Why the last day cannot be read.
-    #[expect(dead_code, reason = "the sections that show it follow")]
     pub(super) days_problem: Option<Arc<str>>,
 }
 

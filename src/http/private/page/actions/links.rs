@@ -36,7 +36,6 @@ pub(in crate::http::private::page) fn of_status(root: &str, permission: &Permiss
 }
 
 /// The actions on an input.
-#[expect(dead_code, reason = "the page of an input will use it")]
 pub(in crate::http::private::page) fn of_input(root: &str, id: &InputId, permission: &Permission) -> Fragment {
     let address = |action: &str| format!("{root}/actions/{action}?input={id}");
     let links = vec![

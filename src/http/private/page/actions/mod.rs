@@ -24,7 +24,7 @@ use self::action::Action;
 use self::failure::Failure;
 pub(in crate::http::private) use self::failure::MAX_FORM;
 use self::form::Form;
-pub(super) use self::links::{Permission, of_body, of_status};
+pub(super) use self::links::{Permission, of_body, of_input, of_status};
 pub(super) use self::notice::notice;
 pub(in crate::http::private) use self::perform::Replays;
 use self::token::Purpose;

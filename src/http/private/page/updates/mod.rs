@@ -11,6 +11,7 @@ mod feeds;
 mod stream;
 mod update;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
@@ -22,9 +23,11 @@ pub(in crate::http::private) use self::feeds::{Feeds, MAX_STREAMS};
 use self::feeds::{OpenPage, Render};
 use super::address::Address;
 use super::fragment::Fragment;
+use super::input;
 use super::outline::State;
 use super::snapshot::Snapshot;
 use super::status;
+use crate::event::InputId;
 use crate::http::private::Private;
 use crate::http::private::correction::Refusal;
 use crate::http::private::correction_policy::CorrectionPolicy;
@@ -46,9 +49,10 @@ pub(in crate::http::private) fn feeds(private: Arc<Private>) -> Feeds {
     let render: Render = Box::new(move |pages| {
         let private = private.clone();
         Box::pin(async move {
+            let histories = histories(&private, &pages).await;
             let rendered = web::block(move || {
                 let snapshot = Snapshot::take(&private);
-                let fragments = |subject: &Subject| subject.fragments(&snapshot);
+                let fragments = |subject: &Subject| subject.fragments(&snapshot, &histories);
                 pages.into_iter().map(|page: OpenPage| page.rendered(snapshot.now, fragments)).collect()
             });
             // After a panic, which the log has, pages stay as they are.
@@ -58,11 +62,27 @@ pub(in crate::http::private) fn feeds(private: Arc<Private>) -> Feeds {
     Feeds::new(version, render)
 }
 
+/// The histories of the inputs whose pages are open.
+async fn histories(private: &Private, pages: &[OpenPage]) -> HashMap<InputId, input::History> {
+    let mut histories = HashMap::new();
+    for page in pages {
+        if let Address::Input(id) = page.subject.address
+            && !histories.contains_key(&id)
+        {
+            histories.insert(id, private.timelines.input(id).await);
+        }
+    }
+    histories
+}
+
 impl Subject {
-    fn fragments(&self, snapshot: &Snapshot) -> Vec<Fragment> {
+    fn fragments(&self, snapshot: &Snapshot, histories: &HashMap<InputId, input::History>) -> Vec<Fragment> {
         let permission = if self.is_permitted { Ok(()) } else { Err(Refusal::Forbidden) };
         match &self.address {
             Address::Status(query) => status::page(snapshot, query, None, &permission).fragments,
+            Address::Input(id) => histories.get(id).map_or_else(Vec::new, |history| {
+                input::page(snapshot, *id, history, None, &permission).fragments
+            }),
         }
     }
 }

@@ -20,6 +20,7 @@ mod slow_readers;
 mod memory;
 mod page;
 mod page_actions;
+mod page_input;
 mod pipelining;
 mod dual_stack;
 mod tls;

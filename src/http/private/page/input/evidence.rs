@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::event::{Corrected, EventKind, EventSource, Note, Observed, Record, RecordKind, Timestamp};
 use crate::http::private::page::time::Time;
 

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::http::private::page::fragment::Fragment;
 use crate::http::private::page::time::Time;
 use crate::live::ExceptionEntry;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::Subject;
+use super::subject::Subject;
 use crate::event::{Corrected, Event, EventKind, EventSource, Note, Record, RecordKind, Timestamp};
 use crate::http::private::page::fragment::Fragment;
 use crate::http::private::page::time::Time;

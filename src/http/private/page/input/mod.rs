@@ -4,11 +4,14 @@ mod evidence;
 mod expectation;
 mod history;
 mod state;
+mod subject;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
+pub(super) use self::subject::History;
+use self::subject::Subject;
 use super::actions::{self, Permission};
 use super::address::Address;
 use super::fragment::Fragment;
@@ -19,20 +22,6 @@ use crate::event::InputId;
 use crate::http::private::Private;
 use crate::http::private::correction_policy::CorrectionPolicy;
 use crate::http::private::parameters::Parameters;
-use crate::live::{Input, View};
-use crate::timeline::{HistoryError, InputHistory};
-
-/// What the journal has about the input; the error is why it cannot be read.
-pub(super) type History = Result<InputHistory, HistoryError>;
-
-/// The input of a page.
-pub(super) struct Subject<'a> {
-    id: InputId,
-    input: &'a Input,
-    view: &'a View,
-    snapshot: &'a Snapshot,
-    history: &'a History,
-}
 
 /// `GET /inputs/{id}`: the page of an input.
 pub(in crate::http::private) async fn handle(

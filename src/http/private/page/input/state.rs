@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use askama::Template;
 
-use super::Subject;
 use super::evidence::{self, Reason};
+use super::subject::Subject;
 use crate::event::{ErrorClass, ErrorCode, EventKind};
 use crate::http::configuration::Configuration;
 use crate::http::private::input_summary::{InputState, InputSummary};

@@ -80,9 +80,9 @@ impl Subject {
         let permission = if self.is_permitted { Ok(()) } else { Err(Refusal::Forbidden) };
         match &self.address {
             Address::Status(query) => status::page(snapshot, query, None, &permission).fragments,
-            Address::Input(id) => histories.get(id).map_or_else(Vec::new, |history| {
-                input::page(snapshot, *id, history, None, &permission).fragments
-            }),
+            Address::Input(id) => histories
+                .get(id)
+                .map_or_else(Vec::new, |history| input::page(snapshot, *id, history, None, &permission).fragments),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::subject::Subject;
 use crate::event::{Corrected, EventKind, EventSource, Note, Observed, Record, RecordKind, Timestamp};
 use crate::http::private::page::time::Time;
+use crate::timeline::InputHistory;
 
 /// What determines the state.
 pub(super) struct Reason<'a> {
@@ -24,7 +25,7 @@ pub(super) fn of<'a>(subject: &Subject<'a>) -> Reason<'a> {
     if input.evidence() != view.evidence(&id, input) {
         return reason("a notification that is not in the journal yet, because the disk hangs");
     }
-    let records = history.iter().flat_map(|history| history.records());
+    let records = history.iter().flat_map(InputHistory::records);
     // A correction takes effect after the newest change, whose clock can be ahead.
     let newest = records.filter_map(|record| Some((change_time(record)?, record))).filter(|(time, _)| *time <= at);
     let Some((_, record)) = newest.max_by_key(|(time, record)| (*time, record.position)) else {

@@ -130,7 +130,7 @@ fn line(record: &Record) -> Option<RecordLine> {
                 correction.at,
                 match correction.to {
                     Corrected::Forgotten => "forgotten".to_owned(),
-                    to => format!("set {}", to.label()),
+                    to @ (Corrected::Connected | Corrected::Disconnected) => format!("set {}", to.label()),
                 },
                 "operator",
             )

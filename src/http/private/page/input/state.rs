@@ -15,7 +15,7 @@ use crate::http::private::page::overview::Status;
 use crate::http::private::page::time::Time;
 use crate::live::Statistics;
 use crate::text::escaped;
-use crate::timeline::{Bar, Today, in_words, midnight};
+use crate::timeline::{Bar, InputHistory, Today, in_words, midnight};
 
 #[derive(Template)]
 #[template(path = "input_state.html", config = "src/http/private/page/askama.toml")]
@@ -82,7 +82,7 @@ pub(super) fn fragment(subject: &Subject<'_>) -> Fragment {
 
 fn last_error(subject: &Subject<'_>) -> Option<LastError> {
     let (at, code) = subject.input.errors.newest()?;
-    let detail = subject.history.iter().flat_map(|history| history.records()).find_map(|record| {
+    let detail = subject.history.iter().flat_map(InputHistory::records).find_map(|record| {
         let event = record.event().filter(|event| event.updated_at == at)?;
         if let EventKind::Errored(detail) = &event.kind { Some(detail) } else { None }
     });

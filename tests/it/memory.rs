@@ -113,6 +113,18 @@ fn ask(client: &mut TlsClient, request: &[u8], status: &str) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
 }
 
+/// Opens pages that show different parts of the list, so that none shares its updates with another one.
+fn open_pages(daemon: &Daemon) -> Vec<TcpStream> {
+    let open = |number: usize| {
+        let mut page = connect_from(source(0, PRIVATE_PER_PEER), daemon.private_address(), Some(SMALL_BUFFER)).unwrap();
+        let (page_number, sort) = (1 + number % 100, if number < 100 { "name" } else { "since" });
+        let address = format!("GET /updates?page=%3Fsort%3D{sort}%26page%3D{page_number}");
+        page.write_all(&request(&address, b"")).unwrap();
+        page
+    };
+    (0..STREAMS).map(open).collect()
+}
+
 #[test]
 fn all_bounded_memory_together_fits_into_the_documented_limit() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,17 +164,7 @@ fn all_bounded_memory_together_fits_into_the_documented_limit() {
     heads.iter_mut().for_each(|client| client.write_all(head.as_bytes()).unwrap());
     steps.push(("bodies and heads", memory(&daemon, "VmHWM")));
 
-    // Each page shows another part of the list, so that none shares its updates with another one.
-    let mut pages: Vec<_> = (0..STREAMS)
-        .map(|number| {
-            let mut page =
-                connect_from(source(0, PRIVATE_PER_PEER), daemon.private_address(), Some(SMALL_BUFFER)).unwrap();
-            let (page_number, sort) = (1 + number % 100, if number < 100 { "name" } else { "since" });
-            let address = format!("GET /updates?page=%3Fsort%3D{sort}%26page%3D{page_number}");
-            page.write_all(&request(&address, b"")).unwrap();
-            page
-        })
-        .collect();
+    let mut pages = open_pages(&daemon);
     pages.iter_mut().for_each(|page| page.read_exact(&mut [0; 16]).unwrap());
     steps.push(("open pages", memory(&daemon, "VmHWM")));
 

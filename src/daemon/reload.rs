@@ -99,10 +99,10 @@ impl Reloader {
     }
 
     fn note_failed(&self, at: Timestamp, problems: &str) {
-        tracing::error!(problems, "{FAILED}");
         self.metrics.reloaded(at, false);
         let failed = FailedReload { at, problems: problems.to_owned() };
         self.configuration.send_modify(|shown| Arc::make_mut(shown).failed_reload = Some(failed));
+        tracing::error!(problems, "{FAILED}");
     }
 
     fn load(&self) -> Result<(Settings, Resources), InvalidConfig> {

@@ -96,11 +96,9 @@ impl Bar {
     }
 
     fn add(&mut self, state: BarState, from: Timestamp, begin: Timestamp, end: Timestamp) {
-        let step = |at: Timestamp| at.since(from).unwrap_or_default().as_secs() / STEP_SECONDS;
-        let touched = step(begin)..=step(end.minus(Duration::from_nanos(1)));
-        for (_, step) in (0..).zip(&mut self.steps).filter(|(number, _)| touched.contains(number)) {
-            *step = state.max(*step);
-        }
+        let step = |at: Timestamp| (at.since(from).unwrap_or_default().as_secs() / STEP_SECONDS) as usize;
+        let touched = self.steps.iter_mut().take(step(end.minus(Duration::from_nanos(1))) + 1).skip(step(begin));
+        touched.for_each(|step| *step = state.max(*step));
         self.durations[state as usize] += end.min(self.counted_until).since(begin).unwrap_or_default();
     }
 
@@ -116,9 +114,8 @@ impl Bar {
 
     /// How long the input was in each state, in words.
     pub fn words(&self) -> String {
-        let until = self.counted_until.to_jiff().strftime("%H:%M").to_string();
-        let mut words = format!("24 hours until {until} UTC:");
-        for (separator, state) in [" ", ", ", ", ", ", "].into_iter().zip(self.present_states()) {
+        let mut words = String::new();
+        for (separator, state) in ["", ", ", ", ", ", "].into_iter().zip(self.present_states()) {
             let _ = write!(words, "{separator}{} {}", state.words(), in_words(self.duration(state)));
         }
         words
@@ -136,12 +133,12 @@ impl Bar {
     pub fn svg(&self) -> String {
         let words = self.words();
         let mut svg = format!(
-            r#"<svg class="bar" viewBox="0 0 {STEPS} 16" preserveAspectRatio="none" role="img"><title>{words}</title>"#
+            r#"<svg class=bar viewBox="0 0 {STEPS} 16" preserveAspectRatio=none role=img><title>{words}</title>"#
         );
         for state in BarState::ALL {
             let lines = self.lines(state);
             if !lines.is_empty() {
-                let _ = write!(svg, r#"<path class="{}" d="{lines}"/>"#, state.class());
+                let _ = write!(svg, r#"<path class={} d="{lines}"/>"#, state.class());
             }
         }
         svg + "</svg>"

@@ -20,8 +20,6 @@ const MIN_RECORDS: u64 = 100_000;
 /// At most this many records are read. With more in a day, the days begin later.
 const MAX_RECORDS: u64 = 3_000_000;
 
-/// Pages that are opened at once share one refresh.
-const PAUSE: Duration = Duration::from_millis(100);
 /// Pause after the journal could not be read.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How long a page waits for a refresh. Usually it takes less than a millisecond.
@@ -168,7 +166,7 @@ fn run(shared: &Shared) {
     loop {
         let requested = shared.lock().requested;
         let refreshed = refresh(shared, &mut journal);
-        let pause = if refreshed.is_ok() { PAUSE } else { PAUSE_AFTER_FAILURE };
+        let pause = if refreshed.is_ok() { Duration::ZERO } else { PAUSE_AFTER_FAILURE };
         if refreshed.is_err() {
             journal = None;
         }

@@ -57,9 +57,11 @@ fn scrape(daemon: &Daemon, content_type: &str) -> String {
     response.body_mut().read_to_string().expect("the metrics are text")
 }
 
-/// Whether a family may have no series: without Cloudflare's API, before a restart, and while the disk is not being used.
+/// Whether a family may have no series: without Cloudflare's API, before a restart, without schedules, and while the disk
+/// is not being used.
 fn may_be_absent(name: &str) -> bool {
-    const ABSENT: [&str; 7] = [
+    const ABSENT: [&str; 8] = [
+        "cloudflare_stream_live_input_expected_change_timestamp_seconds",
         "stream_live_exporter_last_downtime_seconds",
         "stream_live_exporter_last_downtime_backfilled",
         "stream_live_exporter_journal_write_started_timestamp_seconds",

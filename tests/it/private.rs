@@ -131,13 +131,15 @@ fn inputs_are_listed_with_their_state() {
         answer["inputs"],
         json!([
             {
-                "id": YARD, "name": "Yard", "account": "", "enabled": null, "expected": false, "state": "unknown", "since": null, "connected_seconds": 0.0,
+                "id": YARD, "name": "Yard", "account": "", "enabled": null, "expected": false,
+                "expected_change_at": null, "exception": null, "state": "unknown", "since": null, "connected_seconds": 0.0,
                 "sessions": 0, "reconnects": 0, "events": {"connected": 0, "disconnected": 0, "errored": 0},
                 "errors": {}, "last_event_at": null, "last_error": null,
             },
             {
                 "id": MAIN, "name": "Main stage", "account": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "enabled": null,
-                "expected": false, "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
+                "expected": false,
+                "expected_change_at": null, "exception": null, "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
                 "connected_seconds": 90.5, "sessions": 1, "reconnects": 0,
                 "events": {"connected": 2, "disconnected": 1, "errored": 1}, "errors": {"other": 1},
                 "last_event_at": "2026-11-20T18:06:00Z",
@@ -145,7 +147,8 @@ fn inputs_are_listed_with_their_state() {
             },
             {
                 "id": CHAPEL, "name": "", "account": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "enabled": null,
-                "expected": false, "state": "connected", "since": "2026-11-20T18:00:20Z",
+                "expected": false,
+                "expected_change_at": null, "exception": null, "state": "connected", "since": "2026-11-20T18:00:20Z",
                 "connected_seconds": null, "sessions": 1, "reconnects": 1,
                 "events": {"connected": 2, "disconnected": 1, "errored": 0}, "errors": {},
                 "last_event_at": "2026-11-20T18:00:20Z", "last_error": null,

@@ -208,6 +208,7 @@ pub fn serve_private(
 fn pages(app: &mut ServiceConfig) {
     app.service(read_only("/", page::status))
         .service(read_only("/inputs/{id}", page::input::handle))
+        .service(read_only("/inputs/{id}/{program}", page::input::elsewhere))
         .service(read_only("/unrecognized", page::unrecognized_list))
         .service(read_only("/unrecognized/{number}", page::unrecognized_body))
         .service(

@@ -91,8 +91,8 @@ fn without_free_descriptors_idle_timeouts_still_apply() {
 fn descriptor_limit_is_raised_and_a_low_hard_limit_is_logged() {
     let warning = "open file limit is lower than the connection limits need";
     let Some(prlimit) = tool("PRLIMIT", Path::new("prlimit")) else { return };
-    // 512 public connections, 128 private ones, and 128 for the daemon itself.
-    for (hard, warned) in [(767, true), (768, false)] {
+    // 512 public connections, 256 private ones, and 128 for the daemon itself.
+    for (hard, warned) in [(895, true), (896, false)] {
         let folder = tempfile::tempdir().unwrap();
         let limit = format!("--nofile=100:{hard}");
         let daemon = Daemon::spawn(command_through(folder.path(), &prlimit, &[&limit]), folder.path());

@@ -1,5 +1,6 @@
 //! The page of an input: its state and why it is so, what is expected, its sessions and its newest records.
 
+mod elsewhere;
 mod evidence;
 mod expectation;
 mod history;
@@ -10,6 +11,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
+pub(in crate::http::private) use self::elsewhere::elsewhere;
 pub(super) use self::subject::History;
 use self::subject::Subject;
 use super::actions::{self, Permission};

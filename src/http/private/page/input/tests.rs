@@ -47,7 +47,7 @@ async fn page_shows_sessions_records_and_why_the_state_is_so() {
         "<h1 id=\"input-title\">Main &#60;hall&#62;</h1>",
         "badge off-expected",
         "by &#60;anna&#62;: lost &#38; found",
-        "<svg class=\"bar\"",
+        "<svg class=bar",
         "<data value=\"3600\">1 h</data>",
         "<td>1.5 s</td>",
         "id=\"expectation\"",

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use askama::Template;
 
 use crate::event::{ErrorClass, ErrorCode};
-use crate::http::configuration::Configuration;
 use crate::http::private::page::expected::Expected;
 use crate::http::private::page::fragment::Fragment;
 use crate::http::private::page::overview::{KnownInput, Status};
@@ -32,8 +31,9 @@ struct Row<'a> {
     /// `None` until the last day was read.
     today: Option<Today>,
     bar: String,
-    grafana: Option<String>,
-    cloudflare: Option<String>,
+    has_grafana: bool,
+    /// Whether its page in Cloudflare's dashboard is known.
+    has_cloudflare: bool,
 }
 
 struct LastError {
@@ -60,8 +60,8 @@ pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_
         error: input.errors.newest().map(|(at, code)| LastError { class: code.class(), code, at: short(at) }),
         today: days.map(|days| known.today.unwrap_or_else(|| today(known, days, state, snapshot.now))),
         bar: days.map(|days| days.of(&id, input).bar(snapshot.now, &plan).svg()).unwrap_or_default(),
-        grafana: snapshot.configuration.grafana_input_url(&id),
-        cloudflare: Configuration::cloudflare_url(state.account_id(&id, input), &id),
+        has_grafana: snapshot.configuration.grafana_url.is_some(),
+        has_cloudflare: state.account_id(&id, input).is_some(),
     };
     Fragment::new(format!("row-{id}"), &row)
 }

@@ -1,9 +1,11 @@
 //! The banner: whether everything is on air, and if not, which input, since when, why, and what to do.
 //!
 //! The worst problem comes first: if the exporter cannot record notifications, or receives none, what the page says about
-//! inputs may be out of date.
+//! inputs may be out of date. Requests with a wrong secret come after it, because anyone can send them.
 
 mod reception;
+
+use std::cmp::Reverse;
 
 use askama::Template;
 
@@ -94,6 +96,7 @@ impl<'a> Banner<'a> {
         problems.extend((count > 0).then_some(Problem::OffAir { named, count }));
         let (named, count) = name_worst(overview, Urgency::UnknownWhileExpected);
         problems.extend((count > 0).then_some(Problem::Unknown { named, count }));
+        problems.sort_by_key(|problem| Reverse(problem.level()));
         Self {
             problems,
             known: overview.inputs.len(),
@@ -122,7 +125,12 @@ impl<'a> Banner<'a> {
             Problem::Restoring(_) => "Starting: the journal is being restored".to_owned(),
             Problem::Draining => "Not ready: the daemon is shutting down".to_owned(),
             Problem::NotReady { .. } => "Not ready: notifications cannot be recorded".to_owned(),
-            Problem::NotReceiving(NotReceiving::Rejected { .. }) => "Not receiving: deliveries are rejected".to_owned(),
+            Problem::NotReceiving(NotReceiving::Rejected { is_authenticated: true, .. }) => {
+                "Not receiving: deliveries are rejected".to_owned()
+            }
+            Problem::NotReceiving(NotReceiving::Rejected { is_authenticated: false, .. }) => {
+                "Requests are rejected for their secret".to_owned()
+            }
             Problem::NotReceiving(NotReceiving::DestinationFailing { .. }) => {
                 "Not receiving: Cloudflare's last delivery failed".to_owned()
             }
@@ -163,7 +171,9 @@ impl Problem<'_> {
         match self {
             Self::Restoring(_)
             | Self::Draining
-            | Self::NotReceiving(NotReceiving::NothingReceived)
+            | Self::NotReceiving(
+                NotReceiving::NothingReceived | NotReceiving::Rejected { is_authenticated: false, .. },
+            )
             | Self::Unknown { .. } => Level::Warn,
             Self::NotReady { .. } | Self::NotReceiving(_) | Self::OffAir { .. } => Level::Bad,
         }

@@ -16,6 +16,8 @@ pub(super) enum NotReceiving<'a> {
         count: usize,
         newest: Time,
         last_accepted: Option<Time>,
+        /// Whether the newest one had a valid secret. Anyone can send a wrong one.
+        is_authenticated: bool,
         cause: &'static str,
         advice: &'static str,
     },
@@ -50,6 +52,7 @@ impl<'a> Reception<'a> {
             count: if with_secret.is_empty() { without_secret.len() } else { with_secret.len() },
             newest: Time(newest.received_at),
             last_accepted: last_accepted.map(Time),
+            is_authenticated: newest.reason != "secret",
             cause: cause(newest),
             advice: newest.advice,
         });

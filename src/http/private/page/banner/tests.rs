@@ -63,8 +63,18 @@ fn each_cause_is_a_problem_and_the_worst_is_first() {
         (Snapshot { failing: Some("draining: x".into()), ..all_well().snapshot() }, vec!["draining"], Level::Warn),
         (
             Snapshot { rejected: vec![rejected(900, "secret", Some("wrong"))], ..off_air().snapshot() },
-            vec!["1 rejected: its secret was wrong", "1 of 2 off air"],
+            vec!["1 of 2 off air", "1 rejected: its secret was wrong"],
             Level::Bad,
+        ),
+        (
+            Snapshot { rejected: vec![rejected(900, "too_large", None)], ..off_air().snapshot() },
+            vec!["1 rejected: its body was larger than webhook.max_body_size", "1 of 2 off air"],
+            Level::Bad,
+        ),
+        (
+            Snapshot { rejected: vec![rejected(900, "secret", Some("wrong"))], ..all_well().snapshot() },
+            vec!["1 rejected: its secret was wrong"],
+            Level::Warn,
         ),
     ] {
         assert_eq!(problems(&snapshot), (expected.iter().map(ToString::to_string).collect(), level));

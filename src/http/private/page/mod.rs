@@ -1,6 +1,6 @@
 //! The status page, for people: what is wrong, since when, why, and what to do.
 //!
-//! A page is rendered by the server, from one [`Snapshot`](snapshot::Snapshot) of everything that it shows, on a thread
+//! A page is rendered by the server, from one [`Snapshot`] of everything that it shows, on a thread
 //! for blocking work. It works without scripts. It reads the state and never advances the shown time, so that opening it
 //! changes no counter.
 //!

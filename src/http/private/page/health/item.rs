@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use askama::Template;
+use bytesize::ByteSize;
 
 use crate::event::Timestamp;
 use crate::http::private::page::fragment::Fragment;
@@ -38,6 +39,7 @@ pub(super) enum Part {
     /// Something to copy, such as a path.
     Code(String),
     Number(String),
+    Bytes(u64),
     Time(Time),
 }
 
@@ -83,6 +85,12 @@ impl Item {
 
     pub(super) fn number(mut self, number: &impl ToString) -> Self {
         self.value.push(Part::Number(number.to_string()));
+        self
+    }
+
+    /// A number of bytes.
+    pub(super) fn bytes(mut self, bytes: u64) -> Self {
+        self.value.push(Part::Bytes(bytes));
         self
     }
 

@@ -53,8 +53,9 @@ fn queue(facts: &HealthFacts) -> Item {
     Item::new("queue", "Queue")
         .number(&queue.waiting)
         .text(format!(" of {} notifications; ", queue.limit))
-        .number(&queue.bytes)
-        .text(format!(" of {} bytes", queue.bytes_limit))
+        .bytes(queue.bytes as u64)
+        .text(" of ")
+        .bytes(queue.bytes_limit as u64)
         .when(is_filled(5), Level::Warn, advice, alert)
         .when(is_filled(10), Level::Bad, advice, alert)
 }
@@ -74,7 +75,7 @@ fn write(facts: &HealthFacts, now: Timestamp) -> Item {
 }
 
 fn journal(view: &View) -> Item {
-    let item = Item::new("journal", "Journal").number(&view.journal_size_bytes).text(" bytes; ");
+    let item = Item::new("journal", "Journal").bytes(view.journal_size_bytes).text("; ");
     let item = item.number(&view.journal_events).text(" events");
     match view.oldest_event.filter(|_| view.journal_events > 0) {
         Some(oldest) => item.text(", the oldest received ").time(oldest),

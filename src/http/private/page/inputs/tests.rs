@@ -54,5 +54,5 @@ fn rows_with_all_links_leave_room_for_the_rest_of_the_page() {
         Arc::new(Configuration { grafana_url: Some("https://grafana.example.com".into()), ..Configuration::default() });
     let snapshot = Snapshot { configuration, ..world.snapshot() };
     let size = html(&snapshot, &ListQuery::default()).len();
-    assert!(size < 75_000, "{size}");
+    assert!(size < 50_000, "{size}");
 }

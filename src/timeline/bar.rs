@@ -133,7 +133,7 @@ impl Bar {
     pub fn svg(&self) -> String {
         let words = self.words();
         let mut svg = format!(
-            r#"<svg class=bar viewBox="0 0 {STEPS} 16" preserveAspectRatio=none role=img><title>{words}</title>"#
+            r#"<svg class=bar viewBox="0 0 {STEPS} 16" role=img><title>{words}</title>"#
         );
         for state in BarState::ALL {
             let lines = self.lines(state);

@@ -16,7 +16,7 @@ use crate::live::View;
 use crate::timeline::Days;
 
 /// Number of the newest accepted deliveries to show, and of the rejected ones of each cause.
-const ACCEPTED: usize = 20;
+const ACCEPTED: usize = 15;
 const REJECTED_PER_CAUSE: usize = 3;
 
 /// Everything that a page is rendered from.

@@ -111,7 +111,11 @@ const OPERABLE = 'a[href], button, input:not([type=hidden]), select, textarea, s
 
 /** Tab reaches everything that can be operated, and shows where it is. @param {Page} page */
 export async function inspectKeyboard(page) {
-  const all = await page.locator(OPERABLE).filter({ visible: true }).count();
+  // The arrow keys move within a group of radio buttons.
+  const all = await page.locator(OPERABLE).filter({ visible: true }).evaluateAll((elements) => {
+    const name = (/** @type {Element} */ element) => (element instanceof HTMLInputElement && element.type === 'radio' ? element.name : element);
+    return new Set(elements.map(name)).size;
+  });
   const reached = new Set();
   await page.evaluate(() => (document.activeElement instanceof HTMLElement ? document.activeElement.blur() : undefined));
   for (let pressed = 0; pressed < all + 10 && reached.size < all; pressed++) {
@@ -121,7 +125,9 @@ export async function inspectKeyboard(page) {
       if (!focused || focused === document.body) return undefined;
       const { outlineStyle, outlineWidth, boxShadow } = getComputedStyle(focused);
       const isShown = (outlineStyle !== 'none' && outlineWidth !== '0px') || boxShadow !== 'none';
-      return { index: [...document.querySelectorAll(operable)].indexOf(focused), html: focused.outerHTML, isShown };
+      const index = [...document.querySelectorAll(operable)].indexOf(focused);
+      const isRadio = focused instanceof HTMLInputElement && focused.type === 'radio';
+      return { index: isRadio ? focused.name : index, html: focused.outerHTML, isShown };
     }, OPERABLE);
     if (!at) continue;
     assert.ok(at.isShown, `focus is not visible: ${at.html}`);

@@ -19,6 +19,8 @@ const PICTURES = [
   { name: 'off-air', scene: 'off-air' },
   { name: 'off-air-dark', scene: 'off-air', dark: true },
   { name: 'off-air-phone', scene: 'off-air', viewport: PHONE },
+  { name: 'input', scene: 'off-air', path: `inputs/${MAIN}` },
+  { name: 'exception', scene: 'off-air', path: `actions/expect?input=${MAIN}` },
   { name: 'unrecognized', scene: 'off-air', path: 'unrecognized' },
   { name: 'confirmation', scene: 'off-air', path: `actions/forget?input=${MAIN}` },
   { name: 'error', scene: 'off-air', path: '?sort=colour', status: 400 },

@@ -87,6 +87,18 @@ describe('status page', { timeout: 10 * TIMEOUT }, () => {
       await page.locator('#banner.ok').waitFor();
     }));
 
+  it('updates the page of an input, too', () =>
+    inScene('off-air', async (daemon, browser) => {
+      const page = await browser.page(new URL(`inputs/${MAIN}`, daemon.url).href);
+      await live(page);
+      await page.locator('.badge.off-expected').first().waitFor();
+      const rows = page.locator('#records tbody tr');
+      const before = await rows.count();
+      await daemon.event(MAIN, 'connected', ago(1));
+      await page.locator('.badge.live').first().waitFor();
+      await page.waitForFunction((count) => document.querySelectorAll('#records tbody tr').length > count, before);
+    }));
+
   it('ticks the steps of the set-up as they happen', () =>
     inScene('empty', async (daemon, browser) => {
       const page = await browser.page(daemon.url);
@@ -200,9 +212,12 @@ describe('status page', { timeout: 10 * TIMEOUT }, () => {
 const PAGES = [
   { path: '', status: 200 },
   { path: '?search=stage&sort=name', status: 200 },
+  { path: `inputs/${MAIN}`, status: 200 },
+  { path: 'inputs/none', status: 404 },
   { path: 'unrecognized', status: 200 },
   { path: 'unrecognized/1', status: 200 },
   { path: `actions/forget?input=${MAIN}`, status: 200 },
+  { path: `actions/expect?input=${MAIN}`, status: 200 },
   { path: '?sort=colour', status: 400 },
 ];
 

@@ -132,9 +132,7 @@ impl Bar {
     /// Each state is one path of lines. The style sheet gives it colour and height.
     pub fn svg(&self) -> String {
         let words = self.words();
-        let mut svg = format!(
-            r#"<svg class=bar viewBox="0 0 {STEPS} 16" role=img><title>{words}</title>"#
-        );
+        let mut svg = format!(r#"<svg class=bar viewBox="0 -4 {STEPS} 24" role=img><title>{words}</title>"#);
         for state in BarState::ALL {
             let lines = self.lines(state);
             if !lines.is_empty() {

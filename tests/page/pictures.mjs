@@ -8,7 +8,7 @@ import { Browser } from './browser.mjs';
 import { Daemon } from './daemon.mjs';
 import { MAIN, SCENES } from './scenes.mjs';
 
-const WIDE = { width: 1280, height: 900 };
+const WIDE = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844 };
 const folder = process.argv[2] ?? '.';
 

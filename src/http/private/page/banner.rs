@@ -89,7 +89,8 @@ impl<'a> Banner<'a> {
         let mut without_secret = None;
         if let Some(view) = &snapshot.view {
             let reception = Reception::of(&view.state, &snapshot.rejected, &snapshot.api_accounts);
-            problems.extend(reception.problem.map(Problem::NotReceiving));
+            // While the exporter is not ready, it rejects everything.
+            problems.extend(reception.problem.filter(|_| snapshot.failing.is_none()).map(Problem::NotReceiving));
             without_secret = reception.without_secret.map(|(count, newest)| (count, Time(newest)));
         }
         let (named, count) = name_worst(overview, Urgency::OffAirWhileExpected);

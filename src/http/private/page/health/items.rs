@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
+
 use super::api;
 use super::item::{Item, Level};
 use crate::event::Timestamp;
@@ -54,8 +56,7 @@ fn queue(facts: &HealthFacts) -> Item {
         .number(&queue.waiting)
         .text(format!(" of {} notifications; ", queue.limit))
         .bytes(queue.bytes as u64)
-        .text(" of ")
-        .bytes(queue.bytes_limit as u64)
+        .text(format!(" of {}", ByteSize::b(queue.bytes_limit as u64)))
         .when(is_filled(5), Level::Warn, advice, alert)
         .when(is_filled(10), Level::Bad, advice, alert)
 }

@@ -190,6 +190,11 @@ impl State {
         }
     }
 
+    /// Whether any input is configured or has an exception.
+    pub fn has_plans(&self) -> bool {
+        !self.configured.is_empty() || !self.exceptions.is_empty()
+    }
+
     /// Whether Cloudflare's API has said anything.
     pub fn has_api_facts(&self) -> bool {
         !self.inventories.is_empty() || !self.quality.is_empty()

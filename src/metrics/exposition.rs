@@ -71,7 +71,9 @@ impl Exposition {
 
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Option<InputId>) -> Step {
         let View { state, as_of, wall_clock, pending, .. } = &self.view;
-        if matches!(lines.read, Read::ApiValues(_)) && !state.has_api_facts() {
+        if let Read::ValuesIf(can_have, _) = lines.read
+            && !can_have(state)
+        {
             return Step::Family(index + 1);
         }
         let inputs = state.known(after).take(INPUTS_AT_ONCE);
@@ -157,7 +159,7 @@ impl Lines {
 
     fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {
         match self.read {
-            Read::Values(read) | Read::ApiValues(read) => {
+            Read::Values(read) | Read::ValuesIf(_, read) => {
                 let mut values = Values(Vec::with_capacity(views.len() * self.samples.len()));
                 // Inputs are far apart in memory. Reading them in one loop lets the processor fetch several at a time.
                 views.iter().for_each(|view| read(view, &mut values));

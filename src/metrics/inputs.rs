@@ -14,8 +14,8 @@ use crate::live::{Counters, Evidence, Input, PendingChange, Quality, State, Stat
 pub(super) enum Read {
     /// Reads one value for each value of the second label, or a single one if there is no second label.
     Values(fn(&InputView<'_>, &mut Values)),
-    /// The same of what Cloudflare's API says, so that a scrape does not pay for it without the API.
-    ApiValues(fn(&InputView<'_>, &mut Values)),
+    /// The same, unless the state can have no such values. A scrape then does not pay for them.
+    ValuesIf(fn(&State) -> bool, fn(&InputView<'_>, &mut Values)),
     /// Reads the values of the second and the third label. The value of the sample is 1.
     LabelValues(for<'a> fn(&InputView<'a>) -> [Cow<'a, str>; 2]),
 }
@@ -118,7 +118,7 @@ pub(super) static FAMILIES: [Entry<Read>; 17] = [
         query: "cloudflare_stream_live_input_expected_change_timestamp_seconds - time()",
         ..INPUT_GAUGE
     }
-    .with(Read::Values(|view, values| {
+    .with(Read::ValuesIf(State::has_plans, |view, values| {
         let change = view.state.plan(&view.input_id).next_change(view.wall_clock);
         values.put_known([change.map(|change| change.at)]);
     })),
@@ -215,7 +215,7 @@ pub(super) static FAMILIES: [Entry<Read>; 17] = [
         query: "cloudflare_stream_live_input_enabled == 0",
         ..INPUT_GAUGE
     }
-    .with(Read::ApiValues(|view, values| {
+    .with(Read::ValuesIf(State::has_api_facts, |view, values| {
         let listed = view.state.listed(&view.input_id);
         values.put_known([listed.and_then(|(_, listed)| listed.enabled)]);
     })),
@@ -226,7 +226,7 @@ pub(super) static FAMILIES: [Entry<Read>; 17] = [
         query: "cloudflare_stream_live_input_gop_duration_seconds{stat=\"max\"} > 8",
         ..QUALITY
     }
-    .with(Read::ApiValues(|view, values| put_quality(view, values, |quality| quality.gop_duration))),
+    .with(Read::ValuesIf(State::has_api_facts, |view, values| put_quality(view, values, |quality| quality.gop_duration))),
     Family {
         name: "cloudflare_stream_live_input_upload_duration_ratio",
         help: "Duration of uploads from the encoder divided by the duration of the media in them, in the newest complete \
@@ -235,7 +235,7 @@ pub(super) static FAMILIES: [Entry<Read>; 17] = [
         query: "cloudflare_stream_live_input_upload_duration_ratio{stat=\"avg\"} > 1",
         ..QUALITY
     }
-    .with(Read::ApiValues(|view, values| put_quality(view, values, |quality| quality.upload_duration_ratio))),
+    .with(Read::ValuesIf(State::has_api_facts, |view, values| put_quality(view, values, |quality| quality.upload_duration_ratio))),
     Family {
         name: "cloudflare_stream_live_input_bitrate_bits_per_second",
         help: "Bit rate of the live input in the newest complete minute, in bits per second. Sampled by Cloudflare, and \
@@ -243,7 +243,7 @@ pub(super) static FAMILIES: [Entry<Read>; 17] = [
         query: "cloudflare_stream_live_input_bitrate_bits_per_second{stat=\"avg\"}",
         ..QUALITY
     }
-    .with(Read::ApiValues(|view, values| put_quality(view, values, |quality| quality.bitrate))),
+    .with(Read::ValuesIf(State::has_api_facts, |view, values| put_quality(view, values, |quality| quality.bitrate))),
 ];
 
 fn put_quality(view: &InputView<'_>, values: &mut Values, of: fn(&Quality) -> Statistics) {

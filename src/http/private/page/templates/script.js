@@ -154,7 +154,7 @@
   showAges();
   setInterval(showAges, 1000);
   if (page === undefined || !window.EventSource) return;
-  // Browsers open few connections to a host, so pages that nobody sees have none. Neither have those that the browser
+  // Browsers open few connections to a host, so hidden pages have none. Neither have those that the browser
   // keeps for its back and forward buttons.
   const follow = () => (document.visibilityState === "visible" ? connect() : disconnect());
   document.addEventListener("visibilitychange", follow);

@@ -1,5 +1,8 @@
 //! The page of an input: what it shows equals the metrics, also after late events, a correction and a restart.
 
+use std::fs;
+
+use crate::connection::exchange;
 use crate::corrections::{CHAPEL, MAIN, send};
 use crate::daemon::{Daemon, notification};
 
@@ -80,4 +83,34 @@ fn page_of_an_input_follows_late_events_corrections_and_restarts_and_equals_the_
     assert_eq!(daemon.get(&format!("/inputs/{CHAPEL}")).status, 404);
     assert_eq!(daemon.get("/inputs/main").status, 404);
     assert!(daemon.stop().success());
+}
+
+#[test]
+fn short_links_lead_to_grafana_and_cloudflare_if_they_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration =
+        format!("[web]\ngrafana_url = \"https://grafana.example\"\n[[inputs]]\nid = \"{CHAPEL}\"\nname = \"Chapel\"\n");
+    fs::write(folder.path().join("exporter.toml"), configuration).unwrap();
+    let daemon = Daemon::start_with(folder.path(), ["--config.file=exporter.toml"]);
+    assert_eq!(daemon.post(&notification(MAIN, "connected", "2026-11-20T18:00:00Z")).status, 200);
+    let target = |path: &str| {
+        let answer = exchange(daemon.private_address(), &format!("GET /inputs/{path}"), b"");
+        (answer.status.clone(), answer.header("location").to_owned())
+    };
+    let grafana = |input: &str| format!("https://grafana.example/d/stream-live-input?var-input={input}");
+    let cloudflare = format!("https://dash.cloudflare.com/9035f53656ca2b7a4e1b0f5b1f2b9c4d/stream/inputs/{MAIN}");
+    for (path, url) in [
+        (format!("{MAIN}/grafana"), Some(grafana(MAIN))),
+        (format!("{CHAPEL}/grafana"), Some(grafana(CHAPEL))),
+        (format!("{MAIN}/cloudflare"), Some(cloudflare)),
+        // No notification has named its account.
+        (format!("{CHAPEL}/cloudflare"), None),
+        (format!("{MAIN}/elsewhere"), None),
+        (format!("{}/grafana", "0".repeat(32)), None),
+        ("x/grafana".to_owned(), None),
+    ] {
+        let (status, location) = target(&path);
+        assert_eq!(status, if url.is_some() { "303 See Other" } else { "404 Not Found" }, "{path}");
+        assert_eq!(location, url.unwrap_or_default(), "{path}");
+    }
 }

@@ -68,7 +68,9 @@ pub(super) fn fragments(snapshot: &Snapshot, overview: &Overview<'_>, query: &Li
     let Some(view) = &snapshot.view else { return Vec::new() };
     let accounts = accounts(overview, view);
     let selection = Selection::of(overview, query, view, snapshot.days.as_ref());
-    let rows = selection.inputs.iter().map(|input| row(input, view, snapshot, !accounts.is_empty())).collect();
+    let mut explained = Vec::new();
+    let rows =
+        selection.inputs.iter().map(|input| row(input, view, snapshot, !accounts.is_empty(), &mut explained)).collect();
     let count = |id, label| {
         let known = overview.inputs.len();
         Fragment::new(id, &Count { id, label, query, selection: &selection, known })

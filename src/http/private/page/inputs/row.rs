@@ -38,12 +38,19 @@ struct Row<'a> {
 
 struct LastError {
     code: ErrorCode,
-    class: ErrorClass,
     at: ShortTime,
+    /// Its meaning and remedy, unless a row above has them.
+    explanation: Option<ErrorClass>,
 }
 
-/// The row of an input.
-pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_accounts: bool) -> Fragment {
+/// The row of an input. The first row with an error of a class explains it: `explained` has the classes of rows above.
+pub(super) fn row(
+    known: &KnownInput<'_>,
+    view: &View,
+    snapshot: &Snapshot,
+    has_accounts: bool,
+    explained: &mut Vec<ErrorClass>,
+) -> Fragment {
     let KnownInput { id, name, input, status, since, .. } = *known;
     let (state, short) = (&view.state, |at| ShortTime { at, now: snapshot.now });
     let plan = state.plan(&id);
@@ -57,7 +64,12 @@ pub(super) fn row(known: &KnownInput<'_>, view: &View, snapshot: &Snapshot, has_
         is_disabled: state.listed(&id).is_some_and(|(_, listed)| listed.enabled == Some(false)),
         since: since.map(short),
         expected: Expected::of(&plan, state.exception(&id, snapshot.now), snapshot.now),
-        error: input.errors.newest().map(|(at, code)| LastError { class: code.class(), code, at: short(at) }),
+        error: input.errors.newest().map(|(at, code)| {
+            let class = code.class();
+            let is_new = !explained.contains(&class);
+            explained.extend(is_new.then_some(class));
+            LastError { code, at: short(at), explanation: is_new.then_some(class) }
+        }),
         today: days.map(|days| known.today.unwrap_or_else(|| today(known, days, state, snapshot.now))),
         bar: days.map(|days| days.of(&id, input).bar(snapshot.now, &plan).svg()).unwrap_or_default(),
         has_grafana: snapshot.configuration.grafana_url.is_some(),

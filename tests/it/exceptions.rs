@@ -294,7 +294,8 @@ fn check_config_shows_the_exceptions_of_the_running_daemon_or_the_schedule_alone
     let daemon = Daemon::start_with(folder.path(), ["--config.file=exporter.toml"]);
     let listen = format!("--web.listen-address={}", daemon.private_address());
     let check_config = |more: &[&str]| {
-        let arguments = ["--config.file=exporter.toml", "--webhook.listen-address=127.0.0.1:0", "check-config"];
+        let listen = ["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"];
+        let arguments = [&["--config.file=exporter.toml"][..], &listen, &["check-config"]].concat();
         run(folder.path(), &[&arguments[..], more].concat())
     };
     assert_eq!(forecast(&check_config(&["--url", &daemon.private])), [""; 0]);

@@ -36,6 +36,12 @@ pub fn wall() -> Timestamp {
     Timestamp::EPOCH.plus(since_epoch)
 }
 
+/// The earlier of the time and the wall clock. A decision about schedules is in force at once with it, because they follow
+/// the wall clock, which may be behind.
+pub fn earlier() -> Timestamp {
+    now().min(wall())
+}
+
 /// The time since the system started. Unlike `Instant`, it goes on while the system sleeps.
 fn uptime() -> Duration {
     let uptime = clock_gettime(ClockId::Boottime);

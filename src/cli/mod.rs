@@ -10,6 +10,7 @@ mod cloudflare;
 mod secret;
 mod healthcheck;
 mod client;
+mod listed_inputs;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -40,6 +40,22 @@ pub enum InvalidEnd {
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
 impl ScheduleException {
+    /// What an operator decided at this time: what is expected and until when, or `None` to end the exception.
+    ///
+    /// # Errors
+    ///
+    /// The end is in the past or too far ahead.
+    pub fn new(
+        input_id: InputId,
+        decision: Option<(bool, Timestamp)>,
+        at: Timestamp,
+        user: Option<Box<str>>,
+        reason: Option<Box<str>>,
+    ) -> Result<Self, InvalidEnd> {
+        let (expected, until) = decision.map_or((None, at), |(expected, until)| (Some(expected), until));
+        Self { input_id, expected, until, at, user, reason }.checked()
+    }
+
     /// The exception, if its end is possible.
     ///
     /// # Errors

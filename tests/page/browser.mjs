@@ -8,20 +8,10 @@ import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
+import { FLAGS } from '../chromium.mjs';
+
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 export const TIMEOUT = 60_000;
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  // Same text rendering on every machine, independent of the system's hinting.
-  '--font-render-hinting=none',
-  '--force-color-profile=srgb',
-];
 
 /** @typedef {import('playwright-core').Page} Page */
 

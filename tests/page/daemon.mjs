@@ -12,7 +12,7 @@ const PROGRAM = process.env['EXPORTER'] ?? '';
 /** The id of input `number`. @param {number} number */
 export const inputId = (number) => number.toString(16).padStart(32, '0');
 
-/** A time so many seconds before now. @param {number} seconds */
+/** The time of this many seconds ago. @param {number} seconds */
 export const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
 
 /** A port that is free now. @returns {Promise<number>} */

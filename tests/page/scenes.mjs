@@ -11,7 +11,7 @@ export const [MAIN, CHAPEL, STUDIO, FIELD, LOBBY] = [1, 2, 3, 4, 5].map((number)
 /** @param {string} id @param {string} name @param {string} expected */
 const input = (id, name, expected = '"always"') => `[[inputs]]\nid = "${id}"\nname = "${name}"\nexpected = ${expected}\n`;
 
-/** A window from so many seconds before now to so many after it. @param {number} from @param {number} to */
+/** A window around now. @param {number} from seconds before now @param {number} to seconds after it */
 const window = (from, to) => `[{ from = "${ago(from)}", until = "${ago(-to)}" }]`;
 
 const INPUTS = [

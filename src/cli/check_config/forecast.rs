@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Context;
 use jiff::ZonedDateTime;
 use serde::Deserialize;
 
 use crate::cli::client::Client;
+use crate::cli::listed_inputs::{ListedException, listed_inputs};
 use crate::config::Settings;
 use crate::event::{InputId, InvalidInputId, InvalidTimestamp, Timestamp};
 use crate::schedule::{self, Expectation, Plan};
@@ -15,26 +15,13 @@ use crate::text::escaped;
 /// Number of changes printed per input.
 const CHANGES: usize = 3;
 
-/// The answer of `/api/v1/inputs`, as far as exceptions need it.
-#[derive(Deserialize)]
-struct Inputs {
-    inputs: Vec<Input>,
-}
-
+/// An input, as far as exceptions need it.
 #[derive(Deserialize)]
 struct Input {
     id: String,
     name: String,
     #[serde(default)]
-    exception: Option<Exception>,
-}
-
-#[derive(Deserialize)]
-struct Exception {
-    expected: bool,
-    until: String,
-    user: Option<String>,
-    reason: Option<String>,
+    exception: Option<ListedException>,
 }
 
 /// An exception to the schedule of an input that is in force.
@@ -53,9 +40,9 @@ pub(super) fn exceptions(daemon: &Client) -> anyhow::Result<BTreeMap<InputId, In
 }
 
 fn read(json: &str) -> anyhow::Result<BTreeMap<InputId, InForce>> {
-    let Inputs { inputs } = serde_json::from_str(json).context("this is not the list of stream-live-exporter")?;
+    let inputs: Vec<Input> = listed_inputs(json)?;
     let excepted = inputs.into_iter().filter_map(|Input { id, name, exception }| Some((id, name, exception?)));
-    let in_force = excepted.map(|(id, name, Exception { expected, until, user, reason })| {
+    let in_force = excepted.map(|(id, name, ListedException { expected, until, user, reason })| {
         let id = id.parse().map_err(|error: InvalidInputId| anyhow::Error::from(error))?;
         let until = until.parse().map_err(|error: InvalidTimestamp| anyhow::Error::from(error))?;
         Ok((id, InForce { name, expected, until, user, reason }))

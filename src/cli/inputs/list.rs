@@ -1,16 +1,11 @@
 //! The table of inputs.
 
-use anyhow::Context;
 use serde::Deserialize;
 
+use crate::cli::listed_inputs::{ListedException, listed_inputs};
 use crate::text::escaped;
 
-/// The answer of `/api/v1/inputs`, as far as the table shows it.
-#[derive(Deserialize)]
-struct Inputs {
-    inputs: Vec<Input>,
-}
-
+/// An input, as far as the table shows it.
 #[derive(Deserialize)]
 struct Input {
     id: String,
@@ -22,23 +17,14 @@ struct Input {
     #[serde(default)]
     expected_change_at: Option<String>,
     #[serde(default)]
-    exception: Option<Exception>,
-}
-
-#[derive(Deserialize)]
-struct Exception {
-    expected: bool,
-    until: String,
-    user: Option<String>,
-    reason: Option<String>,
+    exception: Option<ListedException>,
 }
 
 const HEADER: [&str; 8] = ["ID", "NAME", "STATE", "SINCE", "LAST EVENT", "EXPECTED", "CHANGES AT", "EXCEPTION"];
 
 /// A line for each input of the JSON document.
 pub(super) fn table(json: &str) -> anyhow::Result<String> {
-    let Inputs { inputs } = serde_json::from_str(json).context("this is not the list of stream-live-exporter")?;
-    let rows: Vec<[String; HEADER.len()]> = inputs.into_iter().map(row).collect();
+    let rows: Vec<[String; HEADER.len()]> = listed_inputs(json)?.into_iter().map(row).collect();
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
         cells.chain([HEADER[column].len()]).max().unwrap_or_default()
@@ -69,8 +55,8 @@ fn row(input: Input) -> [String; HEADER.len()] {
 }
 
 /// `on until 2026-11-29T22:00:00Z by anna: extra service`.
-fn in_words(exception: Exception) -> String {
-    let Exception { expected, until, user, reason } = exception;
+fn in_words(exception: ListedException) -> String {
+    let ListedException { expected, until, user, reason } = exception;
     let user = user.map_or_else(String::new, |user| format!(" by {}", escaped(&user)));
     let reason = reason.map_or_else(String::new, |reason| format!(": {}", escaped(&reason)));
     format!("{} until {until}{user}{reason}", if expected { "on" } else { "off" })

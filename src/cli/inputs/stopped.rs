@@ -38,10 +38,7 @@ pub(super) fn except(
 ) -> anyhow::Result<CorrectionOutcome> {
     let Decision { input_id, expected, reason } = *decision;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
-    // Schedules follow the wall clock, which may be behind. The exception is in force at once.
-    let at = clock::now().min(clock::wall());
-    let (expected, until) = expected.map_or((None, at), |(expected, until)| (Some(expected), until));
-    let exception = ScheduleException { input_id, expected, until, at, user: user(sources), reason }.checked()?;
+    let exception = ScheduleException::new(input_id, expected, clock::earlier(), user(sources), reason)?;
     let mut journal = open(settings)?;
     let outcome = except_stopped(&mut journal, &settings.inputs.rules(), exception)?;
     journal.close()?;

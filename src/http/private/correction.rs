@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderMap};
 use thiserror::Error;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -104,6 +104,13 @@ impl Refusal {
     }
 }
 
+/// Whether a body is of this content type, with any parameters.
+pub(super) fn has_content_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let mime = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
+    mime.trim().eq_ignore_ascii_case(wanted)
+}
+
 /// A correction of this input, as of now.
 pub(super) fn correction(
     id: &str,
@@ -130,11 +137,8 @@ pub(in crate::http) fn exception(
 ) -> Result<ScheduleException, Refusal> {
     let input_id = id.parse()?;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
-    // Schedules follow the wall clock, which may be behind. The exception is in force at once.
-    let at = clock::now().min(clock::wall());
-    let (expected, until) = decision.map_or((None, at), |(expected, until)| (Some(expected), until));
     let user = operator.map(|Operator(name)| name);
-    Ok(ScheduleException { input_id, expected, until, at, user, reason }.checked()?)
+    Ok(ScheduleException::new(input_id, decision, clock::earlier(), user, reason)?)
 }
 
 /// Makes an exception durable. Returns whether the input had another one before.

@@ -1,12 +1,11 @@
 //! `DELETE /api/v1/inputs/{id}` and `POST /api/v1/inputs/{id}/state`: corrections as JSON.
 
-use actix_web::http::header;
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
 use super::Private;
-use super::correction::{Refusal, correct, correction};
+use super::correction::{Refusal, correct, correction, has_content_type};
 use super::correction_policy::CorrectionPolicy;
 use super::parameters::Parameters;
 use crate::event::{Corrected, Correction, InputId};
@@ -64,9 +63,7 @@ pub(super) async fn set_state(
 
 /// The body of a request that may have only JSON.
 pub(super) fn json_body(request: &HttpRequest, body: Result<Bytes, actix_web::Error>) -> Result<Bytes, Refusal> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let mime = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
-    if !mime.trim().eq_ignore_ascii_case("application/json") {
+    if !has_content_type(request.headers(), "application/json") {
         return Err(Refusal::NotJson);
     }
     body.map_err(|_| Refusal::TooLarge)

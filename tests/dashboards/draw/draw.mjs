@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 
 import { chromium } from 'playwright-core';
 
+import { FLAGS } from '../../chromium.mjs';
 import { EMPTY, VARIABLES } from './expectations.mjs';
 import { findAll, withFaults } from './faults.mjs';
 import { serve } from './server.mjs';
@@ -27,18 +28,6 @@ const FIRST_SCREENS = { 'overview.png': 'overview-first.png' };
 const HEIGHT = 6000;
 const TIMEOUT = 120_000;
 const FAULTY = 'with-faults';
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  // Same text rendering on every machine, independent of the system's hinting.
-  '--font-render-hinting=none',
-  '--force-color-profile=srgb',
-];
 
 const { values: options } = parseArgs({
   options: {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use askama::{FastWritable, Template, Values};
+use askama::Template;
 
 /// An element of a page with an id. An update replaces it as a whole, or single rows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +50,6 @@ impl fmt::Display for Fragment {
 
 /// It is HTML already.
 impl askama::filters::HtmlSafe for Fragment {}
-
-impl FastWritable for Fragment {
-    fn write_into(&self, dest: &mut dyn fmt::Write, _: &dyn Values) -> askama::Result<()> {
-        Ok(write!(dest, "{self}")?)
-    }
-}
 
 fn html(template: &impl Template) -> String {
     template.render().expect("writing to a string does not fail")

@@ -60,12 +60,21 @@ pub(super) async fn status(
     let parameters = Parameters::of(&request, &[&list_query::PARAMETERS[..], &["done"]].concat());
     let query =
         parameters.and_then(|parameters| Ok((ListQuery::of(&parameters)?, actions::notice(parameters.text("done")))));
+    let (query, notice) = match query {
+        Ok(query) => query,
+        Err(invalid) => {
+            let problem = problem::page(StatusCode::BAD_REQUEST, ".", "Invalid request", &invalid.to_string());
+            return respond(&private, problem);
+        }
+    };
     let permission = policy.check_page(&request).map(drop);
-    render(private, move |snapshot| match query {
-        Ok((query, notice)) => status::page(&snapshot, &query, notice, &permission),
-        Err(invalid) => problem::page(StatusCode::BAD_REQUEST, ".", "Invalid request", &invalid.to_string()),
-    })
-    .await
+    render(private, move |snapshot| status::page(&snapshot, &query, notice, &permission)).await
+}
+
+/// Responds with a page that shows nothing of the state, so that it waits for nothing.
+fn respond(private: &Private, page: Page) -> HttpResponse {
+    let (status, html) = page.into_response_parts(&private.telemetry_path);
+    assets::respond(status, html)
 }
 
 /// Renders a page on a thread for blocking work, so that it delays no scrape.

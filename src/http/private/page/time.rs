@@ -3,8 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use askama::{FastWritable, Values};
-
 use crate::event::Timestamp;
 
 /// A time in UTC, as an element whose age the script adds.
@@ -29,12 +27,6 @@ impl fmt::Display for Time {
 /// It is HTML already.
 impl askama::filters::HtmlSafe for Time {}
 
-impl FastWritable for Time {
-    fn write_into(&self, dest: &mut dyn fmt::Write, _: &dyn Values) -> askama::Result<()> {
-        Ok(write!(dest, "{self}")?)
-    }
-}
-
 /// The same to the minute, for tables that say that times are in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ShortTime {
@@ -57,12 +49,6 @@ impl fmt::Display for ShortTime {
 
 /// It is HTML already.
 impl askama::filters::HtmlSafe for ShortTime {}
-
-impl FastWritable for ShortTime {
-    fn write_into(&self, dest: &mut dyn fmt::Write, _: &dyn Values) -> askama::Result<()> {
-        Ok(write!(dest, "{self}")?)
-    }
-}
 
 #[cfg(test)]
 mod tests {

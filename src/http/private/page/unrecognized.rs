@@ -15,10 +15,11 @@ use askama::Template;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::actions;
 use super::fragment::Fragment;
 use super::layout::Page;
 use super::time::Time;
+use super::{actions, problem};
+use crate::clock;
 use crate::event::IgnoredReason;
 use crate::http::advice;
 use crate::http::private::Private;
@@ -68,13 +69,6 @@ struct Body {
     text: String,
 }
 
-#[derive(Template)]
-#[template(path = "problem.html", config = "src/http/private/page/askama.toml")]
-struct Problem {
-    title: &'static str,
-    problem: &'static str,
-}
-
 /// `GET /unrecognized`: the newest bodies, or those before a number.
 pub(in crate::http::private) async fn list(request: HttpRequest, private: Data<Private>) -> HttpResponse {
     let query = Parameters::of(&request, &["before", "done"]);
@@ -89,9 +83,9 @@ pub(in crate::http::private) async fn list(request: HttpRequest, private: Data<P
             let older = bodies.last().filter(|_| bodies.len() == LISTED).map(|oldest| oldest.number);
             let list = List { rows: bodies.into_iter().map(row).collect(), older };
             let fragments = notice.into_iter().chain([Fragment::new("unrecognized", &list)]).collect();
-            respond(private, ".", (StatusCode::OK, TITLE.to_owned()), fragments).await
+            respond(&private, ".", TITLE.to_owned(), fragments)
         }
-        Err(problem) => respond_problem(private, ".", StatusCode::SERVICE_UNAVAILABLE, problem).await,
+        Err(problem) => respond_problem(&private, ".", StatusCode::SERVICE_UNAVAILABLE, problem),
     }
 }
 
@@ -112,13 +106,13 @@ pub(in crate::http::private) async fn body(
             let permission = policy.check_page(&request).map(drop);
             let actions = actions::of_body("..", kept.number, &permission);
             let fragments = vec![Fragment::new("unrecognized", &shown(&kept)), actions];
-            respond(private, "..", (StatusCode::OK, title), fragments).await
+            respond(&private, "..", title, fragments)
         }
         Ok(None) => {
             let problem = "No body with this number is kept. It was replayed, or newer ones have displaced it.";
-            respond_problem(private, "..", StatusCode::NOT_FOUND, problem).await
+            respond_problem(&private, "..", StatusCode::NOT_FOUND, problem)
         }
-        Err(problem) => respond_problem(private, "..", StatusCode::SERVICE_UNAVAILABLE, problem).await,
+        Err(problem) => respond_problem(&private, "..", StatusCode::SERVICE_UNAVAILABLE, problem),
     }
 }
 
@@ -148,24 +142,13 @@ async fn read<T: Send + 'static>(
     })
 }
 
-async fn respond(
-    private: Data<Private>,
-    root: &'static str,
-    (status, title): (StatusCode, String),
-    fragments: Vec<Fragment>,
-) -> HttpResponse {
-    let page = move |now| Page { status, title, root, now, address: None, notice: None, fragments };
-    super::render(private, move |snapshot| page(snapshot.now)).await
+fn respond(private: &Private, root: &'static str, title: String, fragments: Vec<Fragment>) -> HttpResponse {
+    let (status, now) = (StatusCode::OK, clock::wall());
+    super::respond(private, Page { status, title, root, now, address: None, notice: None, fragments })
 }
 
-async fn respond_problem(
-    private: Data<Private>,
-    root: &'static str,
-    status: StatusCode,
-    problem: &'static str,
-) -> HttpResponse {
-    let fragment = Fragment::new("problem", &Problem { title: TITLE, problem });
-    respond(private, root, (status, TITLE.to_owned()), vec![fragment]).await
+fn respond_problem(private: &Private, root: &'static str, status: StatusCode, problem: &str) -> HttpResponse {
+    super::respond(private, problem::page(status, root, TITLE, problem))
 }
 
 fn row(kept: KeptBodySummary) -> Row {

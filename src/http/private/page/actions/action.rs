@@ -46,7 +46,7 @@ impl Action {
             "clear-expectation" => Ok(Self::ClearExpectation(input()?)),
             "replay" => {
                 let number = Parameters::of(request, &["body"])?.number("body", 1..=u64::MAX)?;
-                Ok(Self::Replay(number.ok_or(Failure::NoBody)?))
+                Ok(Self::Replay(number.ok_or(Failure::MissingNumber)?))
             }
             "reload" => Parameters::of(request, &[]).map(|_| Self::Reload).map_err(Failure::from),
             _ => Err(Failure::UnknownAction),

@@ -29,7 +29,7 @@ pub(super) enum Failure {
     UnknownAction,
     /// 400: the query names no body.
     #[error("the query parameter `body` must be the number of a kept body")]
-    NoBody,
+    MissingNumber,
     /// 415: not what a form sends.
     #[error("the content type must be application/x-www-form-urlencoded")]
     NotForm,
@@ -74,7 +74,7 @@ impl Failure {
             Self::Refusal(refusal) => refusal.status(),
             Self::Token => StatusCode::FORBIDDEN,
             Self::UnknownAction | Self::NotReplayed(NotReplayed::NoSuchBody) => StatusCode::NOT_FOUND,
-            Self::NoBody | Self::Fields(_) | Self::Expected | Self::End => StatusCode::BAD_REQUEST,
+            Self::MissingNumber | Self::Fields(_) | Self::Expected | Self::End => StatusCode::BAD_REQUEST,
             Self::NotForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotReplayed(NotReplayed::NotUnderstood) => StatusCode::CONFLICT,

@@ -1,9 +1,10 @@
 //! The fields of a form.
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::HeaderMap;
 use actix_web::web::Query;
 
 use super::failure::Failure;
+use crate::http::private::correction::has_content_type;
 
 const TYPE: &str = "application/x-www-form-urlencoded";
 
@@ -14,9 +15,7 @@ pub(super) struct Form(Vec<(String, String)>);
 impl Form {
     /// The fields of a body. Others than these are an error; `names` has them for people.
     pub(super) fn of(headers: &HeaderMap, body: &[u8], names: &'static str) -> Result<Self, Failure> {
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let mime = content_type.and_then(|text| text.split(';').next()).unwrap_or_default();
-        if !mime.trim().eq_ignore_ascii_case(TYPE) {
+        if !has_content_type(headers, TYPE) {
             return Err(Failure::NotForm);
         }
         let text = str::from_utf8(body).map_err(|_| Failure::Fields(names))?;

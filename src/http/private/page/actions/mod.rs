@@ -15,8 +15,8 @@ mod notice;
 mod perform;
 mod token;
 
-use actix_web::http::header;
-use actix_web::http::header::HeaderValue;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{Bytes, Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -29,7 +29,8 @@ pub(super) use self::notice::notice;
 pub(in crate::http::private) use self::perform::Replays;
 use self::token::Purpose;
 pub(in crate::http::private) use self::token::Tokens;
-use super::render;
+use super::{render, respond};
+use crate::clock;
 use crate::http::private::Private;
 use crate::http::private::correction_policy::CorrectionPolicy;
 use crate::http::web_config::Operator;
@@ -45,7 +46,7 @@ pub(in crate::http::private) async fn confirm(
     let action = permitted(&policy, &request).and_then(|user| Ok((Action::of(&name, &request)?, user)));
     let (action, user) = match action {
         Ok(action) => action,
-        Err(failure) => return fail(private, failure, None).await,
+        Err(failure) => return fail(&private, &failure, None),
     };
     let token = tokens.issue(&purpose(action, &action.subject(), user.as_ref()));
     let mut response =
@@ -80,7 +81,7 @@ pub(in crate::http::private) async fn submit(
     };
     match done {
         Ok(address) => HttpResponse::SeeOther().insert_header((header::LOCATION, address)).finish(),
-        Err(failure) => fail(private, failure, known).await,
+        Err(failure) => fail(&private, &failure, known),
     }
 }
 
@@ -92,10 +93,9 @@ fn purpose<'a>(action: Action, subject: &'a str, user: Option<&'a Operator>) -> 
     Purpose { action: action.name(), subject, user: user.map(|Operator(name)| &**name) }
 }
 
-async fn fail(private: Data<Private>, failure: Failure, action: Option<Action>) -> HttpResponse {
-    let is_temporary = failure.status() == actix_web::http::StatusCode::SERVICE_UNAVAILABLE;
-    let mut response = render(private, move |snapshot| failure_page::page(&failure, action, snapshot.now)).await;
-    if is_temporary {
+fn fail(private: &Private, failure: &Failure, action: Option<Action>) -> HttpResponse {
+    let mut response = respond(private, failure_page::page(failure, action, clock::wall()));
+    if failure.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response

@@ -133,7 +133,7 @@ fn certificate(CertificateFacts { listener, file, not_after }: &CertificateFacts
 
 fn connections(ConnectionFacts { listener, open, limit, refused }: &ConnectionFacts) -> Item {
     let is_full = *open * 10.0 >= *limit as f64 * 9.0;
-    let advice = "Find out which peer opens so many connections; the log names it.";
+    let advice = "Find out why a peer opens more connections than usual; the log names it.";
     Item::new(format!("connections-{listener}"), format!("Connections of the listener {listener}"))
         .number(open)
         .text(format!(" of {limit}; closed because of a limit since the start: "))

@@ -8,7 +8,7 @@ use crate::event::InputId;
 use crate::http::configuration::Configuration;
 use crate::http::private::Private;
 use crate::http::private::page::problem;
-use crate::http::private::page::render;
+use crate::http::private::page::respond;
 
 /// `GET /inputs/{id}/grafana` and `GET /inputs/{id}/cloudflare` lead to the other program. The addresses are short, because
 /// a page has hundreds of them.
@@ -19,7 +19,7 @@ pub(in crate::http::private) async fn elsewhere(path: Path<(String, String)>, pr
         None => {
             let text =
                 "There is no such link: the input is not known, its account is not known, or web.grafana_url is empty.";
-            render(private, move |_| problem::page(StatusCode::NOT_FOUND, "../..", "Unknown link", text)).await
+            respond(&private, problem::page(StatusCode::NOT_FOUND, "../..", "Unknown link", text))
         }
     }
 }

@@ -230,10 +230,13 @@ def write_rules(output, file, groups, values):
     (output / "all" / file).write_text(yaml.safe_dump({"groups": groups}))
     if expected_changes(values):
         return
-    for rule in (rule for group in groups for rule in group["rules"] if "annotations" in rule):
-        annotations = rule["annotations"]
-        texts = {key: only_values(annotations.get(key, "")) for key in ("summary", "description")}
-        rule["annotations"] = {key: value for key, value in (annotations | texts).items() if value}
+    for rule in (rule for group in groups for rule in group["rules"]):
+        if "annotations" in rule:
+            annotations = rule["annotations"]
+            texts = {key: only_values(annotations.get(key, "")) for key in ("summary", "description")}
+            rule["annotations"] = {key: value for key, value in (annotations | texts).items() if value}
+        labels = rule.get("labels", {})
+        labels.update({key: f"{key}:{labels['code']}" for key in ("meaning", "remedy") if key in labels})
     by_name = {group["name"]: group for group in groups}
     for name, originals in canonical_files(values).items():
         ours = [by_name[group["name"]] for group in originals]

@@ -23,7 +23,7 @@ use stream_live_exporter::clock::{Stopwatch, now};
 use stream_live_exporter::event::{
     ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Origin, Record, RecordKind, Timestamp,
 };
-use stream_live_exporter::journal::{DATABASE_FILE, Journal};
+use stream_live_exporter::journal::{DATABASE_FILE, SqliteJournal};
 
 const EVENTS: u64 = 1_000_000;
 const INPUTS: u64 = 10_000;
@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<()> {
 
 fn fill(folder: &Path) -> anyhow::Result<()> {
     let progress = progress("filling the journal", EVENTS);
-    let mut journal = Journal::open(folder)?;
+    let mut journal = SqliteJournal::open(folder)?;
     let began = now().minus(Duration::from_secs(EVENTS));
     for batch in 0..EVENTS / BATCH {
         let mut records: Vec<_> = (batch * BATCH..(batch + 1) * BATCH).map(|number| record(number, began)).collect();

@@ -24,7 +24,7 @@ use crate::http::{
     self, Configuration, ConnectionLimits, ListenerCertificate, Private, Server, ServerHandle, Sockets,
     UnusedDeliveries, WebConfig, Webhook,
 };
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, KeptBodies, Running, StateReader};
 use crate::telemetry::{DroppedLines, Level};
@@ -81,7 +81,7 @@ impl Application {
         let endpoints = listening.endpoints.clone().with_secrets(&self.settings.webhook.secrets, &secrets);
         tracing::info!(secret = endpoints.secret, origin = endpoints.secret_origin, "webhook secret");
         let (limits, metrics) = (limits(&self.settings, &secrets), listening.metrics.clone());
-        let recorder = recorder::start_with(journal, limits, (listening.recorder.clone(), queue), metrics);
+        let recorder = recorder::start_with(Box::new(journal), limits, (listening.recorder.clone(), queue), metrics);
         let recorder = recorder.context("the recorder's thread cannot be started")?;
         let (public, private) = self.assemble(listening, &secrets, &requests)?;
         let on_ready = || announce(&endpoints);
@@ -154,12 +154,12 @@ impl Application {
     }
 
     /// Opens the journal and reads the secrets, on another thread, because the disk may hang.
-    async fn open(&self, state_reader: &StateReader) -> anyhow::Result<(Journal, WebhookSecrets)> {
+    async fn open(&self, state_reader: &StateReader) -> anyhow::Result<(SqliteJournal, WebhookSecrets)> {
         let opening = state_reader.readiness().disk().begin("opening");
         let (path, configured) = (self.settings.storage.path.clone(), self.settings.webhook.secrets.clone());
         let opened = web::block(move || {
             let _until_opened = opening;
-            let journal = Journal::open(&path)?;
+            let journal = SqliteJournal::open(&path)?;
             let missing_secret =
                 if journal.last_position() == 0 { MissingSecret::Generate } else { MissingSecret::Refuse };
             let secrets = WebhookSecrets::load(&configured, &path, missing_secret)?;

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::cloudflare::{BackfillProgress, Client, Effect, Engine, Next, Settings as Tasks};
 use crate::config::{CloudflareAccount, Settings};
 use crate::event::{Event, Timestamp};
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, HistoryOutcome};
 
@@ -38,12 +38,12 @@ pub fn backfill_stopped(
 ) -> anyhow::Result<Vec<Read>> {
     let folder = &settings.storage.path;
     // This does not make a new journal, unlike opening it to write.
-    let journal = Journal::open_to_read(folder)?;
+    let journal = SqliteJournal::open_to_read(folder)?;
     let mut limits = unchanged_limits(&journal, settings)?;
     limits.accounts = accounts.iter().map(|(account, _)| (account.account_id, account.name.as_str().into())).collect();
     drop(journal);
 
-    let journal = Journal::open(folder)?;
+    let journal = SqliteJournal::open(folder)?;
     let metrics = Arc::new(Exporter::new(clock::now(), false));
     let running = recorder::start(journal, limits, 1, metrics).context("the recorder's thread cannot be started")?;
     let mut results = Ok(Vec::new());

@@ -4,7 +4,7 @@ use super::resources::Resources;
 use super::{addresses, configuration};
 use crate::clock;
 use crate::config::{InvalidConfig, MissingSecret, Problem, Settings};
-use crate::journal::{FolderUse, Journal};
+use crate::journal::{FolderUse, SqliteJournal};
 
 /// The result of a check without problems.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Checked {
 /// All problems.
 pub fn check(settings: &Settings) -> Result<Checked, InvalidConfig> {
     let mut problems = Vec::new();
-    let folder = Journal::check(&settings.storage.path)
+    let folder = SqliteJournal::check(&settings.storage.path)
         .map_err(|error| problems.push(Problem::new("storage.path", None, format!("{:#}", anyhow::Error::from(error)))))
         .ok();
     let missing_secret = match folder {

@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::event::Notification;
 use crate::http::NotReplayed;
-use crate::journal::{Journal, KeptBody};
+use crate::journal::{KeptBody, SqliteJournal};
 use crate::metrics::Exporter;
 use crate::recorder::{self, Delivery, Handle, Limits, Outcome, Overloaded, Reservation, restore};
 
@@ -41,12 +41,12 @@ pub struct Replayed {
 pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
     let folder = &settings.storage.path;
     // This does not make a new journal, unlike opening it to write.
-    let journal = Journal::open_to_read(folder)?;
+    let journal = SqliteJournal::open_to_read(folder)?;
     let limits = unchanged_limits(&journal, settings)?;
     let bodies = journal.unrecognized()?;
     drop(journal);
 
-    let journal = Journal::open(folder)?;
+    let journal = SqliteJournal::open(folder)?;
     let metrics = Arc::new(Exporter::new(clock::now(), false));
     let running = recorder::start(journal, limits, bodies.len().max(1), metrics)
         .context("the recorder's thread cannot be started")?;
@@ -90,14 +90,14 @@ pub(super) fn replay_kept(
     recorder: &Handle,
     number: u64,
 ) -> Result<oneshot::Receiver<Option<Outcome>>, NotReplayed> {
-    let kept = Journal::open_to_read(folder).and_then(|journal| journal.kept_body(number));
+    let kept = SqliteJournal::open_to_read(folder).and_then(|journal| journal.kept_body(number));
     let kept = kept.map_err(|error| NotReplayed::Unreadable(error.to_string()))?.ok_or(NotReplayed::NoSuchBody)?;
     let delivery = delivery(kept, recorder.reservation()).ok_or(NotReplayed::NotUnderstood)?;
     recorder.record(delivery).map_err(|Overloaded| NotReplayed::Overloaded)
 }
 
 /// Limits with which the recorder changes nothing but what it is given.
-pub(super) fn unchanged_limits(journal: &Journal, settings: &Settings) -> anyhow::Result<Limits> {
+pub(super) fn unchanged_limits(journal: &SqliteJournal, settings: &Settings) -> anyhow::Result<Limits> {
     let restored = restore(journal, &settings.inputs.rules())?;
     Ok(Limits {
         rules: restored.fold.state().rules().clone(),

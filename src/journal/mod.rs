@@ -1,19 +1,12 @@
 //! Stage 2: records become durable, each with a position, exactly once.
 //!
-//! The journal is an SQLite database in WAL mode with `synchronous = FULL`: when [`Append::commit`] returns, the batch
-//! has been synced. One process at a time owns a data folder, by a lock on a file beside the database; readers need no
-//! lock.
-//!
-//! If fsync fails, the kernel may mark dirty pages as clean although they were not written, and reports the error only
-//! once. A later fsync that succeeds therefore proves nothing. The caller must stop on
-//! [`JournalErrorKind::SyncFailed`]. The WAL is left in place, and the next start rewrites and syncs it
-//! ([`Journal::recover_wal`]). For the same reason SQLite's automatic WAL checkpoints are off: they do not report a
-//! failed sync.
+//! There are two implementations. [`SqliteJournal`] is a file that one process owns. [`PostgresJournal`] is a database
+//! that any number of processes share: each of them sees what the others append, as the tail of the next batch
+//! ([`Append::tail`]), and applies the same records in the same order.
 //!
 //! | table | content |
 //! |---|---|
 //! | `records` | the journal: every record, without gaps in the positions; the oldest are deleted after the retention |
-//! | `other_records` | the positions of records that are not events, to count them |
 //! | `inputs` | state per input, each row with the position up to which it has the records |
 //! | `checkpoint`, `rules` | state of all inputs together and the rules, as of the checkpoint's position |
 //! | `last_seen` | when deliveries were last seen, with or without an event |
@@ -23,255 +16,48 @@
 //! Times are nanoseconds since the Unix epoch. For this module, the recorder's values in `inputs`, `checkpoint` and
 //! `last_seen` are opaque text and bytes with a version number.
 
-mod append;
-mod backup;
-mod check;
-mod checkpoint;
+mod batch_id;
+mod columns;
+mod content;
 mod error;
-mod files;
-mod lock;
-mod open;
-mod rows;
-mod salvage;
-mod schema;
-mod search;
-mod space;
-mod unrecognized;
-mod wal;
+mod reader;
+mod sqlite;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use crate::event::{InputId, Record, Timestamp};
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
-
-pub use append::Append;
-pub use backup::Backup;
-pub use check::FolderUse;
-pub use checkpoint::{Checkpoint, InputRow};
+pub use batch_id::BatchId;
+pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized};
 pub use error::{JournalError, JournalErrorKind};
-pub use salvage::Salvaged;
-pub use unrecognized::{KeptBody, KeptBodySummary, Unrecognized};
+pub use reader::{Reader, Snapshot};
+pub use sqlite::{Backup, DATABASE_FILE, FolderUse, Salvaged, SqliteJournal};
 
-use crate::event::{Record, Timestamp};
-use error::failed;
-use lock::{LOCK_FILE, Lock};
-use wal::wal_file;
-
-/// The database's file in the data folder.
-pub const DATABASE_FILE: &str = "journal.db";
-
-/// Number of records that a replay reads at once.
-const REPLAY_CHUNK: usize = 1024;
-
-/// The last record up to position ?1 before those that were recorded between ?2 and ?3.
-const EXPIRED: &str = "SELECT max(position) FROM records WHERE recorded_at < ?2 AND position < coalesce( \
-    (SELECT min(position) FROM records WHERE position <= ?1 AND recorded_at BETWEEN ?2 AND ?3), ?1 + 1)";
-
-/// How long a write waits for the lock of another program: shorter than the time after which the recorder treats the disk
-/// as hanging, so that the cause that is reported is the lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The durable records and the checkpoint of their state.
-#[derive(Debug)]
-pub struct Journal {
-    connection: Connection,
-    path: PathBuf,
-    /// Position of the oldest kept record; `next` if there is none.
-    first: u64,
-    /// Position of the next record.
-    next: u64,
-    /// Number of kept records that are not events.
-    other_records: u64,
-    /// Pages in the WAL after the last commit.
-    wal_pages: Arc<AtomicI64>,
-    /// Held as long as the journal may be written.
-    lock: Option<Lock>,
-    /// The disk was full when the journal was opened: it can be read, and is writable after [`Journal::recover_wal`].
-    suspended: bool,
-}
-
-/// A state of the journal that stays the same for reads.
-#[derive(Debug)]
-pub struct Snapshot<'a> {
-    _transaction: rusqlite::Transaction<'a>,
-}
-
-impl Journal {
-    fn find_bounds(&mut self) -> rusqlite::Result<()> {
-        let sql = "SELECT (SELECT min(position) FROM records), (SELECT max(position) FROM records), \
-                   (SELECT count(*) FROM other_records)";
-        let (first, last): (Option<u64>, Option<u64>);
-        (first, last, self.other_records) =
-            self.connection.query_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        self.next = last.unwrap_or(0).max(self.checkpoint_position()?) + 1;
-        self.first = first.unwrap_or(self.next);
-        Ok(())
-    }
-
-    /// Appends records atomically, as one batch. They get their positions.
+/// A journal that can be written.
+pub trait Journal: Reader + Send {
+    /// Begins a batch, and keeps other writers out until it ends. With a shared journal, a batch whose commit was not
+    /// answered is begun again with the same id: it is then appended once.
     ///
     /// # Errors
     ///
-    /// Nothing was recorded.
-    pub fn append(&mut self, records: &mut [Record]) -> Result<(), JournalError> {
-        let mut append = self.begin()?;
-        append.records(records.iter_mut())?;
-        append.commit()
-    }
+    /// The journal cannot be written.
+    fn begin(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError>;
 
-    /// The last appended times at which deliveries were last seen, opaque; `None` if there are none yet.
+    /// Advances the checkpoint, with these rows; an input without a row has its row deleted.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
-    pub fn last_seen(&self) -> Result<Option<String>, JournalError> {
-        let select = self.connection.query_one("SELECT state FROM last_seen", [], |row| row.get(0)).optional();
-        select.map_err(failed(&self.path, "cannot be read"))
-    }
+    /// The checkpoint is unchanged.
+    fn save_checkpoint(
+        &mut self,
+        checkpoint: &Checkpoint,
+        rows: &mut dyn Iterator<Item = (InputId, Option<InputRow>)>,
+    ) -> Result<(), JournalError>;
 
     /// Replaces documents, each given by its name, and deletes those without a text. Their texts are opaque.
     ///
     /// # Errors
     ///
     /// Nothing was changed.
-    pub fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) -> Result<(), JournalError> {
-        self.transaction("cannot be written", |transaction| {
-            let mut insert =
-                transaction.prepare_cached("INSERT OR REPLACE INTO documents (name, text) VALUES (?1, ?2)")?;
-            let mut delete = transaction.prepare_cached("DELETE FROM documents WHERE name = ?1")?;
-            for (name, text) in documents {
-                match text {
-                    Some(text) => insert.execute(params![name, text])?,
-                    None => delete.execute(params![name])?,
-                };
-            }
-            Ok(())
-        })
-    }
-
-    /// All documents, by name.
-    ///
-    /// # Errors
-    ///
-    /// They cannot be read.
-    pub fn documents(&self) -> Result<BTreeMap<String, String>, JournalError> {
-        let read = || -> rusqlite::Result<_> {
-            let mut select = self.connection.prepare("SELECT name, text FROM documents")?;
-            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        read().map_err(failed(&self.path, "cannot be read"))
-    }
-
-    /// When the oldest kept event was received; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read.
-    pub fn oldest_event_at(&self) -> Result<Option<Timestamp>, JournalError> {
-        let sql = "SELECT received_at FROM records WHERE received_at IS NOT NULL ORDER BY position LIMIT 1";
-        let oldest = self.connection.query_one(sql, [], |row| row.get::<_, i64>(0)).optional();
-        Ok(oldest.map_err(failed(&self.path, "cannot be read"))?.map(Timestamp::from_nanos))
-    }
-
-    /// Calls `visit` with every kept record after this position, in order.
-    ///
-    /// No read transaction is open while `visit` runs, unless there is a [`Journal::snapshot`]. A reader that is slow
-    /// or stopped would otherwise hold back the WAL checkpoints of the daemon.
-    ///
-    /// # Errors
-    ///
-    /// The first row that cannot be read.
-    pub fn replay(&self, mut after: u64, mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
-        let last = self.newest_position()?;
-        let sql = format!("{} LIMIT {REPLAY_CHUNK}", rows::SELECT_RECORDS);
-        while after < last {
-            let mut chunk = Vec::with_capacity(REPLAY_CHUNK);
-            let read = self.visit(&sql, params![after], |record| chunk.push(record));
-            // Records may have been deleted since the newest position was read.
-            after = chunk.last().map_or(last, |record| record.position);
-            chunk.into_iter().take_while(|record| record.position <= last).for_each(&mut visit);
-            read?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the content as it is now for all reads until the snapshot is dropped. Holds back the WAL checkpoints of the
-    /// daemon, so it must end soon.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn snapshot(&self) -> Result<Snapshot<'_>, JournalError> {
-        let begin = || -> rusqlite::Result<_> {
-            let transaction = self.connection.unchecked_transaction()?;
-            // The transaction begins with its first read.
-            transaction.query_one("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-            Ok(Snapshot { _transaction: transaction })
-        };
-        begin().map_err(failed(&self.path, "cannot be read"))
-    }
-
-    /// Position of the oldest kept record at the moment; 0 if there is none.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read.
-    pub fn oldest_position(&self) -> Result<u64, JournalError> {
-        self.position("SELECT coalesce(min(position), 0) FROM records")
-    }
-
-    /// Position of the newest record at the moment; 0 if there is none.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be read.
-    pub fn newest_position(&self) -> Result<u64, JournalError> {
-        self.position("SELECT coalesce(max(position), 0) FROM records")
-    }
-
-    fn position(&self, sql: &str) -> Result<u64, JournalError> {
-        self.connection.query_one(sql, [], |row| row.get(0)).map_err(failed(&self.path, "cannot be read"))
-    }
-
-    /// Makes all reads fail once this is set.
-    ///
-    /// # Errors
-    ///
-    /// SQLite refuses it.
-    pub fn interrupt_when(&mut self, raised: Arc<AtomicBool>) -> Result<(), JournalError> {
-        let handler = move || raised.load(Ordering::Relaxed);
-        self.connection.progress_handler(10_000, Some(handler)).map_err(failed(&self.path, "cannot be prepared"))
-    }
-
-    /// The newest events, newest first.
-    ///
-    /// # Errors
-    ///
-    /// The first row that cannot be read.
-    pub fn newest_events(&self, count: u64) -> Result<Vec<Record>, JournalError> {
-        let mut newest = Vec::new();
-        let sql =
-            rows::SELECT_RECORDS.replace("ORDER BY position", "AND received_at IS NOT NULL ORDER BY position DESC");
-        self.visit(&format!("{sql} LIMIT ?2"), params![0, count], |record| newest.push(record))?;
-        Ok(newest)
-    }
-
-    fn visit(&self, sql: &str, parameters: impl Params, mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
-        let failed = || failed(&self.path, "cannot be read");
-        let mut select = self.connection.prepare(sql).map_err(failed())?;
-        let mut rows = select.query(parameters).map_err(failed())?;
-        while let Some(row) = rows.next().map_err(failed())? {
-            let position = row.get(0).map_err(failed())?;
-            let record = rows::read_record(position, row);
-            visit(record.map_err(|problem| self.damaged(&format!("record {position}"), problem))?);
-        }
-        Ok(())
-    }
+    fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) -> Result<(), JournalError>;
 
     /// Deletes up to `limit` of the oldest records: those that are part of the checkpoint and have no record before them
     /// that was recorded since `horizon`. Returns their number.
@@ -281,119 +67,90 @@ impl Journal {
     /// # Errors
     ///
     /// Nothing was deleted.
-    pub fn expire(&mut self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<u64, JournalError> {
-        let old = params![self.last_expirable(limit)?, horizon.as_nanos(), now.as_nanos()];
-        let first = self.first;
-        let (expired, others) = self.transaction("cannot be expired", |transaction| {
-            let delete = &format!("DELETE FROM records WHERE position <= ({EXPIRED})");
-            let expired = transaction.prepare_cached(delete)?.execute(old)? as u64;
-            let delete = "DELETE FROM other_records WHERE position < ?1";
-            let others = transaction.prepare_cached(delete)?.execute(params![first + expired])? as u64;
-            Ok((expired, others))
-        })?;
-        self.first += expired;
-        self.other_records -= others;
-        Ok(expired)
-    }
+    fn expire(&mut self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<u64, JournalError>;
 
-    /// Whether [`Journal::expire`] would delete records.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn has_expired(&self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<bool, JournalError> {
-        let old = params![self.last_expirable(limit)?, horizon.as_nanos(), now.as_nanos()];
-        let expired: rusqlite::Result<Option<u64>> = self.connection.query_one(EXPIRED, old, |row| row.get(0));
-        Ok(expired.map_err(failed(&self.path, "cannot be read"))?.is_some())
-    }
-
-    /// Position of the newest of the `limit` oldest records that is part of the checkpoint.
-    fn last_expirable(&self, limit: u64) -> Result<u64, JournalError> {
-        let position = self.checkpoint_position().map_err(failed(&self.path, "the checkpoint cannot be read"))?;
-        Ok(position.min((self.first + limit).saturating_sub(1)))
-    }
-
-    /// Runs SQLite's own check of the whole file. Returns every problem that it finds.
-    ///
-    /// # Errors
-    ///
-    /// The check could not run.
-    pub fn integrity_problems(&self) -> Result<Vec<String>, JournalError> {
-        let failed = || failed(&self.path, "cannot be checked");
-        let mut check = self.connection.prepare("PRAGMA integrity_check").map_err(failed())?;
-        let lines = check.query_map([], |row| row.get::<_, String>(0)).map_err(failed())?;
-        let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(failed())?;
-        Ok(lines.into_iter().filter(|line| line != "ok").collect())
-    }
-
-    /// Position of the newest record; 0 before the first.
-    pub fn last_position(&self) -> u64 {
-        self.next - 1
-    }
+    /// Position of the newest record that was read or appended; 0 before the first.
+    fn last_position(&self) -> u64;
 
     /// Number of kept events.
-    pub fn events(&self) -> u64 {
-        self.next - self.first - self.other_records
+    fn events(&self) -> u64;
+
+    /// Size in bytes.
+    fn size_bytes(&self) -> u64;
+
+    /// The journal as a file, which needs upkeep of its own; `None` for a shared one.
+    fn local(&mut self) -> Option<&mut SqliteJournal> {
+        None
     }
 
-    /// The database's file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    fn transaction<T>(
-        &mut self,
-        action: &'static str,
-        write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.require_writable(action)?;
-        let written = self.connection.transaction().and_then(|transaction| {
-            let written = write(&transaction)?;
-            transaction.commit().map(|()| written)
-        });
-        written.map_err(|source| self.not_written(action, source))
-    }
-
-    /// Fails while the journal can only be read.
-    fn require_writable(&self, action: &'static str) -> Result<(), JournalError> {
-        if self.suspended { Err(JournalError::Full { path: self.path.clone(), action }) } else { Ok(()) }
-    }
-
-    fn not_written(&self, action: &'static str, source: rusqlite::Error) -> JournalError {
-        let error = failed(&self.path, action)(source);
-        match error.kind() {
-            JournalErrorKind::SyncFailed => {
-                // Only a connection in use refuses this, and this one is not.
-                let _ = wal::keep_wal_on_close(&self.connection, true);
-                error
-            }
-            JournalErrorKind::Other if is_read_only(&self.path) => {
-                JournalError::ReadOnly { path: self.path.clone(), action }
-            }
-            JournalErrorKind::DiskFull
-            | JournalErrorKind::ReadOnly
-            | JournalErrorKind::Busy
-            | JournalErrorKind::Damaged => error,
-            JournalErrorKind::Other => space::explain_full_disk(error),
-        }
-    }
-
-    fn damaged(&self, row: &str, problem: &'static str) -> JournalError {
-        JournalError::Damaged { path: self.path.clone(), row: row.to_owned(), problem }
-    }
+    /// Ends the use of the journal.
+    ///
+    /// # Errors
+    ///
+    /// It could not be closed in order. Everything that was committed is durable.
+    fn close(self: Box<Self>) -> Result<(), JournalError>;
 }
 
-/// Size of the journal in a data folder: database and WAL, in bytes.
-pub fn size_bytes(folder: &Path) -> u64 {
-    let size = |suffix: &str| files::size(&folder.join(format!("{DATABASE_FILE}{suffix}")));
-    size("") + size("-wal")
+/// A batch that is being written. It is rolled back if it is dropped without [`Append::commit`].
+#[must_use = "nothing is recorded before the commit"]
+pub trait Append {
+    /// What others appended since the last batch, of a shared journal. Called once, before anything is appended.
+    fn tail(&mut self) -> Option<Tail> {
+        None
+    }
+
+    /// Appends records, which get their positions.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    fn records(&mut self, records: &mut dyn Iterator<Item = &mut Record>) -> Result<(), JournalError>;
+
+    /// Keeps bodies that were not understood; above fixed limits, the oldest are deleted.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    fn unrecognized(&mut self, bodies: &[Unrecognized]) -> Result<(), JournalError>;
+
+    /// Deletes kept bodies that are understood now.
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    fn forget_unrecognized(&mut self, numbers: &[u64]) -> Result<(), JournalError>;
+
+    /// Replaces the times at which deliveries were last seen, see [`Reader::last_seen`].
+    ///
+    /// # Errors
+    ///
+    /// The batch cannot be recorded.
+    fn last_seen(&mut self, last_seen: &str) -> Result<(), JournalError>;
+
+    /// Makes the batch durable.
+    ///
+    /// # Errors
+    ///
+    /// The batch is not known to be durable. With a local journal, nothing was recorded. With a shared one that is away,
+    /// the batch may have been recorded: it must be begun again with the same id.
+    fn commit(self: Box<Self>) -> Result<(), JournalError>;
 }
 
-/// SQLite reports one error for every write that the disk refuses; the lock file shows whether it is read-only.
-fn is_read_only(path: &Path) -> bool {
-    let lock = File::options().write(true).open(path.with_file_name(LOCK_FILE));
-    lock.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+/// What others did with a shared journal since this process last read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tail {
+    /// The records after the last position that was read, in order.
+    pub records: Vec<Record>,
+    /// Time of the latest scrape of any replica. Records of the batch have it as `shown_until`.
+    pub shown_until: Timestamp,
+    /// `recorded_at` of the newest record.
+    pub recorded_until: Timestamp,
+    /// When deliveries were last seen, see [`Reader::last_seen`].
+    pub last_seen: Option<String>,
+    /// The clock of the database.
+    pub now: Timestamp,
+    /// The documents were changed since they were last read.
+    pub documents_changed: bool,
+    /// The batch was appended before, by an attempt whose commit was not answered: its records are in the tail.
+    pub has_batch: bool,
 }
-
-#[cfg(test)]
-mod tests;

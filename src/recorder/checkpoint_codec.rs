@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{InputId, Timestamp};
-use crate::journal::{Checkpoint, InputRow, Journal, JournalError};
+use crate::journal::{Checkpoint, InputRow, JournalError, Reader};
 use crate::live::{ExceptionEntry, Fold, Input, InputEntry, SeenEvents, Totals};
 
 /// Format version of the checkpoint's state.
@@ -53,7 +53,7 @@ impl CheckpointState {
         (VERSION, to_json(self))
     }
 
-    pub(super) fn decode(journal: &Journal, checkpoint: &Checkpoint) -> Result<Self, JournalError> {
+    pub(super) fn decode(journal: &dyn Reader, checkpoint: &Checkpoint) -> Result<Self, JournalError> {
         let row = "the checkpoint";
         if checkpoint.version > VERSION {
             return Err(damaged(journal, row, NEWER));
@@ -120,10 +120,10 @@ fn to_json(value: &impl Serialize) -> String {
 }
 
 /// Decodes JSON from the journal. `row` is its place, for the error.
-pub(super) fn from_json<T: DeserializeOwned>(journal: &Journal, row: &str, json: &str) -> Result<T, JournalError> {
+pub(super) fn from_json<T: DeserializeOwned>(journal: &dyn Reader, row: &str, json: &str) -> Result<T, JournalError> {
     serde_json::from_str(json).map_err(|_| damaged(journal, row, "its state cannot be read"))
 }
 
-fn damaged(journal: &Journal, row: &str, problem: &'static str) -> JournalError {
-    JournalError::Damaged { path: journal.path().to_owned(), row: row.to_owned(), problem }
+fn damaged(journal: &dyn Reader, row: &str, problem: &'static str) -> JournalError {
+    journal.damaged(row, problem)
 }

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::event::{Corrected, Correction, IgnoredReason, InputId, Record, RecordKind, Rules, ScheduleException};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{JournalError, SqliteJournal};
 use crate::live::{Verdict, apply};
 
 use super::handle::CorrectionAnswer;
@@ -81,7 +81,7 @@ impl Recorder {
 ///
 /// The part of the journal that cannot be read or written. Nothing was recorded.
 pub fn correct_stopped(
-    journal: &mut Journal,
+    journal: &mut SqliteJournal,
     initial_rules: &Rules,
     correction: Correction,
 ) -> Result<CorrectionOutcome, JournalError> {
@@ -94,7 +94,7 @@ pub fn correct_stopped(
 ///
 /// The part of the journal that cannot be read or written. Nothing was recorded.
 pub fn except_stopped(
-    journal: &mut Journal,
+    journal: &mut SqliteJournal,
     initial_rules: &Rules,
     exception: ScheduleException,
 ) -> Result<CorrectionOutcome, JournalError> {
@@ -102,7 +102,7 @@ pub fn except_stopped(
 }
 
 fn record_stopped(
-    journal: &mut Journal,
+    journal: &mut SqliteJournal,
     initial_rules: &Rules,
     kind: RecordKind,
 ) -> Result<CorrectionOutcome, JournalError> {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{AccountId, Timestamp};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{JournalError, Reader};
 use crate::live::{Downtime, Fold, Inventory};
 
 /// The name of the document that says when the daemon last ran.
@@ -39,7 +39,7 @@ pub(super) fn text(document: &impl Serialize) -> String {
 /// # Errors
 ///
 /// The journal cannot be read.
-pub fn restore(journal: &Journal, fold: &mut Fold, now: Timestamp) -> Result<Option<Downtime>, JournalError> {
+pub fn restore(journal: &dyn Reader, fold: &mut Fold, now: Timestamp) -> Result<Option<Downtime>, JournalError> {
     let documents = journal.documents()?;
     let inventories = documents.iter().filter(|(name, _)| name.starts_with(INVENTORY));
     for inventory in inventories.filter_map(|(_, text)| serde_json::from_str::<Inventory>(text).ok()) {

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::housekeeping::EXPIRY_SLICE;
 use super::run_loop::Recorder;
 use crate::clock::{self, Stopwatch};
-use crate::journal::{JournalError, JournalErrorKind};
+use crate::journal::{JournalError, JournalErrorKind, SqliteJournal};
 use crate::live::{Changes, Verdict};
 
 /// Longest time for expiry between two probes. Notifications are refused meanwhile anyway.
@@ -20,7 +20,7 @@ impl Recorder {
     pub(super) fn probe(&mut self) -> &'static str {
         self.timers.restart_checkpoint();
         let probing = self.disk_operation("write test");
-        let mut probed = self.journal.probe();
+        let mut probed = self.journal.local().map_or(Ok(()), SqliteJournal::probe);
         drop(probing);
         if is_full(&probed) {
             match self.expire_on_full_disk() {
@@ -48,7 +48,7 @@ impl Recorder {
             return Err(error);
         }
         let transferring = self.disk_operation("WAL checkpoint");
-        let transferred = self.journal.transfer_wal();
+        let transferred = self.transfer_wal();
         drop(transferring);
         match transferred {
             Ok(()) => self.write(batch),
@@ -60,19 +60,20 @@ impl Recorder {
     /// Deletes expired records. Returns their number.
     fn expire_on_full_disk(&mut self) -> Result<u64, JournalError> {
         let horizon = self.expiry_horizon();
-        if !self.journal.has_expired(horizon, clock::now(), EXPIRY_SLICE)? {
+        let preparing = self.disk_operation("write test");
+        let Some(journal) = self.journal.local() else { return Ok(0) };
+        if !journal.has_expired(horizon, clock::now(), EXPIRY_SLICE)? {
             return Ok(0);
         }
-        let preparing = self.disk_operation("write test");
-        self.journal.release_reserve();
-        self.journal.make_writable()?;
+        journal.release_reserve();
+        journal.make_writable()?;
         drop(preparing);
         let stopwatch = Stopwatch::start();
         let mut expired = 0;
         loop {
             // The WAL is then overwritten from its start, so it does not have to grow.
             let transferring = self.disk_operation("WAL checkpoint");
-            self.journal.transfer_wal()?;
+            self.transfer_wal()?;
             drop(transferring);
             let count = self.expire()?;
             expired += count;
@@ -82,9 +83,13 @@ impl Recorder {
         }
     }
 
+    fn transfer_wal(&mut self) -> Result<(), JournalError> {
+        self.journal.local().map_or(Ok(()), SqliteJournal::transfer_wal)
+    }
+
     /// Makes the reserve for expiry again, if there is space for it.
     pub(super) fn keep_reserve(&mut self) {
-        let reserve = self.journal.keep_reserve();
+        let reserve = self.journal.local().map_or(Ok(true), |journal| journal.keep_reserve());
         let has_reserve = reserve.as_ref().is_ok_and(|exists| *exists);
         if self.has_reserve && !has_reserve {
             let error = reserve.err().map(tracing::field::display);

@@ -7,7 +7,7 @@ use super::downtime::NOTE_INTERVAL;
 use super::run_loop::Recorder;
 use crate::clock::{self, Stopwatch};
 use crate::event::{RecordKind, Timestamp};
-use crate::journal::{JournalError, JournalErrorKind};
+use crate::journal::{JournalError, JournalErrorKind, SqliteJournal};
 use crate::live::SearchLimits;
 
 /// Interval between checkpoints. It limits the number of records that a restart has to replay.
@@ -103,7 +103,7 @@ impl Recorder {
     /// Returns whether it was needed and is done, or a sync failed.
     fn checkpoint_wal(&mut self) -> bool {
         let checkpointing = self.disk_operation("WAL checkpoint");
-        let checkpointed = self.journal.checkpoint_wal_if_large();
+        let checkpointed = self.journal.local().map_or(Ok(false), SqliteJournal::checkpoint_wal_if_large);
         drop(checkpointing);
         match checkpointed {
             Ok(done) => {

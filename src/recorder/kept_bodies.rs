@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::journal::{Journal, JournalError, KeptBody, KeptBodySummary};
+use crate::journal::{JournalError, KeptBody, KeptBodySummary, SqliteJournal};
 
 /// Reads the bodies that the journal keeps, by a connection of its own, so that the recorder does not wait for a reader.
 #[derive(Debug, Clone)]
@@ -41,8 +41,8 @@ impl KeptBodies {
         self.open(cancelled)?.kept_body(number)
     }
 
-    fn open(&self, cancelled: Arc<AtomicBool>) -> Result<Journal, JournalError> {
-        let mut journal = Journal::open_to_read(&self.folder)?;
+    fn open(&self, cancelled: Arc<AtomicBool>) -> Result<SqliteJournal, JournalError> {
+        let mut journal = SqliteJournal::open_to_read(&self.folder)?;
         journal.interrupt_when(cancelled)?;
         Ok(journal)
     }

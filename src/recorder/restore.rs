@@ -7,7 +7,7 @@ use super::checkpoint_codec::{CheckpointState, from_json, restore_row};
 use super::dirty_inputs::DirtyInputs;
 use super::rules_history::RulesHistory;
 use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
-use crate::journal::{Checkpoint, Journal, JournalError};
+use crate::journal::{Checkpoint, JournalError, Reader};
 use crate::live::{Fold, LastSeen, apply};
 
 /// Number of records to apply at once.
@@ -39,7 +39,7 @@ pub struct Restored {
 /// # Errors
 ///
 /// The first part of the journal that cannot be read, with the problem.
-pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, JournalError> {
+pub fn restore(journal: &dyn Reader, initial_rules: &Rules) -> Result<Restored, JournalError> {
     // A daemon may advance the checkpoint while another process reads.
     let _snapshot = journal.snapshot()?;
     let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
@@ -60,7 +60,7 @@ pub fn restore(journal: &Journal, initial_rules: &Rules) -> Result<Restored, Jou
         restored.read_checkpoint(journal, checkpoint)?;
     }
     let mut batch = Vec::with_capacity(BATCH);
-    journal.replay(position, |record| {
+    journal.replay(position, &mut |record| {
         batch.push(record);
         if batch.len() == BATCH {
             restored.apply(&mut batch);
@@ -78,7 +78,7 @@ impl Restored {
         self.retention_clock.unwrap_or_else(|| newest.map_or(now, |newest| newest.min(now)))
     }
 
-    fn read_checkpoint(&mut self, journal: &Journal, checkpoint: &Checkpoint) -> Result<(), JournalError> {
+    fn read_checkpoint(&mut self, journal: &dyn Reader, checkpoint: &Checkpoint) -> Result<(), JournalError> {
         let position = checkpoint.position;
         let state = CheckpointState::decode(journal, checkpoint)?;
         (self.recorded_until, self.retention_clock) = (state.recorded_until, state.retention_clock);
@@ -86,7 +86,7 @@ impl Restored {
         let totals_position = state.totals_position(position);
         self.fold.restore_totals(state.totals, totals_position);
         let mut unknown_positions = HashSet::new();
-        journal.input_rows(|input_id, row| {
+        journal.input_rows(&mut |input_id, row| {
             restore_row(&mut self.fold, input_id, &row)?;
             match row.position {
                 0 => drop(unknown_positions.insert(input_id)),
@@ -119,7 +119,7 @@ impl Restored {
 
 /// Up to schema version 2, rows have no position. It is that of the newest record whose event the input remembers.
 fn find_positions(
-    journal: &Journal,
+    journal: &dyn Reader,
     checkpoint: u64,
     input_ids: &HashSet<InputId>,
     fold: &mut Fold,
@@ -127,7 +127,7 @@ fn find_positions(
     if input_ids.is_empty() {
         return Ok(());
     }
-    journal.replay(checkpoint, |record| {
+    journal.replay(checkpoint, &mut |record| {
         let Some(event) = record.event().filter(|event| input_ids.contains(&event.input_id)) else { return };
         let entry = fold.state().inputs().get(&event.input_id);
         if entry.is_some_and(|entry| entry.seen.contains(event)) {

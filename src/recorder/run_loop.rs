@@ -12,7 +12,6 @@
 //! No other process appends to a local journal, so no records have to be applied between `begin` and `apply`.
 
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
 use std::time::Duration;
@@ -29,7 +28,7 @@ use super::timers::Timers;
 use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader, documents};
 use crate::clock::{self, Stopwatch, TOLERANCE};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
-use crate::journal::{self, Journal, JournalError, JournalErrorKind};
+use crate::journal::{BatchId, Journal, JournalError, JournalErrorKind, SqliteJournal};
 use crate::live::{Changes, Downtime, Fold, LastSeen, Verdict, apply};
 use crate::metrics::Exporter;
 
@@ -37,7 +36,7 @@ use crate::metrics::Exporter;
 const MAX_BATCH: usize = 1024;
 
 pub(super) struct Recorder {
-    pub(super) journal: Journal,
+    pub(super) journal: Box<dyn Journal>,
     pub(super) fold: Fold,
     pub(super) limits: Limits,
     /// The limits' rules are not durable yet.
@@ -67,7 +66,7 @@ pub(super) struct Recorder {
 impl Recorder {
     /// Restores the state of a journal and takes ownership of it.
     pub(super) fn restored(
-        mut journal: Journal,
+        mut journal: Box<dyn Journal>,
         limits: Limits,
         queue: Queue,
         state_reader: StateReader,
@@ -76,21 +75,21 @@ impl Recorder {
         let stopwatch = Stopwatch::start();
         let disk = state_reader.readiness.disk();
         let reading = disk.begin("restore");
-        let restored = restore(&journal, &limits.rules)?;
+        let restored = restore(&*journal, &limits.rules)?;
         let now = clock::now();
         let retention_clock = RetentionClock::new(now, restored.retention_time(now));
         let Restored {
             mut fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, ..
         } = restored;
         fold.set_last_seen(last_seen);
-        let downtime = documents::restore(&journal, &mut fold, now)?;
+        let downtime = documents::restore(&*journal, &mut fold, now)?;
         let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         let (events, inputs) = (journal.events(), fold.state().inputs().values());
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
         drop(reading);
         // The journal can be read completely, so it may be written from here on. On a full disk it is only shown.
         let recovering = disk.begin("WAL checkpoint");
-        let writable = match journal.recover_wal() {
+        let writable = match journal.local().map_or(Ok(()), SqliteJournal::recover_wal) {
             Err(error) if error.kind() != JournalErrorKind::DiskFull => return Err(error),
             writable => writable,
         };
@@ -180,9 +179,8 @@ impl Recorder {
     /// Publishes the size of the journal on disk, and its oldest event.
     pub(super) fn measure(&self) {
         let _measuring = self.disk_operation("size query");
-        let folder = self.journal.path().parent().unwrap_or(Path::new(""));
         let oldest = self.journal.oldest_event_at().ok().flatten();
-        self.state_reader.published.set_journal_size(journal::size_bytes(folder), oldest);
+        self.state_reader.published.set_journal_size(self.journal.size_bytes(), oldest);
     }
 
     /// Records what is in the queue, up to one batch. Returns whether more may be waiting.
@@ -271,7 +269,7 @@ impl Recorder {
     pub(super) fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
         let appending = self.disk_operation("append");
-        let mut append = self.journal.begin()?;
+        let mut append = self.journal.begin(BatchId::random())?;
         let shown_until = self.state_reader.published.begin_change();
         let now = clock::now();
         let recorded_at = if batch.sets_clock_back() { now } else { self.recorded_until.max(now) };
@@ -279,7 +277,7 @@ impl Recorder {
 
         let (changes, verdicts) = appending.compute(|| apply(&self.fold, &batch.records));
 
-        append.records(batch.new_records(&verdicts))?;
+        append.records(&mut batch.new_records(&verdicts))?;
         append.unrecognized(&batch.unrecognized)?;
         append.forget_unrecognized(&batch.understood(&verdicts))?;
         append.last_seen(&serde_json::to_string(&*batch.last_seen).expect("plain data serializes"))?;

@@ -18,7 +18,7 @@ use super::state_reader::Published;
 use super::*;
 use crate::clock;
 use crate::event::{Event, EventKind, Origin};
-use crate::journal::{DATABASE_FILE, Journal};
+use crate::journal::{DATABASE_FILE, SqliteJournal};
 use crate::live::{PendingChange, State, View};
 use crate::metrics::Exporter;
 
@@ -44,7 +44,7 @@ fn limits() -> Limits {
 
 fn recorder(folder: &Path) -> Running {
     let metrics = Arc::new(Exporter::new(clock::now(), false));
-    let journal = Journal::open(folder).unwrap();
+    let journal = SqliteJournal::open(folder).unwrap();
     let mut running = start(journal, limits(), 64, metrics).unwrap();
     running.restored.blocking_recv().unwrap();
     running.restored = oneshot::channel().1;
@@ -97,7 +97,7 @@ fn answered_event_is_in_the_journal_and_in_the_view() {
     assert_eq!(submit(&running, Notification::Test), Some(Outcome::Test));
     let ignored = IgnoredReason::NoData;
     assert_eq!(submit(&running, Notification::Ignored(ignored)), Some(Outcome::Ignored(ignored)));
-    assert_eq!(Journal::open_to_read(folder.path()).unwrap().events(), 1);
+    assert_eq!(SqliteJournal::open_to_read(folder.path()).unwrap().events(), 1);
     let view = view(&running);
     assert_eq!((view.journal_events, view.state.inputs().len()), (1, 1));
     let deliveries = view.state.last_seen();
@@ -127,7 +127,7 @@ fn restart_finds_the_same_state_with_and_without_the_last_checkpoint() {
     }
     finish(running);
     for (folder, replayed) in [(folder.path(), 0), (crashed.path(), 18)] {
-        let restored = restore(&Journal::open_to_read(folder).unwrap(), &rules()).unwrap();
+        let restored = restore(&SqliteJournal::open_to_read(folder).unwrap(), &rules()).unwrap();
         assert_eq!(restored.replayed, replayed);
         let running = recorder(folder);
         let view = view(&running);
@@ -201,7 +201,7 @@ fn full_queue_rejects_deliveries_and_keeps_accepted_ones() {
     blocker.execute_batch("ROLLBACK").unwrap();
     let recorded = answers.into_iter().filter_map(|answer| answer.blocking_recv().unwrap()).count() as u64;
     finish(running);
-    assert_eq!(Journal::open_to_read(folder.path()).unwrap().events(), recorded);
+    assert_eq!(SqliteJournal::open_to_read(folder.path()).unwrap().events(), recorded);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn deliveries_that_are_queued_before_a_wake_up_share_a_batch() {
     running.handle.wake();
     assert!(answers.into_iter().all(|answer| answer.blocking_recv().unwrap() == Some(Outcome::Recorded)));
     finish(running);
-    let entries = Journal::open_to_read(folder.path()).unwrap().newest_events(60).unwrap();
+    let entries = SqliteJournal::open_to_read(folder.path()).unwrap().newest_events(60).unwrap();
     assert!(entries.iter().all(|entry| entry.recorded_at == entries[0].recorded_at), "a batch has one time");
 }
 
@@ -270,7 +270,7 @@ fn rules_take_effect_only_once_they_are_durable() {
     blocker.execute_batch("ROLLBACK").unwrap();
     recorder.change_rules();
     assert_eq!((recorder.fold.state().rules(), recorder.rules_pending), (&other, false));
-    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
+    let restored = restore(&SqliteJournal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
     assert_eq!(restored.fold.state().rules(), &other);
 }
 

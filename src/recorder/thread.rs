@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::handle::{Control, Queue};
 use super::run_loop::Recorder;
 use super::{Handle, Limits, StateReader};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, SqliteJournal};
 use crate::metrics::Exporter;
 
 /// A running recorder.
@@ -40,8 +40,8 @@ pub fn prepare(queue_size: usize) -> (Handle, Queue) {
 /// # Errors
 ///
 /// The thread cannot be started.
-pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
-    start_with(journal, limits, prepare(queue_size), metrics)
+pub fn start(journal: SqliteJournal, limits: Limits, queue_size: usize, metrics: Arc<Exporter>) -> io::Result<Running> {
+    start_with(Box::new(journal), limits, prepare(queue_size), metrics)
 }
 
 /// Like [`start`], for a prepared recorder.
@@ -50,7 +50,7 @@ pub fn start(journal: Journal, limits: Limits, queue_size: usize, metrics: Arc<E
 ///
 /// The thread cannot be started.
 pub fn start_with(
-    journal: Journal,
+    journal: Box<dyn Journal>,
     limits: Limits,
     (handle, queue): (Handle, Queue),
     metrics: Arc<Exporter>,

@@ -13,7 +13,7 @@ use super::history::InputHistory;
 use super::scan::{Histories, HistoryError};
 use crate::clock;
 use crate::event::{InputId, Timestamp};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{JournalError, SqliteJournal};
 
 /// At least this many records are read, so that a small journal is read as a whole.
 const MIN_RECORDS: u64 = 100_000;
@@ -177,11 +177,11 @@ fn run(shared: &Shared) {
     }
 }
 
-fn refresh(shared: &Shared, journal: &mut Option<Journal>) -> Result<(), JournalError> {
+fn refresh(shared: &Shared, journal: &mut Option<SqliteJournal>) -> Result<(), JournalError> {
     let journal = match journal {
         Some(journal) => journal,
         None => {
-            let mut opened = Journal::open_to_read(&shared.folder)?;
+            let mut opened = SqliteJournal::open_to_read(&shared.folder)?;
             opened.interrupt_when(shared.stopped.clone())?;
             let days = read_days(&opened, clock::now())?;
             shared.lock().days = Some(days);
@@ -196,7 +196,7 @@ fn refresh(shared: &Shared, journal: &mut Option<Journal>) -> Result<(), Journal
 }
 
 /// Reads the last day.
-pub(super) fn read_days(journal: &Journal, now: Timestamp) -> Result<Days, JournalError> {
+pub(super) fn read_days(journal: &SqliteJournal, now: Timestamp) -> Result<Days, JournalError> {
     let (oldest, newest) = (journal.oldest_position()?, journal.newest_position()?);
     let first_of_day = journal.first_since(now.minus(DAY))?.map_or(newest + 1, |(position, _)| position);
     let few = newest.saturating_sub(MIN_RECORDS);

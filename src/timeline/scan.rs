@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::history::{InputHistory, MAX_RECORDS, Reach};
 use crate::clock::Stopwatch;
 use crate::event::{InputId, Record};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{JournalError, SqliteJournal};
 
 /// How long the records of an input are searched. What was found until then is shown.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
@@ -89,7 +89,7 @@ fn search(
     abandoned: Arc<AtomicBool>,
     remembered: &Mutex<LruCache<InputId, InputHistory>>,
 ) -> Result<InputHistory, HistoryError> {
-    let mut journal = Journal::open_to_read(folder)?;
+    let mut journal = SqliteJournal::open_to_read(folder)?;
     journal.interrupt_when(abandoned)?;
     let known = remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&input_id).cloned();
     let known = known.unwrap_or_default();
@@ -102,7 +102,7 @@ fn search(
 
 /// Reads the records since those that are known, newest first. Returns the history, and whether there is no gap in it.
 pub(super) fn read_since(
-    journal: &Journal,
+    journal: &SqliteJournal,
     input_id: InputId,
     known: &InputHistory,
 ) -> Result<(InputHistory, bool), JournalError> {

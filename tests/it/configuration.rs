@@ -189,7 +189,7 @@ fn missing_secret_of_an_existing_journal_is_not_replaced() {
 #[test]
 fn secret_is_generated_for_a_journal_without_records() {
     let folder = tempfile::tempdir().unwrap();
-    drop(stream_live_exporter::journal::Journal::open(&folder.path().join("data")).unwrap());
+    drop(stream_live_exporter::journal::SqliteJournal::open(&folder.path().join("data")).unwrap());
     assert!(!folder.path().join("data/webhook-secret").exists());
     assert_eq!(ran(binary(folder.path(), &ANY_PORTS).arg("check-config")).code, Some(0));
     let daemon = Daemon::start(folder.path());

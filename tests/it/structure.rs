@@ -253,7 +253,7 @@ fn every_form_of_import_is_found() {
     for (path, text, expected) in [
         ("live/fold.rs", "use crate::event::{Event, InputId};", vec!["event"]),
         ("live/mod.rs", "use crate::{event::{Event, InputId}, clock};", vec!["clock", "event"]),
-        ("live/mod.rs", "use crate::{event as e, journal::Journal, };", vec!["event", "journal"]),
+        ("live/mod.rs", "use crate::{event as e, journal::SqliteJournal, };", vec!["event", "journal"]),
         ("recorder.rs", "use super::http::Webhook;", vec!["http"]),
         ("recorder/batch.rs", "use super::Outcome; fn f() { super::super::config::load() }", vec!["config"]),
         ("recorder/batch.rs", "use super::super::{cli, recorder};", vec!["cli"]),

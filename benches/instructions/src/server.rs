@@ -15,7 +15,7 @@ use stream_live_exporter::accept::Secrets;
 use stream_live_exporter::http::{
     self, ConnectionLimits, RateLimiter, RequestPolicy, SocketOrigin, Sockets, TrustedProxies, Webhook,
 };
-use stream_live_exporter::journal::Journal;
+use stream_live_exporter::journal::SqliteJournal;
 use stream_live_exporter::recorder::{self, Limits};
 use stream_live_exporter::telemetry;
 use tracing_subscriber::filter::LevelFilter;
@@ -39,7 +39,7 @@ pub fn receive(times: usize) -> anyhow::Result<usize> {
         secrets: ["new".to_owned()].into(),
     };
     let exporter = Arc::new(exporter());
-    let recorder = recorder::start(Journal::open(folder.path())?, limits, 1024, exporter.clone())?;
+    let recorder = recorder::start(SqliteJournal::open(folder.path())?, limits, 1024, exporter.clone())?;
     recorder.restored.blocking_recv().context("the recorder stopped before the journal was restored")?;
     let policy = RequestPolicy {
         secrets: Secrets::new([("new", SECRET)]),

@@ -10,7 +10,7 @@ use stream_live_exporter::event::{
     ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Notification, Origin, Record, RecordKind, Rules,
     Timestamp,
 };
-use stream_live_exporter::journal::Journal;
+use stream_live_exporter::journal::SqliteJournal;
 use stream_live_exporter::live::{Fold, LastSeen, Verdict, View, apply};
 use stream_live_exporter::metrics::{Exporter, Exposition, Format};
 use stream_live_exporter::schedule::{Configured, Expectation};
@@ -67,7 +67,7 @@ pub fn fold(times: usize) -> usize {
 /// Appends batches to the journal.
 pub fn append(times: usize) -> anyhow::Result<usize> {
     let folder = tempfile::tempdir()?;
-    let mut journal = Journal::open(folder.path())?;
+    let mut journal = SqliteJournal::open(folder.path())?;
     journal.recover_wal()?;
     let at = Timestamp::from_seconds(NOW);
     let new = |number| Record { recorded_at: at, shown_until: at, ..record(event(number)) };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stream_live_exporter::event::{
     ErrorClass, ErrorCode, ErrorDetail, Event, EventKind, InputId, Origin, Record, RecordKind,
 };
-use stream_live_exporter::journal::{DATABASE_FILE, Journal};
+use stream_live_exporter::journal::{DATABASE_FILE, SqliteJournal};
 
 use crate::interrupt;
 use crate::payload::{Cycle, history_began, input_id};
@@ -26,7 +26,7 @@ pub fn filled(setup: &Setup, inputs: u64, events_per_input: u64) -> anyhow::Resu
     let unfinished = setup.work().join("unfinished");
     // Left over from an interrupted run.
     let _ = fs::remove_dir_all(&unfinished);
-    let mut journal = Journal::open(&unfinished.join("data"))?;
+    let mut journal = SqliteJournal::open(&unfinished.join("data"))?;
     let events = inputs * events_per_input;
     let began = history_began(events);
     for first in (0..events).step_by(usize::try_from(BATCH)?) {

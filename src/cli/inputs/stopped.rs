@@ -5,12 +5,12 @@ use crate::clock;
 use crate::config::{Settings, Sources};
 use crate::event::{Correction, ScheduleException};
 use crate::http::inputs_json;
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, except_stopped, restore, restore_documents};
 
 /// The same JSON document as `/api/v1/inputs`.
 pub(super) fn list(settings: &Settings) -> anyhow::Result<String> {
-    let journal = Journal::open_stopped(&settings.storage.path)?;
+    let journal = SqliteJournal::open_stopped(&settings.storage.path)?;
     let Restored { mut fold, recorded_until, .. } = restore(&journal, &settings.inputs.rules())?;
     restore_documents(&journal, &mut fold, clock::now())?;
     fold.set_configured(settings.inputs.configured.clone());
@@ -46,10 +46,10 @@ pub(super) fn except(
 }
 
 /// The journal, which must exist.
-fn open(settings: &Settings) -> anyhow::Result<Journal> {
+fn open(settings: &Settings) -> anyhow::Result<SqliteJournal> {
     // Fails if there is no journal; opening it for writing would create one.
-    drop(Journal::open_stopped(&settings.storage.path)?);
-    Ok(Journal::open(&settings.storage.path)?)
+    drop(SqliteJournal::open_stopped(&settings.storage.path)?);
+    Ok(SqliteJournal::open(&settings.storage.path)?)
 }
 
 fn user(sources: &Sources) -> Option<Box<str>> {

@@ -8,9 +8,9 @@ use anyhow::{Context, bail};
 
 use super::verify::{Verified, verify};
 use crate::config::Settings;
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 
-pub(super) fn run(mut journal: Journal, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+pub(super) fn run(mut journal: SqliteJournal, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let raised = interrupted.clone();
     ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed)).context("signals cannot be received")?;
@@ -26,7 +26,7 @@ pub(super) fn run(mut journal: Journal, folder: &Path, settings: &Settings) -> a
 }
 
 fn backup(
-    journal: &Journal,
+    journal: &SqliteJournal,
     folder: &Path,
     settings: &Settings,
     interrupted: &Arc<AtomicBool>,

@@ -10,7 +10,7 @@ use crate::event::{
     AccountId, Correction, ErrorDetail, Event, EventKind, InputId, Note, Observation, PolicyId, Record, RecordKind,
     ScheduleException,
 };
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 
 /// A record as a line of JSON. Times are RFC 3339; absent values are null.
 #[derive(Serialize)]
@@ -135,7 +135,7 @@ fn event_line(event: &Event, note: Option<Note>) -> EventLine {
 
 /// Prints every record. No read transaction is open while a line is written, because a paused pager would otherwise
 /// hold back the daemon's WAL checkpoints.
-pub(super) fn run(journal: &Journal) -> anyhow::Result<()> {
+pub(super) fn run(journal: &SqliteJournal) -> anyhow::Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
     let progress = super::progress(journal);
     let mut written: io::Result<()> = Ok(());

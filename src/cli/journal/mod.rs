@@ -14,7 +14,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{Settings, Sources};
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
@@ -42,7 +42,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
-    let open = || Journal::open_to_read(&settings.storage.path);
+    let open = || SqliteJournal::open_to_read(&settings.storage.path);
     match command {
         Command::Export => export::run(&open()?)?,
         Command::Verify => verify::run(&open()?, &settings)?,
@@ -55,7 +55,7 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
 }
 
 /// Progress through the records on a terminal; silent elsewhere.
-fn progress(journal: &Journal) -> ProgressBar {
+fn progress(journal: &SqliteJournal) -> ProgressBar {
     progress_of(journal.events(), "{bar:30} {human_pos} of {human_len} events")
 }
 

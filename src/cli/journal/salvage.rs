@@ -4,11 +4,11 @@ use std::path::Path;
 
 use crate::clock;
 use crate::config::Settings;
-use crate::journal::{Journal, Salvaged};
+use crate::journal::{Salvaged, SqliteJournal};
 use crate::recorder::restore;
 
 pub(super) fn run(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
-    let (mut journal, salvaged) = Journal::salvage(&settings.storage.path, folder, clock::now())?;
+    let (mut journal, salvaged) = SqliteJournal::salvage(&settings.storage.path, folder, clock::now())?;
     let Salvaged { events, lost, checkpoint } = salvaged;
     // A readable checkpoint may still be inconsistent.
     let checkpoint = checkpoint && restore(&journal, &settings.inputs.rules()).is_ok();

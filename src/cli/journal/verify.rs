@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::config::Settings;
 use crate::event::{RecordKind, Timestamp};
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 use crate::recorder::restore;
 
 /// The content of a journal without damage.
@@ -24,14 +24,14 @@ impl fmt::Display for Verified {
     }
 }
 
-pub(super) fn run(journal: &Journal, settings: &Settings) -> anyhow::Result<()> {
+pub(super) fn run(journal: &SqliteJournal, settings: &Settings) -> anyhow::Result<()> {
     let verified = verify(journal, settings)?;
     super::super::print(&format!("{}: no damage found; {verified}\n", journal.path().display()))?;
     Ok(())
 }
 
 /// Reads all of the journal.
-pub(super) fn verify(journal: &Journal, settings: &Settings) -> anyhow::Result<Verified> {
+pub(super) fn verify(journal: &SqliteJournal, settings: &Settings) -> anyhow::Result<Verified> {
     let mut problems = journal.integrity_problems()?;
     problems.append(&mut unordered_records(journal)?);
     let restored = restore(journal, &settings.inputs.rules())?;
@@ -43,7 +43,7 @@ pub(super) fn verify(journal: &Journal, settings: &Settings) -> anyhow::Result<V
 }
 
 /// Gaps between the records, and times that go back.
-fn unordered_records(journal: &Journal) -> anyhow::Result<Vec<String>> {
+fn unordered_records(journal: &SqliteJournal) -> anyhow::Result<Vec<String>> {
     let mut problems = Vec::new();
     let progress = super::progress(journal);
     let mut before: Option<(u64, Timestamp)> = None;

@@ -58,7 +58,7 @@ fn deletion_of_an_input_without_records_survives_a_restart_from_a_checkpoint() {
     recorder.save_checkpoint().unwrap();
     let forgotten = recorder.fold.state().forgotten().clone();
     assert!(forgotten.get(&input_id(1)).is_some());
-    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
+    let restored = restore(&SqliteJournal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
     assert_eq!(*restored.fold.state().forgotten(), forgotten);
 }
 

@@ -28,7 +28,7 @@ fn answered_correction_is_in_the_journal_and_repeating_it_records_nothing() {
     let running = recorder(folder.path());
     submit(&running, event(1, EventKind::Connected, 50)).unwrap();
     let correct = |input, to| running.handle.correct(correction(input, to)).unwrap().blocking_recv().unwrap();
-    let last = || Journal::open_to_read(folder.path()).unwrap().last_position();
+    let last = || SqliteJournal::open_to_read(folder.path()).unwrap().last_position();
     let before = last();
     for (to, outcome, records, states_after) in [
         (Corrected::Connected, CorrectionOutcome::Unchanged, 0, vec![Some(true)]),
@@ -101,14 +101,14 @@ fn correction_in_the_journal_of_a_stopped_recorder_is_found_by_the_next_start() 
     submit(&running, event(1, EventKind::Connected, 50)).unwrap();
     submit(&running, event(2, EventKind::Connected, 50)).unwrap();
     finish(running);
-    let before = Journal::open_to_read(folder.path()).unwrap().last_position();
+    let before = SqliteJournal::open_to_read(folder.path()).unwrap().last_position();
     for (input, to, outcome) in [
         (1, Corrected::Disconnected, CorrectionOutcome::Recorded),
         (1, Corrected::Disconnected, CorrectionOutcome::Unchanged),
         (2, Corrected::Forgotten, CorrectionOutcome::Recorded),
         (3, Corrected::Connected, CorrectionOutcome::UnknownInput),
     ] {
-        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut journal = SqliteJournal::open(folder.path()).unwrap();
         // The rules of the journal count, not these.
         let other = Rules { max_inputs: 7, ..rules() };
         assert_eq!(correct_stopped(&mut journal, &other, correction(input, to)).unwrap(), outcome, "{to:?}");
@@ -117,5 +117,5 @@ fn correction_in_the_journal_of_a_stopped_recorder_is_found_by_the_next_start() 
     let running = recorder(folder.path());
     assert_eq!(states(&view(&running).state), [Some(false)]);
     finish(running);
-    assert_eq!(Journal::open_to_read(folder.path()).unwrap().last_position(), before + 2);
+    assert_eq!(SqliteJournal::open_to_read(folder.path()).unwrap().last_position(), before + 2);
 }

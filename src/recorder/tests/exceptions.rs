@@ -48,7 +48,7 @@ fn answered_exception_is_durable_and_visible_and_no_correction_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let running = recorder(folder.path());
     submit(&running, event(1, EventKind::Connected, 50)).unwrap();
-    let last = || Journal::open_to_read(folder.path()).unwrap().last_position();
+    let last = || SqliteJournal::open_to_read(folder.path()).unwrap().last_position();
     let before = last();
     for (input, expected, outcome, records) in [
         (1, None, CorrectionOutcome::Unchanged, 0),
@@ -152,7 +152,7 @@ fn exception_in_the_journal_of_a_stopped_recorder_is_found_by_the_next_start() {
         (2, Some(true), CorrectionOutcome::Recorded),
         (3, Some(true), CorrectionOutcome::UnknownInput),
     ] {
-        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut journal = SqliteJournal::open(folder.path()).unwrap();
         let exception = exception(input, expected, clock::now());
         assert_eq!(except_stopped(&mut journal, &rules(), exception).unwrap(), outcome, "{input} {expected:?}");
         journal.close().unwrap();

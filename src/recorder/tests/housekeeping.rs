@@ -12,10 +12,10 @@ fn record(recorder: &mut Recorder, notification: Notification) {
 
 /// A recorder on a new journal, whose loop does not run.
 pub(super) fn idle_recorder(folder: &Path, limits: Limits) -> Recorder {
-    let journal = Journal::open(folder).unwrap();
+    let journal = SqliteJournal::open(folder).unwrap();
     let metrics = Arc::new(Exporter::new(clock::now(), false));
     let queue = Queue { queue_rx: sync_channel(1).1, wake_rx: sync_channel(1).1, control: Arc::default() };
-    Recorder::restored(journal, limits, queue, StateReader::default(), metrics).unwrap()
+    Recorder::restored(Box::new(journal), limits, queue, StateReader::default(), metrics).unwrap()
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn old_records_are_deleted_once_the_checkpoint_has_them_and_the_state_stays() {
     let known = |fold: &Fold| fold.state().inputs().keys().copied().collect::<Vec<_>>();
     let connected = InputId::from_bytes([1; 16]);
     assert_eq!((known(&recorder.fold), recorder.journal.events()), (vec![connected], 0));
-    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &limits.rules).unwrap();
+    let restored = restore(&SqliteJournal::open_to_read(folder.path()).unwrap(), &limits.rules).unwrap();
     assert_eq!(restored.fold.state().inputs(), recorder.fold.state().inputs());
 }
 
@@ -49,7 +49,7 @@ fn damaged_row_of_a_checkpoint_is_named() {
     let path = folder.path().join(DATABASE_FILE);
     let check = |damage: &str, expected: &str| {
         rusqlite::Connection::open(&path).unwrap().execute_batch(damage).unwrap();
-        let error = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap_err();
+        let error = restore(&SqliteJournal::open_to_read(folder.path()).unwrap(), &rules()).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
         assert_eq!(error.kind(), crate::journal::JournalErrorKind::Damaged);
     };
@@ -181,7 +181,7 @@ fn list_of_forgotten_inputs_is_bounded_by_the_maximum_number_of_inputs() {
     record(&mut recorder, numbered(0, EventKind::Connected, 91));
     assert_eq!(recorder.fold.state().inputs().len(), known);
     recorder.save_checkpoint().unwrap();
-    let restored = restore(&Journal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
+    let restored = restore(&SqliteJournal::open_to_read(folder.path()).unwrap(), &rules()).unwrap();
     assert_eq!(restored.fold.state().forgotten(), recorder.fold.state().forgotten());
 }
 
@@ -199,7 +199,7 @@ fn failing_journal_is_probed_without_a_pause() {
 
 /// Asserts that a restart after a crash now restores the state of the recorder.
 pub(super) fn check_crash(folder: &Path, recorder: &Recorder) {
-    let restored = restore(&Journal::open_to_read(folder).unwrap(), &rules()).unwrap();
+    let restored = restore(&SqliteJournal::open_to_read(folder).unwrap(), &rules()).unwrap();
     let (found, known) = (restored.fold.state(), recorder.fold.state());
     assert_eq!(found.inputs(), known.inputs());
     assert_eq!(found.totals(), known.totals());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::{Corrected, Correction, Rules, ScheduleException};
-use crate::journal::{Checkpoint, Journal};
+use crate::journal::{Checkpoint, SqliteJournal};
 use crate::live::{Fold, Input, State, Verdict, apply};
 use crate::schedule::{Expectation, Plan};
 use crate::timeline::reader::read_days;
@@ -17,13 +17,13 @@ const DISCONNECTED: EventKind = EventKind::Disconnected;
 
 /// A journal, and the state that its records lead to.
 struct World {
-    journal: Journal,
+    journal: SqliteJournal,
     fold: Fold,
 }
 
 impl World {
     fn new(folder: &Path) -> Self {
-        let mut journal = Journal::open(folder).unwrap();
+        let mut journal = SqliteJournal::open(folder).unwrap();
         journal.recover_wal().unwrap();
         let minute = Duration::from_secs(60);
         let rules = Rules { reconnect_window: minute, reorder_window: minute, max_inputs: 10, ..Rules::default() };
@@ -108,7 +108,7 @@ fn expectation_of_a_bar_is_the_configured_one_with_the_exceptions_of_the_day() {
     world.events(&[(CONNECTED, "00:00:00"), (DISCONNECTED, "06:00:00")]);
     let always = Expectation::Always;
     let plan = Plan::new(Some(&always), None);
-    let read = || read_days(&Journal::open_to_read(folder.path()).unwrap(), at("12:00:00")).unwrap();
+    let read = || read_days(&SqliteJournal::open_to_read(folder.path()).unwrap(), at("12:00:00")).unwrap();
     assert_eq!(world.minutes(&read(), "12:00:00", &plan)[1..], [0, 360, 360]);
     let except = |expected, until: &str, clock: &str| {
         let (user, reason) = (None, None);
@@ -147,7 +147,7 @@ fn changes_of_earlier_days_are_dropped_and_lead_to_the_same_bar() {
     world.record(event(DISCONNECTED, old("07:00:00")));
     world.record(event(CONNECTED, old("08:00:00")));
     world.events(&[(DISCONNECTED, "06:00:00")]);
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let days = read_days(&reader, at("12:00:00")).unwrap();
     assert_eq!(world.minutes(&days, "12:00:00", &never()), [0, 6 * 60, 18 * 60 - 5, 0]);
     let today = Today { disconnects: 1, reconnects: 0, time_on_air: hours(6) };
@@ -176,7 +176,7 @@ fn after(seconds: u64) -> Timestamp {
 fn first_record_since_a_time_is_found_also_after_older_ones_were_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(folder.path());
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     assert_eq!(reader.first_since(after(0)).unwrap(), None);
     world.journal.append(&mut flaps(100)).unwrap();
     let first_since = |second| reader.first_since(after(second)).unwrap().map(|(position, _)| position);
@@ -193,7 +193,7 @@ fn history_of_an_input_is_read_once_and_then_only_its_new_records() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(folder.path());
     world.journal.append(&mut flaps(100)).unwrap();
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let read = |known: &InputHistory| read_since(&reader, INPUT, known).unwrap().0;
     let history = read(&InputHistory::default());
     assert_eq!((history.records().len(), history.reach()), (100, Reach::Everything));
@@ -215,7 +215,7 @@ fn history_of_an_input_that_flaps_all_day_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(folder.path());
     world.journal.append(&mut flaps(25_001)).unwrap();
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let (history, is_whole) = read_since(&reader, INPUT, &InputHistory::default()).unwrap();
     assert_eq!((history.records().len(), history.reach(), is_whole), (1000, Reach::Limit, true));
     let sessions = history.sessions(&Input::default(), Duration::ZERO);

@@ -4,7 +4,7 @@ use super::super::world::{World, at, input_id};
 use super::*;
 use crate::event::{Corrected, Correction, Event, EventKind, Origin, Record, RecordKind, Timestamp};
 use crate::http::private::correction::Refusal;
-use crate::journal::Journal;
+use crate::journal::SqliteJournal;
 use crate::live::{Inventory, Listed};
 use crate::schedule::Expectation;
 use crate::timeline::{HistoryError, InputHistory, Timelines};
@@ -23,7 +23,7 @@ fn change(kind: EventKind, updated_at: Timestamp) -> Record {
 #[tokio::test]
 async fn page_shows_sessions_records_and_why_the_state_is_so() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.recover_wal().unwrap();
     let correction = Correction {
         input_id: input_id(1),

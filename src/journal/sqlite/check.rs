@@ -6,10 +6,10 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::error::JournalError;
 use super::lock::LOCK_FILE;
 use super::open::refuse_wal_without_database;
-use super::{DATABASE_FILE, Journal};
+use super::{DATABASE_FILE, SqliteJournal};
+use crate::journal::JournalError;
 
 /// What a data folder has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub enum FolderUse {
     Running,
 }
 
-impl Journal {
-    /// Checks whether [`Journal::open`] could use the folder. Damage of the records is not searched for.
+impl SqliteJournal {
+    /// Checks whether [`SqliteJournal::open`] could use the folder. Damage of the records is not searched for.
     ///
     /// # Errors
     ///
@@ -79,12 +79,12 @@ mod tests {
     fn folder_is_new_until_it_has_records_and_running_while_it_is_open() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("a/data");
-        assert_eq!(Journal::check(&data).unwrap(), FolderUse::New);
+        assert_eq!(SqliteJournal::check(&data).unwrap(), FolderUse::New);
         assert!(!folder.path().join("a").exists());
-        let journal = Journal::open(&data).unwrap();
-        assert_eq!(Journal::check(&data).unwrap(), FolderUse::Running);
+        let journal = SqliteJournal::open(&data).unwrap();
+        assert_eq!(SqliteJournal::check(&data).unwrap(), FolderUse::Running);
         drop(journal);
-        assert_eq!(Journal::check(&data).unwrap(), FolderUse::New);
+        assert_eq!(SqliteJournal::check(&data).unwrap(), FolderUse::New);
     }
 
     #[test]
@@ -94,13 +94,13 @@ mod tests {
         fs::write(path("file"), "").unwrap();
         symlink(path("nowhere"), path("link")).unwrap();
         for name in ["file", "file/data", "link", "link/data"] {
-            assert!(matches!(Journal::check(&path(name)), Err(JournalError::Folder { .. })), "{name}");
+            assert!(matches!(SqliteJournal::check(&path(name)), Err(JournalError::Folder { .. })), "{name}");
         }
         fs::create_dir(path("foreign")).unwrap();
         fs::write(path("foreign/journal.db"), "text").unwrap();
-        assert!(Journal::check(&path("foreign")).is_err());
+        assert!(SqliteJournal::check(&path("foreign")).is_err());
         fs::create_dir(path("wal")).unwrap();
         fs::write(path("wal/journal.db-wal"), "text").unwrap();
-        assert!(matches!(Journal::check(&path("wal")), Err(JournalError::Unsound { .. })));
+        assert!(matches!(SqliteJournal::check(&path("wal")), Err(JournalError::Unsound { .. })));
     }
 }

@@ -48,7 +48,7 @@ fn transferred(database: &[u8], wal: &[u8]) -> Vec<u8> {
 #[test]
 fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_separately() {
     let (folder, _) = journal(120, true);
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     // At the end, each frame is a transaction.
     (0..9).for_each(|_| journal.probe().unwrap());
     drop(journal);
@@ -96,7 +96,7 @@ fn wal_is_read_as_sqlite_reads_it_and_other_frames_are_kept_separately() {
 #[test]
 fn uncommitted_event_is_found_with_its_overflow_pages() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let mut written = [long(1), long(47)];
     written.chunks_mut(1).for_each(|batch| journal.append(batch).unwrap());
     drop(journal);
@@ -121,7 +121,7 @@ fn wal_without_a_complete_header_is_empty() {
 /// The records that are found in a journal after these statements, without an unchanged one.
 fn found_after(statements: &str) -> Vec<Record> {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [long(7)]).unwrap();
     journal.connection.execute_batch(statements).unwrap();
     journal.recover_wal().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::JournalError;
-use super::error::failed;
+use crate::journal::error::failed;
 
 /// Marks the file as a journal: `SLEx` as a number.
 const APPLICATION_ID: i64 = 0x534c_4578;

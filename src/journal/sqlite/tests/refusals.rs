@@ -48,7 +48,7 @@ fn every_error_has_a_kind() {
 #[test]
 fn read_only_error_is_reported_only_on_a_read_only_file_system() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
     // The position of the next record is in use.
     journal.next = 1;
@@ -76,7 +76,7 @@ fn folder_that_cannot_be_synced_is_reported() {
 #[test]
 fn probe_needs_free_disk_space() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let scratch = folder.path().join(PROBE_FILE);
     symlink("/dev/full", &scratch).unwrap();
     assert_eq!(journal.probe().unwrap_err().kind(), JournalErrorKind::DiskFull);
@@ -94,13 +94,13 @@ fn wal_without_its_database_is_refused_and_left_unchanged() {
             fs::write(&path, "").unwrap();
         }
         fs::write(wal_file(&path), "events").unwrap();
-        let error = Journal::open(folder.path()).unwrap_err();
+        let error = SqliteJournal::open(folder.path()).unwrap_err();
         assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
         assert_eq!(error.kind(), JournalErrorKind::Damaged);
         assert_eq!(fs::read(wal_file(&path)).unwrap(), b"events");
         assert_eq!(path.exists(), empty);
         // An empty WAL counts as a missing one.
         fs::write(wal_file(&path), "").unwrap();
-        Journal::open(folder.path()).unwrap();
+        SqliteJournal::open(folder.path()).unwrap();
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::lock::Lock;
-use super::{Checkpoint, DATABASE_FILE, InputRow, Journal, JournalError, files, schema, wal_file};
+use super::{Checkpoint, DATABASE_FILE, InputRow, JournalError, SqliteJournal, files, schema, wal_file};
 use crate::event::{EventKind, InputId, Record, RecordKind, Timestamp};
 
 mod cells;
@@ -37,7 +37,7 @@ pub struct Salvaged {
     pub checkpoint: bool,
 }
 
-impl Journal {
+impl SqliteJournal {
     /// Creates a new journal in the folder `to`, which must not exist, from everything that can be read in the folder
     /// `from`. Times later than `now` are considered damaged.
     ///
@@ -156,7 +156,7 @@ fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
         }
     }
     schema::prepare(&mut connection, copy, false).ok()?;
-    let journal = Journal::unbounded(connection, copy.to_owned());
+    let journal = SqliteJournal::unbounded(connection, copy.to_owned());
     let checkpoint = journal.checkpoint().ok()??;
     let mut rows = Vec::new();
     let collect = |input_id, row| {
@@ -173,7 +173,7 @@ fn write(
     mut records: Vec<Record>,
     kept: Option<SalvagedCheckpoint>,
     now: Timestamp,
-) -> Result<(Journal, Salvaged), JournalError> {
+) -> Result<(SqliteJournal, Salvaged), JournalError> {
     let position = kept.as_ref().map_or(0, |kept| kept.checkpoint.position);
     let before = records.partition_point(|record| record.position <= position) as u64;
     let lost = lost(&records, position);
@@ -184,7 +184,7 @@ fn write(
         record.recorded_at = recorded_at;
         record.shown_until = record.shown_until.min(now);
     }
-    let mut journal = Journal::open(to)?;
+    let mut journal = SqliteJournal::open(to)?;
     journal.next = position.saturating_sub(before) + 1;
     journal.first = journal.next;
     let moved = moved(&records, journal.next);

@@ -3,9 +3,9 @@
 //! A row counts as a record only if all of its columns have values that the table `records` allows. No row of another
 //! table has, and random bytes hardly ever. Up to schema version 2 the table was `events`, without the last column.
 
-use super::super::rows::{self, read_record};
 use super::pages::{PAGE_SIZE, word};
 use crate::event::Record;
+use crate::journal::columns::{self, read_record};
 
 /// The type of a page that holds rows of a table.
 const TABLE_LEAF: u8 = 0x0d;
@@ -65,7 +65,7 @@ enum Column<'a> {
 /// The columns of a row, the first of which SQLite leaves to the row's number.
 struct Columns<'a>([Column<'a>; COLUMNS]);
 
-impl rows::Columns for Columns<'_> {
+impl columns::Columns for Columns<'_> {
     fn integer(&self, column: usize) -> Result<Option<i64>, &'static str> {
         match self.0[column] {
             Column::Null => Ok(None),

@@ -2,11 +2,11 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use super::error::failed;
-use super::{Journal, JournalError, rows};
+use super::{JournalError, SqliteJournal, rows};
 use crate::event::{InputId, Record, Timestamp};
+use crate::journal::error::failed;
 
-impl Journal {
+impl SqliteJournal {
     /// Position and time of the first record that was recorded at this time or later; `None` if there is none. If the
     /// clock was set back, of one of the records around which the time is.
     ///

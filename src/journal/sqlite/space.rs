@@ -10,8 +10,8 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
-use super::error::JournalErrorKind;
-use super::{Journal, JournalError, files};
+use super::{JournalError, SqliteJournal, files};
+use crate::journal::JournalErrorKind;
 
 /// Scratch file that is written to check for free disk space, and its size in bytes.
 pub(super) const PROBE_FILE: &str = "journal.room";
@@ -23,7 +23,7 @@ const RESERVE_SIZE: u64 = 4 << 20;
 /// The reserve is made only if as much space is left for the journal.
 const FREE_FOR_RESERVE: u64 = 2 * RESERVE_SIZE;
 
-impl Journal {
+impl SqliteJournal {
     /// Checks that the journal can be written and that the disk has some free space.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ const NOW: u64 = 1_000_000;
 /// WAL.
 fn journal(count: u64, wal: bool) -> (tempfile::TempDir, Vec<Record>) {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let mut written = Vec::new();
     let mut half = (count / 2).max(1);
     while (written.len() as u64) < count {
@@ -64,14 +64,14 @@ fn long(number: u64) -> Record {
     record
 }
 
-fn keep_wal(journal: &Journal) {
+fn keep_wal(journal: &SqliteJournal) {
     super::super::wal::keep_wal_on_close(&journal.connection, true).unwrap();
 }
 
 fn salvaged(from: &Path) -> (Vec<Record>, Salvaged) {
     let elsewhere = tempfile::tempdir().unwrap();
     let to = elsewhere.path().join("new");
-    let (journal, salvaged) = Journal::salvage(from, &to, at(NOW)).unwrap();
+    let (journal, salvaged) = SqliteJournal::salvage(from, &to, at(NOW)).unwrap();
     assert_eq!(journal.integrity_problems().unwrap(), [""; 0]);
     let events = all(&journal).iter().filter(|record| record.event().is_some()).count() as u64;
     assert_eq!((salvaged.events, journal.events()), (events, events));
@@ -79,7 +79,7 @@ fn salvaged(from: &Path) -> (Vec<Record>, Salvaged) {
     let mut left: Vec<_> = fs::read_dir(&to).unwrap().map(|file| file.unwrap().file_name()).collect();
     left.sort_unstable();
     assert_eq!(left, ["journal.db", "journal.lock"]);
-    let journal = Journal::open(&to).unwrap();
+    let journal = SqliteJournal::open(&to).unwrap();
     assert_eq!(journal.last_seen().unwrap().is_some(), salvaged.checkpoint);
     let records = all(&journal);
     for pair in records.windows(2) {
@@ -167,7 +167,7 @@ fn pages_below_a_damaged_page_are_kept() {
     }
     fs::write(&database, bytes).unwrap();
     assert!(
-        matches!(Journal::open(folder.path()), Err(error) if error.kind() == super::super::JournalErrorKind::Damaged)
+        matches!(SqliteJournal::open(folder.path()), Err(error) if error.kind() == super::super::JournalErrorKind::Damaged)
     );
     assert_eq!(salvaged(folder.path()).0.len(), written.len());
 }
@@ -183,7 +183,7 @@ fn damaged_page_is_found_before_the_first_write() {
     let damaged = of_records[of_records.len() / 2];
     bytes[(damaged as usize - 1) * PAGE_SIZE..][..PAGE_SIZE].fill(0);
     fs::write(&database, &bytes).unwrap();
-    assert_eq!(Journal::open(folder.path()).unwrap_err().kind(), super::super::JournalErrorKind::Damaged);
+    assert_eq!(SqliteJournal::open(folder.path()).unwrap_err().kind(), super::super::JournalErrorKind::Damaged);
     assert!(fs::read(&database).unwrap() == bytes, "the file was changed");
     let (entries, salvaged) = salvaged(folder.path());
     assert_eq!(entries.len(), written.len() - holds(&damaged));
@@ -200,7 +200,7 @@ fn newer_journal_is_refused_and_nothing_is_created() {
     newer[version].copy_from_slice(&5i32.to_be_bytes());
     fs::write(&path, &newer).unwrap();
     let to = folder.path().join("new");
-    let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
+    let refused = SqliteJournal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
     assert!(matches!(refused, JournalError::Newer { found: 5, known: 4, .. }), "{refused}");
     assert!(!to.exists());
     // A damaged header may claim any version.
@@ -219,7 +219,7 @@ fn unreadable_wal_is_reported_and_nothing_is_created() {
     let wal = wal_file(&folder.path().join(DATABASE_FILE));
     fs::create_dir(&wal).unwrap();
     let to = folder.path().join("new");
-    let refused = Journal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
+    let refused = SqliteJournal::salvage(folder.path(), &to, at(NOW)).unwrap_err();
     assert!(matches!(refused, JournalError::Folder { .. }), "{refused}");
     assert!(!to.exists());
 }

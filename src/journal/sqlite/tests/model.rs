@@ -52,7 +52,7 @@ struct Model {
 }
 
 impl Model {
-    fn of(journal: &Journal) -> Self {
+    fn of(journal: &SqliteJournal) -> Self {
         let mut inputs = BTreeMap::new();
         let visited = journal.input_rows(|input_id, row| {
             inputs.insert(input_id, row);
@@ -87,7 +87,7 @@ impl Model {
 /// A journal in its folder, and its expected content.
 struct World {
     folder: tempfile::TempDir,
-    journal: Option<Journal>,
+    journal: Option<SqliteJournal>,
     model: Model,
 }
 
@@ -97,11 +97,11 @@ type Files = [Vec<u8>; 2];
 impl World {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Some(Journal::open(folder.path()).unwrap());
+        let journal = Some(SqliteJournal::open(folder.path()).unwrap());
         Self { folder, journal, model: Model::default() }
     }
 
-    fn journal(&mut self) -> &mut Journal {
+    fn journal(&mut self) -> &mut SqliteJournal {
         self.journal.as_mut().unwrap()
     }
 
@@ -120,7 +120,7 @@ impl World {
         self.folder = tempfile::tempdir().unwrap();
         fs::write(self.folder.path().join(DATABASE_FILE), database).unwrap();
         fs::write(self.folder.path().join(format!("{DATABASE_FILE}-wal")), log).unwrap();
-        self.journal = Some(Journal::open(self.folder.path()).unwrap());
+        self.journal = Some(SqliteJournal::open(self.folder.path()).unwrap());
     }
 
     fn perform(&mut self, operation: &Operation) {
@@ -144,7 +144,7 @@ impl World {
             }
             Operation::Reopen => {
                 drop(self.journal.take());
-                self.journal = Some(Journal::open(self.folder.path()).unwrap());
+                self.journal = Some(SqliteJournal::open(self.folder.path()).unwrap());
             }
             Operation::Crash => {
                 let files = self.files();

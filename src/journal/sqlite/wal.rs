@@ -9,13 +9,13 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 
-use super::error::failed;
-use super::{DATABASE_FILE, Journal, JournalError, space};
+use super::{DATABASE_FILE, JournalError, SqliteJournal, space};
+use crate::journal::error::failed;
 
 /// A WAL with this many pages that the database does not have is transferred.
 pub(super) const WAL_CHECKPOINT_PAGES: i64 = 500;
 
-impl Journal {
+impl SqliteJournal {
     /// Recovers the WAL that an earlier process left behind: transfers it to the database and syncs it. After a failed
     /// sync, readable data may not be on disk. Only a migration may write to the database before this.
     ///

@@ -3,8 +3,8 @@
 use super::*;
 
 /// A journal with this many records, all of them in the database.
-fn with_records(folder: &Path, count: u64) -> Journal {
-    let mut journal = Journal::open(folder).unwrap();
+fn with_records(folder: &Path, count: u64) -> SqliteJournal {
+    let mut journal = SqliteJournal::open(folder).unwrap();
     journal.append(&mut (1..=count).map(record).collect::<Vec<_>>()).unwrap();
     journal.recover_wal().unwrap();
     journal
@@ -14,7 +14,7 @@ fn with_records(folder: &Path, count: u64) -> Journal {
 fn slow_reader_does_not_hold_back_wal_checkpoints() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = with_records(folder.path(), 10);
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let mut visited = 0;
     reader
         .replay(0, |_| {
@@ -37,7 +37,7 @@ fn replay_ends_at_the_record_that_was_newest_at_its_start() {
     let folder = tempfile::tempdir().unwrap();
     let count = 2 * REPLAY_CHUNK as u64 + 1;
     let mut journal = with_records(folder.path(), count);
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let mut positions = Vec::new();
     reader
         .replay(0, |record| {
@@ -56,7 +56,7 @@ fn replay_goes_on_with_the_oldest_record_when_records_expire_meanwhile() {
     let chunk = REPLAY_CHUNK as u64;
     let mut journal = with_records(folder.path(), 3 * chunk);
     journal.save_checkpoint(&checkpoint_at(3 * chunk), std::iter::empty()).unwrap();
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let mut positions = Vec::new();
     reader
         .replay(0, |record| {
@@ -75,7 +75,7 @@ fn replay_goes_on_with_the_oldest_record_when_records_expire_meanwhile() {
 fn interrupted_reader_fails() {
     let folder = tempfile::tempdir().unwrap();
     let _journal = with_records(folder.path(), 20_000);
-    let mut reader = Journal::open_to_read(folder.path()).unwrap();
+    let mut reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let raised = Arc::new(AtomicBool::new(false));
     reader.interrupt_when(raised.clone()).unwrap();
     assert_eq!(all(&reader).len(), 20_000);
@@ -87,7 +87,7 @@ fn interrupted_reader_fails() {
 fn backup_sees_one_moment_and_ends_while_the_journal_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = with_records(folder.path(), 20_000);
-    let reader = Journal::open_to_read(folder.path()).unwrap();
+    let reader = SqliteJournal::open_to_read(folder.path()).unwrap();
     let to = folder.path().join("copy");
     let mut steps = Vec::new();
     let backup = reader.back_up(&to, |copied, total| {
@@ -99,10 +99,10 @@ fn backup_sees_one_moment_and_ends_while_the_journal_is_written() {
     assert!(steps.len() > 1 && steps.is_sorted_by_key(|(copied, _)| *copied), "{steps:?}");
     let (copied, total) = steps[steps.len() - 1];
     assert_eq!(copied, total);
-    assert!(Journal::open_to_read(&to).is_err(), "it is not in its place yet");
+    assert!(SqliteJournal::open_to_read(&to).is_err(), "it is not in its place yet");
     assert_eq!(all(&copy.journal().unwrap()).len(), 20_000);
     copy.finish().unwrap();
-    assert_eq!(all(&Journal::open(&to).unwrap()).len(), 20_000);
+    assert_eq!(all(&SqliteJournal::open(&to).unwrap()).len(), 20_000);
 }
 
 #[test]
@@ -138,13 +138,13 @@ fn backup_into_a_folder_that_is_not_empty_or_in_use_is_refused() {
     assert!(matches!(journal.back_up(folder.path(), |_, _| true), Err(JournalError::NotEmpty { .. })));
     assert!(matches!(journal.back_up(&to.join("a/b"), |_, _| true), Err(JournalError::Folder { .. })));
     assert_eq!(fs::read(to.join(DATABASE_FILE)).unwrap(), before);
-    assert!(matches!(Journal::open_to_read(&to.join("none")), Err(JournalError::Missing { .. })));
+    assert!(matches!(SqliteJournal::open_to_read(&to.join("none")), Err(JournalError::Missing { .. })));
 }
 
 #[test]
 fn reserve_is_made_again_when_it_is_incomplete() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = Journal::open(folder.path()).unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
     let reserve = folder.path().join("journal.reserve");
     for size in [0, 5] {
         fs::write(&reserve, vec![0; size]).unwrap();

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::StepResult;
 use rusqlite::{Connection, ffi};
 
-use super::error::failed;
 use super::lock::Lock;
-use super::{DATABASE_FILE, Journal, JournalError, files};
+use super::{DATABASE_FILE, JournalError, SqliteJournal, files};
+use crate::journal::error::failed;
 
 /// The subfolder of a copy that is not complete.
 const UNFINISHED: &str = ".unfinished";
@@ -32,7 +32,7 @@ pub struct Backup {
     _lock: Lock,
 }
 
-impl Journal {
+impl SqliteJournal {
     /// Copies the journal into a folder, which must be empty or not exist. `progress` gets the number of copied bytes
     /// and of all bytes, and returns whether to continue.
     ///
@@ -88,8 +88,8 @@ impl Backup {
     /// # Errors
     ///
     /// It cannot be read.
-    pub fn journal(&self) -> Result<Journal, JournalError> {
-        Journal::open_to_read(&self.unfinished())
+    pub fn journal(&self) -> Result<SqliteJournal, JournalError> {
+        SqliteJournal::open_to_read(&self.unfinished())
     }
 
     /// Moves the copy to its place, durably.

@@ -1,4 +1,4 @@
-//! Records as rows, and back.
+//! The columns of a record, the same in every database.
 //!
 //! An event has a column for each of its parts, and its origin in `data`: ids of account and policy, and the source, as
 //! words. Other kinds are JSON with a version in `data`, so that new kinds and new fields need no migration.
@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{CachedStatement, Row};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{
@@ -28,7 +27,7 @@ struct RulesData {
 
 const RULES_VERSION: u32 = 1;
 
-const CLOCK_SET_BACK: &str = "clock_set_back";
+pub(super) const CLOCK_SET_BACK: &str = "clock_set_back";
 
 /// Rules of earlier releases have no reorder window. This is the default of the release that introduced it.
 fn first_reorder_window() -> Duration {
@@ -75,83 +74,7 @@ const OBSERVATION_VERSION: u32 = 1;
 /// In the origin of an event: the envelope had no such id.
 const NO_ID: &str = "-";
 
-pub(super) const INSERT_RECORD: &str = "INSERT INTO records \
-    (position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
-    video_codec, audio_codec, data) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-
-pub(super) const SELECT_RECORDS: &str = "SELECT \
-    position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
-    video_codec, audio_codec, data \
-    FROM records WHERE position > ?1 ORDER BY position";
-
-/// Inserts a record. Columns without a value are not bound and stay null, which saves a tenth of the instructions for
-/// an event.
-pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -> rusqlite::Result<()> {
-    insert.clear_bindings();
-    insert.raw_bind_parameter(1, record.position)?;
-    insert.raw_bind_parameter(2, record.recorded_at.as_nanos())?;
-    insert.raw_bind_parameter(3, record.shown_until.as_nanos())?;
-    match &record.kind {
-        RecordKind::Event(event, note) => {
-            bind_event(insert, event)?;
-            if let Some(note) = note {
-                insert.raw_bind_parameter(9, note.label())?;
-            }
-        }
-        RecordKind::Forgotten(input_id) => {
-            bind_input_id(insert, *input_id)?;
-            insert.raw_bind_parameter(8, "forgotten")?;
-        }
-        RecordKind::ClockSetBack => insert.raw_bind_parameter(8, CLOCK_SET_BACK)?,
-        RecordKind::Rules(rules) => {
-            insert.raw_bind_parameter(8, "rules")?;
-            insert.raw_bind_parameter(14, rules_data(rules))?;
-        }
-        RecordKind::Correction(correction) => {
-            bind_input_id(insert, correction.input_id)?;
-            insert.raw_bind_parameter(8, "correction")?;
-            insert.raw_bind_parameter(14, correction_data(correction))?;
-        }
-        RecordKind::Exception(exception) => {
-            bind_input_id(insert, exception.input_id)?;
-            insert.raw_bind_parameter(8, "exception")?;
-            insert.raw_bind_parameter(14, exception_data(exception))?;
-        }
-        RecordKind::Observation(observation) => {
-            bind_input_id(insert, observation.input_id)?;
-            insert.raw_bind_parameter(8, "observation")?;
-            insert.raw_bind_parameter(14, observation_data(observation))?;
-        }
-    }
-    insert.raw_execute().map(drop)
-}
-
-fn bind_input_id(insert: &mut CachedStatement<'_>, input_id: InputId) -> rusqlite::Result<()> {
-    let digits = input_id.digits();
-    insert.raw_bind_parameter(7, std::str::from_utf8(&digits).expect("hexadecimal digits are ASCII"))
-}
-
-fn bind_event(insert: &mut CachedStatement<'_>, event: &Event) -> rusqlite::Result<()> {
-    insert.raw_bind_parameter(4, event.received_at.as_nanos())?;
-    insert.raw_bind_parameter(5, event.sent_at.map(Timestamp::as_nanos))?;
-    insert.raw_bind_parameter(6, event.updated_at.as_nanos())?;
-    bind_input_id(insert, event.input_id)?;
-    insert.raw_bind_parameter(8, event.kind.name())?;
-    if let EventKind::Errored(detail) = &event.kind {
-        let ErrorDetail { code, message, video_codec, audio_codec } = detail.as_ref();
-        insert.raw_bind_parameter(10, Some(code.as_str()).filter(|code| !code.is_empty()))?;
-        insert.raw_bind_parameter(11, message)?;
-        insert.raw_bind_parameter(12, video_codec)?;
-        insert.raw_bind_parameter(13, audio_codec)?;
-    }
-    if event.origin != Origin::default() {
-        insert.raw_bind_parameter(14, origin_data(&event.origin))?;
-    }
-    Ok(())
-}
-
-/// The columns of a record, read by SQLite or by salvage.
+/// The columns of a row of `records`.
 pub(super) trait Columns {
     /// The integer in a column, if any.
     fn integer(&self, column: usize) -> Result<Option<i64>, &'static str>;
@@ -171,17 +94,6 @@ pub(super) trait Columns {
 
     fn boxed(&self, column: usize) -> Result<Option<Box<str>>, &'static str> {
         Ok(self.text(column)?.map(Box::from))
-    }
-}
-
-impl Columns for Row<'_> {
-    fn integer(&self, column: usize) -> Result<Option<i64>, &'static str> {
-        self.get(column).map_err(|_| "a number is not a number")
-    }
-
-    fn text(&self, column: usize) -> Result<Option<&str>, &'static str> {
-        let text = self.get_ref(column).ok().and_then(|value| value.as_str_or_null().ok());
-        text.ok_or("a text is not a text")
     }
 }
 
@@ -240,7 +152,7 @@ pub(super) fn read_rules(data: &str) -> Result<Rules, &'static str> {
     Ok(Rules { reconnect_window, reorder_window, max_inputs, configured })
 }
 
-fn correction_data(correction: &Correction) -> String {
+pub(super) fn correction_data(correction: &Correction) -> String {
     let Correction { to, at, user, reason, .. } = correction.clone();
     let data = CorrectionData { version: CORRECTION_VERSION, to: to.label().into(), at, user, reason };
     serde_json::to_string(&data).expect("plain data serializes")
@@ -256,7 +168,7 @@ fn read_correction(input_id: InputId, data: &str) -> Result<Correction, &'static
     Ok(Correction { input_id, to, at, user, reason })
 }
 
-fn exception_data(exception: &ScheduleException) -> String {
+pub(super) fn exception_data(exception: &ScheduleException) -> String {
     let ScheduleException { expected, until, at, user, reason, .. } = exception.clone();
     let data = ExceptionData { version: EXCEPTION_VERSION, expected, until, at, user, reason };
     serde_json::to_string(&data).expect("plain data serializes")
@@ -271,7 +183,7 @@ fn read_exception(input_id: InputId, data: &str) -> Result<ScheduleException, &'
     Ok(ScheduleException { input_id, expected, until, at, user, reason })
 }
 
-fn observation_data(observation: &Observation) -> String {
+pub(super) fn observation_data(observation: &Observation) -> String {
     let Observation { found, at, events, account_id, .. } = *observation;
     let data = ObservationData { version: OBSERVATION_VERSION, found: found.label().into(), at, events, account_id };
     serde_json::to_string(&data).expect("plain data serializes")
@@ -287,7 +199,7 @@ fn read_observation(input_id: InputId, data: &str) -> Result<Observation, &'stat
     Ok(Observation { input_id, found, at, events, account_id })
 }
 
-fn origin_data(origin: &Origin) -> String {
+pub(super) fn origin_data(origin: &Origin) -> String {
     let Origin { source, account_id, policy_id } = origin;
     let mut data = String::with_capacity(80);
     push_id(&mut data, account_id.map(|id| id.digits()));

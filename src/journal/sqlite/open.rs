@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::failed;
 use super::lock::Lock;
 use super::wal::{self, wal_file};
-use super::{BUSY_TIMEOUT, DATABASE_FILE, Journal, JournalError, JournalErrorKind, files, schema, space};
+use super::{BUSY_TIMEOUT, DATABASE_FILE, JournalError, JournalErrorKind, SqliteJournal, files, schema, space};
+use crate::journal::error::failed;
 
-impl Journal {
+impl SqliteJournal {
     /// Opens the journal in a data folder and owns it. A missing folder is created, an older schema is migrated.
     ///
-    /// On a full disk the journal is opened for reading, and refuses to be written until [`Journal::recover_wal`]
+    /// On a full disk the journal is opened for reading, and refuses to be written until [`SqliteJournal::recover_wal`]
     /// succeeds.
     ///
     /// # Errors

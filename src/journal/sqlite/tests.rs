@@ -93,14 +93,14 @@ fn origin(second: u64) -> Origin {
     }
 }
 
-pub(super) fn all(journal: &Journal) -> Vec<Record> {
+pub(super) fn all(journal: &SqliteJournal) -> Vec<Record> {
     let mut records = Vec::new();
     journal.replay(0, |record| records.push(record)).unwrap();
     records
 }
 
 /// Appends the times at which deliveries were last seen.
-fn append_last_seen(journal: &mut Journal, last_seen: &str) {
+fn append_last_seen(journal: &mut SqliteJournal, last_seen: &str) {
     let mut append = journal.begin().unwrap();
     append.last_seen(last_seen).unwrap();
     append.commit().unwrap();
@@ -109,29 +109,29 @@ fn append_last_seen(journal: &mut Journal, last_seen: &str) {
 #[test]
 fn documents_survive_a_restart_and_a_failed_write_changes_none() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     assert_eq!(journal.documents().unwrap(), BTreeMap::new());
     journal.save_documents(&[("a", Some("1")), ("b", Some("2"))]).unwrap();
     journal.save_documents(&[("a", Some("3")), ("b", None), ("c", None)]).unwrap();
     drop(journal);
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let saved = BTreeMap::from([("a".to_owned(), "3".to_owned())]);
     assert_eq!(journal.documents().unwrap(), saved);
     let refuse = "CREATE TEMP TRIGGER refuse BEFORE DELETE ON main.documents BEGIN SELECT RAISE(FAIL, ''); END";
     journal.connection.execute_batch(refuse).unwrap();
     journal.save_documents(&[("b", Some("4")), ("a", None)]).unwrap_err();
-    assert_eq!(Journal::open_to_read(folder.path()).unwrap().documents().unwrap(), saved);
+    assert_eq!(SqliteJournal::open_to_read(folder.path()).unwrap().documents().unwrap(), saved);
 }
 
 #[test]
 fn one_process_at_a_time_owns_a_folder_and_readers_need_no_lock() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
-    assert!(matches!(Journal::open(folder.path()), Err(JournalError::InUse { .. })));
-    assert_eq!(all(&Journal::open_to_read(folder.path()).unwrap()).len(), 1);
+    assert!(matches!(SqliteJournal::open(folder.path()), Err(JournalError::InUse { .. })));
+    assert_eq!(all(&SqliteJournal::open_to_read(folder.path()).unwrap()).len(), 1);
     drop(journal);
-    Journal::open(folder.path()).unwrap();
+    SqliteJournal::open(folder.path()).unwrap();
 }
 
 #[test]
@@ -139,10 +139,10 @@ fn foreign_or_newer_database_is_refused_and_left_unchanged() {
     let check = |prepare: &str, expected: &str| {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DATABASE_FILE);
-        drop(Journal::open(folder.path()).unwrap());
+        drop(SqliteJournal::open(folder.path()).unwrap());
         Connection::open(&path).unwrap().execute_batch(prepare).unwrap();
         let before = fs::read(&path).unwrap();
-        let message = Journal::open(folder.path()).unwrap_err().to_string();
+        let message = SqliteJournal::open(folder.path()).unwrap_err().to_string();
         assert_eq!(message, format!("{}: {expected}", path.display()));
         assert_eq!(fs::read(&path).unwrap(), before, "the file was changed");
     };
@@ -156,15 +156,15 @@ fn foreign_or_newer_database_is_refused_and_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(DATABASE_FILE), "something else, and longer than a header would be".repeat(100))
         .unwrap();
-    assert!(matches!(Journal::open(folder.path()), Err(JournalError::Sqlite { .. })));
+    assert!(matches!(SqliteJournal::open(folder.path()), Err(JournalError::Sqlite { .. })));
     fs::write(folder.path().join(DATABASE_FILE), "").unwrap();
-    assert!(matches!(Journal::open_to_read(folder.path()), Err(JournalError::Foreign { .. })));
+    assert!(matches!(SqliteJournal::open_to_read(folder.path()), Err(JournalError::Foreign { .. })));
 }
 
 #[test]
 fn damaged_record_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [1, 2, 3, 4].map(record)).unwrap();
     for (position, damage) in [
         (1, "kind = 'exploded'"),
@@ -190,7 +190,7 @@ fn damaged_record_is_named() {
 #[test]
 fn problems_that_sqlite_finds_are_reported() {
     let folder = tempfile::tempdir().unwrap();
-    let journal = Journal::open(folder.path()).unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
     assert_eq!(journal.integrity_problems().unwrap(), Vec::<String>::new());
     let second = "PRAGMA ignore_check_constraints = on; INSERT INTO checkpoint VALUES (2, 0, '{}', 1); \
                   PRAGMA ignore_check_constraints = off";
@@ -202,7 +202,7 @@ fn problems_that_sqlite_finds_are_reported() {
 fn size_includes_the_database_and_its_wal() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(size_bytes(folder.path()), 0);
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
     let sizes = ["journal.db", "journal.db-wal"].map(|file| fs::metadata(folder.path().join(file)).unwrap().len());
     assert!(sizes.iter().all(|size| *size > 1), "{sizes:?}");
@@ -212,7 +212,7 @@ fn size_includes_the_database_and_its_wal() {
 #[test]
 fn failed_append_leaves_the_journal_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.connection.pragma_update(None, "query_only", true).unwrap();
     assert!(journal.append(&mut [record(1)]).is_err());
     assert!(journal.probe().is_err());
@@ -226,11 +226,11 @@ fn failed_append_leaves_the_journal_unchanged() {
 #[test]
 fn last_seen_deliveries_are_durable_with_their_batch() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     assert_eq!(journal.last_seen().unwrap(), None);
     for last_seen in ["a", "b"] {
         append_last_seen(&mut journal, last_seen);
-        let read = Journal::open_to_read(folder.path()).unwrap().last_seen().unwrap();
+        let read = SqliteJournal::open_to_read(folder.path()).unwrap().last_seen().unwrap();
         assert_eq!(read.as_deref(), Some(last_seen));
     }
     journal.append(&mut [record(1)]).unwrap();
@@ -240,7 +240,7 @@ fn last_seen_deliveries_are_durable_with_their_batch() {
 #[test]
 fn uncommitted_batch_is_rolled_back() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
     let mut append = journal.begin().unwrap();
     append.records([record(2), record(3)].iter_mut()).unwrap();
@@ -264,7 +264,7 @@ fn row(number: u8, state: &str) -> (InputId, InputRow) {
 #[test]
 fn row_of_an_input_is_replaced_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let save = |number, state: &str| (row(number, state).0, Some(row(number, state).1));
     let delete = |number| (row(number, "").0, None);
     for (position, (changes, expected)) in (1..).zip([
@@ -287,7 +287,7 @@ fn row_of_an_input_is_replaced_and_deleted() {
 #[test]
 fn wal_is_checkpointed_only_when_it_is_large() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.recover_wal().unwrap();
     // Durability does not matter here.
     journal.connection.pragma_update(None, "synchronous", "off").unwrap();
@@ -321,22 +321,22 @@ fn wal_is_checkpointed_only_when_it_is_large() {
 #[test]
 fn closed_journal_is_completely_in_the_database() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1), record(2)]).unwrap();
     journal.close().unwrap();
     fs::copy(folder.path().join(DATABASE_FILE), other.path().join(DATABASE_FILE)).unwrap();
-    assert_eq!(all(&Journal::open(other.path()).unwrap()).len(), 2);
+    assert_eq!(all(&SqliteJournal::open(other.path()).unwrap()).len(), 2);
 }
 
 #[test]
 fn opening_a_journal_leaves_its_files_unchanged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
     drop(journal);
     let files = || ["journal.db", "journal.db-wal"].map(|file| fs::read(folder.path().join(file)).unwrap());
     let before = files();
-    let journal = Journal::open(folder.path()).unwrap();
+    let journal = SqliteJournal::open(folder.path()).unwrap();
     assert!(files() == before, "the files were changed");
     assert_eq!(all(&journal).len(), 1);
 }
@@ -344,7 +344,7 @@ fn opening_a_journal_leaves_its_files_unchanged() {
 #[test]
 fn deleted_checkpoint_leaves_the_records() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
     journal.save_checkpoint(&checkpoint_at(1), std::iter::once((row(1, "").0, Some(row(1, "{}").1)))).unwrap();
     journal.forget_checkpoint().unwrap();
@@ -357,7 +357,7 @@ fn deleted_checkpoint_leaves_the_records() {
 fn record_from_a_wrong_clock_is_as_old_as_the_next_one() {
     let expired = |times: &[u64]| {
         let folder = tempfile::tempdir().unwrap();
-        let mut journal = Journal::open(folder.path()).unwrap();
+        let mut journal = SqliteJournal::open(folder.path()).unwrap();
         let mut records: Vec<Record> =
             times.iter().map(|time| Record { recorded_at: at(*time), ..record(*time) }).collect();
         journal.append(&mut records).unwrap();

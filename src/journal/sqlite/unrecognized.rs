@@ -2,53 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::error::failed;
-use super::{Journal, JournalError};
+use super::SqliteJournal;
 use crate::event::Timestamp;
+use crate::journal::content::{MAX_BODIES, MAX_BYTES};
+use crate::journal::error::failed;
+use crate::journal::{JournalError, KeptBody, KeptBodySummary, Unrecognized};
 
-/// Maximum number of kept bodies.
-pub(super) const MAX_BODIES: u64 = 1000;
-/// Maximum size of all kept bodies together, in bytes.
-pub(super) const MAX_BYTES: u64 = 16 << 20;
-
-/// An authenticated body that was not understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unrecognized {
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// Why it was not used: the label of an ignored or rejected delivery.
-    pub reason: &'static str,
-    /// The body, verbatim.
-    pub body: Vec<u8>,
-}
-
-/// A body in the journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptBody {
-    /// Its number. Later bodies have higher numbers.
-    pub number: u64,
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// Why it was not used; a newer version may have other reasons.
-    pub reason: String,
-    /// The body, verbatim.
-    pub body: Vec<u8>,
-}
-
-/// A body in the journal without its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptBodySummary {
-    /// Its number. Later bodies have higher numbers.
-    pub number: u64,
-    /// When it was received.
-    pub received_at: Timestamp,
-    /// Why it was not used; a newer version may have other reasons.
-    pub reason: String,
-    /// Its size in bytes.
-    pub size: u64,
-}
-
-impl Journal {
+impl SqliteJournal {
     /// The newest bodies with numbers below this one, newest first, without their contents.
     ///
     /// # Errors

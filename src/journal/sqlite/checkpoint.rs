@@ -5,38 +5,13 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::error::failed;
-use super::rows::{read_rules, rules_data};
-use super::{Journal, JournalError};
-use crate::event::{InputId, Rules};
+use super::SqliteJournal;
+use crate::event::InputId;
+use crate::journal::columns::{read_rules, rules_data};
+use crate::journal::error::failed;
+use crate::journal::{Checkpoint, InputRow, JournalError};
 
-/// State of all inputs together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Position up to which every part of the checkpoint has every record.
-    pub position: u64,
-    /// The rules at this position.
-    pub rules: Rules,
-    /// Format version of `state`.
-    pub version: u32,
-    /// The other parts of the state, opaque.
-    pub state: String,
-}
-
-/// Saved state of one input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputRow {
-    /// Position up to which the row has every record; 0 if that is not known, in rows from before schema version 3.
-    pub position: u64,
-    /// Format version of `state` and `seen`.
-    pub version: u32,
-    /// Its state, opaque.
-    pub state: String,
-    /// The events that it remembers, opaque.
-    pub seen: Vec<u8>,
-}
-
-impl Journal {
+impl SqliteJournal {
     /// The checkpoint; `None` if there has been none yet.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! Kept bodies that were not understood.
 
-use super::super::unrecognized::{MAX_BODIES, MAX_BYTES};
 use super::*;
+use crate::journal::Unrecognized;
+use crate::journal::content::{MAX_BODIES, MAX_BYTES};
 
-fn keep(journal: &mut Journal, bodies: &[Vec<u8>]) {
+fn keep(journal: &mut SqliteJournal, bodies: &[Vec<u8>]) {
     let unrecognized = |(number, body): (u64, &Vec<u8>)| Unrecognized {
         received_at: at(number),
         reason: "no_data",
@@ -15,14 +16,14 @@ fn keep(journal: &mut Journal, bodies: &[Vec<u8>]) {
     append.commit().unwrap();
 }
 
-fn kept(journal: &Journal) -> Vec<Vec<u8>> {
+fn kept(journal: &SqliteJournal) -> Vec<Vec<u8>> {
     journal.unrecognized().unwrap().into_iter().map(|kept| kept.body).collect()
 }
 
 #[test]
 fn newest_bodies_are_kept_up_to_their_number() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let bodies: Vec<_> = (0..MAX_BODIES + 5).map(|number| number.to_string().into_bytes()).collect();
     let (first, rest) = bodies.split_at(bodies.len() - 6);
     keep(&mut journal, first);
@@ -34,7 +35,7 @@ fn newest_bodies_are_kept_up_to_their_number() {
 #[test]
 fn newest_bodies_are_kept_up_to_their_size_in_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let body = |fill: u8, size: u64| vec![fill; usize::try_from(size).unwrap()];
     let bodies: Vec<_> = (1..=4).map(|fill| body(fill, MAX_BYTES / 4)).collect();
     keep(&mut journal, &bodies);
@@ -49,7 +50,7 @@ fn newest_bodies_are_kept_up_to_their_size_in_bytes() {
 #[test]
 fn deleted_bodies_are_those_with_the_given_numbers_and_numbers_are_not_used_again() {
     let folder = tempfile::tempdir().unwrap();
-    let mut journal = Journal::open(folder.path()).unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
     let bodies: Vec<_> = (1..=3).map(|fill| vec![fill]).collect();
     keep(&mut journal, &bodies);
     let numbers: Vec<_> = journal.unrecognized().unwrap().iter().map(|kept| kept.number).collect();

@@ -3,37 +3,38 @@
 use rusqlite::params;
 
 use super::rows::{INSERT_RECORD, insert_record};
-use super::unrecognized::{self, Unrecognized};
-use super::{Journal, JournalError};
+use super::unrecognized;
+use super::{JournalError, SqliteJournal};
 use crate::event::Record;
+use crate::journal::Unrecognized;
 
 const ACTION: &str = "cannot be appended to";
 
-/// A write transaction. It is rolled back if it is dropped without [`Append::commit`].
+/// A write transaction. It is rolled back if it is dropped without [`SqliteAppend::commit`].
 #[derive(Debug)]
 #[must_use = "nothing is recorded before the commit"]
-pub struct Append<'a> {
-    journal: &'a mut Journal,
+pub struct SqliteAppend<'a> {
+    journal: &'a mut SqliteJournal,
     next: u64,
     other_records: u64,
 }
 
-impl Journal {
+impl SqliteJournal {
     /// Begins a batch: takes SQLite's write lock.
     ///
     /// # Errors
     ///
     /// The journal cannot be written, or another program holds the lock.
-    pub fn begin(&mut self) -> Result<Append<'_>, JournalError> {
+    pub fn begin(&mut self) -> Result<SqliteAppend<'_>, JournalError> {
         self.require_writable(ACTION)?;
         let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.raw_execute());
         begun.map_err(|source| self.not_written(ACTION, source))?;
         let Self { next, other_records, .. } = *self;
-        Ok(Append { journal: self, next, other_records })
+        Ok(SqliteAppend { journal: self, next, other_records })
     }
 }
 
-impl Append<'_> {
+impl SqliteAppend<'_> {
     /// Appends records, which get their positions.
     ///
     /// # Errors
@@ -80,7 +81,7 @@ impl Append<'_> {
         numbers.iter().copied().try_for_each(forget).map_err(|source| self.journal.not_written(ACTION, source))
     }
 
-    /// Replaces the times at which deliveries were last seen, see [`Journal::last_seen`].
+    /// Replaces the times at which deliveries were last seen, see [`SqliteJournal::last_seen`].
     ///
     /// # Errors
     ///
@@ -107,7 +108,7 @@ impl Append<'_> {
     }
 }
 
-impl Drop for Append<'_> {
+impl Drop for SqliteAppend<'_> {
     fn drop(&mut self) {
         if !self.journal.connection.is_autocommit() {
             // SQLite rolls back by itself after some errors, and then refuses this.

@@ -24,7 +24,7 @@ use crate::http::{
     self, Configuration, ConnectionLimits, ListenerCertificate, Private, Server, ServerHandle, Sockets,
     UnusedDeliveries, WebConfig, Webhook,
 };
-use crate::journal::SqliteJournal;
+use crate::journal::{Location, SqliteJournal};
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, KeptBodies, Running, StateReader};
 use crate::telemetry::{DroppedLines, Level};
@@ -109,6 +109,7 @@ impl Application {
         let reloader = Arc::<OnceLock<Arc<Reloader>>>::default();
         let unused_deliveries = Arc::<UnusedDeliveries>::default();
         let WebSettings { telemetry_path, compression, enable_admin_api, .. } = settings.web.clone();
+        let location = Location::Folder(settings.storage.path.clone());
         let served = Private {
             telemetry_path,
             compression,
@@ -117,17 +118,17 @@ impl Application {
             state_reader: state_reader.clone(),
             metrics: metrics.clone(),
             unused_deliveries: unused_deliveries.clone(),
-            kept_bodies: KeptBodies::new(settings.storage.path.clone()),
+            kept_bodies: KeptBodies::new(location.clone()),
             configuration: shown,
-            timelines: Timelines::new(&settings.storage.path),
+            timelines: Timelines::new(location.clone()),
             api_tasks: accounts.clone(),
             reload: Arc::new({
                 let reloader = reloader.clone();
                 move || reloader.get()?.start()
             }),
             replay: Arc::new({
-                let (folder, recorder) = (settings.storage.path.clone(), recorder.clone());
-                move |number| replay_kept(&folder, &recorder, number)
+                let recorder = recorder.clone();
+                move |number| replay_kept(&location, &recorder, number)
             }),
         };
         let private = http::serve_private(private, settings.webhook.idle_timeout, web_config, served);

@@ -4,7 +4,6 @@
 //! it from the kept bodies in the same transaction.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::event::Notification;
 use crate::http::NotReplayed;
-use crate::journal::{KeptBody, SqliteJournal};
+use crate::journal::{KeptBody, Location, Reader, SqliteJournal};
 use crate::metrics::Exporter;
 use crate::recorder::{self, Delivery, Handle, Limits, Outcome, Overloaded, Reservation, restore};
 
@@ -86,18 +85,18 @@ pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
 ///
 /// It was not queued.
 pub(super) fn replay_kept(
-    folder: &Path,
+    location: &Location,
     recorder: &Handle,
     number: u64,
 ) -> Result<oneshot::Receiver<Option<Outcome>>, NotReplayed> {
-    let kept = SqliteJournal::open_to_read(folder).and_then(|journal| journal.kept_body(number));
+    let kept = location.open_to_read().and_then(|journal| journal.kept_body(number));
     let kept = kept.map_err(|error| NotReplayed::Unreadable(error.to_string()))?.ok_or(NotReplayed::NoSuchBody)?;
     let delivery = delivery(kept, recorder.reservation()).ok_or(NotReplayed::NotUnderstood)?;
     recorder.record(delivery).map_err(|Overloaded| NotReplayed::Overloaded)
 }
 
 /// Limits with which the recorder changes nothing but what it is given.
-pub(super) fn unchanged_limits(journal: &SqliteJournal, settings: &Settings) -> anyhow::Result<Limits> {
+pub(super) fn unchanged_limits(journal: &dyn Reader, settings: &Settings) -> anyhow::Result<Limits> {
     let restored = restore(journal, &settings.inputs.rules())?;
     Ok(Limits {
         rules: restored.fold.state().rules().clone(),

@@ -20,6 +20,7 @@ mod batch_id;
 mod columns;
 mod content;
 mod error;
+mod location;
 mod reader;
 mod sqlite;
 
@@ -28,6 +29,7 @@ use crate::event::{InputId, Record, Timestamp};
 pub use batch_id::BatchId;
 pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized};
 pub use error::{JournalError, JournalErrorKind};
+pub use location::Location;
 pub use reader::{Reader, Snapshot};
 pub use sqlite::{Backup, DATABASE_FILE, FolderUse, Salvaged, SqliteJournal};
 

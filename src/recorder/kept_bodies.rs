@@ -1,21 +1,20 @@
 //! The bodies that were not understood, for people.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use crate::journal::{JournalError, KeptBody, KeptBodySummary, SqliteJournal};
+use crate::journal::{JournalError, KeptBody, KeptBodySummary, Location, Reader};
 
 /// Reads the bodies that the journal keeps, by a connection of its own, so that the recorder does not wait for a reader.
 #[derive(Debug, Clone)]
 pub struct KeptBodies {
-    folder: PathBuf,
+    location: Location,
 }
 
 impl KeptBodies {
-    /// The bodies in the journal of this folder.
-    pub fn new(folder: PathBuf) -> Self {
-        Self { folder }
+    /// The bodies in this journal.
+    pub fn new(location: Location) -> Self {
+        Self { location }
     }
 
     /// The newest bodies with numbers below this one, newest first. The read fails once `cancelled` is set.
@@ -41,8 +40,8 @@ impl KeptBodies {
         self.open(cancelled)?.kept_body(number)
     }
 
-    fn open(&self, cancelled: Arc<AtomicBool>) -> Result<SqliteJournal, JournalError> {
-        let mut journal = SqliteJournal::open_to_read(&self.folder)?;
+    fn open(&self, cancelled: Arc<AtomicBool>) -> Result<Box<dyn Reader + Send>, JournalError> {
+        let mut journal = self.location.open_to_read()?;
         journal.interrupt_when(cancelled)?;
         Ok(journal)
     }

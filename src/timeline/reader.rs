@@ -1,6 +1,5 @@
 //! The thread that reads the last day.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +12,7 @@ use super::history::InputHistory;
 use super::scan::{Histories, HistoryError};
 use crate::clock;
 use crate::event::{InputId, Timestamp};
-use crate::journal::{JournalError, SqliteJournal};
+use crate::journal::{JournalError, Location, Reader};
 
 /// At least this many records are read, so that a small journal is read as a whole.
 const MIN_RECORDS: u64 = 100_000;
@@ -36,7 +35,7 @@ pub struct Timelines {
 
 #[derive(Debug)]
 struct Shared {
-    folder: PathBuf,
+    location: Location,
     reading: Mutex<Reading>,
     /// A refresh was requested, or ended.
     changed: Condvar,
@@ -59,17 +58,16 @@ struct Reading {
 }
 
 impl Timelines {
-    /// Reads the journal in this folder, once a page needs it.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        let folder = folder.into();
+    /// Reads this journal, once a page needs it.
+    pub fn new(location: Location) -> Self {
         let shared = Shared {
-            folder: folder.clone(),
+            location: location.clone(),
             reading: Mutex::default(),
             changed: Condvar::new(),
             version: watch::Sender::new(0),
             stopped: Arc::default(),
         };
-        Self { shared: Arc::new(shared), histories: Histories::new(folder) }
+        Self { shared: Arc::new(shared), histories: Histories::new(location) }
     }
 
     /// The last day of all inputs; `None` while it is read for the first time, and if it cannot be read.
@@ -177,33 +175,33 @@ fn run(shared: &Shared) {
     }
 }
 
-fn refresh(shared: &Shared, journal: &mut Option<SqliteJournal>) -> Result<(), JournalError> {
+fn refresh(shared: &Shared, journal: &mut Option<Box<dyn Reader + Send>>) -> Result<(), JournalError> {
     let journal = match journal {
         Some(journal) => journal,
         None => {
-            let mut opened = SqliteJournal::open_to_read(&shared.folder)?;
+            let mut opened = shared.location.open_to_read()?;
             opened.interrupt_when(shared.stopped.clone())?;
-            let days = read_days(&opened, clock::now())?;
+            let days = read_days(&*opened, clock::now())?;
             shared.lock().days = Some(days);
             journal.insert(opened)
         }
     };
     let position = shared.lock().days.as_ref().map_or(0, Days::position);
     // Page requests wait at most for one record.
-    journal.replay(position, |record| shared.lock().days.iter_mut().for_each(|days| days.apply(&record)))?;
+    journal.replay(position, &mut |record| shared.lock().days.iter_mut().for_each(|days| days.apply(&record)))?;
     shared.lock().days.iter_mut().for_each(|days| days.drop_old(clock::now()));
     Ok(())
 }
 
 /// Reads the last day.
-pub(super) fn read_days(journal: &SqliteJournal, now: Timestamp) -> Result<Days, JournalError> {
+pub(super) fn read_days(journal: &dyn Reader, now: Timestamp) -> Result<Days, JournalError> {
     let (oldest, newest) = (journal.oldest_position()?, journal.newest_position()?);
     let first_of_day = journal.first_since(now.minus(DAY))?.map_or(newest + 1, |(position, _)| position);
     let few = newest.saturating_sub(MIN_RECORDS);
     let after = few.min(first_of_day.saturating_sub(1)).max(newest.saturating_sub(MAX_RECORDS));
     let begins = journal.first_from(after + 1)?.map_or(now, |(_, recorded_at)| recorded_at);
     let mut days = Days::new(after, begins, after == 0 && oldest <= 1);
-    journal.replay(after, |record| days.apply(&record))?;
+    journal.replay(after, &mut |record| days.apply(&record))?;
     days.drop_old(now);
     Ok(days)
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,7 +15,7 @@ use tokio::time::timeout;
 use super::history::{InputHistory, MAX_RECORDS, Reach};
 use crate::clock::Stopwatch;
 use crate::event::{InputId, Record};
-use crate::journal::{JournalError, SqliteJournal};
+use crate::journal::{JournalError, Location, Reader};
 
 /// How long the records of an input are searched. What was found until then is shown.
 const SEARCH_TIME: Duration = Duration::from_secs(2);
@@ -46,15 +45,15 @@ pub enum HistoryError {
 /// Reads the histories of inputs.
 #[derive(Debug)]
 pub(super) struct Histories {
-    folder: PathBuf,
+    location: Location,
     permits: Arc<Semaphore>,
     remembered: Arc<Mutex<LruCache<InputId, InputHistory>>>,
 }
 
 impl Histories {
-    pub(super) fn new(folder: PathBuf) -> Self {
+    pub(super) fn new(location: Location) -> Self {
         let remembered = Arc::new(Mutex::new(LruCache::new(REMEMBERED)));
-        Self { folder, permits: Arc::new(Semaphore::new(SEARCHES)), remembered }
+        Self { location, permits: Arc::new(Semaphore::new(SEARCHES)), remembered }
     }
 
     pub(super) async fn read(&self, input_id: InputId) -> Result<InputHistory, HistoryError> {
@@ -72,11 +71,11 @@ impl Histories {
     ) -> Result<InputHistory, HistoryError> {
         let Ok(permit) = self.permits.clone().acquire_owned().await else { return Err(HistoryError::TooSlow) };
         let (sender, receiver) = oneshot::channel();
-        let (folder, remembered) = (self.folder.clone(), self.remembered.clone());
+        let (location, remembered) = (self.location.clone(), self.remembered.clone());
         let search = move || {
             let _permit: OwnedSemaphorePermit = permit;
             // The page may have given up.
-            let _ = sender.send(search(&folder, input_id, abandoned, &remembered));
+            let _ = sender.send(search(&location, input_id, abandoned, &remembered));
         };
         thread::Builder::new().name("input-history".to_owned()).spawn(search)?;
         receiver.await.unwrap_or(Err(HistoryError::TooSlow))
@@ -84,16 +83,16 @@ impl Histories {
 }
 
 fn search(
-    folder: &Path,
+    location: &Location,
     input_id: InputId,
     abandoned: Arc<AtomicBool>,
     remembered: &Mutex<LruCache<InputId, InputHistory>>,
 ) -> Result<InputHistory, HistoryError> {
-    let mut journal = SqliteJournal::open_to_read(folder)?;
+    let mut journal = location.open_to_read()?;
     journal.interrupt_when(abandoned)?;
     let known = remembered.lock().unwrap_or_else(PoisonError::into_inner).get(&input_id).cloned();
     let known = known.unwrap_or_default();
-    let (history, is_whole) = read_since(&journal, input_id, &known)?;
+    let (history, is_whole) = read_since(&*journal, input_id, &known)?;
     if is_whole {
         remembered.lock().unwrap_or_else(PoisonError::into_inner).put(input_id, history.clone());
     }
@@ -102,7 +101,7 @@ fn search(
 
 /// Reads the records since those that are known, newest first. Returns the history, and whether there is no gap in it.
 pub(super) fn read_since(
-    journal: &SqliteJournal,
+    journal: &dyn Reader,
     input_id: InputId,
     known: &InputHistory,
 ) -> Result<(InputHistory, bool), JournalError> {

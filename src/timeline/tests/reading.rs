@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::{Corrected, Correction, Rules, ScheduleException};
-use crate::journal::{Checkpoint, SqliteJournal};
+use crate::journal::{Checkpoint, Location, SqliteJournal};
 use crate::live::{Fold, Input, State, Verdict, apply};
 use crate::schedule::{Expectation, Plan};
 use crate::timeline::reader::read_days;
@@ -82,7 +82,7 @@ fn day_follows_late_events_and_corrections_and_is_unknown_before_and_after_the_i
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new(folder.path());
     world.events(&[(CONNECTED, "06:00:00"), (DISCONNECTED, "08:00:00")]);
-    let timelines = Timelines::new(folder.path());
+    let timelines = Timelines::new(Location::Folder(folder.path().to_owned()));
     let days = timelines.days().expect("a small journal is read at once");
     assert_eq!(world.minutes(&days, "12:00:00", &never()), [12 * 60 - 5 + 6 * 60, 4 * 60, 2 * 60, 0]);
 
@@ -157,7 +157,7 @@ fn changes_of_earlier_days_are_dropped_and_lead_to_the_same_bar() {
 #[test]
 fn unreadable_journal_is_a_problem_of_the_page_only() {
     let folder = tempfile::tempdir().unwrap();
-    let timelines = Timelines::new(folder.path());
+    let timelines = Timelines::new(Location::Folder(folder.path().to_owned()));
     assert!(timelines.days().is_none());
     assert!(timelines.problem().is_some_and(|problem| problem.contains("journal.db")));
 }

@@ -4,7 +4,7 @@ use super::super::world::{World, at, input_id};
 use super::*;
 use crate::event::{Corrected, Correction, Event, EventKind, Origin, Record, RecordKind, Timestamp};
 use crate::http::private::correction::Refusal;
-use crate::journal::SqliteJournal;
+use crate::journal::{Location, SqliteJournal};
 use crate::live::{Inventory, Listed};
 use crate::schedule::Expectation;
 use crate::timeline::{HistoryError, InputHistory, Timelines};
@@ -39,7 +39,7 @@ async fn page_shows_sessions_records_and_why_the_state_is_so() {
         "disconnected",
         at(3600),
     );
-    let timelines = Timelines::new(folder.path());
+    let timelines = Timelines::new(Location::Folder(folder.path().to_owned()));
     let history = timelines.input(input_id(1)).await;
     let (status, html) = render(&world, input_id(1), &history, Some(&timelines));
     assert_eq!(status, StatusCode::OK);

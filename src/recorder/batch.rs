@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::handle::Answer;
 use super::{Delivery, Outcome, RecentDelivery, Reservation};
 use crate::event::{EventKind, IgnoredReason, Note, Notification, Record, RecordKind, Timestamp};
-use crate::journal::Unrecognized;
+use crate::journal::{BatchId, Unrecognized};
 use crate::live::{LastSeen, State, Verdict};
 
 /// The reason with which bodies that are not JSON are kept and rejected.
@@ -17,6 +17,7 @@ const NOT_JSON: &str = "not_json";
 
 /// Deliveries, or other changes, that are not durable yet.
 pub(super) struct Batch {
+    pub(super) id: BatchId,
     pub(super) records: Vec<Record>,
     pub(super) unrecognized: Vec<Unrecognized>,
     /// The times at which deliveries were last seen, including these.
@@ -41,7 +42,8 @@ impl Batch {
     /// A batch of changes that do not come from deliveries.
     pub(super) fn of(kinds: impl Iterator<Item = RecordKind>, last_seen: Arc<LastSeen>) -> Self {
         let records = kinds.map(Record::new).collect();
-        Self { records, unrecognized: Vec::new(), last_seen, deliveries: Vec::new() }
+        let id = BatchId::random();
+        Self { id, records, unrecognized: Vec::new(), last_seen, deliveries: Vec::new() }
     }
 
     /// A batch of deliveries. The last use is recorded for `secrets` only.
@@ -53,6 +55,7 @@ impl Batch {
         let count = deliveries.len();
         let mut last_seen = last_seen.clone();
         let mut batch = Self {
+            id: BatchId::random(),
             records: Vec::with_capacity(count),
             unrecognized: Vec::new(),
             last_seen: Arc::default(),

@@ -15,8 +15,11 @@
 mod handle;
 mod memory;
 mod thread;
+mod start;
 mod run_loop;
 mod batch;
+mod written;
+mod limits;
 mod correction;
 mod history;
 mod api_facts;

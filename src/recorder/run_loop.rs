@@ -20,15 +20,13 @@ use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
 use super::disk_activity::UnderWay;
 use super::handle::{Answer, Message, Queue};
-use super::recent::MAX_RECENT_DELIVERIES;
-use super::restore::{Restored, restore};
 use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
 use super::timers::Timers;
-use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader, documents};
-use crate::clock::{self, Stopwatch, TOLERANCE};
+use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
+use crate::clock::{self, Stopwatch};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
-use crate::journal::{BatchId, Journal, JournalError, JournalErrorKind, SqliteJournal};
+use crate::journal::{Journal, JournalError, JournalErrorKind};
 use crate::live::{Changes, Downtime, Fold, LastSeen, Verdict, apply};
 use crate::metrics::Exporter;
 
@@ -64,74 +62,6 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// Restores the state of a journal and takes ownership of it.
-    pub(super) fn restored(
-        mut journal: Box<dyn Journal>,
-        limits: Limits,
-        queue: Queue,
-        state_reader: StateReader,
-        metrics: Arc<Exporter>,
-    ) -> Result<Self, JournalError> {
-        let stopwatch = Stopwatch::start();
-        let disk = state_reader.readiness.disk();
-        let reading = disk.begin("restore");
-        let restored = restore(&*journal, &limits.rules)?;
-        let now = clock::now();
-        let retention_clock = RetentionClock::new(now, restored.retention_time(now));
-        let Restored {
-            mut fold, last_seen, recorded_until, replayed, dirty_inputs, rules_history, rules_recorded, ..
-        } = restored;
-        fold.set_last_seen(last_seen);
-        let downtime = documents::restore(&*journal, &mut fold, now)?;
-        let newest = journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
-        let (events, inputs) = (journal.events(), fold.state().inputs().values());
-        let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
-        drop(reading);
-        // The journal can be read completely, so it may be written from here on. On a full disk it is only shown.
-        let recovering = disk.begin("WAL checkpoint");
-        let writable = match journal.local().map_or(Ok(()), SqliteJournal::recover_wal) {
-            Err(error) if error.kind() != JournalErrorKind::DiskFull => return Err(error),
-            writable => writable,
-        };
-        drop(recovering);
-        let seconds = stopwatch.elapsed().as_secs_f64();
-        tracing::info!(events, inputs, replayed, seconds, "journal restored");
-        let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
-        state_reader.published.set_downtime(downtime);
-        state_reader.published.restored(inputs, recent, recorded_until.max(clock::now()));
-        let mut recorder = Self {
-            journal,
-            fold,
-            limits: limits.clone(),
-            rules_pending: !rules_recorded,
-            queue,
-            state_reader,
-            metrics,
-            dirty_inputs,
-            rules_history,
-            timers: Timers::default(),
-            search_after: None,
-            retention_clock,
-            downtime,
-            has_reserve: true,
-            wal_grows: false,
-            recorded_until,
-            sync_error: None,
-        };
-        recorder.adopt(limits);
-        match writable {
-            Ok(()) => {
-                recorder.keep_reserve();
-                let noted = recorder.note_running();
-                recorder.note_written(noted);
-            }
-            Err(_) => recorder.note_written(writable),
-        }
-        recorder.measure();
-        recorder.state_reader.readiness.set_restored();
-        Ok(recorder)
-    }
-
     /// Runs until [`super::Handle::finish`], or until a sync fails.
     pub(super) fn run(mut self) -> Result<(), JournalError> {
         let mut more_waiting = false;
@@ -230,7 +160,7 @@ impl Recorder {
     }
 
     /// Records a batch. Returns the verdicts if it is durable.
-    fn record(&mut self, mut batch: Batch) -> Option<Vec<Verdict>> {
+    pub(super) fn record(&mut self, mut batch: Batch) -> Option<Vec<Verdict>> {
         if self.sync_error.is_some() {
             batch.refuse();
             return None;
@@ -269,7 +199,7 @@ impl Recorder {
     pub(super) fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
         let appending = self.disk_operation("append");
-        let mut append = self.journal.begin(BatchId::random())?;
+        let mut append = self.journal.begin(batch.id)?;
         let shown_until = self.state_reader.published.begin_change();
         let now = clock::now();
         let recorded_at = if batch.sets_clock_back() { now } else { self.recorded_until.max(now) };
@@ -317,78 +247,9 @@ impl Recorder {
         });
     }
 
-    /// Takes over new limits.
-    pub(super) fn adopt(&mut self, limits: Limits) {
-        self.fold.set_configured(limits.configured.clone());
-        self.fold.set_accounts(limits.accounts.clone());
-        let mut last_seen = self.fold.state().last_seen().as_ref().clone();
-        last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
-        self.fold.set_last_seen(last_seen);
-        if (limits.retention, limits.forget_after) != (self.limits.retention, self.limits.forget_after) {
-            self.timers.request_expiry();
-        }
-        self.limits = limits;
-        self.set_clock_back();
-        self.change_rules();
-        self.publish_state();
-    }
-
-    /// The newest time that was recorded or shown, if the clock is behind it by so much that it must have been wrong
-    /// then.
-    pub(super) fn time_ahead_of_clock(&self) -> Option<Timestamp> {
-        let newest = self.recorded_until.max(self.state_reader.published.shown_until());
-        (newest > clock::now().plus(TOLERANCE)).then_some(newest)
-    }
-
-    /// Continues at the time of the clock, if that was set back. Counters keep what was shown.
-    pub(super) fn set_clock_back(&mut self) {
-        let Some(newest) = self.time_ahead_of_clock() else { return };
-        let mut last_seen = self.fold.state().last_seen().as_ref().clone();
-        last_seen.set_clock_back(clock::now());
-        if self.record(Batch::of(std::iter::once(RecordKind::ClockSetBack), last_seen.into())).is_some() {
-            tracing::warn!(%newest, now = %self.recorded_until, "system clock was set back; counters keep what was shown");
-        }
-    }
-
-    /// Makes the configured rules durable, if they differ from those in force.
-    pub(super) fn change_rules(&mut self) {
-        let rules = &self.limits.rules;
-        if self.rules_pending || rules != self.fold.state().rules() {
-            let record = RecordKind::Rules(Arc::new(rules.clone()));
-            self.rules_pending = self.record_changes(std::iter::once(record)).is_none();
-        }
-    }
-
     /// Publishes a state that changed without records.
     pub(super) fn publish_state(&mut self) {
         let state = self.fold.state().clone();
         self.state_reader.published.change(clock::now(), None, self.journal.events(), &[], || state);
     }
-
-    /// Sets whether the journal can be written, and logs changes of that.
-    pub(super) fn note_written(&mut self, written: Result<(), JournalError>) {
-        let readiness = self.state_reader.readiness.clone();
-        let failing_before = readiness.journal_failing();
-        readiness.set_journal_error(written.as_ref().err().map(JournalError::kind));
-        match written {
-            Ok(()) if failing_before => tracing::warn!("journal is writable again"),
-            Ok(()) => {}
-            Err(error) if error.kind() == JournalErrorKind::SyncFailed => {
-                let cause = error.source().map(ToString::to_string);
-                tracing::error!(%error, cause, "sync failed; stopping, the next start recovers what was synced");
-                self.sync_error = Some(error);
-            }
-            Err(_) if failing_before => {}
-            Err(error) => {
-                let cause = error.source().map(ToString::to_string);
-                tracing::error!(%error, cause, "journal cannot be written; notifications are refused until it can");
-            }
-        }
-    }
-}
-
-fn recent_delivery(record: Record) -> Option<RecentDelivery> {
-    let RecordKind::Event(event, note) = record.kind else { return None };
-    let (received_at, outcome) = (event.received_at, Outcome::Recorded);
-    Some(RecentDelivery { received_at, peer: None, outcome, note, event: Some(event) })
 }

@@ -38,7 +38,7 @@ pub use input::{Counters, Evidence, Input};
 pub use inventory::{Inventory, Listed, Quality, Statistics};
 pub use state::{Durations, InputEntry, LastSeen, SearchLimits, SilentInputs, State, Totals};
 pub use timeline::{Part, Session, Timeline};
-pub use view::{Downtime, PendingChange, View};
+pub use view::{Downtime, PendingChange, SharedStatus, View};
 
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,8 @@ pub struct View {
     pub downtime: Option<Downtime>,
     /// The newest change of each input that waits for a disk that hangs. Only gauges show them.
     pub pending: Arc<BTreeMap<InputId, PendingChange>>,
+    /// The state of the shared journal; `None` if this process alone has the journal.
+    pub shared: Option<SharedStatus>,
 }
 
 impl View {
@@ -48,6 +50,27 @@ pub struct Downtime {
     /// The notification history must be read from here on: the begin of this downtime, or of an earlier one that was not
     /// backfilled. `None` once it was read.
     pub backfill_from: Option<Timestamp>,
+}
+
+/// What a replica knows of the journal that it shares with others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SharedStatus {
+    /// The head: the newest position of the journal, as last seen.
+    pub position: u64,
+    /// The position up to which this replica has applied the records.
+    pub applied_position: u64,
+    /// Whether the journal can be written.
+    pub connected: bool,
+    /// Number of records in the spool.
+    pub spooled_records: u64,
+    /// Maximum number of records in the spool.
+    pub spool_limit_records: u64,
+    /// Whether this replica holds the lease.
+    pub lease_holder: bool,
+    /// Whether the server commits synchronously by default and syncs its disk, as last seen.
+    pub synchronous_commit: bool,
+    /// How often this replica restored everything, because the journal did not continue the records that it had applied.
+    pub reloads: u64,
 }
 
 /// A connect or disconnect that is not durable.

@@ -11,8 +11,8 @@ use crate::event::{IgnoredReason, Timestamp};
 
 /// From the sync of a fast disk to that of a slow one, and for requests that wait for it.
 const SECONDS: [f64; 13] = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
-const REJECTION_REASONS: [&str; 8] =
-    ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal"];
+const REJECTION_REASONS: [&str; 9] =
+    ["secret", "method", "encoding", "too_large", "timeout", "not_json", "overloaded", "journal", "spool"];
 const API_ACCOUNT: Label =
     Label { name: "account", values: Open("the configured name of the account, empty for one without a name") };
 /// What an operator or Cloudflare's API changes an input to.
@@ -74,7 +74,7 @@ exporter_metrics! {
         help: "Number of requests to the webhook that were rejected, by reason. Those that are not POST count as method, \
                also without a valid secret.",
         labels: &[Label { name: "reason", values: Closed(&REJECTION_REASONS) }],
-        series: "8",
+        series: "9",
         query: "sum by (reason) (increase(stream_live_exporter_requests_rejected_total[1h])) > 0",
         ..COUNTER
     }

@@ -7,7 +7,7 @@ use super::encode::{Encoder, Format, Value};
 use super::family::{Entry, Family, Kind};
 use super::inputs::{InputView, Read, Values};
 use super::overall::Overall;
-use super::{Exporter, inputs, overall, process, registry};
+use super::{Exporter, inputs, overall, process, registry, shared};
 use crate::event::{InputId, Timestamp};
 use crate::live::View;
 
@@ -100,6 +100,11 @@ impl Exposition {
         let overall = Overall { view: &self.view, durations: state.durations(*as_of) };
         for Entry { family, read: write } in &overall::FAMILIES {
             write(&overall, &mut self.encoder.begin_family(family, counted_since));
+        }
+        if let Some(status) = &self.view.shared {
+            for Entry { family, read } in &shared::FAMILIES {
+                self.encoder.begin_family(family, self.started_at).value(read(status));
+            }
         }
         for family in &self.gathered {
             registry::write(family, &mut self.encoder, self.started_at);

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `inputs.rs` | of each live input |
 //! | `overall.rs` | computed from the view, not per input |
+//! | `shared.rs` | about a journal that several replicas share, computed from the view |
 //! | `exporter.rs` | observed by the exporter while it runs |
 //! | `cloudflare.rs` | sets those of `exporter.rs` about Cloudflare's API |
 //! | `process.rs` | read from `/proc` |
@@ -20,6 +21,7 @@ pub mod catalogue;
 mod family;
 mod inputs;
 mod overall;
+mod shared;
 mod exporter;
 mod cloudflare;
 mod registry;

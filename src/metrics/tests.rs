@@ -14,7 +14,7 @@ use flate2::read::GzDecoder;
 use super::catalogue::{Family, Kind, families};
 use super::*;
 use crate::event::{AccountId, Event, EventKind, InputId, Origin, Record, RecordKind, Rules, Timestamp};
-use crate::live::{Downtime, Fold, View, apply};
+use crate::live::{Downtime, Fold, SharedStatus, View, apply};
 use crate::schedule::{Configured, Expectation};
 
 fn at(millis: u64) -> Timestamp {
@@ -60,6 +60,7 @@ fn view(inputs: u8) -> View {
         restored_inputs: 0,
         downtime: Some(Downtime { from: at(1000), until: at(3500), backfill_from: Some(at(1000)) }),
         pending: Arc::default(),
+        shared: None,
     }
 }
 
@@ -148,8 +149,39 @@ fn batch_without_events_counts_as_commit_but_has_no_size() {
 }
 
 #[test]
+fn families_of_a_shared_journal_are_exposed_only_with_one() {
+    let shared = SharedStatus {
+        position: 12,
+        applied_position: 11,
+        connected: true,
+        spooled_records: 3,
+        spool_limit_records: 100,
+        lease_holder: true,
+        synchronous_commit: false,
+        reloads: 2,
+    };
+    let samples = [
+        "journal_position 12",
+        "journal_applied_position 11",
+        "journal_connected 1",
+        "spooled_records 3",
+        "spool_limit_records 100",
+        "journal_lease_holder 1",
+        "journal_synchronous_commit 0",
+        "journal_reloads_total 2",
+        "journal_reloads_created 1795000000.500",
+    ];
+    let local = exposition(view(1), Format::OpenMetrics, true);
+    let text = exposition(View { shared: Some(shared), ..view(1) }, Format::OpenMetrics, true);
+    let added = text.lines().filter(|line| !local.contains(line));
+    let added: Vec<_> = added.filter_map(|line| line.strip_prefix("stream_live_exporter_")).collect();
+    assert_eq!(added, samples);
+}
+
+#[test]
 fn exposed_families_equal_the_catalogue() {
-    let text = exposition(view(2), Format::Text, false);
+    let view = View { shared: Some(SharedStatus::default()), ..view(2) };
+    let text = exposition(view, Format::Text, false);
     let exposed: Vec<(&str, &str)> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let listed: Vec<&Family> = families().collect();

@@ -261,6 +261,7 @@ impl Current {
             restored_inputs,
             downtime,
             pending: Arc::default(),
+            shared: None,
         })
     }
 }

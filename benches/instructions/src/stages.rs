@@ -134,6 +134,7 @@ fn view() -> View {
         restored_inputs: INPUTS,
         downtime: None,
         pending: Default::default(),
+        shared: None,
     }
 }
 

@@ -248,6 +248,7 @@ impl Replica {
             restored_inputs: running.restored_inputs,
             downtime: running.downtime,
             pending: Default::default(),
+            shared: None,
         };
         let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();
         let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");

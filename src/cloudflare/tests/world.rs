@@ -86,18 +86,7 @@ impl World {
     }
 
     pub(super) fn view(&self) -> View {
-        View {
-            state: self.fold.state().clone(),
-            as_of: self.now,
-            wall_clock: self.now,
-            journal_events: 0,
-            journal_size_bytes: 0,
-            oldest_event: None,
-            committed_at: None,
-            restored_inputs: 0,
-            downtime: None,
-            pending: std::sync::Arc::default(),
-        }
+        View { state: self.fold.state().clone(), as_of: self.now, wall_clock: self.now, ..View::default() }
     }
 
     /// Adds inputs to the account.

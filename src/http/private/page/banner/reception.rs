@@ -86,6 +86,7 @@ fn cause(rejected: &Rejected) -> &'static str {
         ("not_json", _) => "its body was not a JSON object",
         ("overloaded", _) => "the exporter was overloaded",
         ("journal", _) => "it could not be recorded in time",
+        ("spool", _) => "the spool was full",
         (reason, _) => reason,
     }
 }

@@ -1,5 +1,7 @@
 //! What a journal has besides records.
 
+use std::borrow::Cow;
+
 use crate::event::{Rules, Timestamp};
 
 /// Maximum number of kept bodies.
@@ -39,7 +41,7 @@ pub struct Unrecognized {
     /// When it was received.
     pub received_at: Timestamp,
     /// Why it was not used: the label of an ignored or rejected delivery.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// The body, verbatim.
     pub body: Vec<u8>,
 }

@@ -86,6 +86,14 @@ pub enum JournalError {
         /// What was tried.
         action: &'static str,
     },
+    /// The spool has as many records as it may have.
+    #[error("{}: has no room: storage.spool_max is {limit} records; restore the connection to the database", path.display())]
+    SpoolFull {
+        /// The spool.
+        path: PathBuf,
+        /// Maximum number of records.
+        limit: u64,
+    },
     /// The file is not the database that was written.
     #[error("{}: is damaged: {problem}", path.display())]
     Unsound {
@@ -115,6 +123,8 @@ pub enum JournalErrorKind {
     ReadOnly,
     /// Another program holds the database's write lock.
     Busy,
+    /// The spool is full.
+    SpoolFull,
     /// A sync failed: the last writes may be lost, even if they can still be read.
     SyncFailed,
     /// The files do not have the content that was written.
@@ -133,6 +143,7 @@ impl JournalError {
             Self::ReadOnly { .. } => JournalErrorKind::ReadOnly,
             Self::Full { .. } => JournalErrorKind::DiskFull,
             Self::InUse { .. } => JournalErrorKind::Busy,
+            Self::SpoolFull { .. } => JournalErrorKind::SpoolFull,
             Self::Unsound { .. } | Self::Damaged { .. } => JournalErrorKind::Damaged,
             Self::Missing { .. }
             | Self::NotEmpty { .. }

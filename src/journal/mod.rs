@@ -22,6 +22,7 @@ mod content;
 mod error;
 mod location;
 mod reader;
+mod spool;
 mod sqlite;
 
 use crate::event::{InputId, Record, Timestamp};
@@ -31,6 +32,7 @@ pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized}
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
 pub use reader::{Reader, Snapshot};
+pub use spool::{SPOOL_FILE, Spool, SpooledBatch};
 pub use sqlite::{Backup, DATABASE_FILE, FolderUse, Salvaged, SqliteJournal};
 
 /// A journal that can be written.

@@ -11,15 +11,15 @@ use super::{
 use crate::event::{AccountId, InputId, Record, Rules, Timestamp};
 use crate::schedule::Configured;
 
-/// The state after all records of the journal.
-#[derive(Debug, Default)]
+/// The state after all records of the journal. Cloning shares all structure.
+#[derive(Debug, Clone, Default)]
 pub struct Fold {
     state: State,
     restored: RestoredPositions,
 }
 
 /// Positions of the parts of a restored checkpoint that are ahead of it. Replay skips the records that they have.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct RestoredPositions {
     totals: u64,
     inputs: HashMap<InputId, u64>,

@@ -11,6 +11,9 @@ use crate::event::{Event, EventKind, InputId, Timestamp};
 pub struct View {
     /// The state of all inputs.
     pub state: State,
+    /// The same state with the records that wait for a shared journal applied, while there are any. Only gauges show it:
+    /// other replicas do not have these records, and a counter must not fall when they are appended in another order.
+    pub gauges: Option<State>,
     /// The time up to which current connections are counted.
     pub as_of: Timestamp,
     /// The wall clock, which schedules follow. `as_of` is later if the clock has gone back, because counters never fall.
@@ -34,6 +37,11 @@ pub struct View {
 }
 
 impl View {
+    /// The state that gauges show.
+    pub fn gauge_state(&self) -> &State {
+        self.gauges.as_ref().unwrap_or(&self.state)
+    }
+
     /// The evidence for the state of an input, with a change that waits for a disk that hangs.
     pub fn evidence(&self, input_id: &InputId, input: &Input) -> Option<Evidence> {
         input.evidence_with(self.pending.get(input_id).copied())

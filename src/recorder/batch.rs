@@ -68,8 +68,8 @@ impl Batch {
                 let secret = Some(secret.as_ref()).filter(|secret| secrets.contains(*secret));
                 last_seen.record(received_at, secret, notification == Notification::Test);
             }
-            let mut keep = |reason, body: Bytes| {
-                batch.unrecognized.push(Unrecognized { received_at, reason, body: body.into() });
+            let mut keep = |reason: &'static str, body: Bytes| {
+                batch.unrecognized.push(Unrecognized { received_at, reason: reason.into(), body: body.into() });
             };
             let outcome = match notification {
                 Notification::Test => Some(Outcome::Test),

@@ -102,6 +102,7 @@ fn cause(kind: JournalErrorKind) -> &'static str {
         JournalErrorKind::DiskFull => "the disk is full",
         JournalErrorKind::ReadOnly => "the file system is read-only",
         JournalErrorKind::Busy => "another program holds the database",
+        JournalErrorKind::SpoolFull => "the spool is full",
         JournalErrorKind::SyncFailed => "the disk failed to sync",
         JournalErrorKind::Damaged => "the database is damaged",
         JournalErrorKind::Other => "the log has the error",

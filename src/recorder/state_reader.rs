@@ -252,6 +252,7 @@ impl Current {
         let state = self.state.clone()?;
         Some(View {
             state,
+            gauges: None,
             as_of,
             wall_clock,
             journal_events,

@@ -365,6 +365,7 @@ impl SqliteJournal {
             JournalErrorKind::DiskFull
             | JournalErrorKind::ReadOnly
             | JournalErrorKind::Busy
+            | JournalErrorKind::SpoolFull
             | JournalErrorKind::Damaged => error,
             JournalErrorKind::Other => space::explain_full_disk(error),
         }

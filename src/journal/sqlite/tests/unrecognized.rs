@@ -7,7 +7,7 @@ use crate::journal::content::{MAX_BODIES, MAX_BYTES};
 fn keep(journal: &mut SqliteJournal, bodies: &[Vec<u8>]) {
     let unrecognized = |(number, body): (u64, &Vec<u8>)| Unrecognized {
         received_at: at(number),
-        reason: "no_data",
+        reason: "no_data".into(),
         body: body.clone(),
     };
     let bodies: Vec<_> = (0..).zip(bodies).map(unrecognized).collect();

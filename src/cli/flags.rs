@@ -36,8 +36,10 @@ const ALL_FLAGS: [&str; 2] = ["serve", "check-config"];
 /// The other commands that read the configuration file.
 const READ_CONFIG: [&str; 5] = ["cloudflare", "healthcheck", "inputs", "journal", SHOW_SECRET];
 const SHOW_SECRET: &str = "secret show";
+/// The other commands that use the journal or its folder.
+const JOURNAL: &[&str] = &["cloudflare", "inputs", "journal", SHOW_SECRET];
 
-const ROWS: [Row; 21] = [
+const ROWS: [Row; 25] = [
     row(
         "webhook.listen-address",
         "webhook.listen_address",
@@ -83,7 +85,11 @@ const ROWS: [Row; 21] = [
         "Allow clients to correct inputs without authentication",
         &[],
     ),
-    row("storage.path", "storage.path", "PATH", "Data folder", &["cloudflare", "inputs", "journal", SHOW_SECRET]),
+    row("storage.path", "storage.path", "PATH", "Data folder", JOURNAL),
+    row("storage.url", "storage.url", "URL", "PostgreSQL that has a shared journal", JOURNAL),
+    row("storage.password-file", "storage.password_file", "PATH", "File that contains its password", JOURNAL),
+    row("storage.schema", "storage.schema", "NAME", "Schema of PostgreSQL that has the tables", JOURNAL),
+    row("storage.spool-max", "storage.spool_max", "COUNT", "Most events that wait while PostgreSQL is away", &[]),
     row("storage.retention", "storage.retention", "DURATION", "How long events are kept", &[]),
     row("inputs.max", "inputs.max", "COUNT", "Maximum number of inputs", &[]),
     row(

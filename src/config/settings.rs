@@ -13,6 +13,7 @@ use super::secrets::SecretSource;
 use super::values::{self, ListenAddress, LogLevel};
 use super::{InvalidConfig, Sources, inputs, secrets, spelling};
 use crate::event::{InputId, Rules};
+use crate::journal::{Address, SchemaName, Server};
 use crate::schedule::Configured;
 use crate::telemetry::Format;
 
@@ -151,6 +152,14 @@ section! {
     StorageSettings(reader) {
         /// Data folder.
         path: PathBuf = reader.path_on_restart("storage.path"),
+        /// PostgreSQL, which has the journal if it is given.
+        url: Option<Address> = reader.on_restart("storage.url", values::optional_server),
+        /// File with the password for it.
+        password_file: Option<PathBuf> = reader.optional_path_on_restart("storage.password_file"),
+        /// The schema that has the journal.
+        schema: SchemaName = reader.on_restart("storage.schema", values::schema_name),
+        /// Maximum number of records that wait in the data folder while PostgreSQL is away.
+        spool_max: usize = reader.on_restart("storage.spool_max", values::count),
         /// How long events are kept.
         retention: Duration = reader.duration_on_reload("storage.retention", values::retention),
     }
@@ -179,6 +188,14 @@ section! {
         level: LogLevel = reader.on_reload("log.level", values::log_level),
         /// Format of log lines.
         format: Format = reader.on_restart("log.format", values::log_format),
+    }
+}
+
+impl StorageSettings {
+    /// The server of a shared journal.
+    pub fn server(&self) -> Option<Server> {
+        let address = self.url.clone()?;
+        Some(Server::new(address, self.password_file.clone(), self.schema.clone()))
     }
 }
 

@@ -5,6 +5,7 @@
 mod cloudflare;
 mod properties;
 mod secrets;
+mod server;
 mod warnings;
 
 use std::collections::BTreeSet;
@@ -83,6 +84,10 @@ fn invalid_values_are_reported_with_what_was_expected() {
     check("[webhook]\nbody_timeout = \"1M 2s\"", "site.toml: webhook.body_timeout: … M …");
     check("[inputs]\nreconnect_window = \"1M\"", "site.toml: inputs.reconnect_window: … M …");
     check("[storage]\npath = \"\"", "site.toml: storage.path: …");
+    check("[storage]\nspool_max = 0", "site.toml: storage.spool_max: … 0");
+    for name in ["", "Public", "a-b", "1a", "a b", "a\"", "pg_x", "information_schema", &"a".repeat(64)] {
+        check(&format!("[storage]\nschema = '{name}'"), &format!("site.toml: storage.schema: … {name:?} … 63 …"));
+    }
     check("[inputs]\nmax = \"many\"", r#"site.toml: inputs.max: … "many""#);
     check("[inputs]\nmax = [1]", "site.toml: inputs.max: …");
     check("[web]\ncreated_samples = \"yes please\"", r#"site.toml: web.created_samples: … "yes please""#);

@@ -8,6 +8,7 @@ use std::{fmt, io};
 use ipnet::IpNet;
 use ureq::http::Uri;
 
+use crate::journal::{Address, AddressError, InvalidSchemaName, SchemaName};
 use crate::telemetry::Format;
 
 /// Longer durations could overflow timestamps.
@@ -242,6 +243,16 @@ pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
 pub(super) fn absolute(path: &Path) -> PathBuf {
     // Fails only if the working directory was deleted.
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// An empty text means none.
+pub(super) fn optional_server(text: &str) -> Parsed<Option<Address>> {
+    let parse = |text: &str| text.parse().map_err(|error: AddressError| error.to_string());
+    Some(text).filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
+pub(super) fn schema_name(text: &str) -> Parsed<SchemaName> {
+    text.parse().map_err(|error: InvalidSchemaName| error.to_string())
 }
 
 /// One text for the whole list, so that files, variables and flags write it the same way.

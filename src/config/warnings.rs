@@ -91,6 +91,7 @@ impl Warnings<'_> {
         self.check(retention < DAY, "storage.retention", || {
             format!("events are deleted after {}", duration_in_words(retention))
         });
+        self.server();
         let (window, forget_after) = (inputs.reconnect_window, inputs.forget_after);
         self.check(window > DAY, "inputs.reconnect_window", || {
             format!("sessions end only {} after a disconnect", duration_in_words(window))
@@ -113,6 +114,25 @@ impl Warnings<'_> {
             let key = format!("inputs.{}.name", ids[0]);
             self.check(true, &key, || format!("{} inputs have the name {name:?}: {}", ids.len(), ids.join(", ")));
         }
+    }
+
+    fn server(&mut self) {
+        let Some(address) = &self.settings.storage.url else {
+            let is_set = |effective: &&Effective| {
+                let is_of_server = ["storage.password_file", "storage.schema", "storage.spool_max"];
+                is_of_server.contains(&effective.key.as_str()) && effective.origin != "default"
+            };
+            for Effective { key, .. } in self.settings.effective.iter().filter(is_set) {
+                self.check(true, key, || "has no effect without storage.url".to_owned());
+            }
+            return;
+        };
+        self.check(address.is_exposed(), "storage.url", || {
+            "sends events without encryption; use sslmode=verify-full".to_owned()
+        });
+        self.check(address.is_unverified(), "storage.url", || {
+            "accepts any certificate, so another machine can pose as the server; use sslmode=verify-full".to_owned()
+        });
     }
 
     fn cloudflare(&mut self) {

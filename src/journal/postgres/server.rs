@@ -1,0 +1,70 @@
+//! The server of a shared journal, with everything that is needed to connect.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use super::address::Address;
+
+/// PostgreSQL truncates longer names.
+const MAX_SCHEMA_NAME: usize = 63;
+
+/// Where a shared journal is. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server(Arc<Parts>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Parts {
+    address: Address,
+    password_file: Option<PathBuf>,
+    schema: SchemaName,
+}
+
+/// The name of a PostgreSQL schema, which needs no quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaName(String);
+
+/// The text is not such a name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "not a name of a schema: {0:?} (expected up to {MAX_SCHEMA_NAME} characters: a lower-case letter or _, then \
+     lower-case letters, digits and _; not information_schema, and not pg_ at the beginning)"
+)]
+pub struct InvalidSchemaName(String);
+
+impl Server {
+    /// The schema of a database. Without a password file, the password is in the file that `PGPASSFILE` names, or in
+    /// `~/.pgpass`.
+    pub fn new(address: Address, password_file: Option<PathBuf>, schema: SchemaName) -> Self {
+        Self(Arc::new(Parts { address, password_file, schema }))
+    }
+
+    /// The schema's name.
+    pub fn schema(&self) -> &str {
+        &self.0.schema.0
+    }
+}
+
+/// Host, port and database.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.address.fmt(f)
+    }
+}
+
+impl FromStr for SchemaName {
+    type Err = InvalidSchemaName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSchemaName> {
+        let is_plain = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_';
+        let is_valid = text.len() <= MAX_SCHEMA_NAME
+            && text.chars().all(is_plain)
+            && text.starts_with(|first: char| !first.is_ascii_digit());
+        // PostgreSQL reserves these for itself.
+        let is_reserved = text.starts_with("pg_") || text == "information_schema";
+        if is_valid && !is_reserved { Ok(Self(text.to_owned())) } else { Err(InvalidSchemaName(text.to_owned())) }
+    }
+}

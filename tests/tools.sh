@@ -176,6 +176,25 @@ provide_prometheus() {
     done
 }
 
+# Sets POSTGRES_BIN, unless set, to the folder of PostgreSQL's programs: the newest installed ones, or those of Debian 12.
+# Its libraries are installed; they start no service.
+provide_postgresql() {
+    local folder=$tools/postgresql libraries
+    [[ -z ${POSTGRES_BIN:-} ]] || return 0
+    if ! has apt-get || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+        POSTGRES_BIN=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1) || POSTGRES_BIN=
+    else
+        mapfile -t libraries < <(update >&2 && apt-cache depends --important postgresql-15 postgresql-client-15 |
+            sed -nE 's/^ *Depends: (lib[^ ]+|tzdata)$/\1/p' | sort -u)
+        if [[ ${#libraries[@]} -gt 0 ]] && install_packages "${libraries[@]}" &&
+            unpack bookworm "$folder" postgresql-15 postgresql-client-15; then
+            POSTGRES_BIN=$folder/usr/lib/postgresql/15/bin
+        fi
+    fi
+    "${POSTGRES_BIN:-}/initdb" --version >/dev/null 2>&1 || { unset POSTGRES_BIN && return 1; }
+    export POSTGRES_BIN
+}
+
 # provide_program VARIABLE PACKAGE PROGRAM: installs a program unless the variable is set or it is in PATH.
 provide_program() {
     local variable=$1 package=$2 program=$3

@@ -42,6 +42,15 @@ def validate(file, resource):
             problems.append(f"{file}: {error.message}")
 
 
+def scalars(value, path=""):
+    """The paths of all values in nested mappings and lists."""
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from scalars(inner, f"{path}.{key}")
+    else:
+        yield path
+
+
 class Resources:
     """The resources of one file."""
 
@@ -83,6 +92,8 @@ class Resources:
             self.check_monitor(monitor, services)
         for budget in self.of("PodDisruptionBudget"):
             self.require(budget["spec"]["selector"]["matchLabels"].items() <= labels, "the budget selects no pod")
+        self.check_replicas(workload["spec"], pod["spec"], labels)
+        self.check_secrets()
         self.check_exposed(yaml.safe_load(self.config())["webhook"]["path"])
 
     def check_pod(self, workload, pod):
@@ -108,6 +119,37 @@ class Resources:
                 self.require(self.named("ConfigMap", volume["configMap"]["name"]), f"volume {volume['name']}: no ConfigMap")
         account = spec["serviceAccountName"]
         self.require(account == "default" or self.named("ServiceAccount", account), f"no service account {account}")
+
+    def check_replicas(self, workload, pod, labels):
+        """Several replicas share a journal and nothing else, and one after the other may stop."""
+        shared = yaml.safe_load(self.config())["storage"].get("url")
+        claims = {claim["metadata"]["name"] for claim in workload.get("volumeClaimTemplates", [])}
+        self.require("data" in claims or not shared, "the spool is not in a volume of its replica")
+        services = {service["spec"].get("publishNotReadyAddresses", False) for service in self.of("Service")}
+        several = workload["replicas"] > 1
+        self.require(services == {not several}, "services lead to replicas that are not ready, or not to the only one")
+        if not several:
+            return
+        self.require(shared, "replicas without a shared journal")
+        self.require(workload["podManagementPolicy"] == "Parallel", "a replica waits for another one")
+        self.require(workload["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+                     "the update stops more than one replica")
+        budgets = [budget["spec"].get("maxUnavailable") for budget in self.of("PodDisruptionBudget")]
+        self.require(budgets == [1], f"budgets of the replicas: {budgets}")
+        apart = pod.get("affinity", {}).get("podAntiAffinity", {})
+        terms = [one["podAffinityTerm"] for one in apart.get("preferredDuringSchedulingIgnoredDuringExecution", [])]
+        terms += apart.get("requiredDuringSchedulingIgnoredDuringExecution", []) + pod["topologySpreadConstraints"]
+        keys = {term["topologyKey"] for term in terms if term["labelSelector"]["matchLabels"].items() <= labels}
+        self.require(keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}, f"spread over {keys}")
+
+    def check_secrets(self):
+        """ConfigMaps name files of secrets, but have none; a URL has no password."""
+        values = json.dumps([one.get("data", {}) for one in self.of("ConfigMap")
+                             if "grafana_dashboard" not in one["metadata"].get("labels", {})])
+        self.require(not re.search(r"://[^/@\s:]*:[^/@\s]*@", values), "a URL in a ConfigMap has a password")
+        for key in scalars(yaml.safe_load(self.config())):
+            secret = re.search("secret|password|token", key, re.IGNORECASE)
+            self.require(not secret or re.search("_files?(\\.|$)", key), f"the ConfigMap has the value of {key}")
 
     def check_monitor(self, monitor, services):
         selector = monitor["spec"]["selector"]["matchLabels"].items()

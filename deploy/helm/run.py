@@ -2,9 +2,10 @@
 
 For each file in the folder RENDERED: a root file system with the volumes of the pod, laid out and owned as kubelet does
 it; the image's entry point with arguments, environment and user; the probes; notifications through the webhook's
-service; metrics through the ServiceMonitor's endpoint; new contents of the mounted secrets; SIGTERM.
+service; metrics through the ServiceMonitor's endpoint; new contents of the mounted secrets; SIGTERM. With a shared
+journal, PostgreSQL answers at the names and ports of its URL.
 
-Needs root, and network, mount and PID namespaces of its own.
+Needs root, and network, mount and PID namespaces of its own. POSTGRES_BIN names the folder of PostgreSQL's programs.
 """
 
 import base64
@@ -18,8 +19,10 @@ import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -30,6 +33,8 @@ NOTIFICATION = PROJECT / "tests/fixtures/notifications/connected.json"
 # The example user of docs/web-config.md.
 USER, PASSWORD = "prometheus", "its password"
 DEADLINE = 60
+# PostgreSQL does not run as root.
+UNPRIVILEGED = 65534
 
 
 def fail(problem):
@@ -70,6 +75,80 @@ def certificate():
     return dict(zip(names, blocks, strict=True))
 
 
+class PostgreSQL:
+    """A cluster for the URL of a shared journal: on the last of its hosts, with TLS unless the URL turns it off."""
+
+    def __init__(self, url, folder, programs):
+        self.folder, self.programs, self.url = folder, programs, urllib.parse.urlsplit(url)
+        places = [place.rpartition("@")[2] for place in self.url.netloc.split(",")]
+        self.hosts = [place.partition(":")[0] for place in places]
+        self.port = places[-1].partition(":")[2] or "5432"
+        self.tls = "sslmode=disable" not in self.url.query
+        self.password = secrets.token_hex(16)
+
+    def start(self):
+        name = self.url.username
+        data, certificates = self.folder / "data", authority(self.hosts)
+        self.ca = certificates["ca.crt"]
+        self.folder.mkdir(parents=True)
+        os.chown(self.folder, UNPRIVILEGED, UNPRIVILEGED)
+        run(*self.command("initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--no-sync"))
+        for file in ("tls.crt", "tls.key"):
+            (data / file).write_text(certificates[file])
+            (data / file).chmod(0o600)
+            os.chown(data / file, UNPRIVILEGED, UNPRIVILEGED)
+        admitted = "hostssl" if self.tls else "hostnossl"
+        (data / "pg_hba.conf").write_text(f"local all postgres trust\n{admitted} all {name} all scram-sha-256\n")
+        settings = {"listen_addresses": "*", "port": self.port, "unix_socket_directories": self.folder, "ssl": "on",
+                    "ssl_cert_file": "tls.crt", "ssl_key_file": "tls.key"}
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        with open(self.folder / "log", "w") as log:
+            self.process = subprocess.Popen(self.command("postgres", "-D", data, *options), stdout=log, stderr=log)
+        end = time.monotonic() + DEADLINE
+        while subprocess.run(self.command("pg_isready", "--quiet", *self.local())).returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > end:
+                fail(f"PostgreSQL does not start:\n{(self.folder / 'log').read_text()}")
+            time.sleep(0.1)
+        self.sql(f"CREATE ROLE {name} LOGIN PASSWORD '{self.password}'")
+        self.sql(f"CREATE DATABASE {self.url.path[1:]} OWNER {name}")
+
+    def local(self):
+        return ["--host", self.folder, "--port", self.port, "--username", "postgres"]
+
+    def sql(self, statement):
+        run(*self.command("psql", *self.local(), "--no-psqlrc", "--quiet", "--command", statement))
+
+    def command(self, program, *arguments):
+        as_user = ["setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"]
+        return [*as_user, *(str(one) for one in (self.programs / program, *arguments))]
+
+    def stop(self):
+        # Does not wait for connections.
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(DEADLINE)
+
+
+def authority(hosts):
+    """The certificate of an authority, and certificate and key of a server for these names."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder, name) for name in ("ca.key", "ca.crt", "tls.key", "tls.crt", "request")}
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=authority",
+            "-keyout", files["ca.key"], "-out", files["ca.crt"])
+        names = ",".join(f"{'IP' if host[0].isdigit() else 'DNS'}:{host}" for host in hosts)
+        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=server", "-keyout", files["tls.key"],
+            "-addext", f"subjectAltName={names}", "-out", files["request"])
+        run("openssl", "x509", "-req", "-in", files["request"], "-days", "2", "-CA", files["ca.crt"],
+            "-CAkey", files["ca.key"], "-CAcreateserial", "-copy_extensions", "copy", "-out", files["tls.crt"])
+        return {name: path.read_text() for name, path in files.items()}
+
+
+def postgresql_programs():
+    """The folder of PostgreSQL's programs: the one in POSTGRES_BIN, or the newest of Debian."""
+    if folder := os.environ.get("POSTGRES_BIN"):
+        return Path(folder)
+    return max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name), default=None)
+
+
 def project(folder, files, group, mode):
     """Writes the files as kubelet does: links into a folder that is replaced at once."""
     new = folder / f"..{time.monotonic_ns()}"
@@ -89,8 +168,10 @@ def project(folder, files, group, mode):
 class Pod:
     """A pod of rendered manifests, with its files in a folder."""
 
-    def __init__(self, file, exporter, folder):
+    def __init__(self, file, exporter, folder, postgresql):
         self.file = file
+        self.postgresql = None
+        self.programs = postgresql
         self.documents = [document for document in yaml.safe_load_all(file.read_text()) if document]
         (workload,) = self.of("StatefulSet")
         self.spec = workload["spec"]["template"]["spec"]
@@ -104,10 +185,29 @@ class Pod:
         self.environment = environment | added
         self.secret_files = {}
         self.place(exporter)
+        self.config = self.read_config()
+        if url := self.config["storage"].get("url"):
+            self.provide_postgresql(url)
         self.mount_volumes(workload)
 
     def of(self, kind):
         return [document for document in self.documents if document["kind"] == kind]
+
+    def read_config(self):
+        (name,) = [volume["configMap"]["name"] for volume in self.spec["volumes"] if volume["name"] == "config"]
+        (data,) = [one["data"] for one in self.of("ConfigMap") if one["metadata"]["name"] == name]
+        return yaml.safe_load(data["config.yaml"])
+
+    def provide_postgresql(self, url):
+        """Starts the server, and lets its names lead to it."""
+        self.postgresql = PostgreSQL(url, self.root.with_suffix(".postgresql"), self.programs)
+        for host in self.postgresql.hosts:
+            if host[0].isdigit():
+                run("ip", "address", "replace", f"{host}/32", "dev", "lo")
+        names = [host for host in self.postgresql.hosts if not host[0].isdigit()]
+        (self.root / "etc").mkdir()
+        (self.root / "etc/hosts").write_text(f"127.0.0.1 localhost {' '.join(names)}\n")
+        self.postgresql.start()
 
     def place(self, exporter):
         for name in ("proc", "dev", "tmp"):
@@ -132,10 +232,13 @@ class Pod:
             if "configMap" in volume:
                 (data,) = [one["data"] for one in self.of("ConfigMap")
                            if one["metadata"]["name"] == volume["configMap"]["name"]]
-                self.config = yaml.safe_load(data["config.yaml"])
                 project(folder, data, 0, 0o644)
             elif "secret" in volume:
                 self.secret_files[mount["mountPath"]] = folder, volume["secret"]["defaultMode"]
+            elif "projected" in volume:
+                paths = [item["path"] for one in volume["projected"]["sources"] for item in one["secret"]["items"]]
+                known = {"password": self.postgresql.password, "ca.crt": self.postgresql.ca}
+                project(folder, {path: known[path] for path in paths}, self.group, volume["projected"]["defaultMode"])
             elif mount["name"] in claims or volume.keys() & {"emptyDir", "persistentVolumeClaim"}:
                 # As with fsGroup, and as in a new ext4 file system.
                 os.chown(folder, 0, self.group)
@@ -267,8 +370,8 @@ class Pod:
         self.require(self.process.wait(self.spec["terminationGracePeriodSeconds"]) == 0, "failed after SIGTERM")
 
 
-def check(file, exporter, folder):
-    pod = Pod(file, exporter, folder)
+def check(file, exporter, folder, postgresql):
+    pod = Pod(file, exporter, folder, postgresql)
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         pod.require(not pod.succeeds(pod.container[probe]), f"{probe} succeeds without the exporter")
     pod.start()
@@ -278,7 +381,13 @@ def check(file, exporter, folder):
     if pod.secrets:
         pod.check_rotation()
     pod.stop()
+    if pod.postgresql:
+        pod.postgresql.stop()
     print(f"{file.stem}: ready, recorded, scraped, {'rotated, ' if pod.secrets else ''}stopped")
+
+
+def is_shared(file):
+    return "postgres://" in file.read_text()
 
 
 def main(exporter, rendered, work):
@@ -288,8 +397,10 @@ def main(exporter, rendered, work):
     raise_loopback()
     # Without this, the mounts would also appear outside.
     run("mount", "--make-rprivate", "/")
+    postgresql = postgresql_programs()
     for file in sorted(Path(rendered).glob("*.yaml")):
-        check(file, Path(exporter), Path(work, file.stem))
+        if not is_shared(file):
+            check(file, Path(exporter), Path(work, file.stem), postgresql)
 
 
 if __name__ == "__main__":

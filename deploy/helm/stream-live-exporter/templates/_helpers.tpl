@@ -53,6 +53,105 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Whether there can be several pods. */}}
+{{- define "exporter.shared" -}}
+{{- .Values.postgresql.url | empty | ternary "" "yes" }}
+{{- end }}
+
+{{/* Fails if the values do not fit together. */}}
+{{- define "exporter.validate" -}}
+{{- $values := .Values }}
+{{- $db := $values.postgresql }}
+{{- if and $values.configReloader.enabled $values.webConfig.existingSecret }}
+{{- fail "configReloader.enabled: it cannot log in at the private listener, which webConfig.existingSecret protects" }}
+{{- end }}
+{{- if not $db.url }}
+{{- if gt (int $values.replicas) 1 }}
+{{- fail "replicas: more than 1 requires postgresql.url: without a shared journal, each replica would count only the notifications that it receives" }}
+{{- end }}
+{{- if or $db.existingSecret $db.caSecret }}
+{{- fail "postgresql.url: required with postgresql.existingSecret and postgresql.caSecret" }}
+{{- end }}
+{{- else }}
+{{- if or (regexMatch "^[a-z]+://[^/?@]*:[^/?@]*@" $db.url) (regexMatch "[?&]password=" $db.url) }}
+{{- fail "postgresql.url: remove the password, because the URL is in a ConfigMap; put it into a Secret and set postgresql.existingSecret" }}
+{{- end }}
+{{- if not $values.persistence.enabled }}
+{{- fail "persistence.enabled: required with postgresql.url: while PostgreSQL is away, notifications are in the pod's volume only" }}
+{{- end }}
+{{- if and (gt (int $values.replicas) 1) $values.persistence.existingClaim }}
+{{- fail "persistence.existingClaim: replicas cannot share a claim; remove it, and each gets its own" }}
+{{- end }}
+{{- $own := dig "webhook" "secret_files" dict $values.config }}
+{{- range $values.extraEnv }}
+{{- if hasPrefix "STREAM_LIVE_EXPORTER__WEBHOOK__SECRET" .name }}{{ $own = . }}{{ end }}
+{{- end }}
+{{- if not (or $values.webhook.existingSecret $own) }}
+{{- fail "webhook.existingSecret: required with postgresql.url, because all replicas need the same secret" }}
+{{- end }}
+{{- if contains "sslrootcert=" $db.url }}
+{{- if $db.caSecret }}
+{{- fail "postgresql.caSecret: remove it, or sslrootcert from postgresql.url" }}
+{{- end }}
+{{- else if not (or $db.caSecret (regexMatch "[?&]sslmode=(disable|require)(&|$)" $db.url) (regexMatch "^[a-z]+://([^/?@]*@)?(/|%2F|[?]|$)" $db.url)) }}
+{{- fail "postgresql.caSecret: required to verify the server's certificate, because the image has no certificates of authorities; or set sslmode in postgresql.url" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The size of a volume. */}}
+{{- define "exporter.volumeSize" -}}
+{{- $records := dig "storage" "spool_max" 100000 .Values.config | int64 }}
+{{- $gibibytes := div (add (mul $records 4096) 1073741823) 1073741824 }}
+{{- $default := include "exporter.shared" . | empty | ternary "2Gi" (printf "%dGi" $gibibytes) }}
+{{- default $default .Values.persistence.size }}
+{{- end }}
+
+{{/* The ports of PostgreSQL's servers, as a list in JSON. */}}
+{{- define "exporter.postgresqlPorts" -}}
+{{- $ports := list }}
+{{- range regexReplaceAll "^[a-z]+://([^/?@]*@)?([^/?]*).*$" .Values.postgresql.url "${2}" | splitList "," }}
+{{- $ports = append $ports (regexFind ":[0-9]+$" . | trimPrefix ":" | default "5432" | int) }}
+{{- end }}
+{{- uniq $ports | toJson }}
+{{- end }}
+
+{{/* Where pods run: the user's affinity, and that of several replicas. */}}
+{{- define "exporter.affinity" -}}
+{{- $term := dict
+  "topologyKey" "kubernetes.io/hostname"
+  "labelSelector" (dict "matchLabels" (include "exporter.selectorLabels" . | fromYaml))
+}}
+{{- $apart := dict }}
+{{- if gt (int .Values.replicas) 1 }}
+{{- if eq .Values.podAntiAffinity "required" }}
+{{- $apart = dict "podAntiAffinity" (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $term)) }}
+{{- else if eq .Values.podAntiAffinity "preferred" }}
+{{- $weighted := dict "weight" 100 "podAffinityTerm" $term }}
+{{- $apart = dict "podAntiAffinity" (dict "preferredDuringSchedulingIgnoredDuringExecution" (list $weighted)) }}
+{{- end }}
+{{- end }}
+{{- with merge (dict) .Values.affinity (hasKey .Values.affinity "podAntiAffinity" | ternary dict $apart) }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* How pods are spread: constraints with the selector of the pods are for several replicas. */}}
+{{- define "exporter.spread" -}}
+{{- $constraints := list }}
+{{- range .Values.topologySpreadConstraints }}
+{{- if .labelSelector }}
+{{- $constraints = append $constraints . }}
+{{- else if gt (int $.Values.replicas) 1 }}
+{{- $selector := dict "labelSelector" (dict "matchLabels" (include "exporter.selectorLabels" $ | fromYaml)) }}
+{{- $constraints = append $constraints (merge $selector .) }}
+{{- end }}
+{{- end }}
+{{- with $constraints }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* The configuration file: the user's keys, and those that must fit the other resources. */}}
 {{- define "exporter.config" -}}
 {{- $ports := "the ports of the chart's other resources depend on it; remove it" }}
@@ -62,6 +161,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   "webhook.path" "set webhook.path instead"
   "web.config_file" "set webConfig instead"
   "storage.path" "the volume depends on it; remove it"
+  "storage.url" "set postgresql.url instead"
 }}
 {{- range $key, $text := $advice }}
 {{- $names := splitList "." $key }}
@@ -88,6 +188,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $cloudflare = dict "cloudflare" (dict "account_id" .Values.cloudflare.accountId "token_file" $token) }}
 {{- end }}
 {{- $storage := dict "path" "/var/lib/stream-live-exporter" }}
+{{- with .Values.postgresql }}
+{{- if .url }}
+{{- $ca := printf "%ssslrootcert=/etc/stream-live-exporter/postgresql/ca.crt" (contains "?" .url | ternary "&" "?") }}
+{{- $_ := set $storage "url" (print .url (.caSecret | empty | ternary "" $ca)) }}
+{{- if .existingSecret }}
+{{- $_ := set $storage "password_file" "/etc/stream-live-exporter/postgresql/password" }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- $fixed := dict "webhook" $webhook "web" $web "storage" $storage }}
 {{- toYaml (mergeOverwrite (deepCopy .Values.config) $fixed $cloudflare) }}
 {{- end }}

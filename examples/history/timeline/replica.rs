@@ -239,6 +239,7 @@ impl Replica {
         }
         let view = View {
             state: self.fold.state().clone(),
+            gauges: None,
             as_of: self.shown_until,
             wall_clock: at,
             journal_events: self.journal_events,

@@ -7,6 +7,8 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi::{SQLITE_IOERR_DIR_FSYNC, SQLITE_IOERR_FSYNC};
 use thiserror::Error;
 
+use super::{PostgresError, Refusal};
+
 /// The journal cannot be used.
 #[derive(Debug, Error)]
 pub enum JournalError {
@@ -94,6 +96,38 @@ pub enum JournalError {
         /// Maximum number of records.
         limit: u64,
     },
+    /// PostgreSQL did not do what was asked.
+    #[error("{server}: {action}")]
+    Postgres {
+        /// Host, port and database.
+        server: String,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: PostgresError,
+    },
+    /// The shared journal cannot be used like this.
+    #[error("{server}: {refusal}")]
+    Refused {
+        /// Host, port and database.
+        server: String,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The server lacks records that it had: a failover lost them.
+    #[error("{server}: does not continue position {position}; a failover may have lost records")]
+    TailLost {
+        /// Host, port and database.
+        server: String,
+        /// The position up to which this process had applied records.
+        position: u64,
+    },
+    /// Another replica has the lease.
+    #[error("{server}: another replica has the lease")]
+    NotLeader {
+        /// Host, port and database.
+        server: String,
+    },
     /// The file is not the database that was written.
     #[error("{}: is damaged: {problem}", path.display())]
     Unsound {
@@ -125,6 +159,12 @@ pub enum JournalErrorKind {
     Busy,
     /// The spool is full.
     SpoolFull,
+    /// The server of a shared journal cannot be used at the moment. The same may succeed later.
+    Away,
+    /// The server of a shared journal lost records that this process has applied.
+    TailLost,
+    /// Another replica has the lease of a shared journal.
+    NotLeader,
     /// A sync failed: the last writes may be lost, even if they can still be read.
     SyncFailed,
     /// The files do not have the content that was written.
@@ -144,11 +184,15 @@ impl JournalError {
             Self::Full { .. } => JournalErrorKind::DiskFull,
             Self::InUse { .. } => JournalErrorKind::Busy,
             Self::SpoolFull { .. } => JournalErrorKind::SpoolFull,
+            Self::Postgres { source, .. } => source.kind(),
+            Self::TailLost { .. } => JournalErrorKind::TailLost,
+            Self::NotLeader { .. } => JournalErrorKind::NotLeader,
             Self::Unsound { .. } | Self::Damaged { .. } => JournalErrorKind::Damaged,
             Self::Missing { .. }
             | Self::NotEmpty { .. }
             | Self::Newer { .. }
             | Self::Foreign { .. }
+            | Self::Refused { .. }
             | Self::Sqlite { .. } => JournalErrorKind::Other,
         }
     }

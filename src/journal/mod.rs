@@ -32,7 +32,9 @@ pub use batch_id::BatchId;
 pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized};
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
-pub use postgres::{Address, AddressError, InvalidSchemaName, SchemaName, Server};
+pub use postgres::{
+    Address, AddressError, InvalidSchemaName, PasswordError, PostgresError, Refusal, SchemaName, Server, TlsError,
+};
 pub use reader::{Reader, Snapshot};
 pub use spool::{SPOOL_FILE, Spool, SpooledBatch};
 pub use sqlite::{Backup, DATABASE_FILE, FolderUse, Salvaged, SqliteJournal};

@@ -103,6 +103,7 @@ fn cause(kind: JournalErrorKind) -> &'static str {
         JournalErrorKind::ReadOnly => "the file system is read-only",
         JournalErrorKind::Busy => "another program holds the database",
         JournalErrorKind::SpoolFull => "the spool is full",
+        JournalErrorKind::Away | JournalErrorKind::TailLost | JournalErrorKind::NotLeader => "PostgreSQL is away",
         JournalErrorKind::SyncFailed => "the disk failed to sync",
         JournalErrorKind::Damaged => "the database is damaged",
         JournalErrorKind::Other => "the log has the error",

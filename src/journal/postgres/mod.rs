@@ -1,7 +1,14 @@
 //! A journal in PostgreSQL, which any number of processes share.
 
 mod address;
+mod error;
+mod password;
 mod server;
+mod session;
+mod tls;
 
 pub use address::{Address, AddressError};
+pub use error::{PostgresError, Refusal};
+pub use password::PasswordError;
 pub use server::{InvalidSchemaName, SchemaName, Server};
+pub use tls::TlsError;

@@ -1,7 +1,7 @@
 //! The server of a shared journal, with everything that is needed to connect.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -40,6 +40,14 @@ impl Server {
     /// `~/.pgpass`.
     pub fn new(address: Address, password_file: Option<PathBuf>, schema: SchemaName) -> Self {
         Self(Arc::new(Parts { address, password_file, schema }))
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.0.address
+    }
+
+    pub(super) fn password_file(&self) -> Option<&Path> {
+        self.0.password_file.as_deref()
     }
 
     /// The schema's name.

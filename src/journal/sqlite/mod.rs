@@ -366,6 +366,9 @@ impl SqliteJournal {
             | JournalErrorKind::ReadOnly
             | JournalErrorKind::Busy
             | JournalErrorKind::SpoolFull
+            | JournalErrorKind::Away
+            | JournalErrorKind::TailLost
+            | JournalErrorKind::NotLeader
             | JournalErrorKind::Damaged => error,
             JournalErrorKind::Other => space::explain_full_disk(error),
         }

@@ -1,0 +1,173 @@
+//! A connection to PostgreSQL.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::error::Severity;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::{PostgresError, Refusal};
+use super::password::{PasswordList, from_file};
+use super::server::Server;
+use super::tls::connector;
+use crate::journal::{JournalError, JournalErrorKind};
+
+/// After it, the server is away.
+pub(super) const DEADLINE: Duration = Duration::from_secs(2);
+/// The next host is tried when the one before has not answered for this long, so that the first ones are preferred.
+const BETWEEN_HOSTS: Duration = Duration::from_millis(200);
+/// Time for the server to learn that a session ends.
+const CLOSING: Duration = Duration::from_millis(200);
+
+/// A connection. It is closed when it is dropped.
+pub(super) struct Session {
+    pub(super) client: Client,
+    /// Number of warnings. A warning is counted before the response that follows it is delivered.
+    warnings: Arc<AtomicU64>,
+    /// Payload of the latest notification.
+    pub(super) notifications: watch::Receiver<String>,
+    _open: oneshot::Sender<()>,
+}
+
+impl Session {
+    /// Number of warnings that the server has sent.
+    pub(super) fn warnings(&self) -> u64 {
+        self.warnings.load(Ordering::Acquire)
+    }
+}
+
+impl Server {
+    /// Connects to one of the hosts, the first that accepts within the deadline.
+    ///
+    /// # Errors
+    ///
+    /// What a start refuses, or the server is away.
+    pub(super) async fn connect(&self) -> Result<Session, JournalError> {
+        let deadline = Instant::now() + DEADLINE;
+        let overdue = || self.error("cannot connect", PostgresError::Overdue);
+        let server = self.clone();
+        // Files may be on a slow disk.
+        let attempts = timeout_at(deadline, spawn_blocking(move || server.attempts())).await;
+        let attempts =
+            attempts.ok().and_then(Result::ok).ok_or_else(overdue)?.map_err(|refusal| self.refused(refusal))?;
+        let mut running = JoinSet::new();
+        for (delay, attempt) in (0..).map(|at| BETWEEN_HOSTS * at).zip(attempts) {
+            running.spawn(async move {
+                sleep(delay).await;
+                timeout_at(deadline, attempt.connect()).await
+            });
+        }
+        let mut failure = None;
+        while let Some(ended) = running.join_next().await {
+            let error = match ended {
+                Ok(Ok(Ok(session))) => return Ok(session),
+                Ok(Ok(Err(error))) => self.cannot_connect(error),
+                Ok(Err(_)) | Err(_) => overdue(),
+            };
+            // An error that does not end by itself is the one to report.
+            if failure.is_none() || error.kind() != JournalErrorKind::Away {
+                failure = Some(error);
+            }
+        }
+        Err(failure.unwrap_or_else(overdue))
+    }
+
+    /// One attempt for each host. Reads the password and the certificates again, because they may have been replaced.
+    fn attempts(&self) -> Result<Vec<Attempt>, Refusal> {
+        let address = self.address();
+        let password = self.password_file().map(from_file).transpose()?;
+        let list = if password.is_none() { PasswordList::of_user()? } else { None };
+        let tls = connector(address)?;
+        let attempt = |(host, port): &(Host, u16)| {
+            let mut config = address.config.clone();
+            let (user, database) = (config.get_user().unwrap_or_default(), config.get_dbname().unwrap_or_default());
+            let listed = || list.as_ref()?.find(host, *port, database, user);
+            let password = password.clone().or_else(listed);
+            match host {
+                Host::Tcp(name) => config.host(name),
+                Host::Unix(folder) => config.host_path(folder),
+            };
+            config.port(*port);
+            password.iter().for_each(|password| _ = config.password(password));
+            // PostgreSQL has no TLS on Unix sockets.
+            let tls = tls.clone().filter(|_| matches!(host, Host::Tcp(_)));
+            config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
+            Attempt { config, tls }
+        };
+        Ok(address.hosts.iter().map(attempt).collect())
+    }
+}
+
+struct Attempt {
+    config: Config,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Attempt {
+    async fn connect(self) -> Result<Session, tokio_postgres::Error> {
+        match self.tls {
+            Some(tls) => open(&self.config, tls).await,
+            None => open(&self.config, NoTls).await,
+        }
+    }
+}
+
+async fn open<T>(config: &Config, tls: T) -> Result<Session, tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+    T::TlsConnect: Send,
+    <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+{
+    let (client, connection) = config.connect(tls).await?;
+    let warnings = Arc::new(AtomicU64::new(0));
+    let (notify, notifications) = watch::channel(String::new());
+    let (open, closed) = oneshot::channel();
+    tokio::spawn(serve(read_messages(connection, warnings.clone(), notify), closed));
+    Ok(Session { client, warnings, notifications, _open: open })
+}
+
+/// Runs the connection until it ends or the session is dropped.
+async fn serve(messages: impl Future<Output = ()>, closed: oneshot::Receiver<()>) {
+    let mut messages = pin!(messages);
+    tokio::select! {
+        () = &mut messages => return,
+        _ = closed => {}
+    }
+    // A statement that is not answered does not keep the connection.
+    _ = timeout(CLOSING, messages).await;
+}
+
+async fn read_messages<T>(
+    mut connection: Connection<Socket, T>,
+    warnings: Arc<AtomicU64>,
+    notifications: watch::Sender<String>,
+) where
+    T: tokio_postgres::tls::TlsStream + Unpin,
+{
+    while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            AsyncMessage::Notice(notice) if is_warning(notice.parsed_severity()) => {
+                warnings.fetch_add(1, Ordering::Release);
+            }
+            AsyncMessage::Notification(notification) => {
+                notifications.send_replace(notification.payload().to_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A severity that cannot be parsed may be a warning.
+fn is_warning(severity: Option<Severity>) -> bool {
+    !matches!(severity, Some(Severity::Notice | Severity::Info | Severity::Log | Severity::Debug))
+}

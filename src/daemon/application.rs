@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::cloudflare::Accounts;
 use super::configuration::{certificates, configuration};
+use super::location::location;
 use super::reload::{MAX_RELOADS, Reloader, limits, policy};
 use super::replay_unrecognized::replay_kept;
 use super::resources::{Files, Resources};
@@ -24,7 +25,7 @@ use crate::http::{
     self, Configuration, ConnectionLimits, ListenerCertificate, Private, Server, ServerHandle, Sockets,
     UnusedDeliveries, WebConfig, Webhook,
 };
-use crate::journal::{Location, SqliteJournal};
+use crate::journal::SqliteJournal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, KeptBodies, Running, StateReader};
 use crate::telemetry::{DroppedLines, Level};
@@ -109,7 +110,7 @@ impl Application {
         let reloader = Arc::<OnceLock<Arc<Reloader>>>::default();
         let unused_deliveries = Arc::<UnusedDeliveries>::default();
         let WebSettings { telemetry_path, compression, enable_admin_api, .. } = settings.web.clone();
-        let location = Location::Folder(settings.storage.path.clone());
+        let location = location(settings);
         let served = Private {
             telemetry_path,
             compression,

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
+use super::location::location;
 use super::replay_unrecognized::unchanged_limits;
 use crate::clock;
 use crate::cloudflare::{BackfillProgress, Client, Effect, Engine, Next, Settings as Tasks};
 use crate::config::{CloudflareAccount, Settings};
 use crate::event::{Event, Timestamp};
-use crate::journal::SqliteJournal;
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, HistoryOutcome};
 
@@ -23,7 +23,7 @@ const ATTEMPTS: usize = 10;
 /// A backfill of one account, and what became of its events.
 pub type Read = (BackfillProgress, HistoryOutcome);
 
-/// Reads the history of these accounts since this time, and records the events. No daemon may run on the journal.
+/// Reads the history of these accounts since this time, and records the events. No daemon may run on a local journal.
 /// `progress` is called after each page. A message on `stop` ends it; what was recorded stays.
 ///
 /// # Errors
@@ -36,16 +36,12 @@ pub fn backfill_stopped(
     stop: &Receiver<()>,
     mut progress: impl FnMut(&BackfillProgress, &HistoryOutcome),
 ) -> anyhow::Result<Vec<Read>> {
-    let folder = &settings.storage.path;
-    // This does not make a new journal, unlike opening it to write.
-    let journal = SqliteJournal::open_to_read(folder)?;
-    let mut limits = unchanged_limits(&journal, settings)?;
+    let journal = location(settings).open_existing()?;
+    let mut limits = unchanged_limits(&*journal, settings)?;
     limits.accounts = accounts.iter().map(|(account, _)| (account.account_id, account.name.as_str().into())).collect();
-    drop(journal);
-
-    let journal = SqliteJournal::open(folder)?;
     let metrics = Arc::new(Exporter::new(clock::now(), false));
-    let running = recorder::start(journal, limits, 1, metrics).context("the recorder's thread cannot be started")?;
+    let running = recorder::start_with(journal, limits, recorder::prepare(1), metrics);
+    let running = running.context("the recorder's thread cannot be started")?;
     let mut results = Ok(Vec::new());
     if running.restored.blocking_recv().is_ok() {
         results = accounts.iter().map(|account| read(account, since, &running.handle, stop, &mut progress)).collect();

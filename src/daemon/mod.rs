@@ -31,6 +31,7 @@ mod cloudflare;
 mod configuration;
 mod disk_watch;
 mod file_descriptors;
+mod location;
 mod reload;
 mod replay_unrecognized;
 mod resources;
@@ -51,6 +52,7 @@ use crate::telemetry::Log;
 use application::Application;
 pub use backfill_stopped::backfill_stopped;
 pub use check::{Checked, check};
+pub use location::location;
 pub use replay_unrecognized::{Replayed, replay_unrecognized};
 use service_manager::ServiceManager;
 

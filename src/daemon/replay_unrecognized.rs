@@ -10,12 +10,13 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::oneshot;
 
+use super::location::location;
 use crate::accept::{self, Received};
 use crate::clock;
 use crate::config::Settings;
 use crate::event::Notification;
 use crate::http::NotReplayed;
-use crate::journal::{KeptBody, Location, Reader, SqliteJournal};
+use crate::journal::{KeptBody, Location, Reader};
 use crate::metrics::Exporter;
 use crate::recorder::{self, Delivery, Handle, Limits, Outcome, Overloaded, Reservation, restore};
 
@@ -32,22 +33,18 @@ pub struct Replayed {
     pub left: usize,
 }
 
-/// Reads the kept bodies of the journal again and records the events in them. No daemon may run on it.
+/// Reads the kept bodies of the journal again and records the events in them. No daemon may run on a local journal.
 ///
 /// # Errors
 ///
 /// The journal cannot be used, or cannot be written.
 pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
-    let folder = &settings.storage.path;
-    // This does not make a new journal, unlike opening it to write.
-    let journal = SqliteJournal::open_to_read(folder)?;
-    let limits = unchanged_limits(&journal, settings)?;
+    let location = location(settings);
+    let journal = location.open_existing()?;
+    let limits = unchanged_limits(&*journal, settings)?;
     let bodies = journal.unrecognized()?;
-    drop(journal);
-
-    let journal = SqliteJournal::open(folder)?;
     let metrics = Arc::new(Exporter::new(clock::now(), false));
-    let running = recorder::start(journal, limits, bodies.len().max(1), metrics)
+    let running = recorder::start_with(journal, limits, recorder::prepare(bodies.len().max(1)), metrics)
         .context("the recorder's thread cannot be started")?;
     let mut replayed = Replayed { left: bodies.len(), ..Replayed::default() };
     let mut failed = false;
@@ -73,7 +70,7 @@ pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
     }
     running.thread.join().map_err(|_| anyhow!("the recorder panicked"))??;
     if failed {
-        bail!("{}: some bodies could not be recorded; they are kept", folder.display());
+        bail!("{location}: some bodies could not be recorded; they are kept");
     }
     Ok(replayed)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{JournalError, Reader, SqliteJournal};
+use super::{DATABASE_FILE, Journal, JournalError, Reader, SqliteJournal};
 
 /// Where a journal is.
 #[derive(Debug, Clone)]
@@ -23,12 +23,39 @@ impl Location {
             Self::Folder(folder) => Ok(Box::new(SqliteJournal::open_to_read(folder)?)),
         }
     }
+
+    /// Opens the journal for reading only, like [`Location::open_to_read`], and keeps a daemon from starting on a local
+    /// one meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::InUse`] if a daemon runs on a local journal; otherwise why it cannot be read.
+    pub fn open_stopped(&self) -> Result<Box<dyn Reader + Send>, JournalError> {
+        match self {
+            Self::Folder(folder) => Ok(Box::new(SqliteJournal::open_stopped(folder)?)),
+        }
+    }
+
+    /// Opens the journal for writing. It must exist.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::InUse`] if a daemon runs on a local journal; otherwise why it cannot be used.
+    pub fn open_existing(&self) -> Result<Box<dyn Journal>, JournalError> {
+        match self {
+            Self::Folder(folder) => {
+                // Fails if there is no journal; opening it for writing would create one.
+                drop(SqliteJournal::open_stopped(folder)?);
+                Ok(Box::new(SqliteJournal::open(folder)?))
+            }
+        }
+    }
 }
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(folder) => fmt::Display::fmt(&folder.display(), f),
+            Self::Folder(folder) => fmt::Display::fmt(&folder.join(DATABASE_FILE).display(), f),
         }
     }
 }

@@ -133,6 +133,16 @@ pub trait Reader {
     /// It cannot be prepared.
     fn interrupt_when(&mut self, raised: Arc<AtomicBool>) -> Result<(), JournalError>;
 
+    /// Runs the database's own check of its files. Returns every problem that it finds. A shared database checks its
+    /// files by itself.
+    ///
+    /// # Errors
+    ///
+    /// The check could not run.
+    fn integrity_problems(&self) -> Result<Vec<String>, JournalError> {
+        Ok(Vec::new())
+    }
+
     /// The error for a value that no version writes.
     fn damaged(&self, row: &str, problem: &'static str) -> JournalError;
 }

@@ -51,6 +51,7 @@ fn view(inputs: u8) -> View {
     let as_of = at(61_234);
     View {
         state,
+        gauges: None,
         as_of,
         wall_clock: as_of,
         journal_events: 1,

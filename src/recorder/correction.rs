@@ -1,9 +1,11 @@
 //! Corrections of inputs and exceptions to schedules by an operator, of a running and of a stopped daemon.
 
 use crate::clock;
-use crate::event::{Corrected, Correction, IgnoredReason, InputId, Record, RecordKind, Rules, ScheduleException};
-use crate::journal::{JournalError, SqliteJournal};
-use crate::live::{Verdict, apply};
+use crate::event::{
+    Corrected, Correction, IgnoredReason, InputId, Record, RecordKind, Rules, ScheduleException, Timestamp,
+};
+use crate::journal::{BatchId, Journal, JournalError, SqliteJournal};
+use crate::live::{Fold, Verdict, apply};
 
 use super::handle::CorrectionAnswer;
 use super::run_loop::Recorder;
@@ -81,7 +83,7 @@ impl Recorder {
 ///
 /// The part of the journal that cannot be read or written. Nothing was recorded.
 pub fn correct_stopped(
-    journal: &mut SqliteJournal,
+    journal: &mut dyn Journal,
     initial_rules: &Rules,
     correction: Correction,
 ) -> Result<CorrectionOutcome, JournalError> {
@@ -94,7 +96,7 @@ pub fn correct_stopped(
 ///
 /// The part of the journal that cannot be read or written. Nothing was recorded.
 pub fn except_stopped(
-    journal: &mut SqliteJournal,
+    journal: &mut dyn Journal,
     initial_rules: &Rules,
     exception: ScheduleException,
 ) -> Result<CorrectionOutcome, JournalError> {
@@ -102,24 +104,45 @@ pub fn except_stopped(
 }
 
 fn record_stopped(
-    journal: &mut SqliteJournal,
+    journal: &mut dyn Journal,
     initial_rules: &Rules,
     kind: RecordKind,
 ) -> Result<CorrectionOutcome, JournalError> {
     let Restored { mut fold, recorded_until, .. } = restore(journal, initial_rules)?;
-    let now = clock::now();
     // An input that only an inventory has is known, too.
-    documents::restore(journal, &mut fold, now)?;
-    journal.recover_wal()?;
+    documents::restore(journal, &mut fold, clock::now())?;
+    journal.local().map_or(Ok(()), SqliteJournal::recover_wal)?;
+    record_after_tail(journal, BatchId::random(), &mut fold, recorded_until, kind)
+}
+
+/// Records this after everything that others appended meanwhile.
+fn record_after_tail(
+    journal: &mut dyn Journal,
+    id: BatchId,
+    fold: &mut Fold,
+    recorded_until: Timestamp,
+    kind: RecordKind,
+) -> Result<CorrectionOutcome, JournalError> {
+    let mut append = journal.begin(id)?;
     let mut record = Record::new(kind);
-    record.recorded_at = recorded_until.max(now);
-    // The latest scrape may have been after the last record.
-    record.shown_until = record.recorded_at;
+    if let Some(tail) = append.tail() {
+        fold.adopt(apply(fold, &tail.records).0);
+        record.recorded_at = tail.recorded_until.max(tail.now);
+        record.shown_until = tail.shown_until;
+        if tail.has_batch {
+            return append.commit().map(|()| CorrectionOutcome::Recorded);
+        }
+    } else {
+        record.recorded_at = recorded_until.max(clock::now());
+        // The latest scrape may have been after the last record.
+        record.shown_until = record.recorded_at;
+    }
     let mut records = [record];
-    let (_, verdicts) = apply(&fold, &records);
+    let (_, verdicts) = apply(fold, &records);
     let outcome = verdicts.first().copied().map_or(CorrectionOutcome::Unchanged, CorrectionOutcome::from);
     if outcome == CorrectionOutcome::Recorded {
-        journal.append(&mut records)?;
+        append.records(&mut records.iter_mut())?;
+        append.commit()?;
     }
     Ok(outcome)
 }

@@ -3,16 +3,16 @@
 use super::{Change, Decision};
 use crate::clock;
 use crate::config::{Settings, Sources};
+use crate::daemon::location;
 use crate::event::{Correction, ScheduleException};
 use crate::http::inputs_json;
-use crate::journal::SqliteJournal;
 use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, except_stopped, restore, restore_documents};
 
 /// The same JSON document as `/api/v1/inputs`.
 pub(super) fn list(settings: &Settings) -> anyhow::Result<String> {
-    let journal = SqliteJournal::open_stopped(&settings.storage.path)?;
-    let Restored { mut fold, recorded_until, .. } = restore(&journal, &settings.inputs.rules())?;
-    restore_documents(&journal, &mut fold, clock::now())?;
+    let journal = location(settings).open_stopped()?;
+    let Restored { mut fold, recorded_until, .. } = restore(&*journal, &settings.inputs.rules())?;
+    restore_documents(&*journal, &mut fold, clock::now())?;
     fold.set_configured(settings.inputs.configured.clone());
     Ok(inputs_json(fold.state(), recorded_until.max(clock::now()), clock::wall()))
 }
@@ -24,9 +24,9 @@ pub(super) fn correct(
 ) -> anyhow::Result<CorrectionOutcome> {
     let Change { input_id, to, reason } = *change;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
-    let mut journal = open(settings)?;
+    let mut journal = location(settings).open_existing()?;
     let correction = Correction { input_id, to, at: clock::now(), user: user(sources), reason };
-    let outcome = correct_stopped(&mut journal, &settings.inputs.rules(), correction)?;
+    let outcome = correct_stopped(&mut *journal, &settings.inputs.rules(), correction)?;
     journal.close()?;
     Ok(outcome)
 }
@@ -39,17 +39,10 @@ pub(super) fn except(
     let Decision { input_id, expected, reason } = *decision;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
     let exception = ScheduleException::new(input_id, expected, clock::earlier(), user(sources), reason)?;
-    let mut journal = open(settings)?;
-    let outcome = except_stopped(&mut journal, &settings.inputs.rules(), exception)?;
+    let mut journal = location(settings).open_existing()?;
+    let outcome = except_stopped(&mut *journal, &settings.inputs.rules(), exception)?;
     journal.close()?;
     Ok(outcome)
-}
-
-/// The journal, which must exist.
-fn open(settings: &Settings) -> anyhow::Result<SqliteJournal> {
-    // Fails if there is no journal; opening it for writing would create one.
-    drop(SqliteJournal::open_stopped(&settings.storage.path)?);
-    Ok(SqliteJournal::open(&settings.storage.path)?)
 }
 
 fn user(sources: &Sources) -> Option<Box<str>> {

@@ -8,14 +8,11 @@ use anyhow::{Context, bail};
 
 use super::verify::{Verified, verify};
 use crate::config::Settings;
-use crate::journal::SqliteJournal;
+use crate::journal::{Backup, JournalError, Location, SqliteJournal};
 
-pub(super) fn run(mut journal: SqliteJournal, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let raised = interrupted.clone();
-    ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed)).context("signals cannot be received")?;
-    journal.interrupt_when(interrupted.clone())?;
-    match backup(&journal, folder, settings, &interrupted) {
+pub(super) fn run(location: &Location, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+    let interrupted = super::interrupted()?;
+    match backup(location, folder, settings, &interrupted) {
         Err(_) if interrupted.load(Ordering::Relaxed) => bail!("{}: interrupted; no backup was made", folder.display()),
         Err(error) => Err(error),
         Ok(verified) => {
@@ -26,25 +23,40 @@ pub(super) fn run(mut journal: SqliteJournal, folder: &Path, settings: &Settings
 }
 
 fn backup(
-    journal: &SqliteJournal,
+    location: &Location,
     folder: &Path,
     settings: &Settings,
     interrupted: &Arc<AtomicBool>,
 ) -> anyhow::Result<Verified> {
-    let progress = super::progress_of(0, "{bar:30} {bytes} of {total_bytes} copied");
-    let backup = journal.back_up(folder, |copied, total| {
-        progress.set_length(total);
-        progress.set_position(copied);
-        !interrupted.load(Ordering::Relaxed)
-    })?;
-    progress.finish_and_clear();
+    let backup = copy(location, folder, interrupted)?;
     let mut copy = backup.journal()?;
     copy.interrupt_when(interrupted.clone())?;
-    let verified = verify(&copy, settings).context("no backup was made, because the copy is damaged")?;
+    let path = copy.path().display();
+    let verified = verify(&copy, &path, settings).context("no backup was made, because the copy is damaged")?;
     drop(copy);
     if interrupted.load(Ordering::Relaxed) {
         bail!("interrupted");
     }
     backup.finish()?;
     Ok(verified)
+}
+
+fn copy(location: &Location, to: &Path, interrupted: &Arc<AtomicBool>) -> Result<Backup, JournalError> {
+    match location {
+        Location::Folder(from) => copy_database(from, to, interrupted),
+    }
+}
+
+/// SQLite copies its database page by page.
+fn copy_database(from: &Path, to: &Path, interrupted: &Arc<AtomicBool>) -> Result<Backup, JournalError> {
+    let mut journal = SqliteJournal::open_to_read(from)?;
+    journal.interrupt_when(interrupted.clone())?;
+    let progress = super::progress_of(0, "{bar:30} {bytes} of {total_bytes} copied");
+    let backup = journal.back_up(to, |copied, total| {
+        progress.set_length(total);
+        progress.set_position(copied);
+        !interrupted.load(Ordering::Relaxed)
+    })?;
+    progress.finish_and_clear();
+    Ok(backup)
 }

@@ -10,7 +10,7 @@ use crate::event::{
     AccountId, Correction, ErrorDetail, Event, EventKind, InputId, Note, Observation, PolicyId, Record, RecordKind,
     ScheduleException,
 };
-use crate::journal::SqliteJournal;
+use crate::journal::Reader;
 
 /// A record as a line of JSON. Times are RFC 3339; absent values are null.
 #[derive(Serialize)]
@@ -135,11 +135,11 @@ fn event_line(event: &Event, note: Option<Note>) -> EventLine {
 
 /// Prints every record. No read transaction is open while a line is written, because a paused pager would otherwise
 /// hold back the daemon's WAL checkpoints.
-pub(super) fn run(journal: &SqliteJournal) -> anyhow::Result<()> {
+pub(super) fn run(journal: &dyn Reader) -> anyhow::Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
-    let progress = super::progress(journal);
+    let progress = super::progress(journal)?;
     let mut written: io::Result<()> = Ok(());
-    journal.replay(0, |record| {
+    journal.replay(0, &mut |record| {
         progress.inc(1);
         if written.is_ok() {
             written = write_line(&mut output, &Line::from(&record));

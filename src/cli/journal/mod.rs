@@ -9,12 +9,16 @@ mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{Settings, Sources};
-use crate::journal::SqliteJournal;
+use crate::daemon::location;
+use crate::journal::Reader;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
@@ -42,24 +46,33 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
-    let open = || SqliteJournal::open_to_read(&settings.storage.path);
+    let location = location(&settings);
     match command {
-        Command::Export => export::run(&open()?)?,
-        Command::Verify => verify::run(&open()?, &settings)?,
-        Command::Backup { folder } => backup::run(open()?, folder, &settings)?,
+        Command::Export => export::run(&*location.open_to_read()?)?,
+        Command::Verify => verify::run(&location, &settings)?,
+        Command::Backup { folder } => backup::run(&location, folder, &settings)?,
         Command::Salvage { folder } => salvage::run(folder, &settings)?,
-        Command::Unrecognized => unrecognized::list(&open()?)?,
+        Command::Unrecognized => unrecognized::list(&*location.open_to_read()?)?,
         Command::ReplayUnrecognized => unrecognized::replay(&settings)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Progress through the records on a terminal; silent elsewhere.
-fn progress(journal: &SqliteJournal) -> ProgressBar {
-    progress_of(journal.events(), "{bar:30} {human_pos} of {human_len} events")
+fn progress(journal: &dyn Reader) -> anyhow::Result<ProgressBar> {
+    let (oldest, newest) = (journal.oldest_position()?, journal.newest_position()?);
+    Ok(progress_of((newest + 1).saturating_sub(oldest.max(1)), "{bar:30} {human_pos} of {human_len} records"))
 }
 
 fn progress_of(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the template is valid");
     ProgressBar::new(length).with_style(style)
+}
+
+/// Is set by Ctrl-C.
+fn interrupted() -> anyhow::Result<Arc<AtomicBool>> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let raised = interrupted.clone();
+    ctrlc::set_handler(move || raised.store(true, Ordering::Relaxed)).context("signals cannot be received")?;
+    Ok(interrupted)
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::json_lines::{self, write_line};
 use crate::config::Settings;
 use crate::daemon::{Replayed, replay_unrecognized};
-use crate::journal::{KeptBody, SqliteJournal};
+use crate::journal::{KeptBody, Reader};
 
 /// A body as a line of JSON: as text if it is text, else in base64.
 #[derive(Serialize)]
@@ -38,7 +38,7 @@ impl<'a> From<&'a KeptBody> for Line<'a> {
     }
 }
 
-pub(super) fn list(journal: &SqliteJournal) -> anyhow::Result<()> {
+pub(super) fn list(journal: &dyn Reader) -> anyhow::Result<()> {
     let mut output = BufWriter::new(io::stdout().lock());
     let bodies = journal.unrecognized()?;
     let written = bodies.iter().try_for_each(|kept| write_line(&mut output, &Line::from(kept)));

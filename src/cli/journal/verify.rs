@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use crate::config::Settings;
 use crate::event::{RecordKind, Timestamp};
-use crate::journal::SqliteJournal;
+use crate::journal::{Location, Reader};
 use crate::recorder::restore;
 
 /// The content of a journal without damage.
@@ -24,32 +24,41 @@ impl fmt::Display for Verified {
     }
 }
 
-pub(super) fn run(journal: &SqliteJournal, settings: &Settings) -> anyhow::Result<()> {
-    let verified = verify(journal, settings)?;
-    super::super::print(&format!("{}: no damage found; {verified}\n", journal.path().display()))?;
+pub(super) fn run(location: &Location, settings: &Settings) -> anyhow::Result<()> {
+    let verified = verify(&*location.open_to_read()?, location, settings)?;
+    super::super::print(&format!("{location}: no damage found; {verified}\n"))?;
     Ok(())
 }
 
-/// Reads all of the journal.
-pub(super) fn verify(journal: &SqliteJournal, settings: &Settings) -> anyhow::Result<Verified> {
+/// Reads all of the journal at this location.
+pub(super) fn verify(
+    journal: &dyn Reader,
+    location: &dyn fmt::Display,
+    settings: &Settings,
+) -> anyhow::Result<Verified> {
     let mut problems = journal.integrity_problems()?;
-    problems.append(&mut unordered_records(journal)?);
+    let (events, mut unordered) = read_records(journal)?;
+    problems.append(&mut unordered);
     let restored = restore(journal, &settings.inputs.rules())?;
     if !problems.is_empty() {
-        bail!("{}: damaged\n{}\n{}", journal.path().display(), problems.join("\n"), super::super::SALVAGE);
+        bail!("{location}: damaged\n{}\n{}", problems.join("\n"), super::super::SALVAGE);
     }
     let inputs = restored.fold.state().inputs().values().filter(|entry| entry.input.known_since.is_some()).count();
-    Ok(Verified { events: journal.events(), last: journal.last_position(), inputs, replayed: restored.replayed })
+    let checkpoint = journal.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
+    let last = journal.newest_position()?.max(checkpoint);
+    Ok(Verified { events, last, inputs, replayed: restored.replayed })
 }
 
-/// Gaps between the records, and times that go back.
-fn unordered_records(journal: &SqliteJournal) -> anyhow::Result<Vec<String>> {
+/// The number of events, gaps between the records, and times that go back.
+fn read_records(journal: &dyn Reader) -> anyhow::Result<(u64, Vec<String>)> {
     let mut problems = Vec::new();
-    let progress = super::progress(journal);
+    let progress = super::progress(journal)?;
+    let mut events = 0;
     let mut before: Option<(u64, Timestamp)> = None;
     let mut after_gaps = Vec::new();
-    journal.replay(0, |record| {
+    journal.replay(0, &mut |record| {
         progress.inc(1);
+        events += u64::from(record.event().is_some());
         if let Some((position, recorded_at)) = before {
             if record.position != position + 1 {
                 after_gaps.push((position, record.position));
@@ -65,5 +74,5 @@ fn unordered_records(journal: &SqliteJournal) -> anyhow::Result<Vec<String>> {
     let oldest = journal.oldest_position()?;
     after_gaps.retain(|(_, position)| *position > oldest);
     problems.extend(after_gaps.iter().map(|(before, after)| format!("record {after} follows record {before}")));
-    Ok(problems)
+    Ok((events, problems))
 }

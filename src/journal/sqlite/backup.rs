@@ -106,12 +106,12 @@ impl Backup {
         self.folder.parent().map_or(Ok(()), files::sync_folder)
     }
 
-    fn unfinished(&self) -> PathBuf {
+    pub(super) fn unfinished(&self) -> PathBuf {
         self.folder.join(UNFINISHED)
     }
 
     /// Makes the folder for a copy, or takes an empty one. Deletes what a killed backup left.
-    fn prepare(folder: &Path) -> Result<Self, JournalError> {
+    pub(super) fn prepare(folder: &Path) -> Result<Self, JournalError> {
         let in_folder = |source| JournalError::Folder { path: folder.to_owned(), source };
         let created = match files::create_new_folder(folder) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,

@@ -83,6 +83,10 @@ impl Reader for SqliteJournal {
         self.interrupt_when(raised)
     }
 
+    fn integrity_problems(&self) -> Result<Vec<String>, JournalError> {
+        self.integrity_problems()
+    }
+
     fn damaged(&self, row: &str, problem: &'static str) -> JournalError {
         self.damaged(row, problem)
     }

@@ -15,6 +15,7 @@ mod append;
 mod backup;
 mod check;
 mod checkpoint;
+mod copy;
 mod files;
 mod interface;
 mod lock;

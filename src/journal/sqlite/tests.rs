@@ -1,5 +1,6 @@
 //! Tests of single operations. [`model`] tests arbitrary sequences of operations.
 
+mod copy;
 mod model;
 mod readers;
 mod refusals;

@@ -74,6 +74,29 @@ const OBSERVATION_VERSION: u32 = 1;
 /// In the origin of an event: the envelope had no such id.
 const NO_ID: &str = "-";
 
+/// Why a record cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// It has a value that no version writes.
+    Damaged(&'static str),
+    /// It has a kind, or a version of one, that this version does not know.
+    Unknown(&'static str),
+}
+
+impl Unreadable {
+    pub(super) fn problem(self) -> &'static str {
+        match self {
+            Self::Damaged(problem) | Self::Unknown(problem) => problem,
+        }
+    }
+}
+
+impl From<&'static str> for Unreadable {
+    fn from(problem: &'static str) -> Self {
+        Self::Damaged(problem)
+    }
+}
+
 /// The columns of a row of `records`.
 pub(super) trait Columns {
     /// The integer in a column, if any.
@@ -97,8 +120,8 @@ pub(super) trait Columns {
     }
 }
 
-/// Reads the record at this position. The error describes the problem.
-pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Record, &'static str> {
+/// Reads the record at this position.
+pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Record, Unreadable> {
     let input_id = || {
         let input_id = columns.text(6)?.and_then(|id| id.parse().ok());
         input_id.ok_or("the input id is not 32 hexadecimal digits")
@@ -120,7 +143,7 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
                     video_codec: columns.boxed(11)?,
                     audio_codec: columns.boxed(12)?,
                 })),
-                _ => return Err("its kind is unknown to this version"),
+                _ => return Err(Unreadable::Unknown("its kind is unknown to this version")),
             };
             let (received_at, sent_at) = (columns.required_time(3)?, columns.time(4)?);
             let (input_id, updated_at) = (input_id()?, columns.required_time(5)?);
@@ -128,7 +151,9 @@ pub(super) fn read_record(position: u64, columns: &impl Columns) -> Result<Recor
                 columns.text(13)?.map(|data| read_origin(data).ok_or("the origin of the event cannot be read"));
             let origin = origin.transpose()?.unwrap_or_default();
             let event = Event { input_id, kind, updated_at, sent_at, received_at, origin };
-            let note = columns.text(8)?.map(|note| Note::from_label(note).ok_or("its note is unknown to this version"));
+            let note = columns
+                .text(8)?
+                .map(|note| Note::from_label(note).ok_or(Unreadable::Unknown("its note is unknown to this version")));
             RecordKind::Event(event, note.transpose()?)
         }
     };
@@ -143,11 +168,11 @@ pub(super) fn rules_data(rules: &Rules) -> String {
 }
 
 /// Decodes the output of [`rules_data`]. The error describes the problem.
-pub(super) fn read_rules(data: &str) -> Result<Rules, &'static str> {
+pub(super) fn read_rules(data: &str) -> Result<Rules, Unreadable> {
     let RulesData { version, reconnect_window, reorder_window, max_inputs, configured } =
         serde_json::from_str(data).map_err(|_| "the rules cannot be read")?;
     if version > RULES_VERSION {
-        return Err("the rules are from a newer version");
+        return Err(Unreadable::Unknown("the rules are from a newer version"));
     }
     Ok(Rules { reconnect_window, reorder_window, max_inputs, configured })
 }
@@ -158,13 +183,13 @@ pub(super) fn correction_data(correction: &Correction) -> String {
     serde_json::to_string(&data).expect("plain data serializes")
 }
 
-fn read_correction(input_id: InputId, data: &str) -> Result<Correction, &'static str> {
+fn read_correction(input_id: InputId, data: &str) -> Result<Correction, Unreadable> {
     let CorrectionData { version, to, at, user, reason } =
         serde_json::from_str(data).map_err(|_| "the correction cannot be read")?;
     if version > CORRECTION_VERSION {
-        return Err("the correction is from a newer version");
+        return Err(Unreadable::Unknown("the correction is from a newer version"));
     }
-    let to = Corrected::from_label(&to).ok_or("the correction is unknown to this version")?;
+    let to = Corrected::from_label(&to).ok_or(Unreadable::Unknown("the correction is unknown to this version"))?;
     Ok(Correction { input_id, to, at, user, reason })
 }
 
@@ -174,11 +199,11 @@ pub(super) fn exception_data(exception: &ScheduleException) -> String {
     serde_json::to_string(&data).expect("plain data serializes")
 }
 
-fn read_exception(input_id: InputId, data: &str) -> Result<ScheduleException, &'static str> {
+fn read_exception(input_id: InputId, data: &str) -> Result<ScheduleException, Unreadable> {
     let ExceptionData { version, expected, until, at, user, reason } =
         serde_json::from_str(data).map_err(|_| "the exception cannot be read")?;
     if version > EXCEPTION_VERSION {
-        return Err("the exception is from a newer version");
+        return Err(Unreadable::Unknown("the exception is from a newer version"));
     }
     Ok(ScheduleException { input_id, expected, until, at, user, reason })
 }
@@ -189,13 +214,14 @@ pub(super) fn observation_data(observation: &Observation) -> String {
     serde_json::to_string(&data).expect("plain data serializes")
 }
 
-fn read_observation(input_id: InputId, data: &str) -> Result<Observation, &'static str> {
+fn read_observation(input_id: InputId, data: &str) -> Result<Observation, Unreadable> {
     let ObservationData { version, found, at, events, account_id } =
         serde_json::from_str(data).map_err(|_| "the observation cannot be read")?;
     if version > OBSERVATION_VERSION {
-        return Err("the observation is from a newer version");
+        return Err(Unreadable::Unknown("the observation is from a newer version"));
     }
-    let found = Observed::from_label(&found).ok_or("the observation is unknown to this version")?;
+    let found =
+        Observed::from_label(&found).ok_or(Unreadable::Unknown("the observation is unknown to this version"))?;
     Ok(Observation { input_id, found, at, events, account_id })
 }
 

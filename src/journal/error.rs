@@ -136,6 +136,24 @@ pub enum JournalError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Others appended so many records to a shared journal that they must be read first.
+    #[error("{server}: {action}: this replica is behind and must read more records first")]
+    Behind {
+        /// Host, port and database.
+        server: String,
+        /// What was tried.
+        action: &'static str,
+    },
+    /// A record of a shared journal has a kind, or a version of one, that only later releases know.
+    #[error("{server}: {row} was written by a newer version: {problem}; use a newer stream-live-exporter")]
+    UnknownRecord {
+        /// Host, port and database.
+        server: String,
+        /// The row's key.
+        row: String,
+        /// What is not known.
+        problem: &'static str,
+    },
     /// A row has a value that no version writes.
     #[error("{}: {row} is damaged: {problem}", path.display())]
     Damaged {
@@ -169,6 +187,10 @@ pub enum JournalErrorKind {
     SyncFailed,
     /// The files do not have the content that was written.
     Damaged,
+    /// More records of a shared journal must be read first.
+    Behind,
+    /// A record of a shared journal was written by a newer version.
+    UnknownRecord,
     /// Anything else.
     Other,
 }
@@ -188,6 +210,8 @@ impl JournalError {
             Self::TailLost { .. } => JournalErrorKind::TailLost,
             Self::NotLeader { .. } => JournalErrorKind::NotLeader,
             Self::Unsound { .. } | Self::Damaged { .. } => JournalErrorKind::Damaged,
+            Self::Behind { .. } => JournalErrorKind::Behind,
+            Self::UnknownRecord { .. } => JournalErrorKind::UnknownRecord,
             Self::Missing { .. }
             | Self::NotEmpty { .. }
             | Self::Newer { .. }

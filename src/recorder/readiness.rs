@@ -106,6 +106,8 @@ fn cause(kind: JournalErrorKind) -> &'static str {
         JournalErrorKind::Away | JournalErrorKind::TailLost | JournalErrorKind::NotLeader => "PostgreSQL is away",
         JournalErrorKind::SyncFailed => "the disk failed to sync",
         JournalErrorKind::Damaged => "the database is damaged",
+        JournalErrorKind::Behind => "records of other replicas must be read first",
+        JournalErrorKind::UnknownRecord => "a record was written by a newer version",
         JournalErrorKind::Other => "the log has the error",
     }
 }

@@ -23,8 +23,8 @@ impl SqliteJournal {
         let row = self.connection.query_row(sql, [], columns).optional();
         let row = row.map_err(failed(self.path(), "the checkpoint cannot be read"))?;
         let checkpoint = row.map(|(position, version, state, rules)| {
-            let rules =
-                read_rules(&rules.unwrap_or_default()).map_err(|problem| self.damaged("the checkpoint", problem))?;
+            let rules = read_rules(&rules.unwrap_or_default())
+                .map_err(|unreadable| self.damaged("the checkpoint", unreadable.problem()))?;
             Ok(Checkpoint { position, rules, version, state })
         });
         checkpoint.transpose()

@@ -256,7 +256,7 @@ impl SqliteJournal {
         while let Some(row) = rows.next().map_err(failed())? {
             let position = row.get(0).map_err(failed())?;
             let record = columns::read_record(position, row);
-            visit(record.map_err(|problem| self.damaged(&format!("record {position}"), problem))?);
+            visit(record.map_err(|unreadable| self.damaged(&format!("record {position}"), unreadable.problem()))?);
         }
         Ok(())
     }
@@ -370,7 +370,9 @@ impl SqliteJournal {
             | JournalErrorKind::Away
             | JournalErrorKind::TailLost
             | JournalErrorKind::NotLeader
-            | JournalErrorKind::Damaged => error,
+            | JournalErrorKind::Damaged
+            | JournalErrorKind::Behind
+            | JournalErrorKind::UnknownRecord => error,
             JournalErrorKind::Other => space::explain_full_disk(error),
         }
     }

@@ -59,6 +59,9 @@ pub enum Refusal {
     /// The server does not sync.
     #[error("the server runs with fsync = off, so a power cut destroys the journal; set fsync = on")]
     NoSync,
+    /// The database cannot store every text.
+    #[error("the database has the encoding {0}; use one that was created with ENCODING 'UTF8'")]
+    Encoding(String),
     /// The schema was written by a newer version.
     #[error(
         "the schema {schema} has version {found}, but this version knows only {known}; use a newer stream-live-exporter"
@@ -69,6 +72,17 @@ pub enum Refusal {
         /// Its version.
         found: i32,
         /// The newest version that this program knows.
+        known: i32,
+    },
+    /// The schema was written by an older version, and a reader does not migrate it.
+    #[error(
+        "the schema has version {found}, and this version reads only {known}; it is migrated when serve starts, or by \
+         journal init"
+    )]
+    Older {
+        /// Its version.
+        found: i32,
+        /// The version that this program knows.
         known: i32,
     },
     /// The schema has other tables.
@@ -120,8 +134,12 @@ impl Server {
         JournalError::Refused { server: self.to_string(), refusal }
     }
 
-    /// The error of an attempt to connect, or of the first statements.
     pub(super) fn cannot_connect(&self, error: tokio_postgres::Error) -> JournalError {
+        self.cannot_use("cannot connect", error)
+    }
+
+    /// The error of an attempt to connect, or of the first statements.
+    pub(super) fn cannot_use(&self, action: &'static str, error: tokio_postgres::Error) -> JournalError {
         const MISSING_PASSWORD: &str = "password missing";
         let text = text(&error);
         match error.code().map(SqlState::code) {
@@ -132,7 +150,7 @@ impl Server {
             None if text.ends_with(MISSING_PASSWORD) => self.refused(Refusal::NoPassword),
             // The server's proof that it knows the password is wrong, or channel binding is not possible.
             None if error.to_string() == "authentication error" => self.refused(Refusal::Login(text)),
-            Some(_) | None => self.failed("cannot connect")(error),
+            Some(_) | None => self.failed(action)(error),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod address;
 mod error;
 mod password;
+mod schema;
 mod server;
 mod session;
 mod tls;

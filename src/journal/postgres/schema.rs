@@ -1,0 +1,256 @@
+//! The tables, and the migrations of older schemas.
+//!
+//! Everything runs in transactions and names its schema, so that it works through a pooler.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use super::error::{PostgresError, Refusal};
+use super::server::Server;
+use super::session::Session;
+use crate::journal::JournalError;
+
+/// The first version whose features are used.
+const OLDEST: u32 = 13;
+/// A migration waits for those of other replicas, and may have to change every record.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Migration N leads from version N to version N + 1, in several parts. Released migrations are never changed, only added
+/// to.
+const MIGRATIONS: &[&[&str]] = &[&[TABLES]];
+
+const TABLES: &str = "
+    CREATE TABLE head (
+        id             smallint PRIMARY KEY CHECK (id = 1),
+        schema_version int NOT NULL,
+        position       bigint NOT NULL,
+        batch_id       uuid NOT NULL,
+        time           bigint NOT NULL,
+        recorded_until bigint NOT NULL,
+        events         bigint NOT NULL,
+        documents      bigint NOT NULL,
+        last_seen      text
+    ) WITH (fillfactor = 10);
+    -- Random, so that a journal that was created again is not taken for the one before.
+    INSERT INTO head VALUES (1, 0, 0, gen_random_uuid(), 0, 0, 0, 0, NULL);
+    CREATE TABLE records (
+        position    bigint PRIMARY KEY,
+        recorded_at bigint NOT NULL,
+        shown_until bigint NOT NULL,
+        received_at bigint,
+        sent_at     bigint,
+        updated_at  bigint,
+        input_id    text,
+        kind        text NOT NULL,
+        note        text,
+        code        text,
+        message     text,
+        video_codec text,
+        audio_codec text,
+        data        text
+    );
+    CREATE INDEX records_of_input ON records (input_id, position);
+    CREATE TABLE batches (
+        id       uuid PRIMARY KEY,
+        position bigint NOT NULL
+    );
+    CREATE INDEX batches_by_position ON batches (position);
+    CREATE TABLE inputs (
+        input_id text PRIMARY KEY,
+        position bigint NOT NULL,
+        version  int NOT NULL,
+        state    text NOT NULL,
+        seen     bytea NOT NULL
+    );
+    CREATE TABLE checkpoint (
+        id       smallint PRIMARY KEY CHECK (id = 1),
+        position bigint NOT NULL,
+        version  int NOT NULL,
+        state    text NOT NULL
+    );
+    CREATE TABLE rules (
+        id   smallint PRIMARY KEY CHECK (id = 1),
+        data text NOT NULL
+    );
+    CREATE TABLE documents (
+        name text PRIMARY KEY,
+        text text NOT NULL
+    );
+    CREATE TABLE unrecognized (
+        seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        received_at bigint NOT NULL,
+        reason      text NOT NULL,
+        body        bytea NOT NULL
+    );
+    CREATE TABLE lease (
+        id      smallint PRIMARY KEY CHECK (id = 1),
+        replica text NOT NULL,
+        until   timestamptz NOT NULL
+    );
+";
+
+/// Version of the schema after all migrations.
+const KNOWN: i32 = MIGRATIONS.len() as i32;
+
+/// What to do with a schema that is missing or older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Create it or migrate it.
+    Write,
+    /// Leave it as it is.
+    Read,
+}
+
+/// Which settings of the server protect what it commits. `None`: the setting cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Durability {
+    /// Whether it syncs at all.
+    pub(super) fsync: Option<bool>,
+    /// Whether commits wait for the disk by default. The journal's own commits always do.
+    pub(super) synchronous_commit: Option<bool>,
+}
+
+impl Durability {
+    /// Whether both are on.
+    pub(super) fn is_full(self) -> bool {
+        self.fsync == Some(true) && self.synchronous_commit == Some(true)
+    }
+
+    /// Logs what is not as it should be.
+    pub(super) fn warn(self, server: &Server) {
+        if self.fsync.is_none() {
+            tracing::warn!(%server, "cannot read the setting fsync; make sure that it is on");
+        }
+        if self.synchronous_commit != Some(true) {
+            tracing::warn!(
+                %server,
+                "synchronous_commit is off by default on the server; the journal's commits turn it on for themselves"
+            );
+        }
+    }
+}
+
+impl Server {
+    /// Refuses a server or a schema that cannot have the journal. Creates or migrates the schema to write it.
+    ///
+    /// # Errors
+    ///
+    /// Why a start is refused; or the server is away.
+    pub(super) async fn prepare(&self, session: &Session, access: Access) -> Result<Durability, JournalError> {
+        let prepared = async {
+            let durability = self.check_settings(&session.client).await?;
+            self.prepare_schema(&session.client, access).await?;
+            Ok(durability)
+        };
+        let overdue = |_| self.error("cannot be prepared", PostgresError::Overdue);
+        timeout(DEADLINE, prepared).await.map_err(overdue)?
+    }
+
+    async fn check_settings(&self, client: &Client) -> Result<Durability, JournalError> {
+        let setting = async |name: &str| {
+            let sql = format!("SELECT current_setting('{name}', true)");
+            value(client, &sql).await.map_err(|error| self.cannot_connect(error))
+        };
+        let version = setting("server_version_num").await?.and_then(|version| version.parse().ok()).unwrap_or(0);
+        if version < OLDEST * 10_000 {
+            return Err(self.refused(Refusal::TooOld(version / 10_000)));
+        }
+        match setting("server_encoding").await? {
+            Some(encoding) if encoding != "UTF8" => return Err(self.refused(Refusal::Encoding(encoding))),
+            _ => {}
+        }
+        // A role may lack the privilege to read some settings.
+        let fsync = setting("fsync").await.ok().flatten().map(|value| value == "on");
+        if fsync == Some(false) {
+            return Err(self.refused(Refusal::NoSync));
+        }
+        let synchronous_commit = setting("synchronous_commit").await.ok().flatten().map(|value| value != "off");
+        Ok(Durability { fsync, synchronous_commit })
+    }
+
+    async fn prepare_schema(&self, client: &Client, access: Access) -> Result<(), JournalError> {
+        let failed = |error| self.cannot_prepare(error);
+        let found = self.schema_version(client).await?;
+        match (found, access) {
+            (Some(KNOWN), _) => return Ok(()),
+            (None, Access::Read) => return Err(self.refused(Refusal::Missing(self.schema().to_owned()))),
+            // A reader of this version can only read tables of this version.
+            (Some(found), Access::Read) => return Err(self.refused(Refusal::Older { found, known: KNOWN })),
+            (_, Access::Write) => {}
+        }
+        let schema = self.schema();
+        let begin = format!(
+            "BEGIN; SET LOCAL synchronous_commit = on; \
+             SELECT pg_advisory_xact_lock(hashtextextended('stream-live-exporter {schema}', 0))"
+        );
+        client.batch_execute(&begin).await.map_err(failed)?;
+        let migrated = self.migrate(client).await;
+        if migrated.is_err() {
+            // The first error is the one to report.
+            _ = client.batch_execute("ROLLBACK").await;
+            return migrated;
+        }
+        client.batch_execute("COMMIT").await.map_err(failed)
+    }
+
+    /// Under the lock, because another replica may have migrated in the meantime.
+    async fn migrate(&self, client: &Client) -> Result<(), JournalError> {
+        let schema = self.schema();
+        let found = self.schema_version(client).await?;
+        let mut sql = String::new();
+        if found.is_none() {
+            // With IF NOT EXISTS, PostgreSQL asks for the privilege also if the schema exists.
+            let exists = format!("SELECT 1 FROM pg_namespace WHERE nspname = '{schema}'");
+            if value(client, &exists).await.map_err(|error| self.cannot_prepare(error))?.is_none() {
+                sql = format!("CREATE SCHEMA \"{schema}\";");
+            }
+        }
+        sql += &format!("SET LOCAL search_path = \"{schema}\", pg_catalog;");
+        let applied = usize::try_from(found.unwrap_or_default()).unwrap_or_default();
+        sql.extend(MIGRATIONS.iter().skip(applied).copied().flatten().copied());
+        sql += &format!("UPDATE head SET schema_version = {KNOWN};");
+        client.batch_execute(&sql).await.map_err(|error| self.cannot_prepare(error))
+    }
+
+    /// `None` if the schema is missing or empty.
+    async fn schema_version(&self, client: &Client) -> Result<Option<i32>, JournalError> {
+        let schema = self.schema();
+        let failed = |error| self.cannot_prepare(error);
+        let foreign = || self.refused(Refusal::Foreign(schema.to_owned()));
+        // A relation without a name is in the list if there is none of that name.
+        let relations = format!(
+            "SELECT coalesce(bool_or(c.relname = 'head' AND a.attname IS NOT NULL), false) FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'schema_version' \
+             WHERE n.nspname = '{schema}' HAVING count(*) > 0"
+        );
+        match value(client, &relations).await.map_err(failed)?.as_deref() {
+            None => return Ok(None),
+            Some("t") => {}
+            Some(_) => return Err(foreign()),
+        }
+        let version = format!("SELECT schema_version FROM \"{schema}\".head WHERE id = 1");
+        let found = value(client, &version).await.map_err(failed)?;
+        match found.and_then(|found| found.parse().ok()) {
+            Some(found @ 1..=KNOWN) => Ok(Some(found)),
+            Some(found @ 1..) => Err(self.refused(Refusal::Newer { schema: schema.to_owned(), found, known: KNOWN })),
+            Some(_) | None => Err(foreign()),
+        }
+    }
+
+    fn cannot_prepare(&self, error: tokio_postgres::Error) -> JournalError {
+        self.cannot_use("the tables cannot be prepared", error)
+    }
+}
+
+/// The first column of the first row, if there is one.
+async fn value(client: &Client, sql: &str) -> Result<Option<String>, tokio_postgres::Error> {
+    let messages = client.simple_query(sql).await?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    Ok(rows.into_iter().next())
+}

@@ -33,7 +33,8 @@ pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized}
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
 pub use postgres::{
-    Address, AddressError, InvalidSchemaName, PasswordError, PostgresError, Refusal, SchemaName, Server, TlsError,
+    Address, AddressError, Connection, Head, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal, Refusal,
+    SchemaName, Server, Shown, TlsError,
 };
 pub use reader::{Reader, Snapshot};
 pub use spool::{SPOOL_FILE, Spool, SpooledBatch};
@@ -88,6 +89,11 @@ pub trait Journal: Reader + Send {
 
     /// The journal as a file, which needs upkeep of its own; `None` for a shared one.
     fn local(&mut self) -> Option<&mut SqliteJournal> {
+        None
+    }
+
+    /// The journal as one that other processes append to as well; `None` for a local one.
+    fn shared(&mut self) -> Option<&mut PostgresJournal> {
         None
     }
 

@@ -2,6 +2,8 @@
 
 mod address;
 mod error;
+mod head;
+mod journal;
 mod password;
 mod schema;
 mod server;
@@ -10,6 +12,8 @@ mod tls;
 
 pub use address::{Address, AddressError};
 pub use error::{PostgresError, Refusal};
+pub use head::{Connection, Head, Shown};
+pub use journal::PostgresJournal;
 pub use password::PasswordError;
 pub use server::{InvalidSchemaName, SchemaName, Server};
 pub use tls::TlsError;

@@ -39,10 +39,13 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
 
 fn show(name: Option<&str>, sources: &Sources) -> anyhow::Result<String> {
     let Settings { webhook, storage, .. } = Settings::load(sources)?;
-    let WebhookSecrets { named, .. } = WebhookSecrets::load(&webhook.secrets, &storage.path, MissingSecret::Ignore)?;
+    let WebhookSecrets { named, .. } = WebhookSecrets::load(&webhook.secrets, &storage, MissingSecret::Ignore)?;
     let names = || named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let mut secrets = named.values();
     match (name, secrets.next(), secrets.next()) {
+        (_, None, _) if storage.url.is_some() => Err(anyhow!(
+            "no secret is configured; with storage.url, webhook.secret_files names the one that all replicas have"
+        )),
         (_, None, _) => Err(missing(&storage.path)),
         (Some(name), Some(_), _) => {
             let secret = named.get(name).ok_or_else(|| anyhow!("no secret is named {name}: there is {}", names()))?;

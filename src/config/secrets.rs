@@ -11,6 +11,7 @@ use super::layers::environment_name;
 use super::problem::Problem;
 use super::reader::Reader;
 use super::secret::Secret;
+use super::settings::StorageSettings;
 use super::values;
 
 /// The name of the daemon's own secret, and its file in the data folder.
@@ -53,14 +54,15 @@ pub enum MissingSecret {
 }
 
 impl WebhookSecrets {
-    /// Reads the configured secrets. If there are none, reads the daemon's own one from the data folder.
+    /// Reads the configured secrets. If there are none, reads the daemon's own one from the data folder. Replicas that
+    /// share a journal need the same secret, so that none of them generates one.
     ///
     /// # Errors
     ///
     /// Every file that cannot be read or does not contain a secret.
     pub fn load(
         configured: &BTreeMap<String, SecretSource>,
-        data_folder: &Path,
+        storage: &StorageSettings,
         missing: MissingSecret,
     ) -> Result<Self, InvalidConfig> {
         let mut secrets = Self { named: BTreeMap::new(), own_file: None, generated: false, warnings: Vec::new() };
@@ -75,8 +77,10 @@ impl WebhookSecrets {
                 Err(problem) => problems.push(problem),
             }
         }
-        if configured.is_empty() {
-            problems.extend(secrets.read_own(Self::own_file_in(data_folder), missing).err());
+        match (configured.is_empty(), &storage.url, missing) {
+            (true, None, _) => problems.extend(secrets.read_own(Self::own_file_in(&storage.path), missing).err()),
+            (true, Some(_), MissingSecret::Generate | MissingSecret::Refuse) => problems.push(unshared()),
+            (true, Some(_), MissingSecret::Ignore) | (false, ..) => {}
         }
         secrets.warn_of_equal_ones();
         if problems.is_empty() { Ok(secrets) } else { Err(InvalidConfig(problems)) }
@@ -160,6 +164,14 @@ pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
         reader.show(key, &origin, "<secret>");
     }
     sources
+}
+
+/// The problem of a replica without a configured secret.
+fn unshared() -> Problem {
+    let message = "is missing. With storage.url, all replicas need the same webhook secret. Create one with (umask 077; \
+                   stream-live-exporter secret new > FILE), copy it to every replica, and name it in \
+                   webhook.secret_files.default of each";
+    Problem::new("configuration", Some("webhook.secret_files"), message.to_owned())
 }
 
 /// Writes a secret under another name and renames the file, so that it is never incomplete.

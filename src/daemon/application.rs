@@ -158,13 +158,13 @@ impl Application {
     /// Opens the journal and reads the secrets, on another thread, because the disk may hang.
     async fn open(&self, state_reader: &StateReader) -> anyhow::Result<(SqliteJournal, WebhookSecrets)> {
         let opening = state_reader.readiness().disk().begin("opening");
-        let (path, configured) = (self.settings.storage.path.clone(), self.settings.webhook.secrets.clone());
+        let (storage, configured) = (self.settings.storage.clone(), self.settings.webhook.secrets.clone());
         let opened = web::block(move || {
             let _until_opened = opening;
-            let journal = SqliteJournal::open(&path)?;
+            let journal = SqliteJournal::open(&storage.path)?;
             let missing_secret =
                 if journal.last_position() == 0 { MissingSecret::Generate } else { MissingSecret::Refuse };
-            let secrets = WebhookSecrets::load(&configured, &path, missing_secret)?;
+            let secrets = WebhookSecrets::load(&configured, &storage, missing_secret)?;
             anyhow::Ok((journal, secrets))
         });
         opened.await.context("the journal was not opened")?

@@ -107,8 +107,8 @@ impl Reloader {
 
     fn load(&self) -> Result<(Settings, Resources), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
-        let folder = &self.started_with.storage.path;
-        let secrets = WebhookSecrets::load(&settings.webhook.secrets, folder, MissingSecret::Refuse)?;
+        let storage = &self.started_with.storage;
+        let secrets = WebhookSecrets::load(&settings.webhook.secrets, storage, MissingSecret::Refuse)?;
         let token_warnings = settings.cloudflare.check_tokens()?;
         let files = Files { token_warnings, ..self.files.clone() };
         Ok((settings, Resources { secrets, files }))

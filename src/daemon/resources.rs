@@ -57,7 +57,7 @@ impl Resources {
     ///
     /// Every file that cannot be used.
     pub(super) fn load(settings: &Settings, missing_secret: MissingSecret) -> Result<Self, InvalidConfig> {
-        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path, missing_secret);
+        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage, missing_secret);
         match (secrets, Files::load(settings)) {
             (Ok(secrets), Ok(files)) => Ok(Self { secrets, files }),
             (secrets, files) => {

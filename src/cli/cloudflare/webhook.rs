@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use serde::Deserialize;
 use ureq::Agent;
 use ureq::http::header::{CONTENT_TYPE, HeaderValue};
@@ -39,8 +39,8 @@ impl NamedSecret {
 
 /// The webhook secrets that the configuration names, or else the one that the daemon generated.
 pub(super) fn secrets(settings: &Settings) -> anyhow::Result<Vec<NamedSecret>> {
-    let (configured, folder) = (&settings.webhook.secrets, &settings.storage.path);
-    let WebhookSecrets { named, own_file, .. } = WebhookSecrets::load(configured, folder, MissingSecret::Ignore)?;
+    let (configured, storage) = (&settings.webhook.secrets, &settings.storage);
+    let WebhookSecrets { named, own_file, .. } = WebhookSecrets::load(configured, storage, MissingSecret::Ignore)?;
     let files: BTreeMap<&String, PathBuf> = configured
         .iter()
         .filter_map(|(name, source)| match source {
@@ -60,6 +60,11 @@ pub(super) fn secret(name: Option<&str>, settings: &Settings) -> anyhow::Result<
     let mut secrets = secrets(settings)?;
     let names = secrets.iter().map(|secret| secret.name.as_str()).collect::<Vec<_>>().join(", ");
     if secrets.is_empty() {
+        ensure!(
+            settings.storage.url.is_none(),
+            "there is no webhook secret: none is configured. With storage.url, webhook.secret_files names the one that \
+             all replicas have"
+        );
         bail!(
             "there is no webhook secret: {} does not exist, and none is configured. Start the daemon first, which \
              generates it, and run this command with the daemon's configuration",

@@ -6,7 +6,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 
 fn load_secrets(settings: &Settings) -> Result<WebhookSecrets, InvalidConfig> {
-    WebhookSecrets::load(&settings.webhook.secrets, &settings.storage.path, MissingSecret::Generate)
+    WebhookSecrets::load(&settings.webhook.secrets, &settings.storage, MissingSecret::Generate)
+}
+
+fn storage(folder: &Path, flags: &[(&str, &str)]) -> StorageSettings {
+    let flags = [&[("storage.path", folder.to_str().unwrap())], flags].concat();
+    load("site.toml", "", &[], &flags).unwrap().storage
 }
 
 #[test]
@@ -86,7 +91,8 @@ fn generated_secret_is_readable_by_its_owner_only_and_is_kept() {
 #[test]
 fn missing_secret_is_generated_only_for_a_new_journal() {
     let folder = tempfile::tempdir().unwrap();
-    let load = |missing| WebhookSecrets::load(&BTreeMap::new(), folder.path(), missing);
+    let storage = storage(folder.path(), &[]);
+    let load = |missing| WebhookSecrets::load(&BTreeMap::new(), &storage, missing);
     let file = folder.path().join("webhook-secret");
     let problems = load(MissingSecret::Refuse).unwrap_err().to_string();
     assert_problems(&problems, &format!("{}: …", file.display()), "");
@@ -97,12 +103,30 @@ fn missing_secret_is_generated_only_for_a_new_journal() {
 }
 
 #[test]
+fn secret_of_replicas_that_share_a_journal_must_be_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let shared = storage(folder.path(), &[("storage.url", "postgres://a@127.0.0.1:5432/b?sslmode=disable")]);
+    // The secret of an earlier SQLite journal is in the folder.
+    load_secrets(&load("site.toml", "", &[], &[("storage.path", folder.path().to_str().unwrap())]).unwrap()).unwrap();
+    for missing in [MissingSecret::Generate, MissingSecret::Refuse] {
+        let problems = WebhookSecrets::load(&BTreeMap::new(), &shared, missing).unwrap_err().to_string();
+        assert_problems(&problems, "configuration: webhook.secret_files: …", "");
+    }
+    let ignored = WebhookSecrets::load(&BTreeMap::new(), &shared, MissingSecret::Ignore).unwrap();
+    assert!(ignored.named.is_empty() && ignored.own_file.is_none());
+    let configured = [("a".to_owned(), SecretSource::Environment(Secret::new(b"0123456789abcdef").unwrap()))].into();
+    let secrets = WebhookSecrets::load(&configured, &shared, MissingSecret::Generate).unwrap();
+    assert_eq!(secrets.named["a"].expose(), "0123456789abcdef");
+}
+
+#[test]
 fn link_in_place_of_the_own_secret_is_never_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let (file, target) = (folder.path().join("webhook-secret"), folder.path().join("target"));
+    let storage = storage(folder.path(), &[]);
     symlink(&target, &file).unwrap();
     for missing in [MissingSecret::Generate, MissingSecret::Refuse, MissingSecret::Ignore] {
-        let load = || WebhookSecrets::load(&BTreeMap::new(), folder.path(), missing);
+        let load = || WebhookSecrets::load(&BTreeMap::new(), &storage, missing);
         assert_problems(&load().unwrap_err().to_string(), &format!("{}: …", file.display()), "");
         assert!(file.is_symlink() && !target.exists());
         fs::write(&target, "0123456789abcdef\n").unwrap();

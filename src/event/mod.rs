@@ -34,6 +34,7 @@ mod error_code;
 mod exception;
 mod id;
 mod record;
+mod session;
 mod timestamp;
 
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub use error_code::{ErrorClass, ErrorCode};
 pub use exception::{InvalidEnd, ScheduleException};
 pub use id::{AccountId, InputId, InvalidAccountId, InvalidInputId, InvalidPolicyId, PolicyId};
 pub use record::{Corrected, Correction, InvalidReason, Note, Observation, Observed, Record, RecordKind, Rules};
+pub use session::{SessionChange, SessionState};
 pub use timestamp::{InvalidTimestamp, Timestamp};
 
 /// The content of an authenticated delivery.

@@ -12,6 +12,7 @@
 //! | `last_seen` | when deliveries were last seen, with or without an event |
 //! | `documents` | other state that survives a restart, by name: inventories of Cloudflare's API, when the daemon last ran |
 //! | `unrecognized` | the newest authenticated bodies that were not understood |
+//! | `input_sessions` | sessions, for queries of a shared journal |
 //!
 //! Times are nanoseconds since the Unix epoch. For this module, the recorder's values in `inputs`, `checkpoint` and
 //! `last_seen` are opaque text and bytes with a version number.
@@ -26,7 +27,7 @@ mod reader;
 mod spool;
 mod sqlite;
 
-use crate::event::{InputId, Record, Timestamp};
+use crate::event::{InputId, Record, SessionChange, Timestamp};
 
 pub use batch_id::BatchId;
 pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized};
@@ -50,7 +51,8 @@ pub trait Journal: Reader + Send {
     /// The journal cannot be written.
     fn begin(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError>;
 
-    /// Advances the checkpoint, with these rows; an input without a row has its row deleted.
+    /// Advances the checkpoint, with these rows; an input without a row has its row deleted. `sessions` are all that have
+    /// changed of these inputs, if the journal [keeps them](Self::keeps_sessions).
     ///
     /// # Errors
     ///
@@ -59,7 +61,13 @@ pub trait Journal: Reader + Send {
         &mut self,
         checkpoint: &Checkpoint,
         rows: &mut dyn Iterator<Item = (InputId, Option<InputRow>)>,
+        sessions: &mut dyn Iterator<Item = SessionChange>,
     ) -> Result<(), JournalError>;
+
+    /// Whether it has a table of sessions.
+    fn keeps_sessions(&self) -> bool {
+        false
+    }
 
     /// Replaces documents, each given by its name, and deletes those without a text. Their texts are opaque.
     ///

@@ -8,6 +8,7 @@ mod exception;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::changes::Change;
 use super::dedup::{Identity, Lookup};
@@ -61,6 +62,8 @@ impl<'a> Draft<'a> {
             excepted: BTreeSet::new(),
             rules: state.rules.clone(),
             seen_limits: state.seen_limits,
+            sessions: BTreeMap::new(),
+            windows_before: BTreeMap::new(),
         };
         Self { fold, changes, inputs: state.inputs.len() }
     }
@@ -224,12 +227,14 @@ impl<'a> Draft<'a> {
             return Verdict::Duplicate;
         }
         let Some(input) = self.input(&input_id, before) else { return Verdict::Duplicate };
-        let at = input.newest_event().map_or(at, |newest| newest.max(at));
+        let newest = input.newest_event().map_or(at, |newest| newest.max(at));
         self.settle(input_id, before, record, Timestamp::MAX);
+        let session = self.input(&input_id, before).and_then(|input| input.session_until(at));
+        self.changes.sessions.entry(input_id).or_default().extend(session);
         let (seen, added) = self.seen(&input_id, before);
         let events = seen.count(added, self.changes.seen_limits.per_input);
         self.changes.seen_limits.release(events);
-        self.changes.forgotten.insert(input_id, at);
+        self.changes.forgotten.insert(input_id, newest);
         self.changes.exceptions.remove(&input_id);
         let change = if self.changes.rules.configured.contains(&input_id) {
             InputChange::Replaced(InputEntry::default())
@@ -244,7 +249,7 @@ impl<'a> Draft<'a> {
     fn change_rules(&mut self, record: &Record, rules: &Arc<Rules>) -> Verdict {
         let old = self.changes.rules.clone();
         if (old.reconnect_window, old.reorder_window) != (rules.reconnect_window, rules.reorder_window) {
-            self.settle_all(record);
+            self.settle_all(record, rules.reconnect_window);
         }
         self.changes.rules = rules.clone();
         for input_id in old.configured.difference(&rules.configured) {
@@ -264,14 +269,16 @@ impl<'a> Draft<'a> {
     }
 
     /// Ends what depends on the windows in force. New windows must not change the past.
-    fn settle_all(&mut self, record: &Record) {
+    fn settle_all(&mut self, record: &Record, new_window: Duration) {
         let as_of = record.recorded_at.max(record.shown_until);
         let known = self.fold.state().inputs.keys().chain(self.changes.inputs.keys()).copied();
         let input_ids: BTreeSet<InputId> = known.collect();
         for input_id in input_ids {
             let before = self.before(&input_id);
             let depends = self.input(&input_id, before).is_some_and(Input::depends_on_windows);
-            if depends && !self.fold.input_has(&input_id, record) {
+            if self.fold.input_has(&input_id, record) {
+                self.changes.windows_before.insert(input_id, new_window);
+            } else if depends {
                 self.settle(input_id, before, record, as_of);
             }
         }
@@ -287,6 +294,9 @@ impl<'a> Draft<'a> {
     fn count(&mut self, input_id: InputId, before: Option<&'a InputEntry>, record: &Record, effect: Effect) {
         for change in effect.folded.iter().filter(|change| change.is_event()) {
             self.remember(input_id, before, Identity::of_change(change));
+        }
+        if !effect.sessions.is_empty() {
+            self.changes.sessions.entry(input_id).or_default().extend(effect.sessions);
         }
         if !effect.durations.is_empty() && !self.fold.totals_have(record) {
             let durations = &mut Arc::make_mut(&mut self.changes.totals).durations;

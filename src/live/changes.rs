@@ -146,6 +146,26 @@ pub(super) struct Connection {
     pub(super) confirmed: bool,
     /// The session that ended with this disconnect is part of the totals.
     pub(super) counted: bool,
+    /// Connects that continued the newest session. It is here because there is room for it. Checkpoints of earlier
+    /// releases lack it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) reconnects: u32,
+}
+
+// serde calls it with a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
+/// A session of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Session {
+    pub(super) began: Timestamp,
+    /// `None`: it goes on. A reconnect within the reconnect window continues a session that has ended.
+    pub(super) ended: Option<Timestamp>,
+    /// Connects that continued it.
+    pub(super) reconnects: u32,
 }
 
 /// Counts of one input. They saturate: at one change a second, after 136 years.
@@ -175,8 +195,8 @@ pub(super) enum FindingKind {
     Repeat { connected: bool },
     /// A connect this long after the disconnect.
     ReconnectDelay(Duration),
-    /// A session of this duration, which ended with the disconnect.
-    Session(Duration),
+    /// A session that ended with the disconnect.
+    Session { began: Timestamp, reconnects: u32 },
 }
 
 /// A duration to observe in a histogram.
@@ -193,8 +213,16 @@ impl Finding {
             FindingKind::Repeat { .. } => None,
             FindingKind::ReconnectDelay(delay) if delay > LONGEST_RECONNECT_DELAY => None,
             FindingKind::ReconnectDelay(delay) => Some(CountedDuration::ReconnectDelay(delay)),
-            FindingKind::Session(duration) => Some(CountedDuration::Session(duration)),
+            FindingKind::Session { began, .. } => {
+                Some(CountedDuration::Session(self.at.since(began).unwrap_or_default()))
+            }
         }
+    }
+
+    /// The session that it ends, if any.
+    pub(super) fn session(&self) -> Option<Session> {
+        let FindingKind::Session { began, reconnects } = self.kind else { return None };
+        Some(Session { began, ended: Some(self.at), reconnects })
     }
 }
 
@@ -219,7 +247,7 @@ impl Walk {
     /// A state without its beginning, to walk through changes whose predecessors are not known.
     pub(super) fn without_beginning(connected: bool) -> Self {
         let since = Timestamp::EPOCH;
-        let connection = Some(Connection { connected, since, confirmed: true, counted: false });
+        let connection = Some(Connection { connected, since, confirmed: true, counted: false, reconnects: 0 });
         Self { connection, session: connected.then_some(since), ..Self::default() }
     }
 
@@ -233,8 +261,8 @@ impl Walk {
     /// The input is forgotten: its state is unknown from this time on.
     pub(super) fn forget(&mut self, at: Timestamp, window: Duration, found: &mut impl FnMut(Finding)) {
         self.closed = nanos(self.connected_time(at));
-        if self.is_connected() {
-            self.connection = Some(Connection { connected: false, since: at, confirmed: true, counted: false });
+        if let Some(connection) = self.connection.as_mut().filter(|connection| connection.connected) {
+            *connection = Connection { connected: false, since: at, confirmed: true, counted: false, ..*connection };
         }
         self.end_session(window, found);
         self.connection = None;
@@ -261,7 +289,7 @@ impl Walk {
         let is_event = change.is_event();
         let at = change.at();
         self.newest = Some(at);
-        match &mut self.connection {
+        let reconnects = match &mut self.connection {
             Some(connection) if connection.connected == connected => {
                 if is_event && connection.confirmed {
                     let inconsistent = &mut self.counts.inconsistent[usize::from(!connected)];
@@ -274,25 +302,31 @@ impl Walk {
             }
             Some(before) if connected => {
                 let before = *before;
-                self.connect_again(change, before, window, found);
+                self.connect_again(change, before, window, found)
             }
             Some(before) => {
                 let connection = at.since(before.since).unwrap_or_default();
                 self.closed = self.closed.saturating_add(nanos(connection));
+                before.reconnects
             }
-            None if connected => self.begin_session(at),
-            None => {}
-        }
-        self.connection = Some(Connection { connected, since: at, confirmed: is_event, counted });
+            None => {
+                if connected {
+                    self.begin_session(at);
+                }
+                0
+            }
+        };
+        self.connection = Some(Connection { connected, since: at, confirmed: is_event, counted, reconnects });
     }
 
+    /// Returns the number of reconnects of the session.
     fn connect_again(
         &mut self,
         change: &Change,
         before: Connection,
         window: Duration,
         found: &mut impl FnMut(Finding),
-    ) {
+    ) -> u32 {
         let at = change.at();
         let delay = at.since(before.since).unwrap_or_default();
         let kind = FindingKind::ReconnectDelay(delay);
@@ -300,9 +334,11 @@ impl Walk {
         if delay > window {
             self.end_session(window, found);
             self.begin_session(at);
+            0
         } else {
             self.counts.reconnects = self.counts.reconnects.saturating_add(1);
             self.session.get_or_insert(at);
+            before.reconnects.saturating_add(1)
         }
     }
 
@@ -313,10 +349,17 @@ impl Walk {
 
     /// Ends the session that ended with the newest disconnect, if the input is disconnected.
     pub(super) fn end_session(&mut self, window: Duration, found: &mut impl FnMut(Finding)) {
-        let Some(Connection { connected: false, since: at, counted, .. }) = self.connection else { return };
+        let Some(connection) = self.connection.as_mut().filter(|connection| !connection.connected) else { return };
         let Some(began) = self.session.take() else { return };
-        let kind = FindingKind::Session(at.since(began).unwrap_or_default());
+        let Connection { since: at, counted, .. } = *connection;
+        let kind = FindingKind::Session { began, reconnects: std::mem::take(&mut connection.reconnects) };
         found(Finding { kind, at, settled_after: at.plus(window), counted });
+    }
+
+    /// The newest session.
+    pub(super) fn newest_session(&self) -> Option<Session> {
+        let (began, Connection { connected, since, reconnects, .. }) = self.session.zip(self.connection)?;
+        Some(Session { began, ended: Some(since).filter(|_| !connected), reconnects })
     }
 }
 

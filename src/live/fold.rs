@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::changes::Session;
 use super::dedup::SeenLimits;
 use super::{
     ExceptionEntry, Exceptions, ForgottenInputs, Input, InputEntry, Inventory, LastSeen, Quality, SeenEvents, State,
@@ -36,6 +38,10 @@ pub struct Changes {
     pub(super) totals: Arc<Totals>,
     pub(super) rules: Arc<Rules>,
     pub(super) seen_limits: SeenLimits,
+    /// Sessions that no later record changes, and that the inputs do not have after the changes.
+    pub(super) sessions: BTreeMap<InputId, Vec<Session>>,
+    /// The reconnect windows of restored inputs that had a change of the rules already.
+    pub(super) windows_before: BTreeMap<InputId, Duration>,
 }
 
 /// The change of an input.

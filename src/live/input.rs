@@ -14,12 +14,13 @@
 
 mod clock;
 mod row;
+mod sessions;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::changes::{Change, ChangeSource, CountedDuration, Counts, Finding, FindingKind, Walk, nanos};
+use super::changes::{Change, ChangeSource, CountedDuration, Counts, Finding, FindingKind, Session, Walk, nanos};
 use super::{Errors, PendingChange};
 use crate::event::{AccountId, Event, EventKind, Note, Record, Rules, Timestamp};
 
@@ -104,6 +105,8 @@ pub(super) struct Effect {
     pub(super) durations: Vec<CountedDuration>,
     /// Changes that are no longer in the list.
     pub(super) folded: Vec<Change>,
+    /// Sessions that no later record changes.
+    pub(super) sessions: Vec<Session>,
 }
 
 impl Input {
@@ -387,5 +390,6 @@ impl Input {
 impl Effect {
     fn count(&mut self, finding: Finding) {
         self.durations.extend(finding.duration().filter(|_| !finding.counted));
+        self.sessions.extend(finding.session());
     }
 }

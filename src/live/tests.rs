@@ -14,6 +14,7 @@ mod order;
 mod properties;
 mod rows;
 mod seen_events;
+mod sessions;
 mod timeline;
 
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use super::*;
 use crate::event::{
     AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note,
-    Observation, Observed, Origin, Record, RecordKind, Rules, ScheduleException, Timestamp,
+    Observation, Observed, Origin, Record, RecordKind, Rules, ScheduleException, SessionState, Timestamp,
 };
 use crate::schedule::{Configured, Exception, Expectation};
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::changes::{Change, ChangeSource, Finding, FindingKind, Walk};
+use super::changes::{self, Change, ChangeSource, Finding, Walk};
 use crate::event::{Corrected, Correction, Note, Observation, Observed, Record, RecordKind, Timestamp};
 
 /// The changes of one input, in the order of their event times.
@@ -198,25 +198,13 @@ impl Timeline {
 
     /// Its sessions, oldest first.
     pub fn sessions(&self, known_before: bool, window: Duration) -> Vec<Session> {
-        let known = |at: Timestamp| Some(at).filter(|at| *at > Timestamp::EPOCH);
         let mut sessions = Vec::new();
-        let mut reconnects = 0;
         let mut walk = self.start(known_before);
-        let mut found = |finding: Finding| match finding.kind {
-            FindingKind::Session(duration) => {
-                let (began, ended) = (known(finding.at.minus(duration)), Some(finding.at));
-                sessions.push(Session { began, ended, reconnects: std::mem::take(&mut reconnects) });
-            }
-            FindingKind::ReconnectDelay(delay) => reconnects += u32::from(delay <= window),
-            FindingKind::Repeat { .. } => {}
-        };
+        let mut found = |finding: Finding| sessions.extend(finding.session().map(Session::from));
         for (at, step) in self.steps() {
             step.apply(&mut walk, at, window, &mut found);
         }
-        if let Some((began, connection)) = walk.session.zip(walk.connection) {
-            let ended = Some(connection.since).filter(|_| !connection.connected);
-            sessions.push(Session { began: known(began), ended, reconnects });
-        }
+        sessions.extend(walk.newest_session().map(Session::from));
         sessions
     }
 
@@ -241,6 +229,13 @@ impl Timeline {
             reconnects: (walk.counts.reconnects - reconnects).into(),
             connected_time: walk.connected_time(until).saturating_sub(connected_time),
         }
+    }
+}
+
+impl From<changes::Session> for Session {
+    fn from(session: changes::Session) -> Self {
+        let began = Some(session.began).filter(|began| *began > Timestamp::EPOCH);
+        Self { began, ended: session.ended, reconnects: session.reconnects }
     }
 }
 

@@ -32,7 +32,7 @@ impl Recorder {
         let checkpoint = Checkpoint { position, rules: self.rules_history.at(position).clone(), version, state };
         let _saving = self.disk_operation("checkpoint");
         let rows = self.dirty_inputs.inputs(slice).map(|input_id| row(fold, input_id, last_position));
-        self.journal.save_checkpoint(&checkpoint, &mut { rows })?;
+        self.journal.save_checkpoint(&checkpoint, &mut { rows }, &mut std::iter::empty())?;
         self.dirty_inputs.saved(slice);
         self.rules_history.drop_before(position);
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::error::PostgresError;
 use super::head::{Connection, Head, Shown};
 use super::server::Server;
-use crate::event::{InputId, Record, Timestamp};
+use crate::event::{InputId, Record, SessionChange, Timestamp};
 use crate::journal::{
     Append, BatchId, Checkpoint, InputRow, Journal, JournalError, KeptBody, KeptBodySummary, Reader, Snapshot, Tail,
 };
@@ -111,8 +111,13 @@ impl Journal for PostgresJournal {
         &mut self,
         _: &Checkpoint,
         _: &mut dyn Iterator<Item = (InputId, Option<InputRow>)>,
+        _: &mut dyn Iterator<Item = SessionChange>,
     ) -> Result<(), JournalError> {
         Err(self.away("the checkpoint cannot be written"))
+    }
+
+    fn keeps_sessions(&self) -> bool {
+        true
     }
 
     fn save_documents(&mut self, _: &[(&str, Option<&str>)]) -> Result<(), JournalError> {

@@ -9,6 +9,7 @@ mod schema;
 mod server;
 mod session;
 mod tls;
+mod views;
 
 pub use address::{Address, AddressError};
 pub use error::{PostgresError, Refusal};

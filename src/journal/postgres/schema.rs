@@ -10,6 +10,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::error::{PostgresError, Refusal};
 use super::server::Server;
 use super::session::Session;
+use super::views;
 use crate::journal::JournalError;
 
 /// The first version whose features are used.
@@ -19,7 +20,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Migration N leads from version N to version N + 1, in several parts. Released migrations are never changed, only added
 /// to.
-const MIGRATIONS: &[&[&str]] = &[&[TABLES]];
+const MIGRATIONS: &[&[&str]] = &[&[TABLES, views::SESSIONS, views::TIME_INDEXES, views::VIEWS]];
 
 const TABLES: &str = "
     CREATE TABLE head (

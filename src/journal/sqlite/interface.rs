@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::{SqliteAppend, SqliteJournal};
-use crate::event::{InputId, Record, Timestamp};
+use crate::event::{InputId, Record, SessionChange, Timestamp};
 use crate::journal::{
     Append, BatchId, Checkpoint, InputRow, Journal, JournalError, KeptBody, KeptBodySummary, Reader, Snapshot,
     Unrecognized,
@@ -103,6 +103,7 @@ impl Journal for SqliteJournal {
         &mut self,
         checkpoint: &Checkpoint,
         rows: &mut dyn Iterator<Item = (InputId, Option<InputRow>)>,
+        _: &mut dyn Iterator<Item = SessionChange>,
     ) -> Result<(), JournalError> {
         self.save_checkpoint(checkpoint, rows)
     }

@@ -142,6 +142,7 @@ impl FirstRow {
             confirmed: true,
             // The totals have every reconnect delay, but not the newest session.
             counted: evidence.connected,
+            reconnects: 0,
         });
         let base = Walk {
             connection,

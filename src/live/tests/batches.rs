@@ -31,7 +31,7 @@ fn kind() -> impl Strategy<Value = RecordKind> {
 }
 
 /// Records with the scrapes in between.
-fn records() -> impl Strategy<Value = Vec<Record>> {
+pub(super) fn records() -> impl Strategy<Value = Vec<Record>> {
     prop::collection::vec((kind(), any::<bool>()), 1..60).prop_map(|steps| {
         let mut shown_until = at(0);
         let steps = (600..).step_by(7).zip(steps);
@@ -46,7 +46,7 @@ fn records() -> impl Strategy<Value = Vec<Record>> {
 }
 
 /// A fold without records, with an inventory of two inputs.
-fn new_fold() -> Fold {
+pub(super) fn new_fold() -> Fold {
     with_inventory(Fold::new(rules()))
 }
 
@@ -90,7 +90,12 @@ fn assert_same(one: &Fold, other: &Fold) {
 }
 
 /// The fold after a restart. Rows are from the given positions, the checkpoint is from the earliest of them.
-fn restored(folds: &[(u64, Fold)], appended: &[Record], row_moment: impl Fn(&InputId) -> usize) -> Fold {
+pub(super) fn restored(
+    folds: &[(u64, Fold)],
+    appended: &[Record],
+    row_moment: impl Fn(&InputId) -> usize,
+    mut adopt: impl FnMut(&mut Fold, &[Record]),
+) -> Fold {
     let (position, first) = &folds[0];
     let (last, newest) = folds.last().unwrap();
     let mut fold = Fold::new(first.state().rules().clone());
@@ -114,7 +119,7 @@ fn restored(folds: &[(u64, Fold)], appended: &[Record], row_moment: impl Fn(&Inp
         }
     }
     let replayed: Vec<_> = appended.iter().filter(|record| record.position > *position).cloned().collect();
-    adopt_in_batches(&mut fold, replayed.chunks(7));
+    replayed.chunks(7).for_each(|batch| adopt(&mut fold, batch));
     fold.end_replay();
     fold
 }
@@ -165,7 +170,10 @@ proptest! {
             }
             save(&fold, &appended, count);
         }
-        let restarted = restored(&folds, &appended, |input_id| rows[usize::from(input_id.digits()[1] - b'0')]);
+        let row_moment = |input_id: &InputId| rows[usize::from(input_id.digits()[1] - b'0')];
+        let restarted = restored(&folds, &appended, row_moment, |fold, batch| {
+            adopt_in_batches(fold, std::iter::once(batch));
+        });
         assert_same(&restarted, &fold);
     }
 }

@@ -8,7 +8,7 @@ use super::*;
 
 /// What happens, some time after the step before.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// An event that arrives late by this many seconds.
     Event {
         name: &'static str,
@@ -24,7 +24,7 @@ fn event_step(latest: u64) -> impl Strategy<Value = Step> {
 }
 
 /// Steps with their distances in seconds.
-fn steps(latest: u64) -> impl Strategy<Value = Vec<(u64, Step)>> {
+pub(super) fn steps(latest: u64) -> impl Strategy<Value = Vec<(u64, Step)>> {
     let observe = prop::sample::select(Observed::ALL.to_vec()).prop_map(Step::Observe);
     let correct = prop::sample::select(Corrected::ALL.to_vec()).prop_map(Step::Correct);
     let step = prop_oneof![8 => event_step(latest), 1 => observe, 1 => correct];
@@ -32,7 +32,7 @@ fn steps(latest: u64) -> impl Strategy<Value = Vec<(u64, Step)>> {
 }
 
 /// Applies the steps. Returns the records of a journal, and the time of the last step.
-fn record_all(world: &mut World, steps: &[(u64, Step)]) -> (Vec<Record>, u64) {
+pub(super) fn record_all(world: &mut World, steps: &[(u64, Step)]) -> (Vec<Record>, u64) {
     let (mut records, mut now, mut forgotten) = (Vec::new(), 3000, 0);
     for (distance, step) in steps {
         now += distance;
@@ -60,7 +60,7 @@ fn record_all(world: &mut World, steps: &[(u64, Step)]) -> (Vec<Record>, u64) {
     (records, now)
 }
 
-fn timeline(start: Timeline, records: &[Record]) -> Timeline {
+pub(super) fn timeline(start: Timeline, records: &[Record]) -> Timeline {
     let mut timeline = start;
     records.iter().for_each(|record| timeline.apply(record));
     timeline

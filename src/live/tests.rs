@@ -24,7 +24,7 @@ use std::time::Duration;
 use super::*;
 use crate::event::{
     AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, IgnoredReason, InputId, Note,
-    Observation, Observed, Origin, Record, RecordKind, Rules, ScheduleException, SessionState, Timestamp,
+    Observation, Observed, Origin, Record, RecordKind, Rules, ScheduleException, Timestamp,
 };
 use crate::schedule::{Configured, Exception, Expectation};
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::batches::{new_fold, records, restored};
 use super::timeline::{record_all, steps, timeline};
 use super::*;
+use crate::event::SessionState;
 
 /// A table of sessions.
 type Table = BTreeMap<(InputId, Timestamp), SessionState>;
@@ -144,6 +145,59 @@ fn input_that_flaps_hundreds_of_times_between_two_writes_has_every_session() {
     assert!(lengths.into_iter().all(|length| length == Some(Duration::from_secs(50))));
 }
 
+/// The changes of input 1 in seconds: begin, end and reconnects of each session.
+fn changes_of(rows: &SessionRows) -> Vec<(u64, Option<(Option<u64>, u32)>)> {
+    let seconds = |time: Timestamp| time.since(at(0)).unwrap().as_secs();
+    let changes = rows.of([input_id(1)].into_iter()).map(|change| {
+        let session = change.session.map(|session| (session.ended_at.map(seconds), session.reconnects));
+        (seconds(change.started_at), session)
+    });
+    changes.collect()
+}
+
+fn with_window(seconds: u64) -> RecordKind {
+    RecordKind::Rules(Arc::new(Rules { reconnect_window: Duration::from_secs(seconds), ..rules() }))
+}
+
+#[test]
+fn reconnect_after_a_session_that_a_new_window_ended_is_the_first_of_a_new_row() {
+    let mut rows = SessionRows::default();
+    let mut world = play("0s connected; 100s disconnected; 120s connected; 200s disconnected");
+    adopt(&mut world.fold, &mut rows, &[record(with_window(600), at(300))]);
+    let connected = record(RecordKind::Event(event(1, "connected", at(400), at(400)), None), at(300));
+    adopt(&mut world.fold, &mut rows, &[connected]);
+    assert_eq!(changes_of(&rows), [(400, Some((None, 1)))]);
+}
+
+#[test]
+fn restored_input_that_is_ahead_of_a_new_window_loses_a_session_that_the_old_window_did_not_have() {
+    let event = |name, second| RecordKind::Event(event(1, name, at(second), at(second)), None);
+    let found = Observation {
+        input_id: input_id(1),
+        found: Observed::Connected,
+        at: at(150),
+        events: 2,
+        account_id: observations::ACCOUNT,
+    };
+    let kinds = [
+        event("connected", 0),
+        event("disconnected", 100),
+        with_window(10),
+        RecordKind::Observation(found),
+        event("connected", 140),
+    ];
+    let records: Vec<_> =
+        (1..).zip(kinds).map(|(position, kind)| Record { position, ..record(kind, at(100)) }).collect();
+    let folds = [2, 4].map(|position| {
+        let mut fold = Fold::new(rules());
+        adopt(&mut fold, &mut SessionRows::default(), &records[..position]);
+        (position as u64, fold)
+    });
+    let mut rows = SessionRows::default();
+    restored(&folds, &records, |_| 1, |fold, batch| drop(adopt(fold, &mut rows, batch)));
+    assert_eq!(changes_of(&rows), [(140, Some((None, 0))), (150, None)]);
+}
+
 #[test]
 fn late_reconnect_joins_two_sessions_and_removes_the_row_of_the_second() {
     let mut rows = SessionRows::default();
@@ -153,11 +207,7 @@ fn late_reconnect_joins_two_sessions_and_removes_the_row_of_the_second() {
         let record = record(RecordKind::Event(event(1, name, at(second), at(500)), None), at(0));
         adopt(&mut world.fold, &mut rows, &[record]);
     }
-    let changes = rows.of([input_id(1)].into_iter()).map(|change| {
-        let seconds = |time: Timestamp| time.since(at(0)).unwrap().as_secs();
-        (seconds(change.started_at), change.session.map(|session| (session.ended_at.map(seconds), session.reconnects)))
-    });
-    assert_eq!(changes.collect::<Vec<_>>(), [(10, Some((Some(400), 2))), (180, None)]);
+    assert_eq!(changes_of(&rows), [(10, Some((Some(400), 2))), (180, None)]);
 }
 
 #[test]

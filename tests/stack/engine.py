@@ -2,8 +2,9 @@
 images, so that the test needs no container engine and no registry.
 
 Implemented: command, environment, user, bind mounts, volumes, tmpfs, secrets, read-only root, dropped capabilities,
-no-new-privileges, host names, health checks, stop signals, depends_on. Not implemented: separate networks (all
-services share loopback), limits of memory and processes, restarts, log rotation.
+no-new-privileges, host names, health checks, stop signals, depends_on. With a network, each service has an address of its
+own; otherwise all share loopback. Not implemented: separate networks, limits of memory and processes, restarts, log
+rotation.
 """
 
 import json
@@ -32,6 +33,8 @@ class Image:
     programs: dict[str, Path]
     environment: dict[str, str]
     working_dir: str
+    # Folders that the programs need: place in the container, and on the host.
+    shares: dict[str, Path] = field(default_factory=dict)
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
@@ -64,20 +67,34 @@ class Container:
     log: Path
     process: subprocess.Popen | None = None
     command: list[str] = field(default_factory=list)
+    # Runs a command in the container's network.
+    in_network: list[str] = field(default_factory=list)
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", CONTAINER, "run", json.dumps(self.spec | {"command": self.command})],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.program("run", self.spec | {"command": self.command}),
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def run(self, command: list[str]) -> None:
+        """Runs a command in a new container with the same files, until it ends."""
+        with self.log.open("ab") as log:
+            subprocess.run(self.program("run", self.spec | {"command": command}), check=True, stdout=log, stderr=log)
+
+    def execute(self, command: list[str]) -> subprocess.CompletedProcess:
+        """Runs a command in the running container."""
+        arguments = self.program("enter", self.spec | {"pid": self.process.pid, "command": command})
+        return subprocess.run(arguments, capture_output=True, text=True)
+
+    def program(self, what: str, spec: dict) -> list:
+        return [*self.in_network, sys.executable, "-I", CONTAINER, what, json.dumps(spec)]
 
     def healthy(self) -> bool:
         """Runs the health check of the composition in the container."""
         check = self.service["healthcheck"]
         if check["test"][0] != "CMD":
             raise Failure(f"{self.name}: the health check needs a shell")
-        spec = self.spec | {"pid": self.process.pid, "command": check["test"][1:]}
-        arguments = [sys.executable, "-I", CONTAINER, "enter", json.dumps(spec)]
+        command = [self.spec["programs"].get(check["test"][1], check["test"][1]), *check["test"][2:]]
+        arguments = self.program("enter", self.spec | {"pid": self.process.pid, "command": command})
         with self.log.with_suffix(".health").open("wb") as log:
             try:
                 timeout = seconds(check["timeout"])
@@ -123,13 +140,48 @@ def seconds(text: str) -> float:
     return total
 
 
+class Network:
+    """A bridge to which each service is connected with an address of its own. Needs iproute2 and a folder /run/netns."""
+
+    BRIDGE = "services"
+
+    def __init__(self, services: dict) -> None:
+        self.addresses = {name: f"10.0.0.{number}" for number, name in enumerate(services, start=2)}
+        self.aliases = {name: [name, *(alias for network in (service.get("networks") or {}).values()
+                                       for alias in (network or {}).get("aliases", []))]
+                        for name, service in services.items()}
+        self.ip("link", "add", self.BRIDGE, "type", "bridge")
+        self.ip("address", "add", "10.0.0.1/24", "dev", self.BRIDGE)
+        self.ip("link", "set", self.BRIDGE, "up")
+        for name, address in self.addresses.items():
+            self.connect(name, address)
+
+    @staticmethod
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True)
+
+    def connect(self, name: str, address: str) -> None:
+        outer = f"to-{name}"[:15]
+        self.ip("netns", "add", name)
+        self.ip("link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", name)
+        self.ip("link", "set", outer, "master", self.BRIDGE, "up")
+        for settings in (["link", "set", "lo", "up"], ["link", "set", "eth0", "up"],
+                         ["address", "add", f"{address}/24", "dev", "eth0"]):
+            self.ip("-netns", name, *settings)
+
+    def hosts(self) -> str:
+        lines = [f"{address} {' '.join(self.aliases[name])}" for name, address in self.addresses.items()]
+        return "\n".join(["127.0.0.1 localhost", *lines, ""])
+
+
 class Engine:
     """Creates a container for each service of a composition."""
 
-    def __init__(self, composition: dict, images: dict[str, Image], work: Path, hosts: list[str]) -> None:
-        self.composition, self.images, self.work = composition, images, work
+    def __init__(self, composition: dict, images: dict[str, Image], work: Path, hosts: list[str],
+                 network: Network | None = None) -> None:
+        self.composition, self.images, self.work, self.network = composition, images, work, network
         names = ["localhost", *composition["services"], *hosts]
-        self.hosts = f"127.0.0.1 {' '.join(names)}\n"
+        self.hosts = network.hosts() if network else f"127.0.0.1 {' '.join(names)}\n"
         # Without root there is only one user in the namespace.
         self.can_change_user = Path("/proc/self/uid_map").read_text().split()[2] != "1"
 
@@ -147,16 +199,22 @@ class Engine:
             "read_only": service.get("read_only", False),
             "working_dir": image.working_dir,
             "environment": {"PATH": PATH} | image.environment | service.get("environment", {}),
-            "files": {"/etc/hosts": self.hosts, "/etc/nsswitch.conf": "hosts: files\n", "/etc/resolv.conf": ""},
+            "files": {"/etc/hosts": self.hosts, "/etc/nsswitch.conf": "hosts: files\n", "/etc/resolv.conf": "",
+                      "/etc/passwd": f"user:x:{user}:{group}::/:/\n", "/etc/group": f"user:x:{group}:\n"},
             "folders": [image.working_dir, "/tmp"],
             "binds": [*self.programs(image), *self.mounts(service, user, group), *self.secrets(service)],
-            "tmpfs": dict(entry.partition(":")[::2] for entry in service.get("tmpfs", [])),
+            "tmpfs": {"/dev/shm": "size=64m,mode=1777"}
+            | dict(entry.partition(":")[::2] for entry in service.get("tmpfs", [])),
+            # Health checks may name programs without their folder.
+            "programs": {Path(target).name: target for target in image.programs},
         }
         command = [*(service["entrypoint"] or image.entrypoint), *(service["command"] or [])]
-        return Container(name, service, spec, self.work / f"{name}.log", command=command)
+        in_network = ["ip", "netns", "exec", name] if self.network else []
+        return Container(name, service, spec, self.work / f"{name}.log", command=command, in_network=in_network)
 
     def programs(self, image: Image) -> list[tuple[str, str, bool]]:
         binds = [(str(path), target, True) for target, path in image.programs.items()]
+        binds += [(str(path), target, True) for target, path in image.shares.items()]
         # The official programs embed these files; Debian's read them from disk.
         shares = {path.parent.parent / "share" / "prometheus" for path in image.programs.values()}
         return binds + [(str(share), "/usr/share/prometheus", True) for share in shares if share.is_dir()]

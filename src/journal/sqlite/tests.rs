@@ -1,6 +1,7 @@
 //! Tests of single operations. [`model`] tests arbitrary sequences of operations.
 
 mod copy;
+mod kinds;
 mod model;
 mod readers;
 mod refusals;

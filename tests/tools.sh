@@ -176,22 +176,18 @@ provide_prometheus() {
     done
 }
 
-# Sets POSTGRES_BIN, unless set, to the folder of PostgreSQL's programs: the newest installed ones, or those of Debian 12.
-# Its libraries are installed; they start no service.
+# Sets POSTGRES_BIN, unless set, to the folder of PostgreSQL's programs, and installs them if there are none.
 provide_postgresql() {
-    local folder=$tools/postgresql libraries
+    local settings=/etc/postgresql-common/createcluster.conf
     [[ -z ${POSTGRES_BIN:-} ]] || return 0
-    if ! has apt-get || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
-        POSTGRES_BIN=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1) || POSTGRES_BIN=
-    else
-        mapfile -t libraries < <(update >&2 && apt-cache depends --important postgresql-15 postgresql-client-15 |
-            sed -nE 's/^ *Depends: (lib[^ ]+|tzdata)$/\1/p' | sort -u)
-        if [[ ${#libraries[@]} -gt 0 ]] && install_packages "${libraries[@]}" &&
-            unpack bookworm "$folder" postgresql-15 postgresql-client-15; then
-            POSTGRES_BIN=$folder/usr/lib/postgresql/15/bin
-        fi
+    if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
+        has apt-get || return 1
+        # Otherwise the package creates a cluster and starts its server.
+        [[ -e $settings ]] || { as_root mkdir -p "${settings%/*}" &&
+            as_root tee "$settings" <<<'create_main_cluster = false' >/dev/null; } || return 1
+        install_packages -o Dpkg::Options::=--force-confold postgresql || return 1
     fi
-    "${POSTGRES_BIN:-}/initdb" --version >/dev/null 2>&1 || { unset POSTGRES_BIN && return 1; }
+    POSTGRES_BIN=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
     export POSTGRES_BIN
 }
 

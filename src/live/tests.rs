@@ -1,7 +1,5 @@
-//! Scenarios in a small language, through one `check`.
-//!
-//! A scenario is a list of steps: `10s connected` happens at 10 s and arrives at once, `10s disconnected @25s` arrives
-//! late, `20s scrape` is a scrape.
+//! Scenarios in a small language, through one `check`: a list of steps. `10s connected` happens at 10 s and arrives at
+//! once, `10s disconnected @25s` arrives late, `20s scrape` is a scrape.
 
 mod batches;
 mod clock;

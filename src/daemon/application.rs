@@ -25,7 +25,7 @@ use crate::http::{
     self, Configuration, ConnectionLimits, ListenerCertificate, Private, Server, ServerHandle, Sockets,
     UnusedDeliveries, WebConfig, Webhook,
 };
-use crate::journal::SqliteJournal;
+use crate::journal::{Journal, PostgresJournal, Spool, SqliteJournal};
 use crate::metrics::Exporter;
 use crate::recorder::{self, Handle, KeptBodies, Running, StateReader};
 use crate::telemetry::{DroppedLines, Level};
@@ -42,6 +42,12 @@ pub(super) struct Application {
     pub(super) log_level: Level,
     pub(super) dropped_lines: DroppedLines,
     pub(super) service_manager: Arc<ServiceManager>,
+}
+
+/// An opened journal, and the spool for a shared one.
+struct Opened {
+    journal: Box<dyn Journal>,
+    spool: Option<Spool>,
 }
 
 /// The part that has no journal yet: its sockets are bound, and the private server is running.
@@ -70,7 +76,7 @@ impl Application {
     async fn start_and_serve(self, requests: Requests, announce: impl FnOnce(&Endpoints)) -> anyhow::Result<()> {
         let (recorder, queue) = recorder::prepare(self.settings.webhook.queue_size);
         let listening = self.listen(recorder)?;
-        let (journal, secrets) = self.open(listening.recorder.state_reader()).await?;
+        let (Opened { journal, spool }, secrets) = self.open(&listening.recorder).await?;
         let resources = Resources { secrets, files: listening.files.clone() };
         log_warnings(&resources.warnings());
         listening.configuration.send_modify(|shown| {
@@ -82,7 +88,8 @@ impl Application {
         let endpoints = listening.endpoints.clone().with_secrets(&self.settings.webhook.secrets, &secrets);
         tracing::info!(secret = endpoints.secret, origin = endpoints.secret_origin, "webhook secret");
         let (limits, metrics) = (limits(&self.settings, &secrets), listening.metrics.clone());
-        let recorder = recorder::start_with(Box::new(journal), limits, (listening.recorder.clone(), queue), metrics);
+        let prepared = (listening.recorder.clone(), queue);
+        let recorder = recorder::start_spooling(journal, spool, limits, prepared, metrics);
         let recorder = recorder.context("the recorder's thread cannot be started")?;
         let (public, private) = self.assemble(listening, &secrets, &requests)?;
         let on_ready = || announce(&endpoints);
@@ -156,16 +163,23 @@ impl Application {
     }
 
     /// Opens the journal and reads the secrets, on another thread, because the disk may hang.
-    async fn open(&self, state_reader: &StateReader) -> anyhow::Result<(SqliteJournal, WebhookSecrets)> {
-        let opening = state_reader.readiness().disk().begin("opening");
+    async fn open(&self, recorder: &Handle) -> anyhow::Result<(Opened, WebhookSecrets)> {
+        let opening = recorder.state_reader().readiness().disk().begin("opening");
         let (storage, configured) = (self.settings.storage.clone(), self.settings.webhook.secrets.clone());
+        let recorder = recorder.clone();
         let opened = web::block(move || {
             let _until_opened = opening;
+            if let Some(server) = storage.server() {
+                let secrets = WebhookSecrets::load(&configured, &storage, MissingSecret::Refuse)?;
+                let spool = Spool::open(&storage.path, storage.spool_max as u64)?;
+                let journal = PostgresJournal::open(server, &replica_name(), move || recorder.wake())?;
+                return anyhow::Ok((Opened { journal: Box::new(journal), spool: Some(spool) }, secrets));
+            }
             let journal = SqliteJournal::open(&storage.path)?;
             let missing_secret =
                 if journal.last_position() == 0 { MissingSecret::Generate } else { MissingSecret::Refuse };
             let secrets = WebhookSecrets::load(&configured, &storage, missing_secret)?;
-            anyhow::Ok((journal, secrets))
+            Ok((Opened { journal: Box::new(journal), spool: None }, secrets))
         });
         opened.await.context("the journal was not opened")?
     }
@@ -284,6 +298,12 @@ async fn reload_on_request(reloader: Arc<Reloader>, requests: Requests) {
             let _ = result.await;
         }
     }
+}
+
+/// Names this process among the replicas of a shared journal, for people.
+fn replica_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("{}/{}", host.trim(), std::process::id())
 }
 
 /// Without this secret, every notification is rejected, so it must not be overlooked.

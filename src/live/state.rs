@@ -312,6 +312,16 @@ impl LastSeen {
         }
     }
 
+    /// Adds what others have seen.
+    pub fn merge(&mut self, others: &Self) {
+        self.last = self.last.max(others.last);
+        self.last_test = self.last_test.max(others.last_test);
+        for (secret, time) in &others.by_secret {
+            let last = self.by_secret.entry(secret.clone()).or_insert(*time);
+            *last = (*last).max(*time);
+        }
+    }
+
     /// The clock was set back: no delivery was seen later than now.
     pub fn set_clock_back(&mut self, now: Timestamp) {
         let times = self.last.iter_mut().chain(&mut self.last_test).chain(self.by_secret.values_mut());

@@ -67,7 +67,7 @@ impl Recorder {
         }
         if saved.is_err() {
             // The inventory is found again after a restart, and the history is read again.
-            self.note_written(saved);
+            self.note_task(saved);
         }
         self.publish_state();
     }

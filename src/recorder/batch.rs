@@ -92,6 +92,21 @@ impl Batch {
         batch
     }
 
+    /// A batch that waited in the spool; its deliveries were answered.
+    pub(super) fn of_spooled(
+        id: BatchId,
+        records: Vec<Record>,
+        unrecognized: Vec<Unrecognized>,
+        last_seen: LastSeen,
+    ) -> Self {
+        Self { id, records, unrecognized, last_seen: Arc::new(last_seen), deliveries: Vec::new() }
+    }
+
+    /// Adds when other replicas last saw deliveries.
+    pub(super) fn merge_last_seen(&mut self, others: &LastSeen) {
+        Arc::make_mut(&mut self.last_seen).merge(others);
+    }
+
     /// Whether the batch has deliveries; all of its records are then events.
     pub(super) fn has_deliveries(&self) -> bool {
         !self.deliveries.is_empty()

@@ -13,7 +13,7 @@ impl Recorder {
     pub(super) fn save_next_slice(&mut self) {
         let slice = self.dirty_inputs.next_slice(SLICE_BYTES, |input_id| row_size(&self.fold, input_id));
         let saved = self.save(slice);
-        self.note_written(saved);
+        self.note_task(saved);
     }
 
     /// Brings the checkpoint up to date, in one transaction. It has the time of the latest scrape, so it is saved also

@@ -21,6 +21,8 @@ pub(super) struct DirtyInputs {
     in_progress_position: u64,
     /// Records were appended since the last complete checkpoint.
     behind: bool,
+    /// Position of a checkpoint that another replica wrote: every row has every record up to it.
+    saved_position: u64,
 }
 
 /// The inputs that are saved in one transaction.
@@ -82,13 +84,19 @@ impl DirtyInputs {
         self.in_progress.iter().take(in_progress).chain(others.into_iter().flatten()).copied()
     }
 
+    /// Another replica wrote a checkpoint of this position.
+    pub(super) fn set_saved_position(&mut self, position: u64) {
+        self.saved_position = position;
+    }
+
     /// The checkpoint's position after the slice is saved.
     pub(super) fn position_after(&self, slice: Slice, last_position: u64) -> u64 {
-        match slice {
+        let position = match slice {
             Slice::Partial(count) if count < self.in_progress.len() => self.in_progress_position,
             Slice::Partial(_) => self.first_missing.map_or(last_position, |first| first - 1),
             Slice::Everything => last_position,
-        }
+        };
+        position.max(self.saved_position)
     }
 
     /// Marks the slice as saved.

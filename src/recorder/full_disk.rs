@@ -44,9 +44,6 @@ impl Recorder {
         batch: &mut Batch,
         error: JournalError,
     ) -> Result<(Changes, Vec<Verdict>), JournalError> {
-        if error.kind() != JournalErrorKind::DiskFull {
-            return Err(error);
-        }
         let transferring = self.disk_operation("WAL checkpoint");
         let transferred = self.transfer_wal();
         drop(transferring);

@@ -95,6 +95,11 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Whether messages wait.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.control.waiting.load(Ordering::Relaxed) > 0
+    }
+
     /// The next message, if one waits.
     pub(super) fn try_recv(&self) -> Result<Message, TryRecvError> {
         self.queue_rx.try_recv().inspect(|_| self.control.taken())

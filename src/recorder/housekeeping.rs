@@ -29,6 +29,10 @@ const SEARCH_SLICE: SearchLimits = SearchLimits { visited: 10_000, found: 100 };
 impl Recorder {
     /// The time until a task is due.
     pub(super) fn until_next_task(&self) -> Duration {
+        let shared = self.until_shared();
+        if let Some(shared) = shared.filter(|_| !self.leads()) {
+            return if self.rules_pending_and_usable() { Duration::ZERO } else { shared };
+        }
         let left = |interval: Duration, since: &Stopwatch| interval.saturating_sub(since.elapsed());
         let timers = &self.timers;
         let checkpoint = if self.state_reader.readiness.journal_failing() {
@@ -41,7 +45,8 @@ impl Recorder {
         let expiry = timers.until_expiry(EXPIRY_INTERVAL);
         let running = left(NOTE_INTERVAL, &timers.since_running);
         let due = checkpoint.map_or(expiry, |checkpoint| checkpoint.min(expiry)).min(running);
-        due.max(left(timers.pause, &timers.since_task))
+        let due = due.max(left(timers.pause, &timers.since_task));
+        shared.map_or(due, |shared| due.min(shared))
     }
 
     /// Runs the most urgent task, if one is due.
@@ -54,8 +59,11 @@ impl Recorder {
         let took = stopwatch.elapsed();
         if let Some(task) = task {
             tracing::debug!(task, seconds = took.as_secs_f64(), "housekeeping task done");
-            self.measure();
+            if self.shared.is_none() {
+                self.measure();
+            }
         }
+        self.measure_shared();
         // A probe may wait long for a lock. No pause follows, because no notification can be recorded before it
         // succeeds.
         let failing = self.state_reader.readiness.journal_failing();
@@ -66,6 +74,12 @@ impl Recorder {
     /// Returns the name of the task.
     fn run_most_urgent_task(&mut self) -> Option<&'static str> {
         let failing = self.state_reader.readiness.journal_failing();
+        if !self.leads() {
+            return self.rules_pending_and_usable().then(|| {
+                self.change_rules();
+                "rules"
+            });
+        }
         if self.checkpoint_wal() {
             Some("wal_checkpoint")
         } else if failing {
@@ -91,9 +105,8 @@ impl Recorder {
             }
             Some("expiry")
         } else if self.timers.since_running.elapsed() >= NOTE_INTERVAL {
-            if let Err(error) = self.note_running() {
-                self.note_written(Err(error));
-            }
+            let noted = self.note_running();
+            self.note_task(noted);
             Some("running")
         } else {
             None
@@ -133,7 +146,7 @@ impl Recorder {
                 self.search_after.is_some()
             }
             Err(error) => {
-                self.note_written(Err(error));
+                self.note_task(Err(error));
                 false
             }
         }

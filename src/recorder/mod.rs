@@ -33,6 +33,8 @@ mod checkpoint_codec;
 mod dirty_inputs;
 mod rules_history;
 mod restore;
+mod following;
+mod shared;
 mod retention_clock;
 mod recent;
 mod held_views;
@@ -60,7 +62,7 @@ pub use readiness::Readiness;
 pub use recent::RecentDelivery;
 pub use restore::{Restored, restore};
 pub use state_reader::StateReader;
-pub use thread::{Running, prepare, start, start_with};
+pub use thread::{Running, prepare, start, start_spooling, start_with};
 
 pub use crate::journal::{JournalError, KeptBody, KeptBodySummary};
 

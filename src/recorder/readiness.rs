@@ -20,6 +20,8 @@ pub struct Readiness {
     draining: watch::Sender<bool>,
     journal_error: Mutex<Option<JournalFailure>>,
     disk: DiskActivity,
+    /// Why this replica of a shared journal is not ready.
+    shared: Mutex<Option<&'static str>>,
 }
 
 /// An error of the journal.
@@ -44,7 +46,10 @@ impl Readiness {
             let cause = "the disk hangs, or another program holds the database";
             return Some(format!("{NOT_DURABLE} {operation} has not ended; {cause}").into());
         }
-        self.journal_error().map(|error| format!("{NOT_DURABLE} {}", cause(error.kind)).into())
+        if let Some(error) = self.journal_error() {
+            return Some(format!("{NOT_DURABLE} {}", cause(error.kind)).into());
+        }
+        self.shared().map(|reason| format!("journal: {reason}").into())
     }
 
     /// Since when notifications cannot be made durable, if so.
@@ -79,6 +84,15 @@ impl Readiness {
 
     pub(super) fn set_restored(&self) {
         self.restored.store(true, Ordering::Release);
+    }
+
+    /// Sets why this replica of a shared journal is not ready, if so.
+    pub(super) fn set_shared(&self, reason: Option<&'static str>) {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    fn shared(&self) -> Option<&'static str> {
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn journal_failing(&self) -> bool {

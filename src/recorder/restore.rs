@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::checkpoint_codec::{CheckpointState, from_json, restore_row};
 use super::dirty_inputs::DirtyInputs;
+use super::following::Following;
 use super::rules_history::RulesHistory;
 use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
 use crate::journal::{Checkpoint, JournalError, Reader};
-use crate::live::{Fold, LastSeen, apply};
+use crate::live::{Fold, LastSeen};
 
 /// Number of records to apply at once.
 const BATCH: usize = 1024;
@@ -100,20 +101,11 @@ impl Restored {
 
     /// Applies these records, and empties the batch.
     fn apply(&mut self, batch: &mut Vec<Record>) {
-        let Some(first) = batch.first() else { return };
-        let (changes, _) = apply(&self.fold, batch);
-        self.dirty_inputs.mark(changes.input_ids(), first.position);
-        self.fold.adopt(changes);
-        for record in batch.drain(..) {
-            let newest = record.recorded_at.max(record.shown_until);
-            let set_back = record.kind == RecordKind::ClockSetBack;
-            self.recorded_until = if set_back { record.recorded_at } else { self.recorded_until.max(newest) };
-            self.replayed += u64::from(record.event().is_some());
-            if let RecordKind::Rules(rules) = record.kind {
-                self.rules_history.push(record.position, rules);
-                self.rules_recorded = true;
-            }
-        }
+        let Self { fold, dirty_inputs, rules_history, recorded_until, .. } = self;
+        Following { fold, dirty_inputs, rules_history, recorded_until }.apply(batch);
+        self.replayed += batch.iter().filter(|record| record.event().is_some()).count() as u64;
+        self.rules_recorded |= batch.iter().any(|record| matches!(record.kind, RecordKind::Rules(_)));
+        batch.clear();
     }
 }
 

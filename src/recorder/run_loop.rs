@@ -3,13 +3,15 @@
 //! | step | what happens |
 //! |---|---|
 //! | begin | the journal's write lock is taken, and scrapes stop advancing the shown time |
+//! | apply the tail | of a shared journal: what other replicas appended |
 //! | apply | new records are checked against the state, and their changes are computed |
 //! | append, commit | new records become durable |
 //! | publish | changes become visible |
 //! | answer | senders get their outcome |
 //! | log | what changed |
 //!
-//! No other process appends to a local journal, so no records have to be applied between `begin` and `apply`.
+//! With a shared journal, `shared/` brings the state up to date between batches. If the journal is away, the batch goes to
+//! the spool instead.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use std::time::Duration;
 use super::batch::{Batch, log};
 use super::dirty_inputs::DirtyInputs;
 use super::disk_activity::UnderWay;
+use super::following::Following;
 use super::handle::{Answer, Message, Queue};
 use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
+use super::shared::Shared;
 use super::timers::Timers;
 use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
 use crate::clock::{self, Stopwatch};
@@ -59,6 +63,8 @@ pub(super) struct Recorder {
     pub(super) recorded_until: Timestamp,
     /// A sync failed: nothing may be written any more.
     pub(super) sync_error: Option<JournalError>,
+    /// What a shared journal needs; `None` for a local one.
+    pub(super) shared: Option<Shared>,
 }
 
 impl Recorder {
@@ -72,6 +78,7 @@ impl Recorder {
             self.state_reader.readiness.disk().progress(pause);
             let woken = self.queue.wake_rx.recv_timeout(pause);
             self.state_reader.readiness.disk().progress(Duration::ZERO);
+            self.follow_shared();
             more_waiting = self.record_waiting();
             if (finishing || woken == Err(RecvTimeoutError::Disconnected)) && !more_waiting {
                 break;
@@ -81,7 +88,7 @@ impl Recorder {
         if let Some(error) = self.sync_error.take() {
             return Err(error);
         }
-        match self.close() {
+        match self.end() {
             Err(error) if error.kind() != JournalErrorKind::SyncFailed => {
                 let cause = error.source().map(ToString::to_string);
                 tracing::warn!(%error, cause, "last checkpoint cannot be written; the next start replays the records after the one before");
@@ -92,7 +99,10 @@ impl Recorder {
     }
 
     /// Writes the last checkpoint and closes the journal. Everything that was answered is durable already.
-    fn close(mut self) -> Result<(), JournalError> {
+    fn end(mut self) -> Result<(), JournalError> {
+        if self.shared.is_some() {
+            return self.end_shared();
+        }
         // Later scrapes show the time that the checkpoint has.
         self.state_reader.published.begin_change();
         self.save_checkpoint()?;
@@ -165,7 +175,11 @@ impl Recorder {
             batch.refuse();
             return None;
         }
-        match self.write(&mut batch).or_else(|error| self.write_on_full_disk(&mut batch, error)) {
+        if self.shared.as_ref().is_some_and(Shared::spools) {
+            self.spool(batch, false);
+            return None;
+        }
+        match self.write(&mut batch).or_else(|error| self.write_again(&mut batch, error)) {
             Ok((changes, verdicts)) => {
                 self.note_written(Ok(()));
                 self.state_reader.published.set_committed(clock::now());
@@ -174,16 +188,13 @@ impl Recorder {
                 let set_back = batch.sets_clock_back().then_some(self.recorded_until);
                 let (deliveries, answers) = batch.outcomes(&verdicts);
                 self.publish(changes, last_seen, &deliveries, set_back);
-                for (delivery, answer) in deliveries.iter().zip(answers) {
-                    // The listener counts what it rejects.
-                    if delivery.outcome != Outcome::NotJson {
-                        self.metrics.notified(delivery.outcome.name(), delivery.outcome.ignored());
-                    }
-                    // The sender may have disconnected; its delivery stays recorded.
-                    let _ = answer.send(Some(delivery.outcome));
-                }
-                deliveries.iter().for_each(|delivery| log(delivery, self.fold.state()));
+                self.answer(&deliveries, answers);
                 Some(verdicts)
+            }
+            Err(error) if self.shared.is_some() => {
+                self.note_shared(&error, None);
+                self.spool(batch, true);
+                None
             }
             Err(error) => {
                 self.metrics.append_failures.inc();
@@ -195,24 +206,66 @@ impl Recorder {
         }
     }
 
-    /// Makes a batch durable. Nothing changes if that fails.
+    /// Writes a batch again, if the cause of the error can be removed.
+    fn write_again(&mut self, batch: &mut Batch, error: JournalError) -> Result<(Changes, Vec<Verdict>), JournalError> {
+        match error.kind() {
+            JournalErrorKind::DiskFull if self.shared.is_none() => self.write_on_full_disk(batch, error),
+            JournalErrorKind::Behind => {
+                self.catch_up()?;
+                self.write(batch)
+            }
+            _ => Err(error),
+        }
+    }
+
+    /// Answers deliveries that are durable, then logs them.
+    pub(super) fn answer(&self, deliveries: &[Arc<RecentDelivery>], answers: Vec<Answer>) {
+        for (delivery, answer) in deliveries.iter().zip(answers) {
+            // The listener counts what it rejects.
+            if delivery.outcome != Outcome::NotJson {
+                self.metrics.notified(delivery.outcome.name(), delivery.outcome.ignored());
+            }
+            // The sender may have disconnected; its delivery stays recorded.
+            let _ = answer.send(Some(delivery.outcome));
+        }
+        deliveries.iter().for_each(|delivery| log(delivery, self.fold.state()));
+    }
+
+    /// Makes a batch durable. If that fails, nothing changes, except that records of others are applied.
     pub(super) fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
         let appending = self.disk_operation("append");
         let mut append = self.journal.begin(batch.id)?;
-        let shown_until = self.state_reader.published.begin_change();
-        let now = clock::now();
+        let tail = append.tail();
+        let (now, shown_until) = match (&tail, &mut self.shared) {
+            (Some(tail), Some(shared)) => {
+                let Self { fold, dirty_inputs, rules_history, recorded_until, .. } = self;
+                let mut following = Following { fold, dirty_inputs, rules_history, recorded_until };
+                let others = shared.adopt(tail, &mut following);
+                if !batch.sets_clock_back() {
+                    batch.merge_last_seen(&others.unwrap_or_default());
+                }
+                self.recorded_until = self.recorded_until.max(tail.recorded_until);
+                (tail.now, tail.shown_until)
+            }
+            _ => (clock::now(), self.state_reader.published.begin_change()),
+        };
         let recorded_at = if batch.sets_clock_back() { now } else { self.recorded_until.max(now) };
         batch.begin(recorded_at, shown_until);
 
         let (changes, verdicts) = appending.compute(|| apply(&self.fold, &batch.records));
 
         append.records(&mut batch.new_records(&verdicts))?;
-        append.unrecognized(&batch.unrecognized)?;
+        if !tail.as_ref().is_some_and(|tail| tail.has_batch) {
+            append.unrecognized(&batch.unrecognized)?;
+        }
         append.forget_unrecognized(&batch.understood(&verdicts))?;
         append.last_seen(&serde_json::to_string(&*batch.last_seen).expect("plain data serializes"))?;
         append.commit()?;
         self.recorded_until = recorded_at;
+        if let Some(tail) = tail {
+            self.show_tail(&tail.records);
+        }
         if batch.has_deliveries() {
             let events = batch.records.iter().filter(|record| record.is_appended()).count();
             self.metrics.committed(events, stopwatch.elapsed());
@@ -221,7 +274,7 @@ impl Recorder {
     }
 
     /// Marks what the checkpoint does not have yet.
-    fn note_dirty(&mut self, records: &[Record], changes: &Changes) {
+    pub(super) fn note_dirty(&mut self, records: &[Record], changes: &Changes) {
         let mut appended = records.iter().filter(|record| record.is_appended());
         let Some(first) = appended.next() else { return };
         self.dirty_inputs.mark(changes.input_ids(), first.position);
@@ -249,6 +302,9 @@ impl Recorder {
 
     /// Publishes a state that changed without records.
     pub(super) fn publish_state(&mut self) {
+        if !self.has_state() {
+            return;
+        }
         let state = self.fold.state().clone();
         self.state_reader.published.change(clock::now(), None, self.journal.events(), &[], || state);
     }

@@ -19,34 +19,28 @@ use crate::metrics::Exporter;
 
 impl Recorder {
     /// Restores the state of a local journal and takes ownership of it.
-    pub(super) fn restored(
-        journal: Box<dyn Journal>,
-        limits: Limits,
-        queue: Queue,
-        state_reader: StateReader,
-        metrics: Arc<Exporter>,
-    ) -> Result<Self, JournalError> {
-        let mut recorder = Self::new(journal, limits.clone(), queue, state_reader, metrics);
-        recorder.restore(&limits.rules)?;
+    pub(super) fn restored(mut self) -> Result<Self, JournalError> {
+        let limits = self.limits.clone();
+        self.restore(&limits.rules)?;
         // The journal can be read completely, so it may be written from here on. On a full disk it is only shown.
-        let recovering = recorder.disk_operation("WAL checkpoint");
-        let writable = match recorder.journal.local().map_or(Ok(()), SqliteJournal::recover_wal) {
+        let recovering = self.disk_operation("WAL checkpoint");
+        let writable = match self.journal.local().map_or(Ok(()), SqliteJournal::recover_wal) {
             Err(error) if error.kind() != JournalErrorKind::DiskFull => return Err(error),
             writable => writable,
         };
         drop(recovering);
-        recorder.adopt(limits);
+        self.adopt(limits);
         match writable {
             Ok(()) => {
-                recorder.keep_reserve();
-                let noted = recorder.note_running();
-                recorder.note_written(noted);
+                self.keep_reserve();
+                let noted = self.note_running();
+                self.note_written(noted);
             }
-            Err(_) => recorder.note_written(writable),
+            Err(_) => self.note_written(writable),
         }
-        recorder.measure();
-        recorder.state_reader.readiness.set_restored();
-        Ok(recorder)
+        self.measure();
+        self.state_reader.readiness.set_restored();
+        Ok(self)
     }
 
     /// A recorder without a state.
@@ -75,6 +69,7 @@ impl Recorder {
             wal_grows: false,
             recorded_until: Timestamp::EPOCH,
             sync_error: None,
+            shared: None,
         }
     }
 
@@ -101,12 +96,14 @@ impl Recorder {
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
         let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
         self.state_reader.published.set_downtime(self.downtime);
-        self.state_reader.published.restored(inputs, recent, self.recorded_until.max(clock::now()));
+        // Replicas that share a journal share the time of the latest scrape, too.
+        let shown_until = if self.shared.is_some() { Timestamp::EPOCH } else { self.recorded_until.max(clock::now()) };
+        self.state_reader.published.restored(inputs, recent, shown_until);
         Ok(())
     }
 }
 
-fn recent_delivery(record: Record) -> Option<RecentDelivery> {
+pub(super) fn recent_delivery(record: Record) -> Option<RecentDelivery> {
     let RecordKind::Event(event, note) = record.kind else { return None };
     let (received_at, outcome) = (event.received_at, Outcome::Recorded);
     Some(RecentDelivery { received_at, peer: None, outcome, note, event: Some(event) })

@@ -1,6 +1,8 @@
 //! Read access to the state that the recorder has published.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use super::recent::{RecentDeliveries, RecentDelivery};
 use super::{Outcome, Readiness};
 use crate::clock;
 use crate::event::{InputId, Timestamp};
-use crate::live::{Downtime, PendingChange, State, View};
+use crate::live::{Downtime, PendingChange, SharedStatus, State, View};
 
 /// Longest time that a scrape waits for a batch. Afterwards it shows the time of the scrape before.
 const SCRAPE_WAIT: Duration = Duration::from_secs(1);
@@ -27,6 +29,10 @@ pub struct StateReader {
     pub(super) readiness: Arc<Readiness>,
     /// The newest change of each input that was not recorded in time.
     pending: Arc<Mutex<Arc<BTreeMap<InputId, PendingChange>>>>,
+    /// Wakes the recorder, which runs the scrapes of a shared journal.
+    wake_tx: Option<SyncSender<()>>,
+    /// Another replica runs the tasks that only one may run.
+    follows: Arc<AtomicBool>,
 }
 
 impl StateReader {
@@ -42,14 +48,43 @@ impl StateReader {
     ///
     /// A later record must not reduce a counter that a scrape has shown, so its event is folded against the time of the
     /// latest scrape. That time cannot advance while a batch is being written, so the scrape waits for the batch.
+    ///
+    /// With a shared journal, the recorder runs the scrape: all replicas share the time, and the state is the one at the
+    /// newest position at that time.
     pub async fn scrape(&self) -> Option<View> {
         let mut version = self.published.version.subscribe();
-        if self.published.lock().request_scrape() {
-            // If the batch takes longer, the scrape gets the state and the time before it.
-            let _ = timeout(SCRAPE_WAIT, version.changed()).await;
-        }
+        let mut shown = self.published.shown.subscribe();
+        let waits_for = self.published.lock().request_scrape();
+        // If it takes longer, the scrape gets what the one before got.
+        let _ = match waits_for {
+            ScrapeWait::Nothing => Ok(Ok(())),
+            ScrapeWait::Batch => timeout(SCRAPE_WAIT, version.changed()).await,
+            ScrapeWait::SharedJournal => {
+                self.wake();
+                timeout(SCRAPE_WAIT, shown.changed()).await
+            }
+        };
         let view = self.published.scrape(clock::now(), clock::wall())?;
         Some(View { pending: self.pending(), ..view })
+    }
+
+    /// Whether this process runs the tasks that only one replica may run.
+    pub fn leads(&self) -> bool {
+        !self.follows.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_leads(&self, leads: bool) {
+        self.follows.store(!leads, Ordering::Relaxed);
+    }
+
+    /// Sets how to wake the recorder.
+    pub(super) fn waking(wake_tx: SyncSender<()>) -> Self {
+        Self { wake_tx: Some(wake_tx), ..Self::default() }
+    }
+
+    pub(super) fn wake(&self) {
+        // Otherwise a wake-up is pending already, or the recorder has ended.
+        let _ = self.wake_tx.as_ref().map(|wake_tx| wake_tx.try_send(()));
     }
 
     /// Notes a change whose delivery was not recorded in time. Views have it while the disk hangs, so that an input that
@@ -101,6 +136,27 @@ impl StateReader {
 pub(super) struct Published {
     current: Mutex<Current>,
     version: watch::Sender<u64>,
+    /// Changes with each scrape of a shared journal.
+    shown: watch::Sender<()>,
+}
+
+/// What a scrape waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ScrapeWait {
+    Nothing,
+    /// A batch is being written.
+    Batch,
+    /// The recorder advances the shown time of the shared journal.
+    SharedJournal,
+}
+
+/// What the latest scrape of a shared journal shows.
+#[derive(Debug)]
+struct Shown {
+    state: State,
+    as_of: Timestamp,
+    wall_clock: Timestamp,
+    status: SharedStatus,
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +177,12 @@ pub(super) struct Current {
     scrape_waiting: bool,
     recent: RecentDeliveries,
     held: HeldViews,
+    /// The state of the shared journal, if it is shared.
+    shared: Option<SharedStatus>,
+    /// What scrapes of a shared journal show; `None` until the first.
+    latest_shown: Option<Shown>,
+    /// What gauges show while the spool of a shared journal is not empty.
+    gauges: Option<State>,
 }
 
 impl Published {
@@ -203,9 +265,43 @@ impl Published {
         self.lock().committed_at = Some(at);
     }
 
+    /// Sets the state of the shared journal.
+    pub(super) fn set_shared(&self, status: SharedStatus) {
+        self.lock().shared = Some(status);
+    }
+
+    /// Sets what gauges show, if it is not the state.
+    pub(super) fn set_gauges(&self, gauges: Option<State>) {
+        self.lock().gauges = gauges;
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Whether a scrape of the shared journal waits.
+    pub(super) fn scrape_waits(&self) -> bool {
+        self.lock().scrape_waiting
+    }
+
+    /// Scrapes of the shared journal show the state as it is now, at these times.
+    pub(super) fn show(&self, as_of: Timestamp, wall_clock: Timestamp) {
+        let mut current = self.lock();
+        let (Some(state), Some(status)) = (current.state.clone(), current.shared) else { return };
+        current.shown_until = as_of;
+        current.latest_shown = Some(Shown { state, as_of, wall_clock, status });
+    }
+
+    /// Ends the scrape of the shared journal that waits, if there is one.
+    pub(super) fn end_scrape(&self) {
+        if std::mem::take(&mut self.lock().scrape_waiting) {
+            self.shown.send_replace(());
+        }
+    }
+
     /// The state for a scrape at `now`, with the wall clock.
     pub(super) fn scrape(&self, now: Timestamp, wall_clock: Timestamp) -> Option<View> {
         let mut current = self.lock();
+        if current.shared.is_some() {
+            return current.latest_view();
+        }
         if !current.change_in_progress {
             current.shown_until = current.next_scrape(now);
         }
@@ -228,10 +324,28 @@ impl Current {
         now.max(self.shown_until.plus(SCRAPE_STEP))
     }
 
-    /// Returns whether a scrape has to wait; the end of the change then advances the time for it.
-    pub(super) fn request_scrape(&mut self) -> bool {
-        self.scrape_waiting |= self.change_in_progress;
-        self.change_in_progress
+    /// Returns what a scrape has to wait for. The end of a batch, or the recorder, then advances the time for it.
+    pub(super) fn request_scrape(&mut self) -> ScrapeWait {
+        match self.shared {
+            Some(shared) => {
+                self.scrape_waiting = shared.connected;
+                if shared.connected { ScrapeWait::SharedJournal } else { ScrapeWait::Nothing }
+            }
+            None if self.change_in_progress => {
+                self.scrape_waiting = true;
+                ScrapeWait::Batch
+            }
+            None => ScrapeWait::Nothing,
+        }
+    }
+
+    /// What the latest scrape of a shared journal showed, with the gauges of now.
+    fn latest_view(&self) -> Option<View> {
+        let Shown { state, as_of, wall_clock, status } = self.latest_shown.as_ref()?;
+        let view = self.view(*as_of, *wall_clock)?;
+        let applied_position = status.applied_position;
+        let shared = self.shared.map(|shared| SharedStatus { applied_position, ..shared });
+        Some(View { state: state.clone(), shared, ..view })
     }
 
     fn end_change(&mut self, now: Timestamp) {
@@ -252,7 +366,6 @@ impl Current {
         let state = self.state.clone()?;
         Some(View {
             state,
-            gauges: None,
             as_of,
             wall_clock,
             journal_events,
@@ -262,7 +375,8 @@ impl Current {
             restored_inputs,
             downtime,
             pending: Arc::default(),
-            shared: None,
+            gauges: self.gauges.clone(),
+            shared: self.shared,
         })
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::handle::Queue;
 use super::run_loop::Recorder;
-use super::state_reader::Published;
+use super::state_reader::{Published, ScrapeWait};
 use super::*;
 use crate::clock;
 use crate::event::{Event, EventKind, Origin};
@@ -291,7 +291,7 @@ proptest! {
                     changing_at.get_or_insert(shown_until);
                 }
                 1 => {
-                    let waiting = published.lock().request_scrape();
+                    let waiting = published.lock().request_scrape() == ScrapeWait::Batch;
                     prop_assert_eq!(waiting, changing_at.is_some());
                 }
                 2 => {

@@ -10,14 +10,14 @@ use tokio::sync::oneshot;
 use super::handle::{Control, Queue};
 use super::run_loop::Recorder;
 use super::{Handle, Limits, StateReader};
-use crate::journal::{Journal, JournalError, SqliteJournal};
+use crate::journal::{Journal, JournalError, Spool, SqliteJournal};
 use crate::metrics::Exporter;
 
 /// A running recorder.
 pub struct Running {
     /// Access to it.
     pub handle: Handle,
-    /// Receives when the state is restored; is closed if that failed.
+    /// Receives when deliveries can be recorded; is closed if that failed.
     pub restored: oneshot::Receiver<()>,
     /// Is closed when the thread ends, for any reason.
     pub ended: oneshot::Receiver<()>,
@@ -31,7 +31,8 @@ pub fn prepare(queue_size: usize) -> (Handle, Queue) {
     let (queue_tx, queue_rx) = sync_channel(queue_size);
     let (wake_tx, wake_rx) = sync_channel(1);
     let control = Arc::new(Control::new(queue_size));
-    let handle = Handle::new(queue_tx, wake_tx, control.clone(), StateReader::default());
+    let state_reader = StateReader::waking(wake_tx.clone());
+    let handle = Handle::new(queue_tx, wake_tx, control.clone(), state_reader);
     (handle, Queue { queue_rx, wake_rx, control })
 }
 
@@ -52,6 +53,22 @@ pub fn start(journal: SqliteJournal, limits: Limits, queue_size: usize, metrics:
 pub fn start_with(
     journal: Box<dyn Journal>,
     limits: Limits,
+    prepared: (Handle, Queue),
+    metrics: Arc<Exporter>,
+) -> io::Result<Running> {
+    start_spooling(journal, None, limits, prepared, metrics)
+}
+
+/// Like [`start_with`], with a spool for the time during which a shared journal is away. Without one, nothing can be
+/// recorded then.
+///
+/// # Errors
+///
+/// The thread cannot be started.
+pub fn start_spooling(
+    mut journal: Box<dyn Journal>,
+    spool: Option<Spool>,
+    limits: Limits,
     (handle, queue): (Handle, Queue),
     metrics: Arc<Exporter>,
 ) -> io::Result<Running> {
@@ -61,7 +78,9 @@ pub fn start_with(
     let disk = state_reader.readiness().disk().clone();
     let thread = thread::Builder::new().name("recorder".into()).spawn(move || {
         let _closed_at_the_end = ended_tx;
-        let recorder = Recorder::restored(journal, limits, queue, state_reader, metrics)?;
+        let is_shared = journal.shared().is_some();
+        let recorder = Recorder::new(journal, limits, queue, state_reader, metrics);
+        let recorder = if is_shared { recorder.sharing(spool)? } else { recorder.restored()? };
         // The receiver may have stopped waiting.
         let _ = restored_tx.send(());
         let result = recorder.run();

@@ -90,6 +90,10 @@ impl Worker {
 
     /// Sends the next request, if it is due. Returns how long to wait.
     fn step(&mut self) -> Duration {
+        if !self.recorder.state_reader().leads() {
+            // Another replica asks the API.
+            return UNUSABLE;
+        }
         let Configuration { base_url, token_file, .. } = &self.configuration;
         if self.token.refresh(base_url, token_file) {
             self.engine.token_changed(clock::now());

@@ -15,7 +15,7 @@ pub(super) fn idle_recorder(folder: &Path, limits: Limits) -> Recorder {
     let journal = SqliteJournal::open(folder).unwrap();
     let metrics = Arc::new(Exporter::new(clock::now(), false));
     let queue = Queue { queue_rx: sync_channel(1).1, wake_rx: sync_channel(1).1, control: Arc::default() };
-    Recorder::restored(Box::new(journal), limits, queue, StateReader::default(), metrics).unwrap()
+    Recorder::new(Box::new(journal), limits, queue, StateReader::default(), metrics).restored().unwrap()
 }
 
 #[test]

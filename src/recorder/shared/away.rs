@@ -1,0 +1,169 @@
+//! Deliveries go to the spool while the shared journal is away, and into the journal when it is back.
+//!
+//! Until the spool has drained, gauges show the spool: a copy of the state with its records. Counters do not, because
+//! others may append records first, and a counter must not fall.
+
+use super::Shared;
+use crate::clock;
+use crate::event::{Note, Record, RecordKind};
+use crate::journal::{JournalError, JournalErrorKind, Spool, SpooledBatch};
+use crate::live::{Verdict, apply};
+use crate::recorder::batch::Batch;
+use crate::recorder::run_loop::Recorder;
+
+impl Shared {
+    /// Whether deliveries go to the spool: the journal cannot be used, or earlier ones wait in the spool.
+    pub(in crate::recorder) fn spools(&self) -> bool {
+        !self.is_usable() || self.has_spooled()
+    }
+
+    /// Whether deliveries wait in the spool.
+    pub(super) fn has_spooled(&self) -> bool {
+        self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
+    }
+
+    /// Number of records in the spool.
+    pub(super) fn spooled(&self) -> u64 {
+        self.spool.as_ref().map_or(0, Spool::len)
+    }
+
+    /// Whether the journal can be used, as far as is known.
+    pub(super) fn is_usable(&self) -> bool {
+        self.restored && self.failing.is_none()
+    }
+}
+
+impl Recorder {
+    /// Makes a batch durable in the spool. `tried` says that the journal may have it already.
+    pub(in crate::recorder) fn spool(&mut self, mut batch: Batch, tried: bool) {
+        if !batch.has_deliveries() {
+            // Corrections and other changes are decided by the state of the journal, so they cannot wait.
+            return batch.refuse();
+        }
+        let spooling = self.disk_operation("append to the spool");
+        let Some(shared) = self.shared.as_mut() else { return batch.refuse() };
+        let now = shared.now();
+        batch.begin(now, now);
+        if shared.overlay.is_none() && shared.has_state {
+            shared.overlay = Some(self.fold.clone());
+        }
+        let (changes, verdicts) = match &shared.overlay {
+            Some(overlay) => {
+                let (changes, verdicts) = apply(overlay, &batch.records);
+                (Some(changes), verdicts)
+            }
+            None => (None, vec![Verdict::Recorded(None); batch.records.len()]),
+        };
+        let records: Vec<Record> = batch.new_records(&verdicts).map(|record| unjudged(record)).collect();
+        let last_seen = serde_json::to_string(&*batch.last_seen).expect("plain data serializes");
+        let tried = tried.then_some(batch.id);
+        let Some(spool) = &mut shared.spool else { return batch.refuse() };
+        let spooled = spool.append(tried, &records, &batch.unrecognized, &last_seen);
+        drop(spooling);
+        match spooled {
+            Ok(()) => {
+                if let (Some(overlay), Some(changes)) = (&mut shared.overlay, changes) {
+                    overlay.adopt(changes);
+                }
+                self.note_written(Ok(()));
+                self.state_reader.published.set_committed(clock::now());
+                self.fold.set_last_seen(batch.last_seen.clone());
+                let (deliveries, answers) = batch.outcomes(&verdicts);
+                self.publish_spool();
+                self.state_reader.published.add_recent(deliveries.iter().cloned());
+                self.answer(&deliveries, answers);
+            }
+            Err(error) => {
+                self.metrics.append_failures.inc();
+                self.note_written(Err(error));
+                batch.refuse();
+            }
+        }
+    }
+
+    /// Appends the oldest batch of the spool to the journal.
+    pub(super) fn drain(&mut self) -> Result<(), JournalError> {
+        let spool = self.shared.as_mut().and_then(|shared| shared.spool.as_mut());
+        let Some(spooled) = spool.map_or(Ok(None), Spool::oldest)? else { return Ok(()) };
+        let mut batch = batch_of(&spooled, self.fold.state().last_seen());
+        let (changes, _) = self.write(&mut batch)?;
+        self.note_dirty(&batch.records, &changes);
+        self.fold.adopt(changes);
+        self.fold.set_last_seen(batch.last_seen.clone());
+        let appended = batch.records.iter().filter(|record| record.is_appended()).count();
+        let Some(shared) = &mut self.shared else { return Ok(()) };
+        // If this fails, the batch is appended again, and all its events are duplicates.
+        shared.spool.as_mut().map_or(Ok(()), |spool| spool.remove(&spooled))?;
+        if !shared.has_spooled() {
+            shared.overlay = None;
+            tracing::info!(appended, "spool is empty: everything in it is in the journal");
+        }
+        self.note_written(Ok(()));
+        self.publish_state();
+        self.publish_spool();
+        Ok(())
+    }
+
+    /// Makes the state with the spool from the restored state and what is in the spool.
+    pub(super) fn restore_overlay(&mut self) {
+        let Some(shared) = &mut self.shared else { return };
+        shared.overlay = None;
+        let Some(spool) = shared.spool.as_ref().filter(|spool| !spool.is_empty()) else { return };
+        let records = match spool.records() {
+            Ok(records) => records,
+            Err(error) => return self.note_written(Err(error)),
+        };
+        let mut overlay = self.fold.clone();
+        let (changes, _) = apply(&overlay, &records);
+        overlay.adopt(changes);
+        shared.overlay = Some(overlay);
+    }
+
+    /// Publishes the state that gauges show.
+    pub(super) fn publish_spool(&self) {
+        let overlay = self.shared.as_ref().and_then(|shared| shared.overlay.as_ref());
+        self.state_reader.published.set_gauges(overlay.map(|overlay| overlay.state().clone()));
+    }
+
+    /// Notes that the shared journal cannot be used, and logs it unless it failed in the same way before.
+    pub(in crate::recorder) fn note_shared(&mut self, error: &JournalError, before: Option<JournalErrorKind>) {
+        let Some(shared) = &mut self.shared else { return };
+        let kind = error.kind();
+        if kind == JournalErrorKind::TailLost {
+            shared.restored = false;
+            shared.reloads += 1;
+            let applied = self.journal.last_position();
+            tracing::error!(%error, applied, "the journal lost records that were applied: everything is restored from it");
+            return;
+        }
+        shared.failing = Some(kind);
+        if before == Some(kind) {
+            return;
+        }
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        if kind == JournalErrorKind::Away {
+            tracing::warn!(%error, cause, "journal is away; notifications are kept in the spool until it is back");
+        } else {
+            tracing::error!(%error, cause, "journal cannot be used; notifications are kept in the spool");
+        }
+        self.lose_lease();
+    }
+}
+
+/// A record as it was before it was judged.
+fn unjudged(record: &Record) -> Record {
+    let kind = match &record.kind {
+        RecordKind::Event(event, _) => RecordKind::Event(event.clone(), None::<Note>),
+        kind => kind.clone(),
+    };
+    Record { position: 0, kind, ..record.clone() }
+}
+
+fn batch_of(spooled: &SpooledBatch, last_seen: &crate::live::LastSeen) -> Batch {
+    let SpooledBatch { id, records, unrecognized, last_seen: spooled_last_seen } = spooled.clone();
+    let mut merged = last_seen.clone();
+    if let Some(other) = spooled_last_seen.and_then(|text| serde_json::from_str(&text).ok()) {
+        merged.merge(&other);
+    }
+    Batch::of_spooled(id, records, unrecognized, merged)
+}

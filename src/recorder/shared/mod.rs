@@ -1,0 +1,268 @@
+//! A journal that several replicas share.
+//!
+//! Between batches, the recorder brings its state up to date with the journal:
+//!
+//! | step | what happens |
+//! |---|---|
+//! | restore | at the start, and when a failover lost records that this replica had applied |
+//! | drain | batches that wait in the spool are recorded |
+//! | scrape | the shown time advances, and the state at the newest position is kept for scrapes |
+//! | follow | records of other replicas are applied |
+//!
+//! While the journal is away, deliveries go to the spool (`away.rs`). Housekeeping and the tasks that ask Cloudflare's API
+//! run on one replica, which holds the lease (`lease.rs`).
+
+mod away;
+mod lease;
+mod status;
+mod tail;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::run_loop::Recorder;
+use crate::clock::{self, Stopwatch};
+use crate::event::{Rules, Timestamp};
+use crate::journal::{Connection, JournalError, JournalErrorKind, PostgresJournal, Spool};
+use crate::live::Fold;
+use status::SeenHead;
+
+/// A replica that is behind for longer is not ready.
+const MAX_LAG: Duration = Duration::from_secs(10);
+
+/// How long a journal that fails is left alone, unless something else wakes the recorder.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the size of the journal and its oldest event are read.
+const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// What only a shared journal needs.
+pub(super) struct Shared {
+    /// Batches that wait for the journal; `None` if they are refused instead.
+    spool: Option<Spool>,
+    /// The head as it was last noticed.
+    seen: Arc<SeenHead>,
+    /// The state with the records of the spool; `None` while it is empty.
+    overlay: Option<Fold>,
+    /// There is a state, which the journal may have lost a part of meanwhile.
+    has_state: bool,
+    /// The state was restored, and nothing says that the journal lost a part of it.
+    restored: bool,
+    /// Why the journal cannot be used; `None` while it can.
+    failing: Option<JournalErrorKind>,
+    /// Other replicas changed documents.
+    documents_changed: bool,
+    /// The clock of the database, and since when.
+    clock: Option<(Timestamp, Stopwatch)>,
+    /// This replica holds the lease.
+    leads: bool,
+    /// Since the lease was last renewed, or that was tried; `None` if it has to be tried at once.
+    since_renewal: Option<Stopwatch>,
+    /// Since the journal was measured.
+    since_measurement: Option<Stopwatch>,
+    /// Since when the journal is ahead of this replica.
+    behind: Option<Stopwatch>,
+    /// How often records that had been applied were lost.
+    reloads: u64,
+}
+
+impl Recorder {
+    /// A recorder on a shared journal, which may be away. The spool takes deliveries from the start.
+    ///
+    /// # Errors
+    ///
+    /// Without a spool, the journal must be there.
+    pub(super) fn sharing(mut self, spool: Option<Spool>) -> Result<Self, JournalError> {
+        if spool.is_none() {
+            self.require_connection()?;
+        }
+        let seen = Arc::<SeenHead>::default();
+        if let Some(journal) = self.journal.shared() {
+            let (seen, state_reader) = (seen.clone(), self.state_reader.clone());
+            journal.watch(move |head| {
+                seen.set(head);
+                state_reader.wake();
+            });
+        }
+        self.shared = Some(Shared {
+            spool,
+            seen,
+            overlay: None,
+            has_state: false,
+            restored: false,
+            failing: None,
+            documents_changed: false,
+            clock: None,
+            leads: false,
+            since_renewal: None,
+            since_measurement: None,
+            behind: None,
+            reloads: 0,
+        });
+        self.state_reader.set_leads(false);
+        self.follow_shared();
+        self.state_reader.readiness.set_restored();
+        Ok(self)
+    }
+
+    /// Brings the state up to date with a shared journal, and lets the scrape that waits see it.
+    pub(super) fn follow_shared(&mut self) {
+        let Some(shared) = &mut self.shared else { return };
+        let before = shared.failing.take();
+        match self.follow() {
+            Ok(()) => self.note_usable(before),
+            Err(error) => self.note_shared(&error, before),
+        }
+        self.publish_shared();
+        // If it could not be run, it shows what the one before showed.
+        self.state_reader.published.end_scrape();
+    }
+
+    fn follow(&mut self) -> Result<(), JournalError> {
+        self.require_connection()?;
+        let scrape_waits = self.state_reader.published.scrape_waits();
+        if !self.shared.as_ref().is_some_and(|shared| shared.restored) {
+            self.restore_shared()?;
+        }
+        self.drain()?;
+        if scrape_waits {
+            self.scrape()?;
+        } else if self.is_behind() && !self.queue.has_waiting() {
+            // Otherwise the next batch reads it.
+            self.catch_up()?;
+        }
+        if self.shared.as_ref().is_some_and(|shared| shared.documents_changed) {
+            self.reload_documents()?;
+        }
+        self.renew_lease()
+    }
+
+    fn note_usable(&self, before: Option<JournalErrorKind>) {
+        let Some(shared) = &self.shared else { return };
+        if before.is_some() {
+            tracing::warn!(spooled = shared.spooled(), "journal can be used again");
+        }
+    }
+
+    fn restore_shared(&mut self) -> Result<(), JournalError> {
+        // The first record is always one of rules, so the rules before it must not depend on this configuration.
+        self.restore(&Rules::default())?;
+        let Some(shared) = &mut self.shared else { return Ok(()) };
+        let is_first = !std::mem::replace(&mut shared.has_state, true);
+        shared.restored = true;
+        shared.documents_changed = false;
+        let shown_until = self.catch_up()?;
+        self.restore_overlay();
+        // Other replicas decide about rules meanwhile, so only a start or a reload records those of the configuration.
+        if is_first {
+            self.adopt(self.limits.clone());
+        } else {
+            self.adopt_names(&self.limits.clone());
+        }
+        self.publish_state();
+        self.publish_spool();
+        self.publish_shared();
+        self.state_reader.published.show(shown_until, self.shared_now());
+        Ok(())
+    }
+
+    /// Advances the shown time of all replicas, and keeps the state at that position for scrapes.
+    fn scrape(&mut self) -> Result<(), JournalError> {
+        let _scraping = self.disk_operation("scrape");
+        let Some(journal) = self.journal.shared() else { return Ok(()) };
+        let shown = match journal.scrape() {
+            Err(error) if error.kind() == JournalErrorKind::Behind => {
+                self.catch_up()?;
+                self.journal.shared().map_or(Err(error), PostgresJournal::scrape)?
+            }
+            shown => shown?,
+        };
+        self.adopt_tail(&shown.tail);
+        self.state_reader.published.show(shown.time, shown.tail.now);
+        Ok(())
+    }
+
+    /// Applies what others appended. Returns the time of the latest scrape.
+    pub(super) fn catch_up(&mut self) -> Result<Timestamp, JournalError> {
+        let _reading = self.disk_operation("read of the tail");
+        loop {
+            let Some(journal) = self.journal.shared() else { return Ok(Timestamp::EPOCH) };
+            let tail = journal.follow()?;
+            let head = journal.head().position;
+            self.adopt_tail(&tail);
+            if self.journal.last_position() >= head {
+                return Ok(tail.shown_until);
+            }
+        }
+    }
+
+    fn require_connection(&mut self) -> Result<(), JournalError> {
+        let Some(journal) = self.journal.shared() else { return Ok(()) };
+        match journal.poll_connection() {
+            // Fails at once, and says why.
+            Connection::Away => journal.follow().map(drop),
+            Connection::Connected => Ok(()),
+        }
+    }
+
+    /// Whether others appended records or changed documents, as far as was noticed.
+    fn is_behind(&mut self) -> bool {
+        let applied = self.journal.last_position();
+        let Some((seen, journal)) = self.shared.as_ref().map(|shared| shared.seen.get()).zip(self.journal.shared())
+        else {
+            return false;
+        };
+        seen.position > applied || seen.documents > journal.head().documents
+    }
+
+    /// Whether there is a state. A replica that started while the journal was away has none.
+    pub(super) fn has_state(&self) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.has_state)
+    }
+
+    /// The time by the clock that decides about records: that of the database, if it is shared.
+    pub(super) fn shared_now(&self) -> Timestamp {
+        self.shared.as_ref().map_or_else(clock::now, Shared::now)
+    }
+
+    /// The time until the shared journal needs attention without being woken.
+    pub(super) fn until_shared(&self) -> Option<Duration> {
+        let shared = self.shared.as_ref()?;
+        if shared.failing.is_some() {
+            // A new connection wakes the recorder earlier.
+            return Some(RETRY_INTERVAL);
+        }
+        let is_behind = !shared.restored || shared.has_spooled();
+        Some(if is_behind { Duration::ZERO } else { shared.until_renewal() })
+    }
+
+    /// Measures a shared journal, if that is due.
+    pub(super) fn measure_shared(&mut self) {
+        let Some(shared) = self.shared.as_mut().filter(|shared| shared.is_usable()) else { return };
+        if shared.since_measurement.is_none_or(|since| since.elapsed() >= MEASUREMENT_INTERVAL) {
+            shared.since_measurement = Some(Stopwatch::start());
+            self.measure();
+        }
+    }
+}
+
+impl Recorder {
+    /// Ends the use of a shared journal. What waits in the spool is drained after the next start.
+    pub(super) fn end_shared(mut self) -> Result<(), JournalError> {
+        let Some(shared) = self.shared.as_mut() else { return Ok(()) };
+        let spooled = shared.spooled();
+        if spooled > 0 {
+            tracing::warn!(spooled, "records wait in the spool; the next start of this replica appends them");
+        }
+        if shared.leads() {
+            let saved = self.save_checkpoint().and_then(|()| self.note_running());
+            let saved = saved.and_then(|()| self.journal.shared().map_or(Ok(()), PostgresJournal::release_lease));
+            if let Err(error) = saved {
+                tracing::warn!(%error, "the lease is not released; another replica takes it when it has expired");
+            }
+        }
+        let _closing = self.disk_operation("close");
+        let closed = self.shared.take().and_then(|shared| shared.spool).map_or(Ok(()), Spool::close);
+        self.journal.close().and(closed)
+    }
+}

@@ -1,0 +1,98 @@
+//! What other replicas did with the journal.
+
+use std::sync::Arc;
+
+use super::Shared;
+use crate::clock::{self, Stopwatch};
+use crate::event::{Record, RecordKind, Rules, Timestamp};
+use crate::journal::{JournalError, Tail};
+use crate::live::{LastSeen, apply};
+use crate::recorder::documents;
+use crate::recorder::following::Following;
+use crate::recorder::run_loop::Recorder;
+use crate::recorder::start::recent_delivery;
+
+impl Shared {
+    /// Applies what others appended. Returns when they last saw deliveries.
+    pub(in crate::recorder) fn adopt(&mut self, tail: &Tail, following: &mut Following<'_>) -> Option<LastSeen> {
+        self.clock = Some((tail.now, Stopwatch::start()));
+        self.documents_changed |= tail.documents_changed;
+        following.apply(&tail.records);
+        if let Some(overlay) = &mut self.overlay {
+            let (changes, _) = apply(overlay, &tail.records);
+            overlay.adopt(changes);
+        }
+        let last_seen = tail.last_seen.as_deref().map(serde_json::from_str::<LastSeen>);
+        last_seen?.inspect_err(|error| tracing::warn!(%error, "times of the last deliveries cannot be read")).ok()
+    }
+
+    /// The time by the clock of the database, which all replicas share.
+    pub(in crate::recorder) fn now(&self) -> Timestamp {
+        self.clock.map_or_else(clock::now, |(time, since)| time.plus(since.elapsed()))
+    }
+}
+
+impl Recorder {
+    /// Applies what others appended, and publishes it.
+    pub(super) fn adopt_tail(&mut self, tail: &Tail) {
+        let Self { fold, dirty_inputs, rules_history, recorded_until, .. } = self;
+        let mut following = Following { fold, dirty_inputs, rules_history, recorded_until };
+        let Some(last_seen) = self.shared.as_mut().map(|shared| shared.adopt(tail, &mut following)) else { return };
+        if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen != **self.fold.state().last_seen()) {
+            // Others have seen no delivery after the time to which one of them set the clock back.
+            let is_set_back = tail.records.iter().any(|record| record.kind == RecordKind::ClockSetBack);
+            let own = self.fold.state().last_seen().as_ref().clone();
+            let mut merged = if is_set_back { LastSeen::default() } else { own };
+            merged.merge(&last_seen);
+            self.fold.set_last_seen(merged);
+            self.publish_state();
+        } else if !tail.records.is_empty() {
+            self.publish_state();
+        }
+        self.show_tail(&tail.records);
+    }
+
+    /// Shows what others appended to people.
+    pub(in crate::recorder) fn show_tail(&self, records: &[Record]) {
+        let recent = records.iter().filter_map(|record| recent_delivery(record.clone()));
+        self.state_reader.published.add_recent(recent.map(Arc::new));
+        let rules = records.iter().rev().find_map(|record| match &record.kind {
+            RecordKind::Rules(rules) => Some(rules),
+            RecordKind::Event(..)
+            | RecordKind::Forgotten(_)
+            | RecordKind::Correction(_)
+            | RecordKind::Exception(_)
+            | RecordKind::Observation(_)
+            | RecordKind::ClockSetBack => None,
+        });
+        if let Some(rules) = rules.filter(|rules| ***rules != self.limits.rules) {
+            let Rules { reconnect_window, reorder_window, max_inputs, configured } = rules.as_ref();
+            let (reconnect_window, reorder_window) = (reconnect_window.as_secs_f64(), reorder_window.as_secs_f64());
+            let configured = configured.len();
+            tracing::warn!(
+                reconnect_window,
+                reorder_window,
+                max_inputs,
+                configured,
+                "another replica changed the rules, and this one's configuration differs; give all replicas the same"
+            );
+        }
+    }
+
+    /// Reads documents that another replica changed.
+    pub(super) fn reload_documents(&mut self) -> Result<(), JournalError> {
+        let documents = self.journal.documents()?;
+        documents::restore_inventories(&documents, &mut self.fold);
+        if let Some(downtime) = &mut self.downtime
+            && documents::is_backfilled(&documents, downtime.until)
+        {
+            downtime.backfill_from = None;
+            self.state_reader.published.set_downtime(self.downtime);
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.documents_changed = false;
+        }
+        self.publish_state();
+        Ok(())
+    }
+}

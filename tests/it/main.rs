@@ -27,6 +27,7 @@ mod tls;
 mod authority;
 mod web_config;
 mod web_clients;
+mod postgres;
 mod private;
 mod page_updates;
 mod corrections;

@@ -11,6 +11,13 @@ mod session;
 mod tls;
 mod views;
 
+#[cfg(test)]
+#[path = "../../../tests/it/postgres.rs"]
+#[expect(dead_code, reason = "the tests in tests/it use the rest")]
+mod cluster;
+#[cfg(test)]
+mod tests;
+
 pub use address::{Address, AddressError};
 pub use error::{PostgresError, Refusal};
 pub use head::{Connection, Head, Shown};

@@ -78,6 +78,11 @@ impl PasswordList {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The password of the first line that matches.
     pub(super) fn find(&self, host: &Host, port: u16, database: &str, user: &str) -> Option<String> {
         let names: Vec<&str> = match host {

@@ -83,15 +83,23 @@ impl Server {
 
     /// One attempt for each host. Reads the password and the certificates again, because they may have been replaced.
     fn attempts(&self) -> Result<Vec<Attempt>, Refusal> {
-        let address = self.address();
         let password = self.password_file().map(from_file).transpose()?;
         let list = if password.is_none() { PasswordList::of_user()? } else { None };
+        self.attempts_with(password.as_deref(), list.as_ref())
+    }
+
+    pub(super) fn attempts_with(
+        &self,
+        password: Option<&str>,
+        list: Option<&PasswordList>,
+    ) -> Result<Vec<Attempt>, Refusal> {
+        let address = self.address();
         let tls = connector(address)?;
         let attempt = |(host, port): &(Host, u16)| {
             let mut config = address.config.clone();
             let (user, database) = (config.get_user().unwrap_or_default(), config.get_dbname().unwrap_or_default());
-            let listed = || list.as_ref()?.find(host, *port, database, user);
-            let password = password.clone().or_else(listed);
+            let listed = || list?.find(host, *port, database, user);
+            let password = password.map(str::to_owned).or_else(listed);
             match host {
                 Host::Tcp(name) => config.host(name),
                 Host::Unix(folder) => config.host_path(folder),
@@ -107,13 +115,13 @@ impl Server {
     }
 }
 
-struct Attempt {
+pub(super) struct Attempt {
     config: Config,
     tls: Option<MakeRustlsConnect>,
 }
 
 impl Attempt {
-    async fn connect(self) -> Result<Session, tokio_postgres::Error> {
+    pub(super) async fn connect(self) -> Result<Session, tokio_postgres::Error> {
         match self.tls {
             Some(tls) => open(&self.config, tls).await,
             None => open(&self.config, NoTls).await,

@@ -152,8 +152,6 @@ pub(super) struct Connection {
     pub(super) reconnects: u32,
 }
 
-// serde calls it with a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_zero(count: &u32) -> bool {
     *count == 0
 }

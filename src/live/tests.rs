@@ -10,6 +10,7 @@ mod inventory;
 mod observations;
 mod order;
 mod properties;
+mod replicas;
 mod rows;
 mod seen_events;
 mod sessions;

@@ -79,7 +79,7 @@ fn adopt_in_batches<'a>(fold: &mut Fold, batches: impl Iterator<Item = &'a [Reco
     all
 }
 
-fn assert_same(one: &Fold, other: &Fold) {
+pub(super) fn assert_same(one: &Fold, other: &Fold) {
     let (one, other) = (one.state(), other.state());
     assert_eq!(one.inputs(), other.inputs());
     assert_eq!(one.totals(), other.totals());

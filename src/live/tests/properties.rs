@@ -55,7 +55,7 @@ fn fold_all(world: &mut World, steps: &[Step], mut after: impl FnMut(&mut World)
 }
 
 /// The part of the state that does not depend on the order of arrival.
-fn order_free(fold: &Fold) -> Vec<String> {
+pub(super) fn order_free(fold: &Fold) -> Vec<String> {
     let inputs = fold.state().inputs().iter();
     let parts = inputs.map(|(id, known)| {
         let input = &known.input;

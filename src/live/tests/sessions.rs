@@ -59,7 +59,7 @@ fn at_different_instants(mut records: Vec<Record>) -> Vec<Record> {
             RecordKind::Event(event, _) => event.updated_at = event.updated_at.plus(nanos),
             RecordKind::Correction(correction) => correction.at = correction.at.plus(nanos),
             RecordKind::Observation(observation) => observation.at = observation.at.plus(nanos),
-            _ => {}
+            RecordKind::Forgotten(_) | RecordKind::Exception(_) | RecordKind::Rules(_) | RecordKind::ClockSetBack => {}
         }
     }
     records

@@ -32,7 +32,11 @@ impl Recorder {
         let checkpoint = Checkpoint { position, rules: self.rules_history.at(position).clone(), version, state };
         let _saving = self.disk_operation("checkpoint");
         let rows = self.dirty_inputs.inputs(slice).map(|input_id| row(fold, input_id, last_position));
-        self.journal.save_checkpoint(&checkpoint, &mut { rows }, &mut std::iter::empty())?;
+        let changed = self.sessions.as_ref().map(|sessions| sessions.of(self.dirty_inputs.inputs(slice)));
+        self.journal.save_checkpoint(&checkpoint, &mut { rows }, &mut changed.into_iter().flatten())?;
+        if let Some(sessions) = &mut self.sessions {
+            sessions.saved(self.dirty_inputs.inputs(slice));
+        }
         self.dirty_inputs.saved(slice);
         self.rules_history.drop_before(position);
         Ok(())

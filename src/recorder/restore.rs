@@ -9,7 +9,7 @@ use super::following::Following;
 use super::rules_history::RulesHistory;
 use crate::event::{InputId, Record, RecordKind, Rules, Timestamp};
 use crate::journal::{Checkpoint, JournalError, Reader};
-use crate::live::{Fold, LastSeen};
+use crate::live::{Fold, LastSeen, SessionRows};
 
 /// Number of records to apply at once.
 const BATCH: usize = 1024;
@@ -33,6 +33,8 @@ pub struct Restored {
     pub(super) rules_history: RulesHistory,
     /// Whether the journal has any rules.
     pub(super) rules_recorded: bool,
+    /// Sessions that records after the checkpoint changed, if the journal keeps them.
+    pub(super) sessions: Option<SessionRows>,
 }
 
 /// Reads the state of a journal. `initial_rules` are in force before the first record, if there is no checkpoint.
@@ -41,6 +43,15 @@ pub struct Restored {
 ///
 /// The first part of the journal that cannot be read, with the problem.
 pub fn restore(journal: &dyn Reader, initial_rules: &Rules) -> Result<Restored, JournalError> {
+    restore_with(journal, initial_rules, None)
+}
+
+/// Like [`restore`]. `sessions` collects the sessions that are not written yet, if the journal keeps them.
+pub(super) fn restore_with(
+    journal: &dyn Reader,
+    initial_rules: &Rules,
+    sessions: Option<SessionRows>,
+) -> Result<Restored, JournalError> {
     // A daemon may advance the checkpoint while another process reads.
     let _snapshot = journal.snapshot()?;
     let last_seen = journal.last_seen()?.map(|json| from_json(journal, "the row of the last deliveries", &json));
@@ -56,6 +67,7 @@ pub fn restore(journal: &dyn Reader, initial_rules: &Rules) -> Result<Restored, 
         dirty_inputs: DirtyInputs::default(),
         rules_history: RulesHistory::new(Arc::new(rules.clone())),
         rules_recorded: checkpoint.is_some(),
+        sessions,
     };
     if let Some(checkpoint) = &checkpoint {
         restored.read_checkpoint(journal, checkpoint)?;
@@ -101,8 +113,9 @@ impl Restored {
 
     /// Applies these records, and empties the batch.
     fn apply(&mut self, batch: &mut Vec<Record>) {
-        let Self { fold, dirty_inputs, rules_history, recorded_until, .. } = self;
-        Following { fold, dirty_inputs, rules_history, recorded_until }.apply(batch);
+        let Self { fold, dirty_inputs, rules_history, recorded_until, sessions, .. } = self;
+        let sessions = sessions.as_mut();
+        Following { fold, dirty_inputs, rules_history, recorded_until, sessions }.apply(batch);
         self.replayed += batch.iter().filter(|record| record.event().is_some()).count() as u64;
         self.rules_recorded |= batch.iter().any(|record| matches!(record.kind, RecordKind::Rules(_)));
         batch.clear();

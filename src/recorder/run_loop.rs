@@ -31,7 +31,7 @@ use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
 use crate::clock::{self, Stopwatch};
 use crate::event::{InputId, Record, RecordKind, Timestamp};
 use crate::journal::{Journal, JournalError, JournalErrorKind};
-use crate::live::{Changes, Downtime, Fold, LastSeen, Verdict, apply};
+use crate::live::{Changes, Downtime, Fold, LastSeen, SessionRows, Verdict, apply};
 use crate::metrics::Exporter;
 
 /// Maximum number of deliveries in a batch.
@@ -49,6 +49,8 @@ pub(super) struct Recorder {
     /// Inputs whose rows of the checkpoint are out of date.
     pub(super) dirty_inputs: DirtyInputs,
     pub(super) rules_history: RulesHistory,
+    /// Sessions that the journal lacks; `None` if it does not keep them.
+    pub(super) sessions: Option<SessionRows>,
     pub(super) timers: Timers,
     /// Where the search for silent inputs resumes, if one is in progress.
     pub(super) search_after: Option<InputId>,
@@ -239,8 +241,9 @@ impl Recorder {
         let tail = append.tail();
         let (now, shown_until) = match (&tail, &mut self.shared) {
             (Some(tail), Some(shared)) => {
-                let Self { fold, dirty_inputs, rules_history, recorded_until, .. } = self;
-                let mut following = Following { fold, dirty_inputs, rules_history, recorded_until };
+                let Self { fold, dirty_inputs, rules_history, recorded_until, sessions, .. } = self;
+                let sessions = sessions.as_mut();
+                let mut following = Following { fold, dirty_inputs, rules_history, recorded_until, sessions };
                 let others = shared.adopt(tail, &mut following);
                 if !batch.sets_clock_back() {
                     batch.merge_last_seen(&others.unwrap_or_default());
@@ -278,6 +281,9 @@ impl Recorder {
         let mut appended = records.iter().filter(|record| record.is_appended());
         let Some(first) = appended.next() else { return };
         self.dirty_inputs.mark(changes.input_ids(), first.position);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.add(&self.fold, changes, self.journal.last_position());
+        }
         for record in records.iter().filter(|record| record.is_appended()) {
             if let RecordKind::Rules(rules) = &record.kind {
                 self.rules_history.push(record.position, rules.clone());

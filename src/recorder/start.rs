@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dirty_inputs::DirtyInputs;
 use super::handle::Queue;
 use super::recent::MAX_RECENT_DELIVERIES;
-use super::restore::{Restored, restore};
+use super::restore::{Restored, restore_with};
 use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
 use super::run_loop::Recorder;
@@ -14,7 +14,7 @@ use super::{Limits, Outcome, RecentDelivery, StateReader, documents};
 use crate::clock::{self, Stopwatch};
 use crate::event::{Record, RecordKind, Rules, Timestamp};
 use crate::journal::{Journal, JournalError, JournalErrorKind, SqliteJournal};
-use crate::live::Fold;
+use crate::live::{Fold, SessionRows};
 use crate::metrics::Exporter;
 
 impl Recorder {
@@ -69,6 +69,7 @@ impl Recorder {
             wal_grows: false,
             recorded_until: Timestamp::EPOCH,
             sync_error: None,
+            sessions: None,
             shared: None,
         }
     }
@@ -77,7 +78,8 @@ impl Recorder {
     pub(super) fn restore(&mut self, initial_rules: &Rules) -> Result<(), JournalError> {
         let stopwatch = Stopwatch::start();
         let reading = self.disk_operation("restore");
-        let restored = restore(&*self.journal, initial_rules)?;
+        let sessions = self.journal.keeps_sessions().then(SessionRows::default);
+        let restored = restore_with(&*self.journal, initial_rules, sessions)?;
         let now = clock::now();
         self.retention_clock = RetentionClock::new(now, restored.retention_time(now));
         let Restored { last_seen, replayed, rules_recorded, .. } = restored;
@@ -87,6 +89,7 @@ impl Recorder {
         self.recorded_until = restored.recorded_until;
         self.dirty_inputs = restored.dirty_inputs;
         self.rules_history = restored.rules_history;
+        self.sessions = restored.sessions;
         self.rules_pending = !rules_recorded;
         let newest = self.journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         drop(reading);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Shared;
 use crate::clock::Stopwatch;
 use crate::journal::{JournalError, JournalErrorKind};
+use crate::live::SessionRows;
 use crate::recorder::run_loop::Recorder;
 
 /// How often the lease is renewed, or another replica's is waited for.
@@ -37,13 +38,25 @@ impl Recorder {
         }
         shared.since_renewal = Some(Stopwatch::start());
         let leads = journal.renew_lease()?;
-        if leads && !shared.leads {
-            // The checkpoint of the holder before must not go back.
-            let checkpoint = self.journal.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
-            self.dirty_inputs.set_saved_position(checkpoint);
+        let begins = leads && !shared.leads;
+        if begins || (!leads && self.sessions.as_ref().is_some_and(SessionRows::is_large)) {
+            self.note_saved()?;
+        }
+        if begins {
             tracing::info!("this replica holds the lease: it runs housekeeping and asks Cloudflare's API");
         }
         self.set_leads(leads);
+        Ok(())
+    }
+
+    /// Takes note of the checkpoint that another replica wrote: its position must not go back, and its sessions are
+    /// written.
+    fn note_saved(&mut self) -> Result<(), JournalError> {
+        let position = self.journal.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
+        self.dirty_inputs.set_saved_position(position);
+        if let Some(sessions) = &mut self.sessions {
+            sessions.saved_until(position);
+        }
         Ok(())
     }
 

@@ -35,8 +35,9 @@ impl Shared {
 impl Recorder {
     /// Applies what others appended, and publishes it.
     pub(super) fn adopt_tail(&mut self, tail: &Tail) {
-        let Self { fold, dirty_inputs, rules_history, recorded_until, .. } = self;
-        let mut following = Following { fold, dirty_inputs, rules_history, recorded_until };
+        let Self { fold, dirty_inputs, rules_history, recorded_until, sessions, .. } = self;
+        let sessions = sessions.as_mut();
+        let mut following = Following { fold, dirty_inputs, rules_history, recorded_until, sessions };
         let Some(last_seen) = self.shared.as_mut().map(|shared| shared.adopt(tail, &mut following)) else { return };
         if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen != **self.fold.state().last_seen()) {
             // Others have seen no delivery after the time to which one of them set the clock back.

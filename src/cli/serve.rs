@@ -41,14 +41,17 @@ fn log_error(error: &anyhow::Error) {
 
 /// Addresses, files and the next commands, for a person at a terminal.
 fn next_steps(endpoints: &Endpoints, show_secret: &str) -> String {
-    let Endpoints { webhook, webhook_path, metrics, data_folder, secret, secret_origin, secret_file } = endpoints;
+    let Endpoints { webhook, webhook_path, metrics, data_folder, secret, secret_origin, .. } = endpoints;
+    let journal =
+        endpoints.shared_journal.iter().map(|journal| format!("journal      {journal}\n")).collect::<String>();
     let program = env::args().next().unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
-    let simulate = simulate_command(webhook, secret_file.as_deref());
+    let simulate = simulate_command(webhook, endpoints.secret_file.as_deref());
     format!(
         "\n\
          webhook      {webhook}\n\
          metrics      {metrics}\n\
          data folder  {}\n\
+         {journal}\
          secret       {secret} ({secret_origin})\n\
          \n\
          To try it, send notifications from a second terminal:\n\

@@ -141,8 +141,9 @@ impl Application {
         };
         let private = http::serve_private(private, settings.webhook.idle_timeout, web_config, served);
         let private = private.context("the private listener cannot be served")?.start();
-        let Endpoints { webhook, metrics: url, data_folder, .. } = &endpoints;
-        tracing::info!(version = VERSION, webhook, metrics = url, data_folder = %data_folder.display(), "listening");
+        let Endpoints { webhook, metrics: url, data_folder, shared_journal, .. } = &endpoints;
+        let (data_folder, shared_journal) = (data_folder.display(), shared_journal.as_deref());
+        tracing::info!(version = VERSION, webhook, metrics = url, %data_folder, shared_journal, "listening");
         rt::spawn({
             let (service_manager, state_reader) = (self.service_manager.clone(), state_reader.clone());
             async move { service_manager.watch(state_reader).await }

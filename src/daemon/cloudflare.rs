@@ -83,7 +83,13 @@ impl Accounts {
 
 impl ApiTasks for Accounts {
     fn accounts(&self) -> Vec<Value> {
-        self.lock().iter().map(|account| account.status()).collect()
+        let by_another_replica = !self.recorder.state_reader().leads();
+        let status = |account: &Arc<Account>| {
+            let mut status = account.status();
+            status["asked_by_another_replica"] = by_another_replica.into();
+            status
+        };
+        self.lock().iter().map(status).collect()
     }
 
     fn backfill(&self, since: Timestamp) -> usize {

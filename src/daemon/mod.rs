@@ -71,6 +71,8 @@ pub struct Endpoints {
     pub metrics: String,
     /// The data folder.
     pub data_folder: PathBuf,
+    /// The shared journal, if there is one.
+    pub shared_journal: Option<String>,
     /// The secrets by name and where each is, or the file of the daemon's own one.
     pub secret: String,
     /// Whether the secrets are configured, or the daemon's own one was found or generated.
@@ -122,6 +124,7 @@ impl Endpoints {
             webhook_path: settings.webhook.path.clone(),
             metrics: urls(private_tls, private, &settings.web.telemetry_path)?,
             data_folder: settings.storage.path.clone(),
+            shared_journal: settings.storage.server().map(|server| server.to_string()),
             secret: String::new(),
             secret_origin: "",
             secret_file: None,

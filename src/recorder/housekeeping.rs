@@ -8,7 +8,7 @@ use super::run_loop::Recorder;
 use crate::clock::{self, Stopwatch};
 use crate::event::{RecordKind, Timestamp};
 use crate::journal::{JournalError, JournalErrorKind, SqliteJournal};
-use crate::live::SearchLimits;
+use crate::live::{SearchLimits, SessionRows};
 
 /// Interval between checkpoints. It limits the number of records that a restart has to replay.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
@@ -93,7 +93,7 @@ impl Recorder {
         } else if self.dirty_inputs.checkpoint_in_progress() {
             self.save_next_slice();
             Some("checkpoint")
-        } else if !self.dirty_inputs.is_empty() && self.timers.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL {
+        } else if self.checkpoint_is_due() {
             self.timers.restart_checkpoint();
             self.dirty_inputs.begin_checkpoint();
             self.save_next_slice();
@@ -111,6 +111,12 @@ impl Recorder {
         } else {
             None
         }
+    }
+
+    fn checkpoint_is_due(&self) -> bool {
+        let many_sessions = self.sessions.as_ref().is_some_and(SessionRows::is_large);
+        let is_time = many_sessions || self.timers.since_checkpoint.elapsed() >= CHECKPOINT_INTERVAL;
+        is_time && !self.dirty_inputs.is_empty()
     }
 
     /// Returns whether it was needed and is done, or a sync failed.

@@ -86,6 +86,12 @@ pub(super) async fn backfill(
             "the query parameter `since` must be a past time as in 2026-11-20T18:00:00Z",
         );
     };
+    if !private.state_reader.leads() {
+        return refused(
+            StatusCode::CONFLICT,
+            "another replica asks Cloudflare's API: send this to the one with stream_live_exporter_journal_lease_holder 1",
+        );
+    }
     match private.api_tasks.backfill(since) {
         0 => refused(
             StatusCode::CONFLICT,

@@ -18,6 +18,10 @@ pub(super) fn items(account: &Value, now: Timestamp) -> Vec<Item> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let name =
         Some(text(&account["name"])).filter(|name| !name.is_empty()).unwrap_or_else(|| text(&account["account_id"]));
+    if account["asked_by_another_replica"] == true {
+        let item = Item::new(format!("api-{name}"), format!("API of {name}"));
+        return vec![item.text("asked by the replica that holds the lease")];
+    }
     let mut items = Vec::new();
     for (task, status) in account["tasks"].as_object().into_iter().flatten() {
         let item = Item::new(format!("api-{name}-{task}"), format!("API of {name}: {task}"));

@@ -63,6 +63,7 @@ mod markdown;
 mod documents;
 mod documented_commands;
 mod repository_links;
+mod replicas;
 mod dashboards;
 mod thresholds;
 mod tools;

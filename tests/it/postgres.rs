@@ -269,7 +269,7 @@ impl Drop for Cluster {
 }
 
 /// The folder of PostgreSQL's programs: `POSTGRES_BIN`, or that of the newest installed version.
-fn programs() -> Option<PathBuf> {
+pub fn programs() -> Option<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(reason) = variable("SKIP_POSTGRES") {
         // The test harness captures `eprintln`, but not standard error itself.

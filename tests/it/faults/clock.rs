@@ -18,7 +18,7 @@ const MAX_TEST_DURATION: f64 = 1800.0;
 const DAY: i64 = 86_400;
 
 /// The library that intercepts clock calls; `None` if the test is skipped.
-pub(super) fn faketime() -> Option<PathBuf> {
+pub fn faketime() -> Option<PathBuf> {
     let libraries = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(Result::ok);
     let libraries = libraries.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
     let default = libraries.into_iter().find(|library| library.is_file());

@@ -3,7 +3,7 @@
 //! Disk errors are injected with strace, which attaches to the running daemon: system calls fail while a [`Fault`]
 //! exists. Faults that the system can produce itself, such as a small file system, are real.
 
-mod clock;
+pub mod clock;
 mod corruption;
 mod disk;
 mod full_disk;

@@ -34,8 +34,8 @@ pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized}
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
 pub use postgres::{
-    Address, AddressError, Connection, Head, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal, Refusal,
-    SchemaName, Server, Shown, TlsError,
+    Address, AddressError, Connection, Head, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal,
+    PostgresReader, Refusal, SchemaName, Server, Shown, TlsError,
 };
 pub use reader::{Reader, Snapshot};
 pub use spool::{SPOOL_FILE, Spool, SpooledBatch};

@@ -20,6 +20,8 @@ pub enum PostgresError {
     Overdue,
     /// There is no connection at the moment.
     Unconnected,
+    /// The read was ended on purpose.
+    Interrupted,
     /// It warned that the commit may not be durable: the wait for a standby was cancelled.
     NotDurable,
 }
@@ -98,6 +100,7 @@ impl PostgresError {
     pub(in crate::journal) fn kind(&self) -> JournalErrorKind {
         match self {
             Self::Overdue | Self::Unconnected | Self::NotDurable => JournalErrorKind::Away,
+            Self::Interrupted => JournalErrorKind::Other,
             Self::Failed(error) => match error.code() {
                 Some(state) => of_state(state),
                 None if is_transport(error) => JournalErrorKind::Away,
@@ -113,6 +116,7 @@ impl fmt::Display for PostgresError {
             Self::Failed(error) => f.write_str(&text(error)),
             Self::Overdue => f.write_str("no answer in time"),
             Self::Unconnected => f.write_str("not connected"),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::NotDurable => f.write_str("the commit may not be durable: the wait for a standby was cancelled"),
         }
     }

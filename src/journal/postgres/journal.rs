@@ -1,29 +1,51 @@
 //! The journal in PostgreSQL as the recorder uses it.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::error::PostgresError;
-use super::head::{Connection, Head, Shown};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::answer::{Answers, ask};
+use super::head::{Applied, Connection, Head, HeadRow, Shown};
+use super::link::Link;
+use super::measured::Measured;
+use super::reads::Query;
+use super::runtime;
 use super::server::Server;
-use crate::event::{InputId, Record, SessionChange, Timestamp};
-use crate::journal::{
-    Append, BatchId, Checkpoint, InputRow, Journal, JournalError, KeptBody, KeptBodySummary, Reader, Snapshot, Tail,
-};
+use super::session::DEADLINE;
+use super::watcher::watch;
+use crate::event::{InputId, SessionChange, Timestamp};
+use crate::journal::{Append, BatchId, Checkpoint, InputRow, Journal, JournalError, Tail};
 
 /// The shared journal, for one thread: the recorder's.
 ///
-/// Every method answers within 2 seconds; [`Reader::replay`] and [`Reader::input_rows`] need that at most for each part
-/// of what they read. After an error of kind [`Away`](crate::journal::JournalErrorKind::Away) the connection is closed,
-/// and everything fails at once until [`PostgresJournal::poll_connection`] finds the next one.
+/// Every method answers within 2 seconds; [`Reader`](crate::journal::Reader)'s and `save_checkpoint` need that at most
+/// for each part of what they read or write. After an error of kind [`Away`](crate::journal::JournalErrorKind::Away) the
+/// connection is closed, and everything fails at once until [`PostgresJournal::poll_connection`] finds the next one.
 ///
-/// **Position.** [`Journal::last_position`] is the newest record that this process has: from [`Reader::replay`],
-/// [`Append::tail`], [`PostgresJournal::follow`], [`PostgresJournal::scrape`], or its own commit. Each of these returns
-/// what comes next, exactly once: the caller must apply it, also if the batch then fails.
-#[derive(Debug)]
+/// **Position.** [`Journal::last_position`] is the newest record that this process has: from
+/// [`Reader::replay`](crate::journal::Reader::replay), [`Append::tail`], [`PostgresJournal::follow`],
+/// [`PostgresJournal::scrape`], or its own commit. Each of these returns what comes next, exactly once: the caller must
+/// apply it, also if the batch then fails.
 pub struct PostgresJournal {
-    server: Server,
+    pub(super) server: Server,
+    /// The schema's name in statements.
+    pub(super) schema: String,
+    /// The name under which this process holds the lease, different from that of every other process.
+    pub(super) replica: String,
+    pub(super) link: Link,
+    pub(super) applied: Cell<Applied>,
+    /// The head as it was last seen.
+    pub(super) head: Cell<Head>,
+    /// Number of kept events, as it was last seen.
+    pub(super) events: Cell<u64>,
+    /// Number of changes of the documents when they were last read.
+    pub(super) documents: Cell<u64>,
+    in_snapshot: Cell<bool>,
+    measured: Arc<Measured>,
+    watcher: Option<JoinHandle<()>>,
 }
 
 impl PostgresJournal {
@@ -36,23 +58,43 @@ impl PostgresJournal {
     ///
     /// What a start refuses, see [`super::Refusal`].
     pub fn open(server: Server, replica: &str, wake: impl Fn() + Send + Sync + 'static) -> Result<Self, JournalError> {
-        let _ = (replica, wake);
-        Ok(Self { server })
+        let measured = Arc::<Measured>::default();
+        let link = Link::open(server.clone(), measured.clone(), wake)?;
+        let plain = |char: &char| char.is_ascii_alphanumeric() || ".-_".contains(*char);
+        let name: String = replica.chars().filter(plain).take(64).collect();
+        let journal = Self {
+            schema: server.quoted_schema(),
+            server,
+            replica: format!("{name}/{}", BatchId::random()),
+            link,
+            applied: Cell::default(),
+            head: Cell::default(),
+            events: Cell::default(),
+            documents: Cell::default(),
+            in_snapshot: Cell::default(),
+            measured,
+            watcher: None,
+        };
+        Ok(journal)
     }
 
     /// Whether there is a connection. Takes over the one that was opened again, if there is one.
     pub fn poll_connection(&mut self) -> Connection {
-        Connection::Away
+        self.link.poll()
     }
 
     /// Calls `notice` on another thread whenever the head has changed: at once by a notification, or within 250 ms.
     pub fn watch(&mut self, notice: impl Fn(Head) + Send + 'static) {
-        let _ = notice;
+        let (server, measured) = (self.server.clone(), self.measured.clone());
+        let watching = runtime::handle().spawn(watch(server, measured, notice));
+        if let Some(before) = self.watcher.replace(watching) {
+            before.abort();
+        }
     }
 
     /// The newest head that this process has seen in a statement of its own.
     pub fn head(&self) -> Head {
-        Head::default()
+        self.head.get()
     }
 
     /// Reads what others appended, up to 10,000 records, without a lock. If [`PostgresJournal::head`] is ahead of
@@ -62,7 +104,7 @@ impl PostgresJournal {
     ///
     /// `TailLost`: the state must be restored from the checkpoint. `UnknownRecord`: only a newer version can go on.
     pub fn follow(&mut self) -> Result<Tail, JournalError> {
-        Err(self.away("cannot be read"))
+        self.read_tail()
     }
 
     /// Advances the time that scrapes show, and reads the tail up to that moment.
@@ -71,7 +113,7 @@ impl PostgresJournal {
     ///
     /// As [`PostgresJournal::follow`]; `Behind`: follow first.
     pub fn scrape(&mut self) -> Result<Shown, JournalError> {
-        Err(self.away("the time of a scrape cannot be written"))
+        self.advance_time()
     }
 
     /// Takes the lease, or keeps it, for 15 seconds. Returns whether this process holds it.
@@ -80,7 +122,7 @@ impl PostgresJournal {
     ///
     /// Whether it holds the lease is not known.
     pub fn renew_lease(&mut self) -> Result<bool, JournalError> {
-        Err(self.away("the lease cannot be renewed"))
+        self.update_lease()
     }
 
     /// Ends the lease, if this process holds it, so that another replica gets it at once.
@@ -89,55 +131,91 @@ impl PostgresJournal {
     ///
     /// It ends after its time.
     pub fn release_lease(&mut self) -> Result<(), JournalError> {
-        Err(self.away("the lease cannot be released"))
+        self.end_lease()
     }
 
     /// Whether the server's default makes commits durable and it syncs; `None` if that is not known yet.
     pub fn synchronous_commit(&self) -> Option<bool> {
-        None
+        self.measured.is_durable()
+    }
+}
+
+impl Drop for PostgresJournal {
+    fn drop(&mut self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.abort();
+        }
+    }
+}
+
+impl Query for PostgresJournal {
+    fn server(&self) -> &Server {
+        &self.server
     }
 
-    fn away(&self, action: &'static str) -> JournalError {
-        self.server.error(action, PostgresError::Unconnected)
+    fn ask(&self, sql: &str) -> Result<Answers, JournalError> {
+        self.link.run("cannot be read", Instant::now() + DEADLINE, async |session| ask(session, sql).await)
+    }
+
+    fn send(&self, sql: &str) {
+        self.link.send(sql);
+    }
+
+    fn in_snapshot(&self) -> &Cell<bool> {
+        &self.in_snapshot
+    }
+
+    fn interrupt_when(&mut self, _: Arc<AtomicBool>) {
+        // Its reads end by themselves.
+    }
+
+    fn note_replayed(&self, head: &HeadRow) {
+        self.applied.set(head.applied());
+        self.head.set(head.head());
+        self.events.set(head.events);
+    }
+
+    fn note_documents(&self, changes: u64) {
+        self.documents.set(changes);
     }
 }
 
 impl Journal for PostgresJournal {
-    fn begin(&mut self, _: BatchId) -> Result<Box<dyn Append + '_>, JournalError> {
-        Err(self.away("cannot be appended to"))
+    fn begin(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError> {
+        Ok(Box::new(self.begin_batch(id)?))
     }
 
     fn save_checkpoint(
         &mut self,
-        _: &Checkpoint,
-        _: &mut dyn Iterator<Item = (InputId, Option<InputRow>)>,
-        _: &mut dyn Iterator<Item = SessionChange>,
+        checkpoint: &Checkpoint,
+        rows: &mut dyn Iterator<Item = (InputId, Option<InputRow>)>,
+        sessions: &mut dyn Iterator<Item = SessionChange>,
     ) -> Result<(), JournalError> {
-        Err(self.away("the checkpoint cannot be written"))
+        self.write_checkpoint(checkpoint, rows, sessions)
     }
 
     fn keeps_sessions(&self) -> bool {
         true
     }
 
-    fn save_documents(&mut self, _: &[(&str, Option<&str>)]) -> Result<(), JournalError> {
-        Err(self.away("cannot be written"))
+    fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) -> Result<(), JournalError> {
+        self.write_documents(documents)
     }
 
-    fn expire(&mut self, _: Timestamp, _: Timestamp, _: u64) -> Result<u64, JournalError> {
-        Err(self.away("cannot be expired"))
+    fn expire(&mut self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<u64, JournalError> {
+        self.delete_expired(horizon, now, limit)
     }
 
     fn last_position(&self) -> u64 {
-        0
+        self.applied.get().position
     }
 
     fn events(&self) -> u64 {
-        0
+        self.events.get()
     }
 
     fn size_bytes(&self) -> u64 {
-        0
+        self.measured.size_bytes()
     }
 
     fn shared(&mut self) -> Option<&mut PostgresJournal> {
@@ -145,84 +223,7 @@ impl Journal for PostgresJournal {
     }
 
     fn close(self: Box<Self>) -> Result<(), JournalError> {
+        // Everything is durable already, and a connection closes when it is dropped.
         Ok(())
-    }
-}
-
-impl Reader for PostgresJournal {
-    fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn checkpoint(&self) -> Result<Option<Checkpoint>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn input_rows(&self, _: &mut dyn FnMut(InputId, InputRow) -> Result<(), &'static str>) -> Result<(), JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn replay(&self, _: u64, _: &mut dyn FnMut(Record)) -> Result<(), JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn last_seen(&self) -> Result<Option<String>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn documents(&self) -> Result<BTreeMap<String, String>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn oldest_event_at(&self) -> Result<Option<Timestamp>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn oldest_position(&self) -> Result<u64, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn newest_position(&self) -> Result<u64, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn first_since(&self, _: Timestamp) -> Result<Option<(u64, Timestamp)>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn first_from(&self, _: u64) -> Result<Option<(u64, Timestamp)>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn newest_events(&self, _: u64) -> Result<Vec<Record>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn newest_of(&self, _: &InputId, _: u64, _: u64, _: usize) -> Result<Vec<Record>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn newest_unrecognized(&self, _: u64, _: usize) -> Result<Vec<KeptBodySummary>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn unrecognized(&self) -> Result<Vec<KeptBody>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn kept_body(&self, _: u64) -> Result<Option<KeptBody>, JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn interrupt_when(&mut self, _: Arc<AtomicBool>) -> Result<(), JournalError> {
-        Err(self.away("cannot be read"))
-    }
-
-    fn integrity_problems(&self) -> Result<Vec<String>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    fn damaged(&self, row: &str, problem: &'static str) -> JournalError {
-        JournalError::Damaged { path: self.server.to_string().into(), row: row.to_owned(), problem }
     }
 }

@@ -1,15 +1,33 @@
 //! A journal in PostgreSQL, which any number of processes share.
 
 mod address;
+mod answer;
+mod append;
+mod arrays;
+mod bodies;
+mod checkpoint;
+mod checkpoint_rows;
 mod error;
 mod head;
+mod housekeeping;
 mod journal;
+mod lease;
+mod link;
+mod measured;
 mod password;
+mod reader;
+mod reads;
+mod runtime;
 mod schema;
+mod scrape;
 mod server;
 mod session;
+mod tail;
+mod text;
 mod tls;
+mod transaction;
 mod views;
+mod watcher;
 
 #[cfg(test)]
 #[path = "../../../tests/it/postgres.rs"]
@@ -23,5 +41,6 @@ pub use error::{PostgresError, Refusal};
 pub use head::{Connection, Head, Shown};
 pub use journal::PostgresJournal;
 pub use password::PasswordError;
+pub use reader::PostgresReader;
 pub use server::{InvalidSchemaName, SchemaName, Server};
 pub use tls::TlsError;

@@ -50,6 +50,11 @@ impl Server {
         self.0.password_file.as_deref()
     }
 
+    /// The schema's name in statements: it may be a word of SQL.
+    pub(super) fn quoted_schema(&self) -> String {
+        format!("\"{}\"", self.schema())
+    }
+
     /// The schema's name.
     pub fn schema(&self) -> &str {
         &self.0.schema.0

@@ -1,0 +1,212 @@
+//! Appends a batch to the journal in one transaction.
+//!
+//! `begin` locks the head and reads everything that the batch depends on, in one round trip; `commit` writes everything
+//! in a second one. In between the recorder applies the tail and judges the batch.
+
+use futures_util::future::{join, join_all};
+use tokio::time::Instant;
+use tokio_postgres::types::Type;
+
+use super::answer::{Answers, RECORD_COLUMNS, ask};
+use super::arrays::{RecordArrays, Statement, UNNEST};
+use super::bodies::BodyArrays;
+use super::error::PostgresError;
+use super::head::{Applied, HEAD_COLUMNS, HeadRow};
+use super::journal::PostgresJournal;
+use super::session::{DEADLINE, Session};
+use super::tail::{Facts, MAX_TAIL, batch_at, select_tail};
+use super::text::escape;
+use super::transaction::{BEGIN, NOW};
+use crate::event::Record;
+use crate::journal::{Append, BatchId, JournalError, Tail, Unrecognized};
+
+const ACTION: &str = "cannot be appended to";
+
+/// A transaction that holds the lock of the head. It is rolled back if it is dropped without a commit.
+#[must_use = "nothing is recorded before the commit"]
+pub(super) struct PostgresAppend<'a> {
+    journal: &'a mut PostgresJournal,
+    id: BatchId,
+    deadline: Instant,
+    /// Warnings of the session before the transaction.
+    warnings: u64,
+    head: HeadRow,
+    tail: Option<Tail>,
+    has_batch: bool,
+    records: RecordArrays,
+    bodies: BodyArrays,
+    forgotten: Vec<i64>,
+    last_seen: Option<String>,
+    /// The transaction has not ended.
+    open: bool,
+}
+
+impl PostgresJournal {
+    /// Begins a batch: takes the lock of the head and reads the tail.
+    pub(super) fn begin_batch(&mut self, id: BatchId) -> Result<PostgresAppend<'_>, JournalError> {
+        let (schema, applied) = (&self.schema, self.applied.get());
+        // The second statement needs a newer snapshot than the first one, which waited for the lock.
+        let sql = format!(
+            "{BEGIN} SELECT {HEAD_COLUMNS} FROM {schema}.head WHERE id = 1 FOR UPDATE; \
+             SELECT {}, EXISTS (SELECT FROM {schema}.batches WHERE id = '{id}'), {NOW}; {}",
+            batch_at(schema, &applied.position.to_string()),
+            select_tail(schema, applied.position),
+        );
+        let deadline = Instant::now() + DEADLINE;
+        let (warnings, mut answers) = self.link.run(ACTION, deadline, async |session| {
+            let warnings = session.warnings();
+            Ok((warnings, ask(session, &sql).await?))
+        })?;
+        match self.read_batch(&mut answers, applied) {
+            Ok((head, tail)) => Ok(PostgresAppend {
+                journal: self,
+                id,
+                deadline,
+                warnings,
+                head,
+                has_batch: tail.has_batch,
+                tail: Some(tail),
+                records: RecordArrays::default(),
+                bodies: BodyArrays::default(),
+                forgotten: Vec::new(),
+                last_seen: None,
+                open: true,
+            }),
+            Err(error) => {
+                self.link.send("ROLLBACK");
+                Err(error)
+            }
+        }
+    }
+
+    fn read_batch(&self, answers: &mut Answers, applied: Applied) -> Result<(HeadRow, Tail), JournalError> {
+        let head = self.server.head(answers)?;
+        self.head.set(head.head());
+        let mut read = || {
+            let row = answers.row()?;
+            Ok((row.batch_id(0)?, row.is_true(1)?, row.time(2)?))
+        };
+        let (found, has_batch, now) = read().map_err(|problem| self.server.damaged("the head", problem))?;
+        if !head.continues(applied, found) {
+            return Err(self.server.tail_lost(applied));
+        }
+        if head.position - applied.position > MAX_TAIL {
+            return Err(JournalError::Behind { server: self.server.to_string(), action: ACTION });
+        }
+        let facts = Facts { head, documents_read: self.documents.get(), now, has_batch };
+        let tail = self.server.tail(&facts, applied, facts.head.position, &answers.rows())?;
+        Ok((facts.head, tail))
+    }
+}
+
+impl PostgresAppend<'_> {
+    /// Sends everything at once, and waits until all of it is done.
+    async fn write(&self, session: &Session, statements: &[Statement<'_>]) -> Result<(), PostgresError> {
+        let each = statements.iter().map(|(sql, parameters)| session.client.execute_typed(sql, parameters));
+        // They are polled, and so sent, in this order.
+        let (executed, committed) = join(join_all(each), session.client.batch_execute("COMMIT")).await;
+        // After an error, the commit is a rollback and succeeds.
+        executed.into_iter().try_for_each(|executed| executed.map(drop)).map_err(PostgresError::Failed)?;
+        committed.map_err(PostgresError::Failed)?;
+        if session.warnings() > self.warnings {
+            return Err(PostgresError::NotDurable);
+        }
+        Ok(())
+    }
+
+    /// Always writes to the head, so that the commit waits for the standby even if the records are there already.
+    fn update_head<'a>(&'a self, last_seen: &'a Option<String>) -> Statement<'a> {
+        let Self { journal, id, records, .. } = self;
+        let schema = &journal.schema;
+        if records.is_empty() {
+            let sql = format!("UPDATE {schema}.head SET last_seen = coalesce($1, last_seen) WHERE id = 1");
+            return (sql, vec![(last_seen, Type::TEXT)]);
+        }
+        let HeadRow { position, events, recorded_until, .. } = self.new_head();
+        let (channel, recorded_until) = (journal.server.schema(), recorded_until.as_nanos());
+        let sql = format!(
+            "WITH appended AS (INSERT INTO {schema}.records ({RECORD_COLUMNS}) SELECT * FROM {UNNEST}), \
+             batch AS (INSERT INTO {schema}.batches (id, position) VALUES ('{id}', {position})) \
+             UPDATE {schema}.head SET position = {position}, batch_id = '{id}', recorded_until = {recorded_until}, \
+             events = {events}, last_seen = coalesce($15, last_seen) \
+             WHERE id = 1 RETURNING pg_notify('{channel}', '{position}')"
+        );
+        let mut parameters = records.parameters().to_vec();
+        parameters.push((last_seen, Type::TEXT));
+        (sql, parameters)
+    }
+
+    /// The head after the batch.
+    fn new_head(&self) -> HeadRow {
+        let mut head = self.head.clone();
+        if let Some(position) = self.records.last_position() {
+            head.position = position;
+            head.batch = Some(self.id);
+            head.recorded_until = self.records.recorded_until();
+            head.events += self.records.events();
+        }
+        head
+    }
+}
+
+impl Append for PostgresAppend<'_> {
+    fn tail(&mut self) -> Option<Tail> {
+        let tail = self.tail.take();
+        if tail.is_some() {
+            self.journal.applied.set(self.head.applied());
+        }
+        tail
+    }
+
+    fn records(&mut self, records: &mut dyn Iterator<Item = &mut Record>) -> Result<(), JournalError> {
+        // A batch that is there already is not appended again.
+        for record in records.take_while(|_| !self.has_batch) {
+            record.position = self.records.last_position().unwrap_or(self.head.position) + 1;
+            self.records.push(record);
+        }
+        Ok(())
+    }
+
+    fn unrecognized(&mut self, bodies: &[Unrecognized]) -> Result<(), JournalError> {
+        bodies.iter().for_each(|body| self.bodies.push(body));
+        Ok(())
+    }
+
+    fn forget_unrecognized(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
+        self.forgotten.extend(numbers.iter().map(|number| number.cast_signed()));
+        Ok(())
+    }
+
+    fn last_seen(&mut self, last_seen: &str) -> Result<(), JournalError> {
+        self.last_seen = Some(escape(last_seen).into_owned());
+        Ok(())
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<(), JournalError> {
+        self.open = false;
+        let schema = &self.journal.schema;
+        let mut statements = self.bodies.statements(schema);
+        if !self.forgotten.is_empty() {
+            let sql = format!("DELETE FROM {schema}.unrecognized WHERE seq = ANY ($1)");
+            statements.push((sql, vec![(&self.forgotten, Type::INT8_ARRAY)]));
+        }
+        statements.push(self.update_head(&self.last_seen));
+        self.journal.link.run(ACTION, self.deadline, async |session| self.write(session, &statements).await)?;
+        let head = self.new_head();
+        self.journal.head.set(head.head());
+        self.journal.events.set(head.events);
+        // Otherwise the batch is part of the tail that the caller did not take.
+        if self.tail.as_ref().is_none_or(|tail| tail.records.is_empty()) {
+            self.journal.applied.set(head.applied());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PostgresAppend<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.journal.link.send("ROLLBACK");
+        }
+    }
+}

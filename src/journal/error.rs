@@ -57,7 +57,7 @@ pub enum JournalError {
         known: i64,
     },
     /// The file is a database of another program.
-    #[error("{}: is not a journal of stream-live-exporter", path.display())]
+    #[error("{}: is not a database of stream-live-exporter", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,

@@ -26,9 +26,10 @@ impl SqliteJournal {
     ///
     /// The journal cannot be written, or another program holds the lock.
     pub fn begin(&mut self) -> Result<SqliteAppend<'_>, JournalError> {
-        self.require_writable(ACTION)?;
-        let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.raw_execute());
-        begun.map_err(|source| self.not_written(ACTION, source))?;
+        self.database.require_writable(ACTION)?;
+        let begun =
+            self.database.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.raw_execute());
+        begun.map_err(|source| self.database.not_written(ACTION, source))?;
         let Self { next, other_records, .. } = *self;
         Ok(SqliteAppend { journal: self, next, other_records })
     }
@@ -42,7 +43,7 @@ impl SqliteAppend<'_> {
     /// The batch cannot be recorded.
     pub fn records<'r>(&mut self, records: impl Iterator<Item = &'r mut Record>) -> Result<(), JournalError> {
         let insert = |next: &mut u64, other_records: &mut u64| {
-            let mut insert = self.journal.connection.prepare_cached(INSERT_RECORD)?;
+            let mut insert = self.journal.database.connection.prepare_cached(INSERT_RECORD)?;
             for record in records {
                 record.position = *next;
                 *next += 1;
@@ -50,12 +51,13 @@ impl SqliteAppend<'_> {
                 if record.event().is_none() {
                     *other_records += 1;
                     let sql = "INSERT INTO other_records (position) VALUES (?1)";
-                    self.journal.connection.prepare_cached(sql)?.execute(params![record.position])?;
+                    self.journal.database.connection.prepare_cached(sql)?.execute(params![record.position])?;
                 }
             }
             Ok(())
         };
-        insert(&mut self.next, &mut self.other_records).map_err(|source| self.journal.not_written(ACTION, source))
+        insert(&mut self.next, &mut self.other_records)
+            .map_err(|source| self.journal.database.not_written(ACTION, source))
     }
 
     /// Keeps bodies that were not understood; above fixed limits, the oldest are deleted.
@@ -67,8 +69,8 @@ impl SqliteAppend<'_> {
         if bodies.is_empty() {
             return Ok(());
         }
-        unrecognized::insert(&self.journal.connection, bodies)
-            .map_err(|source| self.journal.not_written(ACTION, source))
+        unrecognized::insert(&self.journal.database.connection, bodies)
+            .map_err(|source| self.journal.database.not_written(ACTION, source))
     }
 
     /// Deletes kept bodies that are understood now.
@@ -77,8 +79,8 @@ impl SqliteAppend<'_> {
     ///
     /// The batch cannot be recorded.
     pub fn forget_unrecognized(&mut self, numbers: &[u64]) -> Result<(), JournalError> {
-        let forget = |number| unrecognized::delete(&self.journal.connection, number);
-        numbers.iter().copied().try_for_each(forget).map_err(|source| self.journal.not_written(ACTION, source))
+        let forget = |number| unrecognized::delete(&self.journal.database.connection, number);
+        numbers.iter().copied().try_for_each(forget).map_err(|source| self.journal.database.not_written(ACTION, source))
     }
 
     /// Replaces the times at which deliveries were last seen, see [`SqliteJournal::last_seen`].
@@ -89,9 +91,9 @@ impl SqliteAppend<'_> {
     pub fn last_seen(&mut self, last_seen: &str) -> Result<(), JournalError> {
         let save = || {
             let sql = "INSERT OR REPLACE INTO last_seen (id, state) VALUES (1, ?1)";
-            self.journal.connection.prepare_cached(sql)?.execute(params![last_seen]).map(drop)
+            self.journal.database.connection.prepare_cached(sql)?.execute(params![last_seen]).map(drop)
         };
-        save().map_err(|source| self.journal.not_written(ACTION, source))
+        save().map_err(|source| self.journal.database.not_written(ACTION, source))
     }
 
     /// Makes the batch durable.
@@ -100,8 +102,9 @@ impl SqliteAppend<'_> {
     ///
     /// Nothing was recorded; the journal is unchanged.
     pub fn commit(self) -> Result<(), JournalError> {
-        let committed = self.journal.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
-        committed.map_err(|source| self.journal.not_written(ACTION, source))?;
+        let committed =
+            self.journal.database.connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
+        committed.map_err(|source| self.journal.database.not_written(ACTION, source))?;
         self.journal.next = self.next;
         self.journal.other_records = self.other_records;
         Ok(())
@@ -110,9 +113,9 @@ impl SqliteAppend<'_> {
 
 impl Drop for SqliteAppend<'_> {
     fn drop(&mut self) {
-        if !self.journal.connection.is_autocommit() {
+        if !self.journal.database.connection.is_autocommit() {
             // SQLite rolls back by itself after some errors, and then refuses this.
-            let _ = self.journal.connection.execute_batch("ROLLBACK");
+            let _ = self.journal.database.connection.execute_batch("ROLLBACK");
         }
     }
 }

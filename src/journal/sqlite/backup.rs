@@ -60,8 +60,8 @@ impl SqliteJournal {
     }
 
     fn copy_pages(&self, copy: &mut Connection, mut progress: impl FnMut(u64, u64) -> bool) -> rusqlite::Result<()> {
-        let page_size: u64 = self.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        let backup = rusqlite::backup::Backup::new(&self.connection, copy)?;
+        let page_size: u64 = self.database.connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+        let backup = rusqlite::backup::Backup::new(&self.database.connection, copy)?;
         loop {
             let step = backup.step(STEP)?;
             let pages = backup.progress();

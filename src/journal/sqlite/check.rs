@@ -6,8 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
+use super::database::refuse_wal_without_database;
 use super::lock::LOCK_FILE;
-use super::open::refuse_wal_without_database;
 use super::{DATABASE_FILE, SqliteJournal};
 use crate::journal::JournalError;
 

@@ -20,11 +20,11 @@ impl SqliteJournal {
     pub fn checkpoint(&self) -> Result<Option<Checkpoint>, JournalError> {
         let sql = "SELECT position, version, state, (SELECT data FROM rules) FROM checkpoint";
         let columns = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<_, Option<String>>(3)?));
-        let row = self.connection.query_row(sql, [], columns).optional();
+        let row = self.database.connection.query_row(sql, [], columns).optional();
         let row = row.map_err(failed(self.path(), "the checkpoint cannot be read"))?;
         let checkpoint = row.map(|(position, version, state, rules)| {
             let rules = read_rules(&rules.unwrap_or_default())
-                .map_err(|unreadable| self.damaged("the checkpoint", unreadable.problem()))?;
+                .map_err(|unreadable| self.database.damaged("the checkpoint", unreadable.problem()))?;
             Ok(Checkpoint { position, rules, version, state })
         });
         checkpoint.transpose()
@@ -32,7 +32,8 @@ impl SqliteJournal {
 
     /// Position of the checkpoint; 0 if there is none.
     pub(super) fn checkpoint_position(&self) -> rusqlite::Result<u64> {
-        let position = self.connection.query_row("SELECT position FROM checkpoint", [], |row| row.get(0)).optional();
+        let position =
+            self.database.connection.query_row("SELECT position FROM checkpoint", [], |row| row.get(0)).optional();
         position.map(Option::unwrap_or_default)
     }
 
@@ -50,14 +51,14 @@ impl SqliteJournal {
         let columns = |row: &Row<'_>| {
             Ok(InputRow { position: row.get(1)?, version: row.get(2)?, state: row.get(3)?, seen: row.get(4)? })
         };
-        let mut select = self.connection.prepare(sql).map_err(failed())?;
+        let mut select = self.database.connection.prepare(sql).map_err(failed())?;
         let mut rows = select.query([]).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
             let text: String = row.get(0).map_err(failed())?;
             let input_id = text.parse().map_err(|_| "the input id is not 32 hexadecimal digits");
             let columns = columns(row).map_err(failed())?;
             let visited = input_id.and_then(|input_id| visit(input_id, columns));
-            visited.map_err(|problem| self.damaged(&format!("input {text}"), problem))?;
+            visited.map_err(|problem| self.database.damaged(&format!("input {text}"), problem))?;
         }
         Ok(())
     }
@@ -72,7 +73,7 @@ impl SqliteJournal {
         checkpoint: &Checkpoint,
         rows: impl Iterator<Item = (InputId, Option<InputRow>)>,
     ) -> Result<(), JournalError> {
-        self.transaction("the checkpoint cannot be written", |transaction| {
+        self.database.transaction("the checkpoint cannot be written", |transaction| {
             let mut delete = transaction.prepare_cached("DELETE FROM inputs WHERE input_id = ?1")?;
             // An upsert leaves the row in its place. A replacement moves it to the end, which changes two more pages.
             let mut save = transaction.prepare_cached(

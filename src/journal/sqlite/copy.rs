@@ -80,7 +80,7 @@ impl SqliteJournal {
     }
 
     fn copy_bodies(&mut self, bodies: &[KeptBody]) -> Result<(), JournalError> {
-        self.transaction("cannot be written", |transaction| {
+        self.database.transaction("cannot be written", |transaction| {
             let sql = "INSERT INTO unrecognized (seq, received_at, reason, body) VALUES (?1, ?2, ?3, ?4)";
             let mut insert = transaction.prepare_cached(sql)?;
             for KeptBody { number, received_at, reason, body } in bodies {

@@ -5,9 +5,9 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{DATABASE_FILE, JournalError};
+use super::JournalError;
 
 const FILE_MODE: u32 = 0o600;
 const FOLDER_MODE: u32 = 0o700;
@@ -49,13 +49,20 @@ pub(super) fn open_private(path: &Path) -> io::Result<File> {
 /// An existing database is not opened: closing it would release SQLite's locks on it in this process.
 pub(super) fn make_database_private(path: &Path) -> io::Result<()> {
     for file in ["-wal", "-shm"] {
-        restrict(&path.with_file_name(format!("{DATABASE_FILE}{file}")));
+        restrict(&beside(path, file));
     }
     if path.try_exists()? {
         restrict(path);
         return Ok(());
     }
     open_private(path).map(drop)
+}
+
+/// The file whose name is that of the database with a suffix.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Sets the mode of an existing file to 0600.

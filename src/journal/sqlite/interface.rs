@@ -88,7 +88,7 @@ impl Reader for SqliteJournal {
     }
 
     fn damaged(&self, row: &str, problem: &'static str) -> JournalError {
-        self.damaged(row, problem)
+        self.database.damaged(row, problem)
     }
 }
 

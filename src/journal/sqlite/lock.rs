@@ -4,13 +4,13 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
-use super::files;
+use super::{JournalError, files};
 
 pub(super) const LOCK_FILE: &str = "journal.lock";
 
 /// An advisory lock. The kernel releases it when the process exits or crashes.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(in crate::journal) struct Lock {
     _file: File,
 }
 
@@ -28,4 +28,11 @@ impl Lock {
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
+}
+
+/// Creates a data folder if it is missing, and takes its lock.
+pub(in crate::journal) fn own_folder(folder: &Path) -> Result<Lock, JournalError> {
+    let in_folder = |source| JournalError::Folder { path: folder.to_owned(), source };
+    files::create_folder(folder).map_err(in_folder)?;
+    Lock::take(folder).map_err(in_folder)?.ok_or(JournalError::InUse { path: folder.to_owned() })
 }

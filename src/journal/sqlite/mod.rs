@@ -16,6 +16,7 @@ mod backup;
 mod check;
 mod checkpoint;
 mod copy;
+mod database;
 mod files;
 mod interface;
 mod lock;
@@ -29,25 +30,29 @@ mod unrecognized;
 mod wal;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rusqlite::{Connection, OptionalExtension, Params, params};
+use rusqlite::{OptionalExtension, Params, params};
 
 pub use append::SqliteAppend;
 pub use backup::Backup;
 pub use check::FolderUse;
 pub use salvage::Salvaged;
 
+pub(super) use database::Database;
+pub(super) use lock::{Lock, own_folder};
+pub(super) use rows::{INSERT_RECORD, SELECT_RECORDS, insert_record};
+pub(super) use schema::Schema;
+#[cfg(test)]
+pub(super) use space::PROBE_FILE;
+pub(super) use unrecognized::insert as insert_unrecognized;
+
 use super::columns;
 use super::error::failed;
 use super::{Checkpoint, InputRow, JournalError, JournalErrorKind};
 use crate::event::{Record, Timestamp};
-use lock::{LOCK_FILE, Lock};
 use wal::wal_file;
 
 /// The database's file in the data folder.
@@ -60,27 +65,18 @@ const REPLAY_CHUNK: usize = 1024;
 const EXPIRED: &str = "SELECT max(position) FROM records WHERE recorded_at < ?2 AND position < coalesce( \
     (SELECT min(position) FROM records WHERE position <= ?1 AND recorded_at BETWEEN ?2 AND ?3), ?1 + 1)";
 
-/// How long a write waits for the lock of another program: shorter than the time after which the recorder treats the disk
-/// as hanging, so that the cause that is reported is the lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-
 /// The durable records and the checkpoint of their state.
 #[derive(Debug)]
 pub struct SqliteJournal {
-    connection: Connection,
-    path: PathBuf,
+    database: Database,
     /// Position of the oldest kept record; `next` if there is none.
     first: u64,
     /// Position of the next record.
     next: u64,
     /// Number of kept records that are not events.
     other_records: u64,
-    /// Pages in the WAL after the last commit.
-    wal_pages: Arc<AtomicI64>,
     /// Held as long as the journal may be written.
-    lock: Option<Lock>,
-    /// The disk was full when the journal was opened: it can be read, and is writable after [`SqliteJournal::recover_wal`].
-    suspended: bool,
+    _lock: Option<Lock>,
 }
 
 /// A state of the journal that stays the same for reads.
@@ -95,7 +91,7 @@ impl SqliteJournal {
                    (SELECT count(*) FROM other_records)";
         let (first, last): (Option<u64>, Option<u64>);
         (first, last, self.other_records) =
-            self.connection.query_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            self.database.connection.query_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         self.next = last.unwrap_or(0).max(self.checkpoint_position()?) + 1;
         self.first = first.unwrap_or(self.next);
         Ok(())
@@ -118,8 +114,8 @@ impl SqliteJournal {
     ///
     /// It cannot be read.
     pub fn last_seen(&self) -> Result<Option<String>, JournalError> {
-        let select = self.connection.query_one("SELECT state FROM last_seen", [], |row| row.get(0)).optional();
-        select.map_err(failed(&self.path, "cannot be read"))
+        let select = self.database.connection.query_one("SELECT state FROM last_seen", [], |row| row.get(0)).optional();
+        select.map_err(failed(&self.database.path, "cannot be read"))
     }
 
     /// Replaces documents, each given by its name, and deletes those without a text. Their texts are opaque.
@@ -128,7 +124,7 @@ impl SqliteJournal {
     ///
     /// Nothing was changed.
     pub fn save_documents(&mut self, documents: &[(&str, Option<&str>)]) -> Result<(), JournalError> {
-        self.transaction("cannot be written", |transaction| {
+        self.database.transaction("cannot be written", |transaction| {
             let mut insert =
                 transaction.prepare_cached("INSERT OR REPLACE INTO documents (name, text) VALUES (?1, ?2)")?;
             let mut delete = transaction.prepare_cached("DELETE FROM documents WHERE name = ?1")?;
@@ -149,10 +145,10 @@ impl SqliteJournal {
     /// They cannot be read.
     pub fn documents(&self) -> Result<BTreeMap<String, String>, JournalError> {
         let read = || -> rusqlite::Result<_> {
-            let mut select = self.connection.prepare("SELECT name, text FROM documents")?;
+            let mut select = self.database.connection.prepare("SELECT name, text FROM documents")?;
             select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
-        read().map_err(failed(&self.path, "cannot be read"))
+        read().map_err(failed(&self.database.path, "cannot be read"))
     }
 
     /// When the oldest kept event was received; `None` if there is none.
@@ -162,8 +158,8 @@ impl SqliteJournal {
     /// It cannot be read.
     pub fn oldest_event_at(&self) -> Result<Option<Timestamp>, JournalError> {
         let sql = "SELECT received_at FROM records WHERE received_at IS NOT NULL ORDER BY position LIMIT 1";
-        let oldest = self.connection.query_one(sql, [], |row| row.get::<_, i64>(0)).optional();
-        Ok(oldest.map_err(failed(&self.path, "cannot be read"))?.map(Timestamp::from_nanos))
+        let oldest = self.database.connection.query_one(sql, [], |row| row.get::<_, i64>(0)).optional();
+        Ok(oldest.map_err(failed(&self.database.path, "cannot be read"))?.map(Timestamp::from_nanos))
     }
 
     /// Calls `visit` with every kept record after this position, in order.
@@ -176,7 +172,7 @@ impl SqliteJournal {
     /// The first row that cannot be read.
     pub fn replay(&self, mut after: u64, mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
         let last = self.newest_position()?;
-        let sql = format!("{} LIMIT {REPLAY_CHUNK}", rows::SELECT_RECORDS);
+        let sql = format!("{} LIMIT {REPLAY_CHUNK}", SELECT_RECORDS);
         while after < last {
             let mut chunk = Vec::with_capacity(REPLAY_CHUNK);
             let read = self.visit(&sql, params![after], |record| chunk.push(record));
@@ -196,12 +192,12 @@ impl SqliteJournal {
     /// The journal cannot be read.
     pub fn snapshot(&self) -> Result<Snapshot<'_>, JournalError> {
         let begin = || -> rusqlite::Result<_> {
-            let transaction = self.connection.unchecked_transaction()?;
+            let transaction = self.database.connection.unchecked_transaction()?;
             // The transaction begins with its first read.
             transaction.query_one("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(Snapshot { _transaction: transaction })
         };
-        begin().map_err(failed(&self.path, "cannot be read"))
+        begin().map_err(failed(&self.database.path, "cannot be read"))
     }
 
     /// Position of the oldest kept record at the moment; 0 if there is none.
@@ -223,7 +219,10 @@ impl SqliteJournal {
     }
 
     fn position(&self, sql: &str) -> Result<u64, JournalError> {
-        self.connection.query_one(sql, [], |row| row.get(0)).map_err(failed(&self.path, "cannot be read"))
+        self.database
+            .connection
+            .query_one(sql, [], |row| row.get(0))
+            .map_err(failed(&self.database.path, "cannot be read"))
     }
 
     /// Makes all reads fail once this is set.
@@ -233,7 +232,10 @@ impl SqliteJournal {
     /// SQLite refuses it.
     pub fn interrupt_when(&mut self, raised: Arc<AtomicBool>) -> Result<(), JournalError> {
         let handler = move || raised.load(Ordering::Relaxed);
-        self.connection.progress_handler(10_000, Some(handler)).map_err(failed(&self.path, "cannot be prepared"))
+        self.database
+            .connection
+            .progress_handler(10_000, Some(handler))
+            .map_err(failed(&self.database.path, "cannot be prepared"))
     }
 
     /// The newest events, newest first.
@@ -243,20 +245,22 @@ impl SqliteJournal {
     /// The first row that cannot be read.
     pub fn newest_events(&self, count: u64) -> Result<Vec<Record>, JournalError> {
         let mut newest = Vec::new();
-        let sql =
-            rows::SELECT_RECORDS.replace("ORDER BY position", "AND received_at IS NOT NULL ORDER BY position DESC");
+        let sql = SELECT_RECORDS.replace("ORDER BY position", "AND received_at IS NOT NULL ORDER BY position DESC");
         self.visit(&format!("{sql} LIMIT ?2"), params![0, count], |record| newest.push(record))?;
         Ok(newest)
     }
 
     fn visit(&self, sql: &str, parameters: impl Params, mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
-        let failed = || failed(&self.path, "cannot be read");
-        let mut select = self.connection.prepare(sql).map_err(failed())?;
+        let failed = || failed(&self.database.path, "cannot be read");
+        let mut select = self.database.connection.prepare(sql).map_err(failed())?;
         let mut rows = select.query(parameters).map_err(failed())?;
         while let Some(row) = rows.next().map_err(failed())? {
             let position = row.get(0).map_err(failed())?;
             let record = columns::read_record(position, row);
-            visit(record.map_err(|unreadable| self.damaged(&format!("record {position}"), unreadable.problem()))?);
+            visit(
+                record
+                    .map_err(|unreadable| self.database.damaged(&format!("record {position}"), unreadable.problem()))?,
+            );
         }
         Ok(())
     }
@@ -272,7 +276,7 @@ impl SqliteJournal {
     pub fn expire(&mut self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<u64, JournalError> {
         let old = params![self.last_expirable(limit)?, horizon.as_nanos(), now.as_nanos()];
         let first = self.first;
-        let (expired, others) = self.transaction("cannot be expired", |transaction| {
+        let (expired, others) = self.database.transaction("cannot be expired", |transaction| {
             let delete = &format!("DELETE FROM records WHERE position <= ({EXPIRED})");
             let expired = transaction.prepare_cached(delete)?.execute(old)? as u64;
             let delete = "DELETE FROM other_records WHERE position < ?1";
@@ -291,13 +295,14 @@ impl SqliteJournal {
     /// The journal cannot be read.
     pub fn has_expired(&self, horizon: Timestamp, now: Timestamp, limit: u64) -> Result<bool, JournalError> {
         let old = params![self.last_expirable(limit)?, horizon.as_nanos(), now.as_nanos()];
-        let expired: rusqlite::Result<Option<u64>> = self.connection.query_one(EXPIRED, old, |row| row.get(0));
-        Ok(expired.map_err(failed(&self.path, "cannot be read"))?.is_some())
+        let expired: rusqlite::Result<Option<u64>> = self.database.connection.query_one(EXPIRED, old, |row| row.get(0));
+        Ok(expired.map_err(failed(&self.database.path, "cannot be read"))?.is_some())
     }
 
     /// Position of the newest of the `limit` oldest records that is part of the checkpoint.
     fn last_expirable(&self, limit: u64) -> Result<u64, JournalError> {
-        let position = self.checkpoint_position().map_err(failed(&self.path, "the checkpoint cannot be read"))?;
+        let position =
+            self.checkpoint_position().map_err(failed(&self.database.path, "the checkpoint cannot be read"))?;
         Ok(position.min((self.first + limit).saturating_sub(1)))
     }
 
@@ -307,8 +312,8 @@ impl SqliteJournal {
     ///
     /// The check could not run.
     pub fn integrity_problems(&self) -> Result<Vec<String>, JournalError> {
-        let failed = || failed(&self.path, "cannot be checked");
-        let mut check = self.connection.prepare("PRAGMA integrity_check").map_err(failed())?;
+        let failed = || failed(&self.database.path, "cannot be checked");
+        let mut check = self.database.connection.prepare("PRAGMA integrity_check").map_err(failed())?;
         let lines = check.query_map([], |row| row.get::<_, String>(0)).map_err(failed())?;
         let lines: Vec<String> = lines.collect::<Result<_, _>>().map_err(failed())?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
@@ -326,73 +331,14 @@ impl SqliteJournal {
 
     /// Size of database and WAL, in bytes.
     pub fn size_bytes(&self) -> u64 {
-        size_bytes(self.path.parent().unwrap_or(Path::new("")))
+        self.database.size_bytes()
     }
 
     /// The database's file.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.database.path
     }
-
-    fn transaction<T>(
-        &mut self,
-        action: &'static str,
-        write: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, JournalError> {
-        self.require_writable(action)?;
-        let written = self.connection.transaction().and_then(|transaction| {
-            let written = write(&transaction)?;
-            transaction.commit().map(|()| written)
-        });
-        written.map_err(|source| self.not_written(action, source))
-    }
-
-    /// Fails while the journal can only be read.
-    fn require_writable(&self, action: &'static str) -> Result<(), JournalError> {
-        if self.suspended { Err(JournalError::Full { path: self.path.clone(), action }) } else { Ok(()) }
-    }
-
-    fn not_written(&self, action: &'static str, source: rusqlite::Error) -> JournalError {
-        let error = failed(&self.path, action)(source);
-        match error.kind() {
-            JournalErrorKind::SyncFailed => {
-                // Only a connection in use refuses this, and this one is not.
-                let _ = wal::keep_wal_on_close(&self.connection, true);
-                error
-            }
-            JournalErrorKind::Other if is_read_only(&self.path) => {
-                JournalError::ReadOnly { path: self.path.clone(), action }
-            }
-            JournalErrorKind::DiskFull
-            | JournalErrorKind::ReadOnly
-            | JournalErrorKind::Busy
-            | JournalErrorKind::SpoolFull
-            | JournalErrorKind::Away
-            | JournalErrorKind::TailLost
-            | JournalErrorKind::NotLeader
-            | JournalErrorKind::Damaged
-            | JournalErrorKind::Behind
-            | JournalErrorKind::UnknownRecord => error,
-            JournalErrorKind::Other => space::explain_full_disk(error),
-        }
-    }
-
-    fn damaged(&self, row: &str, problem: &'static str) -> JournalError {
-        JournalError::Damaged { path: self.path.clone(), row: row.to_owned(), problem }
-    }
-}
-
-/// Size of the journal in a data folder: database and WAL, in bytes.
-fn size_bytes(folder: &Path) -> u64 {
-    let size = |suffix: &str| files::size(&folder.join(format!("{DATABASE_FILE}{suffix}")));
-    size("") + size("-wal")
-}
-
-/// SQLite reports one error for every write that the disk refuses; the lock file shows whether it is read-only.
-fn is_read_only(path: &Path) -> bool {
-    let lock = File::options().write(true).open(path.with_file_name(LOCK_FILE));
-    lock.is_err_and(|error| error.kind() == io::ErrorKind::ReadOnlyFilesystem)
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,19 +7,19 @@ use crate::journal::columns::{
     CLOCK_SET_BACK, Columns, correction_data, exception_data, observation_data, origin_data, rules_data,
 };
 
-pub(super) const INSERT_RECORD: &str = "INSERT INTO records \
+pub(in crate::journal) const INSERT_RECORD: &str = "INSERT INTO records \
     (position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
     video_codec, audio_codec, data) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
-pub(super) const SELECT_RECORDS: &str = "SELECT \
+pub(in crate::journal) const SELECT_RECORDS: &str = "SELECT \
     position, recorded_at, shown_until, received_at, sent_at, updated_at, input_id, kind, note, code, message, \
     video_codec, audio_codec, data \
     FROM records WHERE position > ?1 ORDER BY position";
 
 /// Inserts a record. Columns without a value are not bound and stay null, which saves a tenth of the instructions for
 /// an event.
-pub(super) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -> rusqlite::Result<()> {
+pub(in crate::journal) fn insert_record(insert: &mut CachedStatement<'_>, record: &Record) -> rusqlite::Result<()> {
     insert.clear_bindings();
     insert.raw_bind_parameter(1, record.position)?;
     insert.raw_bind_parameter(2, record.recorded_at.as_nanos())?;

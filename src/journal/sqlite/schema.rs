@@ -7,8 +7,20 @@ use rusqlite::Connection;
 use super::JournalError;
 use crate::journal::error::failed;
 
-/// Marks the file as a journal: `SLEx` as a number.
-const APPLICATION_ID: i64 = 0x534c_4578;
+/// The tables of a database, and how they came to be.
+#[derive(Debug)]
+pub(in crate::journal) struct Schema {
+    /// Marks the file as this database.
+    pub(in crate::journal) application_id: i64,
+    /// Migration N leads from version N to version N + 1. Released migrations are never changed, only added to.
+    pub(in crate::journal) migrations: &'static [&'static str],
+    /// Show a database of an older version to a reader as if it were migrated: one with the last of these if it is of
+    /// the version before, with the last two if it is of the one before that, and so on.
+    pub(in crate::journal) views: &'static [&'static str],
+}
+
+/// The journal. `SLEx` as a number marks its file.
+pub(super) static JOURNAL: Schema = Schema { application_id: 0x534c_4578, migrations: MIGRATIONS, views: &VIEWS };
 
 /// The rules in force at a checkpoint of version 2, which had only the reconnect window.
 macro_rules! rules_of_version_2 {
@@ -28,7 +40,6 @@ macro_rules! forgotten_of_version_2 {
     };
 }
 
-/// Migration N leads from version N to version N + 1. Released migrations are never changed, only added to.
 pub(super) const MIGRATIONS: &[&str] = &["
     CREATE TABLE events (
         seq         INTEGER PRIMARY KEY,
@@ -110,8 +121,6 @@ pub(super) const MIGRATIONS: &[&str] = &["
     ) STRICT;
 "];
 
-/// Shows a database of version 3 to a reader as if it were migrated, with the last of these; of version 2 with the last
-/// two, and of version 1 with all.
 const VIEWS: [&str; 3] = ["
     CREATE TEMP VIEW deliveries AS
         SELECT 1 AS id, CASE WHEN json_valid(state) THEN json_extract(state, '$.deliveries') END AS state
@@ -132,44 +141,64 @@ const VIEWS: [&str; 3] = ["
     CREATE TEMP VIEW documents AS SELECT '' AS name, '' AS text WHERE FALSE;
 "];
 
-/// Migrates the database to the current version. For a reader, shows an older one as if it were migrated.
-pub(super) fn prepare(connection: &mut Connection, path: &Path, writable: bool) -> Result<(), JournalError> {
-    let failed = |action| failed(path, action);
-    let pragma = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed("cannot be read"))
-    };
-    let known = MIGRATIONS.len() as i64;
-    let found = pragma(connection, "user_version")?;
-    let foreign = match pragma(connection, "application_id")? {
-        APPLICATION_ID => false,
-        // A first start that was killed leaves an empty database.
-        0 => found != 0 || !writable || holds_anything(connection).map_err(failed("cannot be read"))?,
-        _ => true,
-    };
-    if foreign {
-        return Err(JournalError::Foreign { path: path.to_owned() });
-    }
-    if found > known {
-        return Err(JournalError::Newer { path: path.to_owned(), found, known });
-    }
-    if !writable {
-        let views = VIEWS[VIEWS.len() - usize::try_from(known - found).unwrap_or_default()..].concat();
-        connection.execute_batch(&views).map_err(failed("cannot be read"))?;
-    } else {
-        refuse_damage(connection, path)?;
-        configure(connection).map_err(failed("cannot be prepared"))?;
-        if found < known {
-            migrate(connection, found, MIGRATIONS).map_err(failed("cannot be migrated"))?;
+impl Schema {
+    /// Migrates the database to the current version. For a reader, shows an older one as if it were migrated.
+    pub(super) fn prepare(&self, connection: &mut Connection, path: &Path, writable: bool) -> Result<(), JournalError> {
+        let failed = |action| failed(path, action);
+        let pragma = |connection: &Connection, name: &str| {
+            connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed("cannot be read"))
+        };
+        let known = self.version();
+        let found = pragma(connection, "user_version")?;
+        let foreign = match pragma(connection, "application_id")? {
+            id if id == self.application_id => false,
+            // A first start that was killed leaves an empty database.
+            0 => found != 0 || !writable || holds_anything(connection).map_err(failed("cannot be read"))?,
+            _ => true,
+        };
+        if foreign {
+            return Err(JournalError::Foreign { path: path.to_owned() });
         }
+        if found > known {
+            return Err(JournalError::Newer { path: path.to_owned(), found, known });
+        }
+        if !writable {
+            let views = self.views[self.views.len() - usize::try_from(known - found).unwrap_or_default()..].concat();
+            connection.execute_batch(&views).map_err(failed("cannot be read"))?;
+        } else {
+            refuse_damage(connection, path)?;
+            configure(connection).map_err(failed("cannot be prepared"))?;
+            if found < known {
+                self.migrate(connection, found).map_err(failed("cannot be migrated"))?;
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// The newest version.
+    fn version(&self) -> i64 {
+        self.migrations.len() as i64
+    }
+
+    fn migrate(&self, connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        for (version, migration) in (1..).zip(self.migrations).skip_while(|(version, _)| *version <= from) {
+            transaction.execute_batch(migration)?;
+            transaction.pragma_update(None, "user_version", version)?;
+        }
+        transaction.pragma_update(None, "application_id", self.application_id)?;
+        transaction.commit()
+    }
 }
 
 /// Refuses a database of a newer version, even a damaged one if its first page can be read.
 pub(super) fn refuse_newer(path: &Path, header: &[u8]) -> Result<(), JournalError> {
     let field = |at: usize| header.get(at..at + 4).and_then(|field| field.try_into().ok()).map(i32::from_be_bytes);
-    let (found, known) = (field(60).map_or(0, i64::from), MIGRATIONS.len() as i64);
-    if header.starts_with(b"SQLite format 3\0") && field(68).map(i64::from) == Some(APPLICATION_ID) && found > known {
+    let (found, known) = (field(60).map_or(0, i64::from), JOURNAL.version());
+    if header.starts_with(b"SQLite format 3\0")
+        && field(68).map(i64::from) == Some(JOURNAL.application_id)
+        && found > known
+    {
         return Err(JournalError::Newer { path: path.to_owned(), found, known });
     }
     Ok(())
@@ -193,14 +222,4 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
     // The WAL may grow while a reader is active. Afterwards it shrinks to this size.
     connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
-}
-
-pub(super) fn migrate(connection: &mut Connection, from: i64, migrations: &[&str]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    for (version, migration) in (1..).zip(migrations).skip_while(|(version, _)| *version <= from) {
-        transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", version)?;
-    }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.commit()
 }

@@ -34,7 +34,7 @@ impl SqliteJournal {
     pub fn first_from(&self, position: u64) -> Result<Option<(u64, Timestamp)>, JournalError> {
         let sql = "SELECT position, recorded_at FROM records WHERE position >= ?1 ORDER BY position LIMIT 1";
         let read = || {
-            let mut select = self.connection.prepare_cached(sql)?;
+            let mut select = self.database.connection.prepare_cached(sql)?;
             let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, Timestamp::from_nanos(row.get(1)?)));
             select.query_one([position], read).optional()
         };

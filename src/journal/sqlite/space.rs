@@ -14,7 +14,7 @@ use super::{JournalError, SqliteJournal, files};
 use crate::journal::JournalErrorKind;
 
 /// Scratch file that is written to check for free disk space, and its size in bytes.
-pub(super) const PROBE_FILE: &str = "journal.room";
+pub(in crate::journal) const PROBE_FILE: &str = "journal.room";
 const PROBE_SIZE: usize = 64 << 10;
 
 const RESERVE_FILE: &str = "journal.reserve";
@@ -30,9 +30,9 @@ impl SqliteJournal {
     ///
     /// The journal cannot be written.
     pub fn probe(&mut self) -> Result<(), JournalError> {
-        write_scratch(&self.path, fs::File::sync_all)?;
+        write_scratch(&self.database.path, fs::File::sync_all)?;
         self.make_writable()?;
-        self.transaction("cannot be written", |transaction| {
+        self.database.transaction("cannot be written", |transaction| {
             transaction.execute("UPDATE probe SET count = count + 1", []).map(drop)
         })
     }
@@ -43,7 +43,7 @@ impl SqliteJournal {
     ///
     /// It can still only be read.
     pub fn make_writable(&mut self) -> Result<(), JournalError> {
-        if self.suspended { self.recover_wal() } else { Ok(()) }
+        self.database.make_writable()
     }
 
     /// Makes the reserve of disk space, if it is missing and there is enough space. Returns whether there is one.
@@ -52,13 +52,14 @@ impl SqliteJournal {
     ///
     /// It cannot be made.
     pub fn keep_reserve(&self) -> io::Result<bool> {
-        let path = self.path.with_file_name(RESERVE_FILE);
+        let path = self.database.path.with_file_name(RESERVE_FILE);
         files::restrict(&path);
         if files::size(&path) >= RESERVE_SIZE {
             return Ok(true);
         }
-        let free =
-            statvfs(self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
+        let free = statvfs(
+            self.database.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+        )?;
         if free.f_bavail.saturating_mul(free.f_frsize) < FREE_FOR_RESERVE {
             return Ok(false);
         }
@@ -73,7 +74,7 @@ impl SqliteJournal {
     /// Deletes the reserve, if there is one, for records that have to be deleted.
     pub fn release_reserve(&self) {
         // If it stays, the deletion of records fails for lack of space, which is reported.
-        let _ = fs::remove_file(self.path.with_file_name(RESERVE_FILE));
+        let _ = fs::remove_file(self.database.path.with_file_name(RESERVE_FILE));
     }
 }
 

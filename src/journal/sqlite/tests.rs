@@ -10,6 +10,8 @@ mod unrecognized;
 use std::fs;
 use std::time::Duration;
 
+use rusqlite::Connection;
+
 use super::wal::WAL_CHECKPOINT_PAGES;
 use super::*;
 use crate::event::{
@@ -17,12 +19,12 @@ use crate::event::{
     Observation, Observed, Origin, PolicyId, RecordKind, Rules, ScheduleException,
 };
 
-pub(super) fn at(second: u64) -> Timestamp {
+pub(in crate::journal) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
 }
 
 /// A record: one in five has rules, one in ten forgets an input, and one in ten corrects, observes or excepts one.
-pub(super) fn record(second: u64) -> Record {
+pub(in crate::journal) fn record(second: u64) -> Record {
     let input_id = input_id(second);
     let kind = match second % 5 {
         3 if second.is_multiple_of(8) => RecordKind::Exception(exception(second)),
@@ -120,7 +122,7 @@ fn documents_survive_a_restart_and_a_failed_write_changes_none() {
     let saved = BTreeMap::from([("a".to_owned(), "3".to_owned())]);
     assert_eq!(journal.documents().unwrap(), saved);
     let refuse = "CREATE TEMP TRIGGER refuse BEFORE DELETE ON main.documents BEGIN SELECT RAISE(FAIL, ''); END";
-    journal.connection.execute_batch(refuse).unwrap();
+    journal.database.connection.execute_batch(refuse).unwrap();
     journal.save_documents(&[("b", Some("4")), ("a", None)]).unwrap_err();
     assert_eq!(SqliteJournal::open_to_read(folder.path()).unwrap().documents().unwrap(), saved);
 }
@@ -152,9 +154,9 @@ fn foreign_or_newer_database_is_refused_and_left_unchanged() {
         "PRAGMA user_version = 7",
         "has schema version 7, but this version knows only 4; use a newer stream-live-exporter",
     );
-    check("PRAGMA application_id = 1", "is not a journal of stream-live-exporter");
-    check("PRAGMA application_id = 0", "is not a journal of stream-live-exporter");
-    check("PRAGMA application_id = 0; PRAGMA user_version = 0", "is not a journal of stream-live-exporter");
+    check("PRAGMA application_id = 1", "is not a database of stream-live-exporter");
+    check("PRAGMA application_id = 0", "is not a database of stream-live-exporter");
+    check("PRAGMA application_id = 0; PRAGMA user_version = 0", "is not a database of stream-live-exporter");
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(DATABASE_FILE), "something else, and longer than a header would be".repeat(100))
         .unwrap();
@@ -178,13 +180,13 @@ fn damaged_record_is_named() {
         (2, "recorded_at = -1"),
         (4, "data = json_set(data, '$.version', 2)"),
     ] {
-        journal.connection.execute_batch("SAVEPOINT whole").unwrap();
+        journal.database.connection.execute_batch("SAVEPOINT whole").unwrap();
         let sql = format!("UPDATE records SET {damage} WHERE position = {position}");
-        journal.connection.execute(&sql, []).unwrap();
+        journal.database.connection.execute(&sql, []).unwrap();
         let error = journal.replay(0, drop).unwrap_err();
         assert!(error.to_string().contains(&format!("record {position}")), "{damage}: {error}");
         assert_eq!(error.kind(), JournalErrorKind::Damaged);
-        journal.connection.execute_batch("ROLLBACK TO whole; RELEASE whole").unwrap();
+        journal.database.connection.execute_batch("ROLLBACK TO whole; RELEASE whole").unwrap();
     }
     assert_eq!(all(&journal).len(), 4);
 }
@@ -196,29 +198,28 @@ fn problems_that_sqlite_finds_are_reported() {
     assert_eq!(journal.integrity_problems().unwrap(), Vec::<String>::new());
     let second = "PRAGMA ignore_check_constraints = on; INSERT INTO checkpoint VALUES (2, 0, '{}', 1); \
                   PRAGMA ignore_check_constraints = off";
-    journal.connection.execute_batch(second).unwrap();
+    journal.database.connection.execute_batch(second).unwrap();
     assert_eq!(journal.integrity_problems().unwrap(), ["CHECK constraint failed in checkpoint"]);
 }
 
 #[test]
 fn size_includes_the_database_and_its_wal() {
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(size_bytes(folder.path()), 0);
     let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [record(1)]).unwrap();
     let sizes = ["journal.db", "journal.db-wal"].map(|file| fs::metadata(folder.path().join(file)).unwrap().len());
     assert!(sizes.iter().all(|size| *size > 1), "{sizes:?}");
-    assert_eq!(size_bytes(folder.path()), sizes[0] + sizes[1]);
+    assert_eq!(journal.size_bytes(), sizes[0] + sizes[1]);
 }
 
 #[test]
 fn failed_append_leaves_the_journal_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(folder.path()).unwrap();
-    journal.connection.pragma_update(None, "query_only", true).unwrap();
+    journal.database.connection.pragma_update(None, "query_only", true).unwrap();
     assert!(journal.append(&mut [record(1)]).is_err());
     assert!(journal.probe().is_err());
-    journal.connection.pragma_update(None, "query_only", false).unwrap();
+    journal.database.connection.pragma_update(None, "query_only", false).unwrap();
     journal.probe().unwrap();
     assert_eq!((journal.events(), all(&journal)), (0, vec![]));
     journal.append(&mut [record(1)]).unwrap();
@@ -292,11 +293,11 @@ fn wal_is_checkpointed_only_when_it_is_large() {
     let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.recover_wal().unwrap();
     // Durability does not matter here.
-    journal.connection.pragma_update(None, "synchronous", "off").unwrap();
+    journal.database.connection.pragma_update(None, "synchronous", "off").unwrap();
     let mut after_one_more_page = || {
-        journal.connection.execute("UPDATE probe SET count = count + 1", []).unwrap();
+        journal.database.connection.execute("UPDATE probe SET count = count + 1", []).unwrap();
         let done = journal.checkpoint_wal_if_large().unwrap();
-        (done, journal.checkpoint_wal("noop").unwrap())
+        (done, journal.database.checkpoint_wal("noop").unwrap())
     };
     for pages in 1..WAL_CHECKPOINT_PAGES {
         assert_eq!(after_one_more_page(), (false, pages));

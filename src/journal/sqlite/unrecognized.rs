@@ -18,7 +18,7 @@ impl SqliteJournal {
         let read = || -> rusqlite::Result<Vec<_>> {
             let sql = "SELECT seq, received_at, reason, length(body) FROM unrecognized WHERE seq < ?1 \
                        ORDER BY seq DESC LIMIT ?2";
-            let mut select = self.connection.prepare(sql)?;
+            let mut select = self.database.connection.prepare(sql)?;
             // Numbers are signed in SQLite.
             let before = i64::try_from(before).unwrap_or(i64::MAX);
             let rows = select.query_map(params![before, limit], |row| {
@@ -27,7 +27,7 @@ impl SqliteJournal {
             })?;
             rows.collect()
         };
-        read().map_err(failed(&self.path, "the unrecognized bodies cannot be read"))
+        read().map_err(failed(&self.database.path, "the unrecognized bodies cannot be read"))
     }
 
     /// The kept bodies that were not understood, oldest first.
@@ -38,11 +38,11 @@ impl SqliteJournal {
     pub fn unrecognized(&self) -> Result<Vec<KeptBody>, JournalError> {
         let read = || -> rusqlite::Result<Vec<_>> {
             let sql = "SELECT seq, received_at, reason, body FROM unrecognized ORDER BY seq";
-            let mut select = self.connection.prepare(sql)?;
+            let mut select = self.database.connection.prepare(sql)?;
             let rows = select.query_map([], kept_body)?;
             rows.collect()
         };
-        read().map_err(failed(&self.path, "the unrecognized bodies cannot be read"))
+        read().map_err(failed(&self.database.path, "the unrecognized bodies cannot be read"))
     }
 
     /// The kept body with this number, if there is one.
@@ -52,8 +52,8 @@ impl SqliteJournal {
     /// It cannot be read.
     pub fn kept_body(&self, number: u64) -> Result<Option<KeptBody>, JournalError> {
         let sql = "SELECT seq, received_at, reason, body FROM unrecognized WHERE seq = ?1";
-        let read = self.connection.query_row(sql, [i64::try_from(number).unwrap_or(i64::MAX)], kept_body);
-        read.optional().map_err(failed(&self.path, "an unrecognized body cannot be read"))
+        let read = self.database.connection.query_row(sql, [i64::try_from(number).unwrap_or(i64::MAX)], kept_body);
+        read.optional().map_err(failed(&self.database.path, "an unrecognized body cannot be read"))
     }
 }
 
@@ -67,7 +67,7 @@ pub(super) fn delete(connection: &Connection, number: u64) -> rusqlite::Result<(
 }
 
 /// Inserts bodies, and deletes the oldest above the limits.
-pub(super) fn insert(connection: &Connection, unrecognized: &[Unrecognized]) -> rusqlite::Result<()> {
+pub(in crate::journal) fn insert(connection: &Connection, unrecognized: &[Unrecognized]) -> rusqlite::Result<()> {
     let mut insert =
         connection.prepare_cached("INSERT INTO unrecognized (received_at, reason, body) VALUES (?1, ?2, ?3)")?;
     for delivery in unrecognized {

@@ -15,7 +15,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::lock::Lock;
-use super::{Checkpoint, DATABASE_FILE, InputRow, JournalError, SqliteJournal, files, schema, wal_file};
+use super::{Checkpoint, DATABASE_FILE, Database, InputRow, JournalError, SqliteJournal, files, schema, wal_file};
 use crate::event::{EventKind, InputId, Record, RecordKind, Timestamp};
 
 mod cells;
@@ -75,7 +75,7 @@ impl SqliteJournal {
     ///
     /// The checkpoint is unchanged.
     pub fn forget_checkpoint(&mut self) -> Result<(), JournalError> {
-        self.transaction("the checkpoint cannot be written", |transaction| {
+        self.database.transaction("the checkpoint cannot be written", |transaction| {
             transaction
                 .execute_batch("DELETE FROM checkpoint; DELETE FROM rules; DELETE FROM inputs; DELETE FROM last_seen")
         })
@@ -155,8 +155,8 @@ fn read_checkpoint(copy: &Path) -> Option<SalvagedCheckpoint> {
             (verdict == "ok").then_some(())?;
         }
     }
-    schema::prepare(&mut connection, copy, false).ok()?;
-    let journal = SqliteJournal::unbounded(connection, copy.to_owned());
+    schema::JOURNAL.prepare(&mut connection, copy, false).ok()?;
+    let journal = SqliteJournal::unbounded(Database::of(connection, copy, &schema::JOURNAL));
     let checkpoint = journal.checkpoint().ok()??;
     let mut rows = Vec::new();
     let collect = |input_id, row| {

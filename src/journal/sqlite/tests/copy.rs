@@ -70,11 +70,11 @@ fn copy_of_a_damaged_or_missing_journal_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("from"), folder.path().join("to"));
     let journal = filled(&from);
-    journal.connection.execute("DELETE FROM records WHERE position = 30", []).unwrap();
+    journal.database.connection.execute("DELETE FROM records WHERE position = 30", []).unwrap();
     let error = SqliteJournal::copy(&journal, &to, |_| ()).unwrap_err();
     assert_eq!(error.kind(), JournalErrorKind::Damaged);
     assert!(!to.exists());
-    journal.connection.execute("UPDATE records SET kind = 'exploded' WHERE position = 31", []).unwrap();
+    journal.database.connection.execute("UPDATE records SET kind = 'exploded' WHERE position = 31", []).unwrap();
     assert_eq!(SqliteJournal::copy(&journal, &to, |_| ()).unwrap_err().kind(), JournalErrorKind::Damaged);
     assert!(!to.exists());
 }

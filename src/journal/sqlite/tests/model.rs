@@ -130,9 +130,9 @@ impl World {
                 self.model.append(*count);
             }
             Operation::Refuse(count) => {
-                self.journal().connection.pragma_update(None, "query_only", true).unwrap();
+                self.journal().database.connection.pragma_update(None, "query_only", true).unwrap();
                 self.append(*count).unwrap_err();
-                self.journal().connection.pragma_update(None, "query_only", false).unwrap();
+                self.journal().database.connection.pragma_update(None, "query_only", false).unwrap();
             }
             Operation::Checkpoint { changed, deleted } => self.checkpoint(changed, deleted),
             Operation::Expire(horizon) => {
@@ -140,7 +140,11 @@ impl World {
                 assert_eq!(expired, self.model.expire(at(*horizon), 10));
             }
             Operation::CheckpointWal => {
-                self.journal().connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+                self.journal()
+                    .database
+                    .connection
+                    .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+                    .unwrap();
             }
             Operation::Reopen => {
                 drop(self.journal.take());

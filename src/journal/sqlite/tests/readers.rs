@@ -20,16 +20,16 @@ fn slow_reader_does_not_hold_back_wal_checkpoints() {
         .replay(0, |_| {
             visited += 1;
             journal.probe().unwrap();
-            assert_eq!(journal.checkpoint_wal("restart").unwrap(), 0, "record {visited}");
+            assert_eq!(journal.database.checkpoint_wal("restart").unwrap(), 0, "record {visited}");
         })
         .unwrap();
     assert_eq!(visited, 10);
     // A snapshot does hold them back.
     let snapshot = reader.snapshot().unwrap();
     journal.probe().unwrap();
-    assert!(journal.checkpoint_wal("passive").unwrap() > 0);
+    assert!(journal.database.checkpoint_wal("passive").unwrap() > 0);
     drop(snapshot);
-    assert_eq!(journal.checkpoint_wal("passive").unwrap(), 0);
+    assert_eq!(journal.database.checkpoint_wal("passive").unwrap(), 0);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Errors of the journal, and files that are left unchanged.
 
+use std::io;
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 
 use rusqlite::ffi::*;
 
 use super::super::files::sync_folder;
+use super::super::lock::LOCK_FILE;
 use super::super::space::PROBE_FILE;
 use super::*;
 

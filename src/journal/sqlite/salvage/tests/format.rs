@@ -123,7 +123,7 @@ fn found_after(statements: &str) -> Vec<Record> {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(folder.path()).unwrap();
     journal.append(&mut [long(7)]).unwrap();
-    journal.connection.execute_batch(statements).unwrap();
+    journal.database.connection.execute_batch(statements).unwrap();
     journal.recover_wal().unwrap();
     drop(journal);
     let mut found = records(&Pages::new(fs::read(folder.path().join(DATABASE_FILE)).unwrap(), Vec::new()));

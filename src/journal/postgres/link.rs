@@ -88,7 +88,7 @@ impl Link {
     ) -> Result<T, JournalError> {
         let error = |source| self.server.error(action, source);
         let session = self.session.take().ok_or_else(|| error(PostgresError::Unconnected))?;
-        match runtime::handle().block_on(timeout_at(deadline, use_session(&session))) {
+        match runtime::handle().block_on(async { timeout_at(deadline, use_session(&session)).await }) {
             Ok(Ok(result)) => {
                 self.session.replace(Some(session));
                 Ok(result)

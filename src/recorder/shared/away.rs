@@ -109,14 +109,15 @@ impl Recorder {
         let Some(shared) = &mut self.shared else { return };
         shared.overlay = None;
         let Some(spool) = shared.spool.as_ref().filter(|spool| !spool.is_empty()) else { return };
-        let records = match spool.records() {
-            Ok(records) => records,
-            Err(error) => return self.note_written(Err(error)),
-        };
         let mut overlay = self.fold.clone();
-        let (changes, _) = apply(&overlay, &records);
-        overlay.adopt(changes);
+        let replayed = spool.replay(|records| {
+            let (changes, _) = apply(&overlay, records);
+            overlay.adopt(changes);
+        });
         shared.overlay = Some(overlay);
+        if let Err(error) = replayed {
+            self.note_written(Err(error));
+        }
     }
 
     /// Publishes the state that gauges show.
@@ -160,7 +161,7 @@ fn unjudged(record: &Record) -> Record {
 }
 
 fn batch_of(spooled: &SpooledBatch, last_seen: &crate::live::LastSeen) -> Batch {
-    let SpooledBatch { id, records, unrecognized, last_seen: spooled_last_seen } = spooled.clone();
+    let SpooledBatch { id, records, unrecognized, last_seen: spooled_last_seen, .. } = spooled.clone();
     let mut merged = last_seen.clone();
     if let Some(other) = spooled_last_seen.and_then(|text| serde_json::from_str(&text).ok()) {
         merged.merge(&other);

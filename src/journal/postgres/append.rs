@@ -17,7 +17,7 @@ use super::session::{DEADLINE, Session};
 use super::tail::{Facts, MAX_TAIL, batch_at, select_tail};
 use super::text::escape;
 use super::transaction::{BEGIN, NOW};
-use crate::event::Record;
+use crate::event::{Record, RecordKind, Timestamp};
 use crate::journal::{Append, BatchId, JournalError, Tail, Unrecognized};
 
 const ACTION: &str = "cannot be appended to";
@@ -37,6 +37,8 @@ pub(super) struct PostgresAppend<'a> {
     bodies: BodyArrays,
     forgotten: Vec<i64>,
     last_seen: Option<String>,
+    /// The clock was set back to this time: scrapes go on from there.
+    set_back: Option<Timestamp>,
     /// The transaction has not ended.
     open: bool,
 }
@@ -70,6 +72,7 @@ impl PostgresJournal {
                 bodies: BodyArrays::default(),
                 forgotten: Vec::new(),
                 last_seen: None,
+                set_back: None,
                 open: true,
             }),
             Err(error) => {
@@ -123,12 +126,13 @@ impl PostgresAppend<'_> {
             return (sql, vec![(last_seen, Type::TEXT)]);
         }
         let HeadRow { position, events, recorded_until, .. } = self.new_head();
+        let time = self.set_back.map(|time| format!(", time = {}", time.as_nanos())).unwrap_or_default();
         let (channel, recorded_until) = (journal.server.schema(), recorded_until.as_nanos());
         let sql = format!(
             "WITH appended AS (INSERT INTO {schema}.records ({RECORD_COLUMNS}) SELECT * FROM {UNNEST}), \
              batch AS (INSERT INTO {schema}.batches (id, position) VALUES ('{id}', {position})) \
              UPDATE {schema}.head SET position = {position}, batch_id = '{id}', recorded_until = {recorded_until}, \
-             events = {events}, last_seen = coalesce($15, last_seen) \
+             events = {events}, last_seen = coalesce($15, last_seen){time} \
              WHERE id = 1 RETURNING pg_notify('{channel}', '{position}')"
         );
         let mut parameters = records.parameters().to_vec();
@@ -163,6 +167,9 @@ impl Append for PostgresAppend<'_> {
         for record in records.take_while(|_| !self.has_batch) {
             record.position = self.records.last_position().unwrap_or(self.head.position) + 1;
             self.records.push(record);
+            if record.kind == RecordKind::ClockSetBack {
+                self.set_back = Some(record.recorded_at);
+            }
         }
         Ok(())
     }

@@ -70,12 +70,14 @@ impl Recorder {
                 self.fold.set_last_seen(batch.last_seen.clone());
                 let (deliveries, answers) = batch.outcomes(&verdicts);
                 self.publish_spool();
+                self.publish_shared();
                 self.state_reader.published.add_recent(deliveries.iter().cloned());
                 self.answer(&deliveries, answers);
             }
             Err(error) => {
                 self.metrics.append_failures.inc();
                 self.note_written(Err(error));
+                self.publish_shared();
                 batch.refuse();
             }
         }

@@ -399,7 +399,7 @@ def main(exporter, rendered, work):
     run("mount", "--make-rprivate", "/")
     postgresql = postgresql_programs()
     for file in sorted(Path(rendered).glob("*.yaml")):
-        if not is_shared(file):
+        if postgresql or not is_shared(file):
             check(file, Path(exporter), Path(work, file.stem), postgresql)
 
 

@@ -92,7 +92,8 @@ class PostgreSQL:
         self.ca = certificates["ca.crt"]
         self.folder.mkdir(parents=True)
         os.chown(self.folder, UNPRIVILEGED, UNPRIVILEGED)
-        run(*self.command("initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--no-sync"))
+        run(*self.command("initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--encoding=UTF8",
+             "--no-sync"))
         for file in ("tls.crt", "tls.key"):
             (data / file).write_text(certificates[file])
             (data / file).chmod(0o600)

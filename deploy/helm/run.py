@@ -78,8 +78,11 @@ def certificate():
 class PostgreSQL:
     """A cluster for the URL of a shared journal: on the last of its hosts, with TLS unless the URL turns it off."""
 
-    def __init__(self, url, folder, programs):
-        self.folder, self.programs, self.url = folder, programs, urllib.parse.urlsplit(url)
+    def __init__(self, url, programs):
+        self.programs, self.url = programs, urllib.parse.urlsplit(url)
+        # Not in the check's own folder, which only root may enter.
+        self.temporary = tempfile.TemporaryDirectory()
+        self.folder = Path(self.temporary.name)
         places = [place.rpartition("@")[2] for place in self.url.netloc.split(",")]
         self.hosts = [place.partition(":")[0] for place in places]
         self.port = places[-1].partition(":")[2] or "5432"
@@ -90,7 +93,6 @@ class PostgreSQL:
         name = self.url.username
         data, certificates = self.folder / "data", authority(self.hosts)
         self.ca = certificates["ca.crt"]
-        self.folder.mkdir(parents=True)
         os.chown(self.folder, UNPRIVILEGED, UNPRIVILEGED)
         run(*self.command("initdb", "--pgdata", data, "--username=postgres", "--auth=trust", "--encoding=UTF8",
              "--no-sync"))
@@ -127,6 +129,7 @@ class PostgreSQL:
         # Does not wait for connections.
         self.process.send_signal(signal.SIGINT)
         self.process.wait(DEADLINE)
+        self.temporary.cleanup()
 
 
 def authority(hosts):
@@ -201,7 +204,7 @@ class Pod:
 
     def provide_postgresql(self, url):
         """Starts the server, and lets its names lead to it."""
-        self.postgresql = PostgreSQL(url, self.root.with_suffix(".postgresql"), self.programs)
+        self.postgresql = PostgreSQL(url, self.programs)
         for host in self.postgresql.hosts:
             if host[0].isdigit():
                 run("ip", "address", "replace", f"{host}/32", "dev", "lo")
@@ -347,6 +350,8 @@ class Pod:
         self.require(status == 200, f"metrics: {status}")
         connected = re.search(r"^cloudflare_stream_live_input_connected\{.*\} 1(\.0)?$", content, re.M)
         self.require(connected, "the metrics do not show the notification")
+        if self.postgresql:
+            self.require("\nstream_live_exporter_journal_connected 1\n" in content, "the journal is not in PostgreSQL")
 
     def check_rotation(self):
         """Changed secrets are valid after a reload: the one that the container beside the exporter requests, if any."""

@@ -17,6 +17,7 @@ mod layers;
 mod problem;
 mod reader;
 mod secret;
+mod secret_source;
 mod secrets;
 mod spelling;
 mod values;
@@ -29,7 +30,8 @@ pub use layers::{Flag, Sources};
 pub use problem::Problem;
 pub use reader::Effective;
 pub use secret::{InvalidSecret, Secret, read_password};
-pub use secrets::{MissingSecret, SecretSource, WebhookSecrets};
+pub use secret_source::SecretSource;
+pub use secrets::{MissingSecret, WebhookSecrets};
 pub use settings::{InputSettings, LogSettings, Settings, StorageSettings, WebSettings, WebhookSettings};
 pub use values::{ListenAddress, LogLevel, duration_in_words, positive_duration};
 

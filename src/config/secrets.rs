@@ -7,27 +7,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::InvalidConfig;
-use super::layers::environment_name;
 use super::problem::Problem;
-use super::reader::Reader;
 use super::secret::Secret;
+use super::secret_source::SecretSource;
 use super::settings::StorageSettings;
-use super::values;
 
 /// The name of the daemon's own secret, and its file in the data folder.
 const OWN_NAME: &str = "default";
 const OWN_FILE: &str = "webhook-secret";
 /// The file's name until it is complete. It must not be a name that a user may choose for a secret.
 const INCOMPLETE_FILE: &str = ".webhook-secret.unfinished";
-
-/// Where a secret is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
-    /// A file that contains it.
-    File(PathBuf),
-    /// An environment variable, whose value this is.
-    Environment(Secret),
-}
 
 /// All valid secrets, at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,37 +122,6 @@ impl WebhookSecrets {
             self.warnings.push(Problem::new("configuration", Some(&key), message));
         }
     }
-}
-
-pub(super) fn read(reader: &mut Reader) -> BTreeMap<String, SecretSource> {
-    let mut sources = BTreeMap::new();
-    for (name, path, origin) in reader.table("webhook.secret_files") {
-        let key = format!("webhook.secret_files.{name}");
-        let checked = values::name(&name).and_then(|name| Ok((name, values::path(&path)?)));
-        if let Some((name, path)) = reader.check(&origin, &key, checked) {
-            sources.insert(name, SecretSource::File(path));
-        }
-        reader.show_path(key, &origin, &path);
-    }
-    for (name, text, origin) in reader.table("webhook.secrets") {
-        let key = format!("webhook.secrets.{name}");
-        let checked = if origin != environment_name(&key) {
-            Err("secrets by value are accepted only from the environment".to_owned())
-        } else if sources.contains_key(&name) {
-            Err(format!("webhook.secret_files.{name} exists too"))
-        } else {
-            let secret = Secret::new(text.as_bytes()).map_err(|invalid| invalid.to_string());
-            secret.and_then(|secret| Ok((values::name(&name)?, secret)))
-        };
-        if let Some((name, secret)) = reader.check(&origin, &key, checked) {
-            if let Some(weakness) = secret.weakness() {
-                reader.warn(&origin, &key, weakness);
-            }
-            sources.insert(name, SecretSource::Environment(secret));
-        }
-        reader.show(key, &origin, "<secret>");
-    }
-    sources
 }
 
 /// The problem of a replica without a configured secret.

@@ -9,9 +9,9 @@ use ipnet::IpNet;
 use super::cloudflare::CloudflareSettings;
 use super::problem::Problem;
 use super::reader::{Effective, Reader, single};
-use super::secrets::SecretSource;
+use super::secret_source::{self, SecretSource};
 use super::values::{self, ListenAddress, LogLevel};
-use super::{InvalidConfig, Sources, inputs, secrets, spelling};
+use super::{InvalidConfig, Sources, inputs, spelling};
 use crate::event::{InputId, Rules};
 use crate::journal::{Address, SchemaName, Server};
 use crate::schedule::Configured;
@@ -120,7 +120,7 @@ section! {
         /// Certificate and key in PEM format. Without them, the listener speaks plain HTTP.
         tls: Option<(PathBuf, PathBuf)> = read_tls(reader),
         /// Valid secrets by name. If there are none, one is generated in the data folder.
-        secrets: BTreeMap<String, SecretSource> = secrets::read(reader),
+        secrets: BTreeMap<String, SecretSource> = secret_source::read(reader),
     }
 }
 

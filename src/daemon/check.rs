@@ -15,8 +15,8 @@ pub struct Checked {
     pub is_running: bool,
 }
 
-/// Checks everything that a start or a reload with these settings needs: files, data folder and addresses. Changes
-/// nothing; beside an existing database, SQLite may leave an empty WAL and its index.
+/// Checks everything that a start or a reload with these settings needs: files, data folder, PostgreSQL and addresses.
+/// Changes nothing; beside an existing database, SQLite may leave an empty WAL and its index.
 ///
 /// # Errors
 ///
@@ -26,7 +26,9 @@ pub fn check(settings: &Settings) -> Result<Checked, InvalidConfig> {
     let folder = SqliteJournal::check(&settings.storage.path)
         .map_err(|error| problems.push(Problem::new("storage.path", None, format!("{:#}", anyhow::Error::from(error)))))
         .ok();
+    let server = settings.storage.server();
     let missing_secret = match folder {
+        _ if server.is_some() => MissingSecret::Refuse,
         Some(FolderUse::Existing | FolderUse::Running) => MissingSecret::Refuse,
         Some(FolderUse::New) | None => MissingSecret::Ignore,
     };
@@ -34,6 +36,11 @@ pub fn check(settings: &Settings) -> Result<Checked, InvalidConfig> {
     match Resources::load(settings, missing_secret) {
         Ok(resources) => warnings = configuration::warnings(settings, settings, &resources, clock::now()),
         Err(InvalidConfig(found)) => problems.extend(found),
+    }
+    let of_server = |message: String| Problem::new("storage.url", None, message);
+    match server.map(|server| server.check()).transpose() {
+        Ok(found) => warnings.extend(found.into_iter().flatten().map(of_server)),
+        Err(error) => problems.push(of_server(format!("{:#}", anyhow::Error::from(error)))),
     }
     let is_running = folder == Some(FolderUse::Running);
     problems.extend(addresses::problems(settings, is_running));

@@ -35,6 +35,7 @@ mod inputs_command;
 mod reload;
 mod socket_activation;
 mod service_manager;
+mod shared_start;
 mod cloudflare;
 mod expected;
 mod exceptions;

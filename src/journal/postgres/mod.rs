@@ -7,6 +7,7 @@ mod arrays;
 mod bodies;
 mod checkpoint;
 mod checkpoint_rows;
+mod check;
 mod error;
 mod head;
 mod housekeeping;

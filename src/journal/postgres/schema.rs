@@ -119,22 +119,20 @@ impl Durability {
         self.fsync == Some(true) && self.synchronous_commit == Some(true)
     }
 
-    /// Logs what is not as it should be.
-    pub(super) fn warn(self, server: &Server) {
-        if self.fsync.is_none() {
-            tracing::warn!(%server, "cannot read the setting fsync; make sure that it is on");
-        }
-        if self.synchronous_commit != Some(true) {
-            tracing::warn!(
-                %server,
-                "synchronous_commit is off by default on the server; the journal's commits turn it on for themselves"
-            );
-        }
+    /// What is not as it should be.
+    pub(super) fn warnings(self) -> impl Iterator<Item = &'static str> {
+        let unknown = self.fsync.is_none().then_some("the setting fsync cannot be read; make sure that it is on");
+        let by_default = (self.synchronous_commit != Some(true)).then_some(
+            "synchronous_commit is off by default; the journal's commits turn it on for themselves, other programs' \
+             commits can be lost",
+        );
+        unknown.into_iter().chain(by_default)
     }
 }
 
 impl Server {
-    /// Refuses a server or a schema that cannot have the journal. Creates or migrates the schema to write it.
+    /// Refuses a server or a schema that cannot have the journal. To write it, creates or migrates the schema, and logs
+    /// warnings about the server.
     ///
     /// # Errors
     ///
@@ -143,13 +141,16 @@ impl Server {
         let prepared = async {
             let durability = self.check_settings(&session.client).await?;
             self.prepare_schema(&session.client, access).await?;
+            if access == Access::Write {
+                durability.warnings().for_each(|warning| tracing::warn!(server = %self, "{warning}"));
+            }
             Ok(durability)
         };
         let overdue = |_| self.error("cannot be prepared", PostgresError::Overdue);
         timeout(DEADLINE, prepared).await.map_err(overdue)?
     }
 
-    async fn check_settings(&self, client: &Client) -> Result<Durability, JournalError> {
+    pub(super) async fn check_settings(&self, client: &Client) -> Result<Durability, JournalError> {
         let setting = async |name: &str| {
             let sql = format!("SELECT current_setting('{name}', true)");
             value(client, &sql).await.map_err(|error| self.cannot_connect(error))
@@ -247,7 +248,7 @@ impl Server {
 }
 
 /// The first column of the first row, if there is one.
-async fn value(client: &Client, sql: &str) -> Result<Option<String>, tokio_postgres::Error> {
+pub(super) async fn value(client: &Client, sql: &str) -> Result<Option<String>, tokio_postgres::Error> {
     let messages = client.simple_query(sql).await?;
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),

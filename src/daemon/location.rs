@@ -5,5 +5,5 @@ use crate::journal::Location;
 
 /// Where the journal of a daemon with these settings is.
 pub fn location(settings: &Settings) -> Location {
-    Location::Folder(settings.storage.path.clone())
+    settings.storage.server().map_or_else(|| Location::Folder(settings.storage.path.clone()), Location::Shared)
 }

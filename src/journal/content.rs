@@ -9,6 +9,19 @@ pub(super) const MAX_BODIES: u64 = 1000;
 /// Maximum size of all kept bodies together, in bytes.
 pub(super) const MAX_BYTES: u64 = 16 << 20;
 
+/// What the creation of a journal found, and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// There was no journal. It is empty now.
+    New,
+    /// The tables were of an older version.
+    Migrated,
+    /// The tables are of this version. Nothing was changed.
+    Existing,
+    /// Another process owns the journal. Nothing was changed.
+    InUse,
+}
+
 /// State of all inputs together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {

@@ -3,13 +3,20 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::{DATABASE_FILE, Journal, JournalError, Reader, SqliteJournal};
+use super::{
+    Created, DATABASE_FILE, Journal, JournalError, PostgresJournal, PostgresReader, Reader, Server, SqliteJournal,
+};
+
+/// Names a process that is no daemon, where replicas have their names.
+const COMMAND: &str = "command";
 
 /// Where a journal is.
 #[derive(Debug, Clone)]
 pub enum Location {
     /// In a database file in this data folder.
     Folder(PathBuf),
+    /// In PostgreSQL, with any number of processes.
+    Shared(Server),
 }
 
 impl Location {
@@ -21,6 +28,7 @@ impl Location {
     pub fn open_to_read(&self) -> Result<Box<dyn Reader + Send>, JournalError> {
         match self {
             Self::Folder(folder) => Ok(Box::new(SqliteJournal::open_to_read(folder)?)),
+            Self::Shared(server) => Ok(Box::new(PostgresReader::open(server.clone())?)),
         }
     }
 
@@ -33,6 +41,19 @@ impl Location {
     pub fn open_stopped(&self) -> Result<Box<dyn Reader + Send>, JournalError> {
         match self {
             Self::Folder(folder) => Ok(Box::new(SqliteJournal::open_stopped(folder)?)),
+            Self::Shared(_) => self.open_to_read(),
+        }
+    }
+
+    /// Creates the journal if there is none, or migrates an older one.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no journal.
+    pub fn create(&self) -> Result<Created, JournalError> {
+        match self {
+            Self::Folder(folder) => SqliteJournal::create(folder),
+            Self::Shared(server) => server.create(),
         }
     }
 
@@ -48,6 +69,11 @@ impl Location {
                 drop(SqliteJournal::open_stopped(folder)?);
                 Ok(Box::new(SqliteJournal::open(folder)?))
             }
+            Self::Shared(server) => {
+                // Says why there is no connection. Opening the journal for writing would also create the tables.
+                drop(PostgresReader::open(server.clone())?);
+                Ok(Box::new(PostgresJournal::open(server.clone(), COMMAND, || {})?))
+            }
         }
     }
 }
@@ -56,6 +82,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => fmt::Display::fmt(&folder.join(DATABASE_FILE).display(), f),
+            Self::Shared(server) => server.fmt(f),
         }
     }
 }

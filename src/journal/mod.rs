@@ -30,11 +30,11 @@ mod sqlite;
 use crate::event::{InputId, Record, SessionChange, Timestamp};
 
 pub use batch_id::BatchId;
-pub use content::{Checkpoint, InputRow, KeptBody, KeptBodySummary, Unrecognized};
+pub use content::{Checkpoint, Created, InputRow, KeptBody, KeptBodySummary, Unrecognized};
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
 pub use postgres::{
-    Address, AddressError, Connection, Head, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal,
+    Address, AddressError, Connection, Derived, Head, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal,
     PostgresReader, Refusal, SchemaName, Server, Shown, TlsError,
 };
 pub use reader::{Reader, Snapshot};

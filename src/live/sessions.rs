@@ -79,6 +79,11 @@ impl SessionRows {
         })
     }
 
+    /// The changed sessions of all inputs.
+    pub(super) fn all(&self) -> impl Iterator<Item = SessionChange> {
+        self.of(self.inputs.keys().copied())
+    }
+
     /// The sessions of these inputs are written.
     pub fn saved(&mut self, input_ids: impl Iterator<Item = InputId>) {
         for input_id in input_ids {

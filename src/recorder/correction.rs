@@ -1,15 +1,22 @@
 //! Corrections of inputs and exceptions to schedules by an operator, of a running and of a stopped daemon.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::clock;
 use crate::event::{
     Corrected, Correction, IgnoredReason, InputId, Record, RecordKind, Rules, ScheduleException, Timestamp,
 };
-use crate::journal::{BatchId, Journal, JournalError, SqliteJournal};
+use crate::journal::{BatchId, Journal, JournalError, JournalErrorKind, PostgresJournal, SqliteJournal};
 use crate::live::{Fold, Verdict, apply};
 
 use super::handle::CorrectionAnswer;
 use super::run_loop::Recorder;
 use super::{Restored, documents, restore};
+
+/// Number of attempts to write to a shared journal that is away, and the pause between them.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The outcome of a correction, or of an exception to a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +119,16 @@ fn record_stopped(
     // An input that only an inventory has is known, too.
     documents::restore(journal, &mut fold, clock::now())?;
     journal.local().map_or(Ok(()), SqliteJournal::recover_wal)?;
-    record_after_tail(journal, BatchId::random(), &mut fold, recorded_until, kind)
+    let id = BatchId::random();
+    for _ in 1..ATTEMPTS {
+        match record_after_tail(journal, id, &mut fold, recorded_until, kind.clone()) {
+            Err(error) if error.kind() == JournalErrorKind::Away => {}
+            done => return done,
+        }
+        thread::sleep(PAUSE);
+        journal.shared().map(PostgresJournal::poll_connection);
+    }
+    record_after_tail(journal, id, &mut fold, recorded_until, kind)
 }
 
 /// Records this after everything that others appended meanwhile.

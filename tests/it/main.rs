@@ -54,6 +54,7 @@ mod journal;
 mod log;
 mod migration;
 mod backup;
+mod import;
 mod private_files;
 mod health;
 mod unrecognized;

@@ -6,9 +6,11 @@ use jiff::ZonedDateTime;
 use serde::Deserialize;
 
 use crate::cli::client::Client;
+use crate::cli::inputs::offline_list;
 use crate::cli::listed_inputs::{ListedException, listed_inputs};
 use crate::config::Settings;
 use crate::event::{InputId, InvalidInputId, InvalidTimestamp, Timestamp};
+use crate::journal::{JournalError, Refusal};
 use crate::schedule::{self, Expectation, Plan};
 use crate::text::escaped;
 
@@ -35,8 +37,22 @@ pub(super) struct InForce {
 }
 
 /// The exceptions that are in force in the running daemon.
-pub(super) fn exceptions(daemon: &Client) -> anyhow::Result<BTreeMap<InputId, InForce>> {
+pub(super) fn of_daemon(daemon: &Client) -> anyhow::Result<BTreeMap<InputId, InForce>> {
     read(&daemon.get("/api/v1/inputs")?)
+}
+
+/// The exceptions that are in force according to the shared journal.
+pub(super) fn of_journal(settings: &Settings) -> anyhow::Result<BTreeMap<InputId, InForce>> {
+    match offline_list(settings) {
+        Err(error) if is_missing(&error) => Ok(BTreeMap::new()),
+        list => read(&list?),
+    }
+}
+
+/// Whether there is no journal yet.
+fn is_missing(error: &anyhow::Error) -> bool {
+    let refused = |error: &JournalError| matches!(error, JournalError::Refused { refusal: Refusal::Missing(_), .. });
+    error.downcast_ref().is_some_and(refused)
 }
 
 fn read(json: &str) -> anyhow::Result<BTreeMap<InputId, InForce>> {

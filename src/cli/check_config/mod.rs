@@ -33,14 +33,15 @@ pub(super) fn run(Arguments { syntax_only, access }: &Arguments, sources: &Sourc
         super::print_message(&format!("warning: {warning}"));
     }
     let exceptions = if is_running {
-        Client::new(access, &settings).and_then(|daemon| forecast::exceptions(&daemon))
+        Client::new(access, &settings).and_then(|daemon| forecast::of_daemon(&daemon))
+    } else if settings.storage.url.is_some() && !syntax_only {
+        forecast::of_journal(&settings)
     } else {
         Ok(BTreeMap::new())
     };
     let exceptions = exceptions.unwrap_or_else(|error| {
         super::print_message(&format!(
-            "warning: the next changes are those of the schedules alone, because the running daemon cannot be asked for \
-             exceptions: {error:#}"
+            "warning: the next changes are those of the schedules alone, because exceptions cannot be read: {error:#}"
         ));
         BTreeMap::new()
     });

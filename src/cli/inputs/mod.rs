@@ -15,6 +15,7 @@ use crate::cli::client::{Access, Client};
 use crate::config::{Settings, Sources};
 use crate::event::{Corrected, InputId, Timestamp};
 use crate::recorder::CorrectionOutcome;
+pub(super) use stopped::list as offline_list;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

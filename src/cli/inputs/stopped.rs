@@ -6,10 +6,11 @@ use crate::config::{Settings, Sources};
 use crate::daemon::location;
 use crate::event::{Correction, ScheduleException};
 use crate::http::inputs_json;
+use crate::journal::{JournalError, JournalErrorKind};
 use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, except_stopped, restore, restore_documents};
 
 /// The same JSON document as `/api/v1/inputs`.
-pub(super) fn list(settings: &Settings) -> anyhow::Result<String> {
+pub(in crate::cli) fn list(settings: &Settings) -> anyhow::Result<String> {
     let journal = location(settings).open_stopped()?;
     let Restored { mut fold, recorded_until, .. } = restore(&*journal, &settings.inputs.rules())?;
     restore_documents(&*journal, &mut fold, clock::now())?;
@@ -26,7 +27,7 @@ pub(super) fn correct(
     let reason = reason.map(Correction::reason).transpose()?.flatten();
     let mut journal = location(settings).open_existing()?;
     let correction = Correction { input_id, to, at: clock::now(), user: user(sources), reason };
-    let outcome = correct_stopped(&mut *journal, &settings.inputs.rules(), correction)?;
+    let outcome = correct_stopped(&mut *journal, &settings.inputs.rules(), correction).map_err(explained)?;
     journal.close()?;
     Ok(outcome)
 }
@@ -40,9 +41,16 @@ pub(super) fn except(
     let reason = reason.map(Correction::reason).transpose()?.flatten();
     let exception = ScheduleException::new(input_id, expected, clock::earlier(), user(sources), reason)?;
     let mut journal = location(settings).open_existing()?;
-    let outcome = except_stopped(&mut *journal, &settings.inputs.rules(), exception)?;
+    let outcome = except_stopped(&mut *journal, &settings.inputs.rules(), exception).map_err(explained)?;
     journal.close()?;
     Ok(outcome)
+}
+
+/// A commit that was not answered may have succeeded.
+fn explained(error: JournalError) -> anyhow::Error {
+    let is_away = error.kind() == JournalErrorKind::Away;
+    let error = anyhow::Error::from(error);
+    if is_away { error.context("not known to be recorded; `inputs list` shows whether it was") } else { error }
 }
 
 fn user(sources: &Sources) -> Option<Box<str>> {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::verify::{Verified, verify};
 use crate::config::Settings;
-use crate::journal::{Backup, JournalError, Location, SqliteJournal};
+use crate::journal::{Backup, Location, SqliteJournal};
 
 pub(super) fn run(location: &Location, folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let interrupted = super::interrupted()?;
@@ -41,14 +41,25 @@ fn backup(
     Ok(verified)
 }
 
-fn copy(location: &Location, to: &Path, interrupted: &Arc<AtomicBool>) -> Result<Backup, JournalError> {
+fn copy(location: &Location, to: &Path, interrupted: &Arc<AtomicBool>) -> anyhow::Result<Backup> {
     match location {
         Location::Folder(from) => copy_database(from, to, interrupted),
+        Location::Shared(_) => copy_records(location, to, interrupted),
     }
 }
 
+/// The copy is a database file, too.
+fn copy_records(from: &Location, to: &Path, interrupted: &Arc<AtomicBool>) -> anyhow::Result<Backup> {
+    let mut journal = from.open_to_read()?;
+    journal.interrupt_when(interrupted.clone())?;
+    let progress = super::progress(&*journal)?;
+    let backup = SqliteJournal::copy(&*journal, to, |copied| progress.set_position(copied))?;
+    progress.finish_and_clear();
+    Ok(backup)
+}
+
 /// SQLite copies its database page by page.
-fn copy_database(from: &Path, to: &Path, interrupted: &Arc<AtomicBool>) -> Result<Backup, JournalError> {
+fn copy_database(from: &Path, to: &Path, interrupted: &Arc<AtomicBool>) -> anyhow::Result<Backup> {
     let mut journal = SqliteJournal::open_to_read(from)?;
     journal.interrupt_when(interrupted.clone())?;
     let progress = super::progress_of(0, "{bar:30} {bytes} of {total_bytes} copied");

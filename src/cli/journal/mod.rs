@@ -2,6 +2,8 @@
 
 mod backup;
 mod export;
+mod import;
+mod init;
 mod json_lines;
 mod salvage;
 mod unrecognized;
@@ -22,6 +24,8 @@ use crate::journal::Reader;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(super) enum Command {
+    /// Create the journal, or migrate an older one; changes nothing if there is one
+    Init,
     /// Print every record as a line of JSON, oldest first
     Export,
     /// Check that all records and the checkpoint can be read and fit together
@@ -29,6 +33,12 @@ pub(super) enum Command {
     /// Copy the journal and verify the copy, also while the daemon runs
     Backup {
         /// The data folder of the copy; it must be empty or not exist
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+    /// Bring the journal of a data folder into the shared journal, which must be empty; stop the daemon before
+    Import {
+        /// The data folder, which is left unchanged
         #[arg(value_name = "FOLDER")]
         folder: PathBuf,
     },
@@ -48,9 +58,11 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
     let settings = Settings::load(sources)?;
     let location = location(&settings);
     match command {
+        Command::Init => init::run(&location)?,
         Command::Export => export::run(&*location.open_to_read()?)?,
         Command::Verify => verify::run(&location, &settings)?,
         Command::Backup { folder } => backup::run(&location, folder, &settings)?,
+        Command::Import { folder } => import::run(&location, folder, &settings)?,
         Command::Salvage { folder } => salvage::run(folder, &settings)?,
         Command::Unrecognized => unrecognized::list(&*location.open_to_read()?)?,
         Command::ReplayUnrecognized => unrecognized::replay(&settings)?,

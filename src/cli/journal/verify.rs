@@ -7,19 +7,21 @@ use anyhow::bail;
 use crate::config::Settings;
 use crate::event::{RecordKind, Timestamp};
 use crate::journal::{Location, Reader};
-use crate::recorder::restore;
+use crate::recorder::{Restored, restore};
 
 /// The content of a journal without damage.
 pub(super) struct Verified {
     pub(super) events: u64,
-    last: u64,
+    pub(super) last: u64,
+    /// The latest time that was recorded or shown.
+    pub(super) recorded_until: Timestamp,
     inputs: usize,
     replayed: u64,
 }
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { events, last, inputs, replayed } = self;
+        let Self { events, last, inputs, replayed, .. } = self;
         write!(f, "{events} events, newest record {last}, {inputs} inputs, {replayed} events after the checkpoint")
     }
 }
@@ -46,7 +48,8 @@ pub(super) fn verify(
     let inputs = restored.fold.state().inputs().values().filter(|entry| entry.input.known_since.is_some()).count();
     let checkpoint = journal.checkpoint()?.map_or(0, |checkpoint| checkpoint.position);
     let last = journal.newest_position()?.max(checkpoint);
-    Ok(Verified { events, last, inputs, replayed: restored.replayed })
+    let Restored { recorded_until, replayed, .. } = restored;
+    Ok(Verified { events, last, recorded_until, inputs, replayed })
 }
 
 /// The number of events, gaps between the records, and times that go back.

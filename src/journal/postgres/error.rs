@@ -90,6 +90,11 @@ pub enum Refusal {
     /// The schema has other tables.
     #[error("the schema {0} is not a journal of stream-live-exporter; choose another storage.schema")]
     Foreign(String),
+    /// The schema has a journal with records.
+    #[error(
+        "the journal in the schema {0} has records already; import into an empty one: choose another storage.schema"
+    )]
+    NotEmpty(String),
     /// The schema does not exist, and is not created by a reader.
     #[error("there is no journal in the schema {0}; create it with journal init, or correct storage.schema")]
     Missing(String),

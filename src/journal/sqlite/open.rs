@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::database::Database;
 use super::lock::{Lock, own_folder};
-use super::{DATABASE_FILE, JournalError, SqliteJournal, schema};
+use super::{DATABASE_FILE, JournalError, SqliteJournal, files, schema};
+use crate::journal::Created;
 use crate::journal::error::failed;
 
 impl SqliteJournal {
@@ -34,6 +35,35 @@ impl SqliteJournal {
             return Err(JournalError::Missing { path });
         }
         Self::of(Database::open_to_read(&path, &schema::JOURNAL)?)
+    }
+
+    /// Creates the journal in a data folder, or migrates an older one.
+    ///
+    /// # Errors
+    ///
+    /// Why there can be no journal. A file that cannot be used is never overwritten.
+    pub fn create(folder: &Path) -> Result<Created, JournalError> {
+        let found = match Self::open_to_read(folder) {
+            // Empty files are left by a first start that was killed.
+            Err(_) if files::size(&folder.join(DATABASE_FILE)) == 0 => None,
+            opened => Some(opened?.schema_version()?),
+        };
+        let mut journal = match (Self::open(folder), found) {
+            (Err(JournalError::InUse { .. }), Some(_)) => return Ok(Created::InUse),
+            (opened, _) => opened?,
+        };
+        journal.recover_wal()?;
+        journal.close()?;
+        Ok(match found {
+            None => Created::New,
+            Some(version) if version < schema::JOURNAL.version() => Created::Migrated,
+            Some(_) => Created::Existing,
+        })
+    }
+
+    fn schema_version(&self) -> Result<i64, JournalError> {
+        let version = self.database.connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        version.map_err(failed(self.path(), "cannot be read"))
     }
 
     /// Opens the journal of a stopped daemon for reading only, and owns it. No journal is created or migrated.

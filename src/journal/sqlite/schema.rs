@@ -176,7 +176,7 @@ impl Schema {
     }
 
     /// The newest version.
-    fn version(&self) -> i64 {
+    pub(super) fn version(&self) -> i64 {
         self.migrations.len() as i64
     }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::batches::{new_fold, records, restored};
 use super::timeline::{record_all, steps, timeline};
 use super::*;
+use crate::event::SessionChange;
 use crate::event::SessionState;
 
 /// A table of sessions.
@@ -225,4 +226,49 @@ fn checkpoint_of_another_replica_leaves_later_changes_to_write() {
     assert_eq!(starts(&rows), [at(200)]);
     rows.saved_until(3);
     assert!(rows.is_empty());
+}
+
+fn past(records: &[Record], state: &State) -> Vec<SessionChange> {
+    let mut past = PastSessions::new(rules());
+    records.chunks(7).for_each(|batch| past.add(batch));
+    past.finish(state)
+}
+
+fn recorded(events: &[(&str, u64)]) -> (Vec<Record>, Fold) {
+    let mut fold = Fold::new(rules());
+    let records = events
+        .iter()
+        .map(|(name, second)| record(RecordKind::Event(event(1, name, at(*second), at(*second)), None), at(0)));
+    let records: Vec<_> = records.collect();
+    let (changes, _) = apply(&fold, &records);
+    fold.adopt(changes);
+    (records, fold)
+}
+
+#[test]
+fn every_session_of_a_complete_journal_is_found() {
+    let flaps = (0..500u64).flat_map(|flap| [("connected", flap * 200), ("disconnected", flap * 200 + 50)]);
+    let (records, fold) = recorded(&flaps.collect::<Vec<_>>());
+    let sessions = past(&records, fold.state());
+    assert_eq!(sessions.len(), 500);
+    for (flap, change) in (0..).zip(sessions) {
+        let session = change.session.unwrap();
+        assert_eq!((change.started_at, session.ended_at), (at(flap * 200), Some(at(flap * 200 + 50))));
+    }
+}
+
+#[test]
+fn session_that_began_before_the_first_kept_record_is_as_the_state_has_it() {
+    let events =
+        [("connected", 10), ("disconnected", 80), ("connected", 100), ("disconnected", 130), ("connected", 900)];
+    let (records, fold) = recorded(&events);
+    for expired in 0..=5 {
+        let sessions = past(&records[expired..], fold.state());
+        let sessions = sessions.iter().map(|change| (change.started_at, change.session.unwrap()));
+        let expected = [
+            (at(10), SessionState { ended_at: Some(at(130)), reconnects: 1 }),
+            (at(900), SessionState { ended_at: None, reconnects: 0 }),
+        ];
+        assert_eq!(sessions.collect::<Vec<_>>(), expected, "{expired}");
+    }
 }

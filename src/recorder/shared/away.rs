@@ -112,10 +112,7 @@ impl Recorder {
         shared.overlay = None;
         let Some(spool) = shared.spool.as_ref().filter(|spool| !spool.is_empty()) else { return };
         let mut overlay = self.fold.clone();
-        let replayed = spool.replay(|records| {
-            let (changes, _) = apply(&overlay, records);
-            overlay.adopt(changes);
-        });
+        let replayed = spool.replay(|records| drop(overlay.extend(records)));
         shared.overlay = Some(overlay);
         if let Err(error) = replayed {
             self.note_written(Err(error));

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::cloudflare::CloudflareSettings;
 use super::problem::Problem;
 use super::reader::{Effective, Reader, single};
+use super::secret::read_password;
 use super::secret_source::{self, SecretSource};
 use super::values::{self, ListenAddress, LogLevel};
 use super::{InvalidConfig, Sources, inputs, spelling};
@@ -196,6 +197,15 @@ impl StorageSettings {
     pub fn server(&self) -> Option<Server> {
         let address = self.url.clone()?;
         Some(Server::new(address, self.password_file.clone(), self.schema.clone()))
+    }
+
+    /// What is dangerous about a password file that works. A connection reports one that does not.
+    pub fn password_warnings(&self) -> Vec<Problem> {
+        let mut warnings = Vec::new();
+        if let Some(path) = &self.password_file {
+            _ = read_password(path, &mut warnings);
+        }
+        warnings
     }
 }
 

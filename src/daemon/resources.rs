@@ -16,7 +16,7 @@ pub(super) struct Files {
     /// Of the public listener, if it uses TLS.
     pub(super) certificate: Option<Arc<Certificate>>,
     pub(super) web_config: Option<Arc<WebConfig>>,
-    /// What is dangerous about token files that work. Each account's thread reads its token itself.
+    /// What is dangerous about files of tokens and passwords that work. Each connection reads its file itself.
     pub(super) token_warnings: Vec<Problem>,
 }
 
@@ -41,7 +41,8 @@ impl Files {
         let token_warnings = settings.cloudflare.check_tokens();
         let token_warnings = token_warnings.map_err(|InvalidConfig(found)| problems.extend(found)).ok();
         match (certificate, web_config, token_warnings) {
-            (Some(certificate), Some(web_config), Some(token_warnings)) => {
+            (Some(certificate), Some(web_config), Some(mut token_warnings)) => {
+                token_warnings.extend(settings.storage.password_warnings());
                 let (certificate, web_config) = (certificate.map(Arc::new), web_config.map(Arc::new));
                 Ok(Self { certificate, web_config, token_warnings })
             }

@@ -1,5 +1,8 @@
 //! `storage.url`: PostgreSQL.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use super::warnings::warned;
 use super::{check, load};
 
@@ -84,5 +87,19 @@ fn unsafe_or_unused_settings_of_the_server_are_warned_of() {
         (url("postgres://user@/database?host=/run&sslmode=disable"), 0),
     ] {
         assert_eq!(warned(&text).len(), count, "{text}");
+    }
+}
+
+#[test]
+fn password_file_that_others_can_read_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    let text = format!("[storage]\npassword_file = {path:?}");
+    let storage = load("site.toml", &text, &[], &[]).unwrap().storage;
+    assert_eq!(storage.password_warnings().len(), 0, "a connection reports that it is missing");
+    fs::write(&path, "secret").unwrap();
+    for (mode, warned) in [(0o600, 0), (0o640, 0), (0o644, 1)] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        assert_eq!(storage.password_warnings().len(), warned, "{mode:o}");
     }
 }

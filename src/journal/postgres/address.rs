@@ -94,6 +94,11 @@ impl Address {
         self.security == Security::Encrypted && self.is_remote()
     }
 
+    /// One of the hosts, with its port and the database.
+    pub(super) fn name_of(&self, host: &Host, port: u16) -> String {
+        format!("{}/{}", host_and_port(host, port), self.config.get_dbname().unwrap_or_default())
+    }
+
     fn is_remote(&self) -> bool {
         self.hosts.iter().any(|(host, _)| match host {
             Host::Tcp(name) => name != "localhost" && !name.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
@@ -252,16 +257,17 @@ fn invalid(error: tokio_postgres::Error) -> AddressError {
     AddressError::Invalid(error.source().map_or_else(|| error.to_string(), ToString::to_string))
 }
 
+fn host_and_port(host: &Host, port: u16) -> String {
+    match host {
+        Host::Tcp(name) if name.contains(':') => format!("[{name}]:{port}"),
+        Host::Tcp(name) => format!("{name}:{port}"),
+        Host::Unix(folder) => format!("{}:{port}", folder.display()),
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, (host, port)) in self.hosts.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            match host {
-                Host::Tcp(name) if name.contains(':') => write!(f, "{comma}[{name}]:{port}")?,
-                Host::Tcp(name) => write!(f, "{comma}{name}:{port}")?,
-                Host::Unix(folder) => write!(f, "{comma}{}:{port}", folder.display())?,
-            }
-        }
-        write!(f, "/{}", self.config.get_dbname().unwrap_or_default())
+        let hosts: Vec<_> = self.hosts.iter().map(|(host, port)| host_and_port(host, *port)).collect();
+        write!(f, "{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or_default())
     }
 }

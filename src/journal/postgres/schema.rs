@@ -9,14 +9,14 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{PostgresError, Refusal};
 use super::server::Server;
-use super::session::Session;
+use super::session::{DEADLINE, Session};
 use super::views;
 use crate::journal::JournalError;
 
 /// The first version whose features are used.
 const OLDEST: u32 = 13;
 /// A migration waits for those of other replicas, and may have to change every record.
-const DEADLINE: Duration = Duration::from_secs(60);
+const MIGRATION_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Migration N leads from version N to version N + 1, in several parts. Released migrations are never changed, only added
 /// to.
@@ -138,16 +138,17 @@ impl Server {
     ///
     /// Why a start is refused; or the server is away.
     pub(super) async fn prepare(&self, session: &Session, access: Access) -> Result<Durability, JournalError> {
-        let prepared = async {
-            let durability = self.check_settings(&session.client).await?;
-            self.prepare_schema(&session.client, access).await?;
-            if access == Access::Write {
-                durability.warnings().for_each(|warning| tracing::warn!(server = %self, "{warning}"));
-            }
-            Ok(durability)
-        };
-        let overdue = |_| self.error("cannot be prepared", PostgresError::Overdue);
-        timeout(DEADLINE, prepared).await.map_err(overdue)?
+        let client = &session.client;
+        let overdue = |_| self.error("the tables cannot be prepared", PostgresError::Overdue);
+        let checked = async { Ok((self.check_settings(client).await?, self.needs_migration(client, access).await?)) };
+        let (durability, needs_migration) = timeout(DEADLINE, checked).await.map_err(overdue)??;
+        if needs_migration {
+            timeout(MIGRATION_DEADLINE, self.migrate(client)).await.map_err(overdue)??;
+        }
+        if access == Access::Write {
+            durability.warnings().for_each(|warning| tracing::warn!(server = %self, "{warning}"));
+        }
+        Ok(durability)
     }
 
     pub(super) async fn check_settings(&self, client: &Client) -> Result<Durability, JournalError> {
@@ -155,10 +156,8 @@ impl Server {
             let sql = format!("SELECT current_setting('{name}', true)");
             value(client, &sql).await.map_err(|error| self.cannot_connect(error))
         };
-        let version = setting("server_version_num").await?.and_then(|version| version.parse().ok()).unwrap_or(0);
-        if version < OLDEST * 10_000 {
-            return Err(self.refused(Refusal::TooOld(version / 10_000)));
-        }
+        let version = setting("server_version_num").await?;
+        check_version(version.as_deref()).map_err(|refusal| self.refused(refusal))?;
         match setting("server_encoding").await? {
             Some(encoding) if encoding != "UTF8" => return Err(self.refused(Refusal::Encoding(encoding))),
             _ => {}
@@ -172,23 +171,25 @@ impl Server {
         Ok(Durability { fsync, synchronous_commit })
     }
 
-    async fn prepare_schema(&self, client: &Client, access: Access) -> Result<(), JournalError> {
-        let failed = |error| self.cannot_prepare(error);
-        let found = self.schema_version(client).await?;
-        match (found, access) {
-            (Some(KNOWN), _) => return Ok(()),
-            (None, Access::Read) => return Err(self.refused(Refusal::Missing(self.schema().to_owned()))),
+    async fn needs_migration(&self, client: &Client, access: Access) -> Result<bool, JournalError> {
+        match (self.schema_version(client).await?, access) {
+            (Some(KNOWN), _) => Ok(false),
+            (_, Access::Write) => Ok(true),
+            (None, Access::Read) => Err(self.refused(Refusal::Missing(self.schema().to_owned()))),
             // A reader of this version can only read tables of this version.
-            (Some(found), Access::Read) => return Err(self.refused(Refusal::Older { found, known: KNOWN })),
-            (_, Access::Write) => {}
+            (Some(found), Access::Read) => Err(self.refused(Refusal::Older { found, known: KNOWN })),
         }
-        let schema = self.schema();
+    }
+
+    async fn migrate(&self, client: &Client) -> Result<(), JournalError> {
+        let failed = |error| self.cannot_prepare(error);
         let begin = format!(
             "BEGIN; SET LOCAL synchronous_commit = on; \
-             SELECT pg_advisory_xact_lock(hashtextextended('stream-live-exporter {schema}', 0))"
+             SELECT pg_advisory_xact_lock(hashtextextended('stream-live-exporter {}', 0))",
+            self.schema()
         );
         client.batch_execute(&begin).await.map_err(failed)?;
-        let migrated = self.migrate(client).await;
+        let migrated = self.migrate_locked(client).await;
         if migrated.is_err() {
             // The first error is the one to report.
             _ = client.batch_execute("ROLLBACK").await;
@@ -197,8 +198,8 @@ impl Server {
         client.batch_execute("COMMIT").await.map_err(failed)
     }
 
-    /// Under the lock, because another replica may have migrated in the meantime.
-    async fn migrate(&self, client: &Client) -> Result<(), JournalError> {
+    /// Reads the version again, because another replica may have migrated before the lock was free.
+    async fn migrate_locked(&self, client: &Client) -> Result<(), JournalError> {
         let schema = self.schema();
         let found = self.schema_version(client).await?;
         let mut sql = String::new();
@@ -221,7 +222,7 @@ impl Server {
         let schema = self.schema();
         let failed = |error| self.cannot_prepare(error);
         let foreign = || self.refused(Refusal::Foreign(schema.to_owned()));
-        // A relation without a name is in the list if there is none of that name.
+        // No row if the schema is missing or has no relation.
         let relations = format!(
             "SELECT coalesce(bool_or(c.relname = 'head' AND a.attname IS NOT NULL), false) FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -245,6 +246,12 @@ impl Server {
     fn cannot_prepare(&self, error: tokio_postgres::Error) -> JournalError {
         self.cannot_use("the tables cannot be prepared", error)
     }
+}
+
+/// The version is the major one with four more digits.
+pub(super) fn check_version(version: Option<&str>) -> Result<(), Refusal> {
+    let version: u32 = version.and_then(|version| version.parse().ok()).unwrap_or(0);
+    if version >= OLDEST * 10_000 { Ok(()) } else { Err(Refusal::TooOld(version / 10_000)) }
 }
 
 /// The first column of the first row, if there is one.

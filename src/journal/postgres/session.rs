@@ -63,15 +63,17 @@ impl Server {
         for (delay, attempt) in (0..).map(|at| BETWEEN_HOSTS * at).zip(attempts) {
             running.spawn(async move {
                 sleep(delay).await;
-                timeout_at(deadline, attempt.connect()).await
+                let name = attempt.name.clone();
+                (name, timeout_at(deadline, attempt.connect()).await)
             });
         }
         let mut failure = None;
         while let Some(ended) = running.join_next().await {
             let error = match ended {
-                Ok(Ok(Ok(session))) => return Ok(session),
-                Ok(Ok(Err(error))) => self.cannot_connect(error),
-                Ok(Err(_)) | Err(_) => overdue(),
+                Ok((_, Ok(Ok(session)))) => return Ok(session),
+                Ok((name, Ok(Err(error)))) => of_host(self.cannot_connect(error), name),
+                Ok((name, Err(_))) => of_host(overdue(), name),
+                Err(_) => overdue(),
             };
             // An error that does not end by itself is the one to report.
             if failure.is_none() || error.kind() != JournalErrorKind::Away {
@@ -109,13 +111,22 @@ impl Server {
             // PostgreSQL has no TLS on Unix sockets.
             let tls = tls.clone().filter(|_| matches!(host, Host::Tcp(_)));
             config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
-            Attempt { config, tls }
+            Attempt { name: address.name_of(host, *port), config, tls }
         };
         Ok(address.hosts.iter().map(attempt).collect())
     }
 }
 
+/// The same error with the name of one host in place of all.
+fn of_host(mut error: JournalError, name: String) -> JournalError {
+    if let JournalError::Postgres { server, .. } | JournalError::Refused { server, .. } = &mut error {
+        *server = name;
+    }
+    error
+}
+
 pub(super) struct Attempt {
+    name: String,
     config: Config,
     tls: Option<MakeRustlsConnect>,
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use super::super::cluster::{Cluster, USER};
 use super::super::error::Refusal;
-use super::super::schema::{Access, Durability};
+use super::super::schema::{Access, Durability, check_version};
 use super::super::server::Server;
 use super::{block_on, server};
 use crate::journal::{JournalError, JournalErrorKind};
@@ -108,4 +108,31 @@ fn database_of_another_encoding_is_refused_and_a_read_only_one_is_away() {
     assert_eq!(prepare(&read_only, Access::Write).unwrap_err().kind(), JournalErrorKind::Away);
     cluster.psql(&format!("ALTER ROLE {USER} RESET default_transaction_read_only"));
     prepare(&read_only, Access::Write).unwrap();
+}
+
+#[test]
+fn server_older_than_13_is_refused() {
+    for (version, refused) in [("130000", None), ("180001", None), ("120022", Some(12)), ("90624", Some(9))] {
+        let found = match check_version(Some(version)) {
+            Err(Refusal::TooOld(found)) => Some(found),
+            Err(_) | Ok(()) => None,
+        };
+        assert_eq!(found, refused, "{version}");
+    }
+    assert!(check_version(None).is_err());
+}
+
+#[test]
+fn each_setting_that_is_off_or_unknown_is_one_warning() {
+    for (fsync, synchronous_commit, warnings) in [
+        (Some(true), Some(true), 0),
+        (None, Some(true), 1),
+        (Some(true), Some(false), 1),
+        (Some(true), None, 1),
+        (None, None, 2),
+    ] {
+        let durability = Durability { fsync, synchronous_commit };
+        assert_eq!(durability.warnings().count(), warnings, "{durability:?}");
+        assert_eq!(durability.is_full(), warnings == 0, "{durability:?}");
+    }
 }

@@ -19,7 +19,7 @@ const REJECTED: &str = "stream_live_exporter_requests_rejected_total{reason=\"sp
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_4_partitions_lose_nothing() {
-    let Some(site) = Site::start("4 partitions", Servers::One) else { return };
+    let Some(site) = Site::start("4-partitions", Servers::One) else { return };
     let run = site.run();
     run.wait(PHASE);
     let mut partitions = Vec::new();
@@ -46,7 +46,7 @@ fn failure_4_partitions_lose_nothing() {
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_5_without_the_server_nothing_is_answered_503_and_replicas_show_what_goes_off_air() {
-    let Some(mut site) = Site::start("5 away", Servers::One) else { return };
+    let Some(mut site) = Site::start("5-away", Servers::One) else { return };
     let run = site.run();
     let event = |kind| Fact { input_id: input(OTHER_INPUT), kind, updated_at: now() };
     let state = format!("cloudflare_stream_live_input_connected{{input_id=\"{}\"}}", input(OTHER_INPUT));
@@ -87,7 +87,7 @@ fn failure_5_without_the_server_nothing_is_answered_503_and_replicas_show_what_g
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_6_full_spool_answers_503_until_it_drains() {
     const LIMIT: u64 = 300;
-    let Some(mut site) = Site::prepare("6 full", Servers::One, &format!("spool_max = {LIMIT}")) else { return };
+    let Some(mut site) = Site::prepare("6-full", Servers::One, &format!("spool_max = {LIMIT}")) else { return };
     for replica in &mut site.replicas {
         replica.start();
         replica.wait_until_ready();
@@ -117,7 +117,7 @@ fn failure_6_full_spool_answers_503_until_it_drains() {
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_10_pooler_in_transaction_mode_loses_nothing() {
-    let Some(mut site) = Site::start("10 pooler", Servers::Pooler) else { return };
+    let Some(mut site) = Site::start("10-pooler", Servers::Pooler) else { return };
     let run = site.run();
     for round in 0..rounds(1, 3) {
         run.wait(PHASE);

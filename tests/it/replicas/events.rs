@@ -8,7 +8,7 @@ use stream_live_exporter::clock::now;
 use stream_live_exporter::event::{InputId, Timestamp};
 use stream_live_exporter::simulate::{ERRORS, Fact, FactKind, Notification, POLICIES};
 
-const INPUTS: usize = 50;
+const INPUTS: usize = 25;
 /// Of 256 events: errors, late ones, and those that are sent again.
 const ERRORED: u8 = 40;
 const LATE: u8 = 20;

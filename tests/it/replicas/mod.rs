@@ -53,7 +53,6 @@ struct Site {
     primary: Server,
     standby: Option<Server>,
     pooler: Option<Pooler>,
-    _network: Network,
     folder: Option<tempfile::TempDir>,
 }
 
@@ -74,8 +73,8 @@ impl Site {
         let programs = programs()?;
         let folder = folder(name);
         let path = |name: &str| folder.path().join(name);
-        let mut network = Network::new();
-        let mut host = |number| network.host(number, &[Net::Database]);
+        let network = Network::new();
+        let host = |number| network.host(number, &[Net::Database]);
         let primary = Server::primary(&programs, &host(21), &path("primary"));
         let with_standby = [Servers::SynchronousStandby, Servers::AsynchronousStandby].contains(&servers);
         let standby =
@@ -99,7 +98,7 @@ impl Site {
             Replica::new(host, &path(&format!("replica-{number}")), &format!("url = \"{url}\"\n{storage}"))
         });
         let replicas = replicas.collect();
-        Some(Self { name, replicas, primary, standby, pooler, _network: network, folder: Some(folder) })
+        Some(Self { name, replicas, primary, standby, pooler, folder: Some(folder) })
     }
 
     /// Begins load and scrapes.
@@ -223,9 +222,13 @@ impl Run {
         let last = self.scraper.newest(since);
         let (scrapes, events) = (self.scraper.finish(), site.events());
         let (unequal, pairs) = disagreements(&scrapes);
+        let mut took: Vec<_> = scrapes.iter().map(|scrape| scrape.until - scrape.from).collect();
+        took.sort_unstable();
+        let median = took[took.len() / 2];
         let answers = attempts.iter().filter(|attempt| attempt.status.is_none_or(|status| status != 200)).count();
         report(&format!(
-            "replicas: {}: {} events, {} attempts, {answers} of them failed, {} scrapes, {pairs} pairs at equal positions",
+            "replicas: {}: {} events, {} attempts, {answers} of them failed, {} scrapes of {median:?} each, {pairs} pairs at \
+             equal positions",
             site.name,
             events.len(),
             attempts.len(),

@@ -1,6 +1,7 @@
 //! Network namespaces: one for each replica and each server, and three networks that join them.
 //!
-//! The test itself has the first address of each network. It runs in namespaces of its own, so everything ends with it.
+//! The test itself has the first address of each network. `tests/replicas` runs it in namespaces of its own, with which
+//! all of these end.
 
 use std::fs;
 use std::process::Command;
@@ -22,7 +23,6 @@ const NETS: [Net; 3] = [Net::Webhook, Net::Database, Net::Scrapes];
 /// The networks of one test.
 pub struct Network {
     number: u8,
-    hosts: Vec<String>,
 }
 
 /// A namespace with an address in some networks.
@@ -38,21 +38,19 @@ impl Network {
     pub fn new() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let network = Self { number, hosts: Vec::new() };
         for net in NETS {
             let bridge = bridge(number, net);
             ip(&format!("link add {bridge} type bridge forward_delay 0"));
             ip(&format!("addr add {}/24 dev {bridge}", address(number, net, 1)));
             ip(&format!("link set {bridge} up"));
         }
-        network
+        Self { number }
     }
 
     /// Adds a namespace.
-    pub fn host(&mut self, number: u8, nets: &[Net]) -> Host {
+    pub fn host(&self, number: u8, nets: &[Net]) -> Host {
         let name = format!("n{}h{number}", self.number);
         ip(&format!("netns add {name}"));
-        self.hosts.push(name.clone());
         let host = Host { network: self.number, number, name };
         ip(&format!("-n {} link set lo up", host.name));
         for net in nets {
@@ -63,17 +61,6 @@ impl Network {
             ip(&format!("-n {} link set {inside} up", host.name));
         }
         host
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        // Links end with their namespace. All that may be gone already.
-        let commands = self.hosts.iter().map(|host| format!("netns del {host}"));
-        let bridges = NETS.map(|net| format!("link del {}", bridge(self.number, net)));
-        for command in commands.chain(bridges) {
-            let _ = Command::new("ip").args(command.split(' ')).status();
-        }
     }
 }
 

@@ -16,7 +16,7 @@ const UPGRADE: &str = "UPDATE stream_live_exporter.records SET kind = 'clock_set
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_1_replicas_that_are_killed_lose_nothing() {
-    let Some(mut site) = Site::start("1 kills", Servers::One) else { return };
+    let Some(mut site) = Site::start("1-kills", Servers::One) else { return };
     let run = site.run();
     for round in 0..rounds(4, 12) {
         run.wait(PHASE);
@@ -31,7 +31,7 @@ fn failure_1_replicas_that_are_killed_lose_nothing() {
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_7_rolling_restart_with_a_changed_rule_loses_nothing() {
-    let Some(mut site) = Site::start("7 restart", Servers::One) else { return };
+    let Some(mut site) = Site::start("7-restart", Servers::One) else { return };
     let run = site.run();
     for window in ["5s", "45s"].iter().take(rounds(1, 2)) {
         for replica in &mut site.replicas {
@@ -54,7 +54,7 @@ fn failure_7_rolling_restart_with_a_changed_rule_loses_nothing() {
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_9_clock_skew_of_a_minute_loses_nothing() {
     let Some(library) = faketime() else { return };
-    let Some(mut site) = Site::prepare("9 clocks", Servers::One, "") else { return };
+    let Some(mut site) = Site::prepare("9-clocks", Servers::One, "") else { return };
     for (replica, seconds) in site.replicas.iter_mut().zip([0, 60, -60]) {
         replica.skew(seconds, &library);
         replica.start();
@@ -72,7 +72,7 @@ fn failure_9_clock_skew_of_a_minute_loses_nothing() {
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_11_record_of_an_unknown_kind_stops_a_replica_until_its_upgrade() {
-    let Some(mut site) = Site::start("11 unknown", Servers::One) else { return };
+    let Some(mut site) = Site::start("11-unknown", Servers::One) else { return };
     let run = site.run();
     run.wait(PHASE);
     site.primary.psql(UNKNOWN_KIND);

@@ -15,7 +15,7 @@ const CANCEL: &str = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_2_crashes_of_the_server_lose_nothing() {
-    let Some(mut site) = Site::start("2 crash", Servers::One) else { return };
+    let Some(mut site) = Site::start("2-crash", Servers::One) else { return };
     let run = site.run();
     for round in 0..rounds(3, 6) {
         run.wait(PHASE);
@@ -32,7 +32,7 @@ fn failure_2_crashes_of_the_server_lose_nothing() {
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_3_failover_to_the_synchronous_standby_loses_nothing() {
-    let Some(mut site) = Site::start("3 failover", Servers::SynchronousStandby) else { return };
+    let Some(mut site) = Site::start("3-failover", Servers::SynchronousStandby) else { return };
     let run = site.run();
     run.wait(PHASE * 2);
     site.primary.kill();
@@ -46,7 +46,7 @@ fn failure_3_failover_to_the_synchronous_standby_loses_nothing() {
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_8_commits_that_the_standby_does_not_confirm_are_tried_again_and_recorded_once() {
-    let Some(mut site) = Site::start("8 cancelled", Servers::SynchronousStandby) else { return };
+    let Some(mut site) = Site::start("8-cancelled", Servers::SynchronousStandby) else { return };
     let run = site.run();
     for _ in 0..rounds(1, 3) {
         run.wait(PHASE);
@@ -70,7 +70,7 @@ fn failure_8_commits_that_the_standby_does_not_confirm_are_tried_again_and_recor
 #[test]
 #[ignore = "needs root and namespaces: run tests/replicas"]
 fn failure_8b_failover_to_a_standby_without_the_tail_is_noticed_and_reloaded() {
-    let Some(mut site) = Site::start("8b tail", Servers::AsynchronousStandby) else { return };
+    let Some(mut site) = Site::start("8b-tail", Servers::AsynchronousStandby) else { return };
     let run = site.run();
     run.wait(PHASE);
     let link = site.standby.as_ref().expect("it has one").host().clone();

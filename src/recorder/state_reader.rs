@@ -156,7 +156,7 @@ struct Shown {
     state: State,
     as_of: Timestamp,
     wall_clock: Timestamp,
-    status: SharedStatus,
+    applied_position: u64,
 }
 
 #[derive(Debug, Default)]
@@ -281,12 +281,12 @@ impl Published {
         self.lock().scrape_waiting
     }
 
-    /// Scrapes of the shared journal show the state as it is now, at these times.
-    pub(super) fn show(&self, as_of: Timestamp, wall_clock: Timestamp) {
+    /// Scrapes of the shared journal show the state as it is now, at this position and these times.
+    pub(super) fn show(&self, applied_position: u64, as_of: Timestamp, wall_clock: Timestamp) {
         let mut current = self.lock();
-        let (Some(state), Some(status)) = (current.state.clone(), current.shared) else { return };
+        let Some(state) = current.state.clone() else { return };
         current.shown_until = as_of;
-        current.latest_shown = Some(Shown { state, as_of, wall_clock, status });
+        current.latest_shown = Some(Shown { state, as_of, wall_clock, applied_position });
     }
 
     /// Ends the scrape of the shared journal that waits, if there is one.
@@ -341,9 +341,9 @@ impl Current {
 
     /// What the latest scrape of a shared journal showed, with the gauges of now.
     fn latest_view(&self) -> Option<View> {
-        let Shown { state, as_of, wall_clock, status } = self.latest_shown.as_ref()?;
+        let Shown { state, as_of, wall_clock, applied_position } = self.latest_shown.as_ref()?;
         let view = self.view(*as_of, *wall_clock)?;
-        let applied_position = status.applied_position;
+        let applied_position = *applied_position;
         let shared = self.shared.map(|shared| SharedStatus { applied_position, ..shared });
         Some(View { state: state.clone(), shared, ..view })
     }

@@ -162,7 +162,8 @@ impl Recorder {
         self.publish_state();
         self.publish_spool();
         self.publish_shared();
-        self.state_reader.published.show(shown_until, self.shared_now());
+        let position = self.journal.last_position();
+        self.state_reader.published.show(position, shown_until, self.shared_now());
         Ok(())
     }
 
@@ -178,7 +179,8 @@ impl Recorder {
             shown => shown?,
         };
         self.adopt_tail(&shown.tail);
-        self.state_reader.published.show(shown.time, shown.tail.now);
+        let position = self.journal.last_position();
+        self.state_reader.published.show(position, shown.time, shown.tail.now);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A replica: the real binary in its namespace, with a folder for its spool.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::network::{Host, Net};
@@ -22,6 +23,7 @@ impl Replica {
     pub fn new(host: Host, folder: &Path, storage: &str) -> Self {
         fs::create_dir(folder).expect("the folder can be created");
         fs::write(folder.join("secret"), SECRET).expect("the folder can be written");
+        fs::set_permissions(folder.join("secret"), Permissions::from_mode(0o600)).expect("the file is ours");
         let settings = format!(
             "[webhook]\nlisten_address = \"{}:10418\"\nsecret_files.suite = \"{}\"\n\
              [web]\nlisten_address = \"{}:10419\"\ncompression = false\n[storage]\n{storage}\n",

@@ -1,7 +1,7 @@
 // @ts-check
 // Type-checks the dashboards, and tests the check with faulty copies.
 //
-//   node types/check.mjs FOLDER
+//   node types/check.mjs FOLDER...
 //
 // Every dashboard becomes a module `{ the JSON } satisfies Dashboard`, with the line numbers of the JSON. So do copies
 // with one fault each. One run of the compiler checks all of them, the renderer and these scripts. Two more runs find the
@@ -110,10 +110,10 @@ function compile(project) {
 /** @param {string} message */
 const moduleOf = (message) => basename(message.split('(')[0] ?? '', '.ts');
 
-/** @param {string[]} args */
-function main([folder]) {
-  if (!folder) throw new Error('usage: node types/check.mjs FOLDER');
-  const sources = read(resolve(folder));
+/** @param {string[]} folders */
+function main(folders) {
+  if (folders.length === 0) throw new Error('usage: node types/check.mjs FOLDER...');
+  const sources = folders.flatMap((folder) => read(resolve(folder)));
   rmSync(build, { recursive: true, force: true });
   mkdirSync(build, { recursive: true });
   writeFileSync(join(build, 'units.ts'), units());

@@ -40,6 +40,17 @@ type Color = `${Shade}${Hue}` | 'text' | 'transparent' | `#${string}`;
 
 /** The Prometheus selected by the dashboard's variable. A fixed data source is an error. */
 type Prometheus = { type: 'prometheus'; uid: '${datasource}' };
+/** The same for a dashboard of grafana/postgresql. */
+type PostgreSQL = { type: 'grafana-postgresql-datasource'; uid: '${datasource}' };
+
+type SqlTarget = {
+  refId: string;
+  datasource: PostgreSQL;
+  rawSql: string;
+  rawQuery: true;
+  editorMode: 'code';
+  format: 'time_series' | 'table';
+};
 
 type Target = {
   refId: string;
@@ -107,6 +118,10 @@ type Transformation =
         renameByName?: Record<string, string>;
       };
     }
+  | {
+      id: DataTransformerID.partitionByValues;
+      options: { fields: string[]; keepFields: boolean; naming: { asLabels: boolean } };
+    }
   | { id: DataTransformerID.merge; options: Record<string, never> }
   | { id: DataTransformerID.joinByField; options: { byField: string; mode: 'inner' | 'outer' | 'outerTabular' } }
   | { id: DataTransformerID.formatString; options: { stringField: string; outputFormat: 'Lower Case' } }
@@ -139,13 +154,11 @@ type Panel<Type extends string, Options, Custom = Record<never, never>> = With<
     title: string;
     description: string;
     gridPos: raw.GridPos;
-    datasource: Prometheus;
-    targets: Target[];
     options: Options;
     fieldConfig: FieldConfigSource<Custom>;
     links?: Link[];
     transformations?: Transformation[];
-  }
+  } & ({ datasource: Prometheus; targets: Target[] } | { datasource: PostgreSQL; targets: SqlTarget[] })
 >;
 
 type StatOptions = With<Partial<stat.Options>, { reduceOptions: With<ReduceDataOptions, { calcs: ReducerID[] }> }>;
@@ -167,7 +180,8 @@ type VariableSettings = Omit<raw.VariableModel, 'type' | 'query' | 'datasource' 
   current?: raw.VariableOption | Record<string, never>;
 };
 type Variable =
-  | (VariableSettings & { type: 'datasource'; query: 'prometheus' | 'alertmanager' })
+  | (VariableSettings & { type: 'datasource'; query: 'prometheus' | 'alertmanager' | PostgreSQL['type'] })
+  | (VariableSettings & { type: 'query'; datasource: PostgreSQL; definition: string; query: string })
   | (VariableSettings & {
       type: 'query';
       datasource: Prometheus;
@@ -179,7 +193,8 @@ type Variable =
 type Annotation = With<
   raw.AnnotationQuery,
   {
-    datasource: Prometheus | { type: 'grafana'; uid: '-- Grafana --' };
+    datasource: Prometheus | PostgreSQL | { type: 'grafana'; uid: '-- Grafana --' };
+    target?: SqlTarget;
     iconColor: Color | `rgba(${string})`;
     expr?: string;
     step?: string;

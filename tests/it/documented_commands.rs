@@ -13,7 +13,7 @@ use regex_lite::Regex;
 use crate::markdown::{code_spans, files, read, repository};
 
 /// Languages of blocks that contain no commands. Blocks of commands are `sh`.
-const OTHER_LANGUAGES: [&str; 6] = ["json", "promql", "text", "toml", "xml", "yaml"];
+const OTHER_LANGUAGES: [&str; 7] = ["json", "promql", "sql", "text", "toml", "xml", "yaml"];
 
 #[derive(Debug, Eq, PartialEq)]
 enum Marker {

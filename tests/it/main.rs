@@ -28,6 +28,7 @@ mod authority;
 mod web_config;
 mod web_clients;
 mod postgres;
+mod sql;
 mod private;
 mod page_updates;
 mod corrections;

@@ -3,12 +3,16 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "most parts of a document are ignored")]
 
 use std::fs::{self, Permissions};
+use std::iter::empty;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use regex_lite::Regex;
 use serde_json::{Value, json};
+use stream_live_exporter::event::{Rules, SessionChange, SessionState, Timestamp};
+use stream_live_exporter::journal::{Checkpoint, Journal, PostgresJournal, Server};
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, command, eventually, fixture, notification};
@@ -137,6 +141,31 @@ fn sessions_follow_late_events_and_survive_a_kill_right_after_the_answer() {
             &format!("{OTHER}|2026-11-20 10:00:00+00|2026-11-20 10:01:00+00|0|60"),
         ],
     );
+}
+
+#[test]
+fn ended_sessions_expire_with_the_retention_and_one_that_goes_on_stays() {
+    let Some(cluster) = Cluster::start() else { return };
+    let schema = "stream_live_exporter".parse().unwrap();
+    let server = Server::new(cluster.url().parse().unwrap(), Some(cluster.password_file()), schema);
+    let mut journal = PostgresJournal::open(server, "test", || ()).unwrap();
+    assert!(journal.renew_lease().unwrap());
+    let at = |seconds| Timestamp::EPOCH.plus(Duration::from_secs(seconds));
+    let change = |started_at, ended_at: Option<u64>| SessionChange {
+        input_id: ONE.parse().unwrap(),
+        started_at: at(started_at),
+        session: Some(SessionState { ended_at: ended_at.map(at), reconnects: 0 }),
+    };
+    let changes = [change(10, Some(20)), change(30, Some(40)), change(50, Some(60)), change(70, None)];
+    let checkpoint = Checkpoint { position: 0, rules: Rules::default(), version: 1, state: String::new() };
+    journal.save_checkpoint(&checkpoint, &mut empty(), &mut changes.into_iter()).unwrap();
+    let starts =
+        || cluster.psql("SELECT extract(epoch FROM started_at)::int FROM stream_live_exporter.sessions ORDER BY 1");
+    assert_eq!(starts(), "10\n30\n50\n70");
+    journal.expire(at(60), at(100), 1).unwrap();
+    assert_eq!(starts(), "30\n50\n70");
+    journal.expire(at(60), at(100), 500).unwrap();
+    assert_eq!(starts(), "50\n70");
 }
 
 #[test]

@@ -66,7 +66,11 @@ impl PostgresJournal {
                 RETURNING received_at), \
              counted AS (SELECT count(*) AS records, count(received_at) AS events FROM deleted), \
              batch AS (DELETE FROM {schema}.batches WHERE position <= (SELECT position FROM expired) \
-                AND position < (SELECT position FROM {schema}.head WHERE id = 1)) \
+                AND position < (SELECT position FROM {schema}.head WHERE id = 1)), \
+             ended AS (SELECT input_id, started_at FROM {schema}.input_sessions WHERE ended_at < {horizon} \
+                ORDER BY ended_at LIMIT {limit}), \
+             sessions AS (DELETE FROM {schema}.input_sessions AS sessions USING ended \
+                WHERE sessions.input_id = ended.input_id AND sessions.started_at = ended.started_at) \
              UPDATE {schema}.head AS head SET events = head.events - counted.events FROM counted \
              WHERE head.id = 1 RETURNING counted.records, head.events;"
         );

@@ -18,6 +18,8 @@ mod disk;
 mod life;
 mod pages;
 mod hold;
+mod cluster;
+mod shared;
 mod prometheus;
 mod compare;
 
@@ -60,6 +62,7 @@ fn measure(setup: &Setup, report: &mut Report) -> anyhow::Result<()> {
             Part::Pages => pages::measure(setup, report)?,
             Part::Hold => hold::measure(setup, report)?,
             Part::Compare => compare::measure(setup, report)?,
+            Part::Shared => shared::measure(setup, report)?,
             Part::Prometheus => prometheus::measure(setup, report)?,
         }
         report.write()?;

@@ -29,6 +29,8 @@ pub enum Part {
     Pages,
     /// Notification latency during housekeeping.
     Hold,
+    /// A journal in PostgreSQL beside the one in SQLite: notifications, scrapes, delay between replicas, start.
+    Shared,
     /// Cost of the same inputs in a real Prometheus.
     Prometheus,
     /// Another build of the exporter, given with --against. Only measured when named, and then alone.
@@ -78,6 +80,9 @@ pub struct Setup {
     pub prometheus: Option<PathBuf>,
     #[arg(long)]
     pub strace: Option<PathBuf>,
+    /// Folder with the programs initdb and postgres.
+    #[arg(long)]
+    pub postgres: Option<PathBuf>,
     /// Peers that are not available, with the reason.
     #[arg(long)]
     pub skipped: Vec<String>,

@@ -34,6 +34,7 @@ mod dirty_inputs;
 mod rules_history;
 mod restore;
 mod following;
+mod share;
 mod shared;
 mod retention_clock;
 mod recent;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Outcome;
-use crate::event::{Event, EventKind, IgnoredReason, Note, Timestamp};
+use crate::event::{Event, EventKind, IgnoredReason, Note, Record, RecordKind, Timestamp};
 
 /// Number of the newest deliveries to remember.
 pub(super) const MAX_RECENT_DELIVERIES: usize = 1000;
@@ -28,6 +28,12 @@ pub struct RecentDelivery {
 }
 
 impl RecentDelivery {
+    /// The delivery of a record that this process did not receive; `None` if it is no event.
+    pub(super) fn of(record: Record) -> Option<Self> {
+        let RecordKind::Event(event, note) = record.kind else { return None };
+        Some(Self { received_at: event.received_at, peer: None, outcome: Outcome::Recorded, note, event: Some(event) })
+    }
+
     /// Why it was ignored, or a remark such as that the event was late.
     pub fn reason(&self) -> Option<&'static str> {
         self.outcome.ignored().map(IgnoredReason::label).or(self.note.map(Note::label))

@@ -25,7 +25,7 @@ use super::following::Following;
 use super::handle::{Answer, Message, Queue};
 use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
-use super::shared::Shared;
+use super::share::Shared;
 use super::timers::Timers;
 use super::{Delivery, Limits, Outcome, RecentDelivery, StateReader};
 use crate::clock::{self, Stopwatch};

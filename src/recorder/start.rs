@@ -10,9 +10,9 @@ use super::retention_clock::RetentionClock;
 use super::rules_history::RulesHistory;
 use super::run_loop::Recorder;
 use super::timers::Timers;
-use super::{Limits, Outcome, RecentDelivery, StateReader, documents};
+use super::{Limits, RecentDelivery, StateReader, documents};
 use crate::clock::{self, Stopwatch};
-use crate::event::{Record, RecordKind, Rules, Timestamp};
+use crate::event::{Rules, Timestamp};
 use crate::journal::{Journal, JournalError, JournalErrorKind, SqliteJournal};
 use crate::live::{Fold, SessionRows};
 use crate::metrics::Exporter;
@@ -97,17 +97,11 @@ impl Recorder {
         let inputs = inputs.filter(|entry| entry.input.known_since.is_some()).count();
         let seconds = stopwatch.elapsed().as_secs_f64();
         tracing::info!(events, inputs, replayed, seconds, "journal restored");
-        let recent = newest.into_iter().rev().filter_map(recent_delivery).map(Arc::new);
+        let recent = newest.into_iter().rev().filter_map(RecentDelivery::of).map(Arc::new);
         self.state_reader.published.set_downtime(self.downtime);
         // Replicas that share a journal share the time of the latest scrape, too.
         let shown_until = if self.shared.is_some() { Timestamp::EPOCH } else { self.recorded_until.max(clock::now()) };
         self.state_reader.published.restored(inputs, recent, shown_until);
         Ok(())
     }
-}
-
-pub(super) fn recent_delivery(record: Record) -> Option<RecentDelivery> {
-    let RecordKind::Event(event, note) = record.kind else { return None };
-    let (received_at, outcome) = (event.received_at, Outcome::Recorded);
-    Some(RecentDelivery { received_at, peer: None, outcome, note, event: Some(event) })
 }

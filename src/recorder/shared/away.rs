@@ -3,35 +3,12 @@
 //! Until the spool has drained, gauges show the spool: a copy of the state with its records. Counters do not, because
 //! others may append records first, and a counter must not fall.
 
-use super::Shared;
 use crate::clock;
 use crate::event::{Note, Record, RecordKind};
 use crate::journal::{JournalError, JournalErrorKind, Spool, SpooledBatch};
 use crate::live::{Verdict, apply};
 use crate::recorder::batch::Batch;
 use crate::recorder::run_loop::Recorder;
-
-impl Shared {
-    /// Whether deliveries go to the spool: the journal cannot be used, or earlier ones wait in the spool.
-    pub(in crate::recorder) fn spools(&self) -> bool {
-        !self.is_usable() || self.has_spooled()
-    }
-
-    /// Whether deliveries wait in the spool.
-    pub(super) fn has_spooled(&self) -> bool {
-        self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
-    }
-
-    /// Number of records in the spool.
-    pub(super) fn spooled(&self) -> u64 {
-        self.spool.as_ref().map_or(0, Spool::len)
-    }
-
-    /// Whether the journal can be used, as far as is known.
-    pub(super) fn is_usable(&self) -> bool {
-        self.restored && self.failing.is_none()
-    }
-}
 
 impl Recorder {
     /// Makes a batch durable in the spool. `tried` says that the journal may have it already.

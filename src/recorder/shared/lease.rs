@@ -1,27 +1,10 @@
 //! The lease: one replica runs housekeeping and asks Cloudflare's API.
 
-use std::time::Duration;
-
-use super::Shared;
 use crate::clock::Stopwatch;
 use crate::journal::{JournalError, JournalErrorKind};
 use crate::live::SessionRows;
 use crate::recorder::run_loop::Recorder;
-
-/// How often the lease is renewed, or another replica's is waited for.
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
-
-impl Shared {
-    /// Whether this replica runs the tasks that only one may run.
-    pub(in crate::recorder) fn leads(&self) -> bool {
-        self.leads && self.is_usable()
-    }
-
-    pub(super) fn until_renewal(&self) -> Duration {
-        let left = |since: &Stopwatch| RENEWAL_INTERVAL.saturating_sub(since.elapsed());
-        self.since_renewal.as_ref().map_or(Duration::ZERO, left)
-    }
-}
+use crate::recorder::share::Shared;
 
 impl Recorder {
     /// Whether this process runs the tasks that only one replica may run.

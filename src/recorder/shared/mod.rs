@@ -21,50 +21,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::run_loop::Recorder;
+use super::share::{SeenHead, Shared};
 use crate::clock::{self, Stopwatch};
 use crate::event::{Rules, Timestamp};
 use crate::journal::{Connection, JournalError, JournalErrorKind, PostgresJournal, Spool};
-use crate::live::Fold;
-use status::SeenHead;
-
-/// A replica that is behind for longer is not ready.
-const MAX_LAG: Duration = Duration::from_secs(10);
 
 /// How long a journal that fails is left alone, unless something else wakes the recorder.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the size of the journal and its oldest event are read.
 const MEASUREMENT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// What only a shared journal needs.
-pub(super) struct Shared {
-    /// Batches that wait for the journal; `None` if they are refused instead.
-    spool: Option<Spool>,
-    /// The head as it was last noticed.
-    seen: Arc<SeenHead>,
-    /// The state with the records of the spool; `None` while it is empty.
-    overlay: Option<Fold>,
-    /// There is a state, which the journal may have lost a part of meanwhile.
-    has_state: bool,
-    /// The state was restored, and nothing says that the journal lost a part of it.
-    restored: bool,
-    /// Why the journal cannot be used; `None` while it can.
-    failing: Option<JournalErrorKind>,
-    /// Other replicas changed documents.
-    documents_changed: bool,
-    /// The clock of the database, and since when.
-    clock: Option<(Timestamp, Stopwatch)>,
-    /// This replica holds the lease.
-    leads: bool,
-    /// Since the lease was last renewed, or that was tried; `None` if it has to be tried at once.
-    since_renewal: Option<Stopwatch>,
-    /// Since the journal was measured.
-    since_measurement: Option<Stopwatch>,
-    /// Since when the journal is ahead of this replica.
-    behind: Option<Stopwatch>,
-    /// How often records that had been applied were lost.
-    reloads: u64,
-}
 
 impl Recorder {
     /// A recorder on a shared journal, which may be away. The spool takes deliveries from the start.

@@ -1,26 +1,9 @@
 //! What scrapes, pages and health checks see of the shared journal.
 
-use std::sync::{Mutex, PoisonError};
-
-use super::{MAX_LAG, Shared};
 use crate::clock::Stopwatch;
-use crate::journal::{Head, JournalErrorKind, Spool};
+use crate::journal::Spool;
 use crate::live::SharedStatus;
 use crate::recorder::run_loop::Recorder;
-
-/// The head as the watcher of the journal last noticed it.
-#[derive(Debug, Default)]
-pub(super) struct SeenHead(Mutex<Head>);
-
-impl SeenHead {
-    pub(super) fn set(&self, head: Head) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = head;
-    }
-
-    pub(super) fn get(&self) -> Head {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Recorder {
     /// Publishes the state of the shared journal.
@@ -46,25 +29,5 @@ impl Recorder {
         };
         self.state_reader.published.set_shared(status);
         self.state_reader.readiness.set_shared(shared.not_ready());
-    }
-}
-
-impl Shared {
-    /// Why this replica is not ready for notifications, although it may accept them; `None` if it is.
-    fn not_ready(&self) -> Option<&'static str> {
-        let is_full = self.spool.as_ref().is_none_or(|spool| spool.len() >= spool.limit());
-        match self.failing {
-            Some(JournalErrorKind::Away) if is_full => Some("the journal is away, and the spool is full"),
-            Some(JournalErrorKind::Away) => None,
-            Some(JournalErrorKind::UnknownRecord) => {
-                Some("the journal has records of a kind that this version does not know; use the newer version")
-            }
-            Some(_) => Some("the journal cannot be used; the log has the error"),
-            None if !self.restored => Some("the journal is being read"),
-            None if self.behind.is_some_and(|since| since.elapsed() >= MAX_LAG) => {
-                Some("this replica is behind the journal")
-            }
-            None => None,
-        }
     }
 }

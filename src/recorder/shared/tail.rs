@@ -2,35 +2,13 @@
 
 use std::sync::Arc;
 
-use super::Shared;
-use crate::clock::{self, Stopwatch};
-use crate::event::{Record, RecordKind, Rules, Timestamp};
+use crate::event::{Record, RecordKind, Rules};
 use crate::journal::{JournalError, Tail};
-use crate::live::{LastSeen, apply};
+use crate::live::LastSeen;
+use crate::recorder::RecentDelivery;
 use crate::recorder::documents;
 use crate::recorder::following::Following;
 use crate::recorder::run_loop::Recorder;
-use crate::recorder::start::recent_delivery;
-
-impl Shared {
-    /// Applies what others appended. Returns when they last saw deliveries.
-    pub(in crate::recorder) fn adopt(&mut self, tail: &Tail, following: &mut Following<'_>) -> Option<LastSeen> {
-        self.clock = Some((tail.now, Stopwatch::start()));
-        self.documents_changed |= tail.documents_changed;
-        following.apply(&tail.records);
-        if let Some(overlay) = &mut self.overlay {
-            let (changes, _) = apply(overlay, &tail.records);
-            overlay.adopt(changes);
-        }
-        let last_seen = tail.last_seen.as_deref().map(serde_json::from_str::<LastSeen>);
-        last_seen?.inspect_err(|error| tracing::warn!(%error, "times of the last deliveries cannot be read")).ok()
-    }
-
-    /// The time by the clock of the database, which all replicas share.
-    pub(in crate::recorder) fn now(&self) -> Timestamp {
-        self.clock.map_or_else(clock::now, |(time, since)| time.plus(since.elapsed()))
-    }
-}
 
 impl Recorder {
     /// Applies what others appended, and publishes it.
@@ -55,7 +33,7 @@ impl Recorder {
 
     /// Shows what others appended to people.
     pub(in crate::recorder) fn show_tail(&self, records: &[Record]) {
-        let recent = records.iter().filter_map(|record| recent_delivery(record.clone()));
+        let recent = records.iter().filter_map(|record| RecentDelivery::of(record.clone()));
         self.state_reader.published.add_recent(recent.map(Arc::new));
         let rules = records.iter().rev().find_map(|record| match &record.kind {
             RecordKind::Rules(rules) => Some(rules),

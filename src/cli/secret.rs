@@ -39,7 +39,8 @@ pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCo
 
 fn show(name: Option<&str>, sources: &Sources) -> anyhow::Result<String> {
     let Settings { webhook, storage, .. } = Settings::load(sources)?;
-    let WebhookSecrets { named, .. } = WebhookSecrets::load(&webhook.secrets, &storage, MissingSecret::Ignore)?;
+    let WebhookSecrets { named, .. } =
+        WebhookSecrets::load(&webhook.secrets, storage.own_secret_folder(), MissingSecret::Ignore)?;
     let names = || named.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
     let mut secrets = named.values();
     match (name, secrets.next(), secrets.next()) {

@@ -10,7 +10,6 @@ use super::InvalidConfig;
 use super::problem::Problem;
 use super::secret::Secret;
 use super::secret_source::SecretSource;
-use super::settings::StorageSettings;
 
 /// The name of the daemon's own secret, and its file in the data folder.
 const OWN_NAME: &str = "default";
@@ -43,15 +42,15 @@ pub enum MissingSecret {
 }
 
 impl WebhookSecrets {
-    /// Reads the configured secrets. If there are none, reads the daemon's own one from the data folder. Replicas that
-    /// share a journal need the same secret, so that none of them generates one.
+    /// Reads the configured secrets. If there are none, reads the daemon's own one from its folder. Replicas that share a
+    /// journal have no such folder, because they need the same secret.
     ///
     /// # Errors
     ///
     /// Every file that cannot be read or does not contain a secret.
     pub fn load(
         configured: &BTreeMap<String, SecretSource>,
-        storage: &StorageSettings,
+        own_folder: Option<&Path>,
         missing: MissingSecret,
     ) -> Result<Self, InvalidConfig> {
         let mut secrets = Self { named: BTreeMap::new(), own_file: None, generated: false, warnings: Vec::new() };
@@ -66,10 +65,10 @@ impl WebhookSecrets {
                 Err(problem) => problems.push(problem),
             }
         }
-        match (configured.is_empty(), &storage.url, missing) {
-            (true, None, _) => problems.extend(secrets.read_own(Self::own_file_in(&storage.path), missing).err()),
-            (true, Some(_), MissingSecret::Generate | MissingSecret::Refuse) => problems.push(unshared()),
-            (true, Some(_), MissingSecret::Ignore) | (false, ..) => {}
+        match (configured.is_empty(), own_folder, missing) {
+            (true, Some(folder), _) => problems.extend(secrets.read_own(Self::own_file_in(folder), missing).err()),
+            (true, None, MissingSecret::Generate | MissingSecret::Refuse) => problems.push(unshared()),
+            (true, None, MissingSecret::Ignore) | (false, ..) => {}
         }
         secrets.warn_of_equal_ones();
         if problems.is_empty() { Ok(secrets) } else { Err(InvalidConfig(problems)) }

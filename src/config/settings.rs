@@ -1,7 +1,7 @@
 //! The typed settings, each section with the lines that read it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -193,6 +193,11 @@ section! {
 }
 
 impl StorageSettings {
+    /// The folder of the daemon's own webhook secret; `None` with a shared journal.
+    pub fn own_secret_folder(&self) -> Option<&Path> {
+        self.url.is_none().then_some(&self.path)
+    }
+
     /// The server of a shared journal.
     pub fn server(&self) -> Option<Server> {
         let address = self.url.clone()?;

@@ -171,7 +171,7 @@ impl Application {
         let opened = web::block(move || {
             let _until_opened = opening;
             if let Some(server) = storage.server() {
-                let secrets = WebhookSecrets::load(&configured, &storage, MissingSecret::Refuse)?;
+                let secrets = WebhookSecrets::load(&configured, storage.own_secret_folder(), MissingSecret::Refuse)?;
                 let spool = Spool::open(&storage.path, storage.spool_max as u64)?;
                 let journal = PostgresJournal::open(server, &replica_name(), move || recorder.wake())?;
                 return anyhow::Ok((Opened { journal: Box::new(journal), spool: Some(spool) }, secrets));
@@ -179,7 +179,7 @@ impl Application {
             let journal = SqliteJournal::open(&storage.path)?;
             let missing_secret =
                 if journal.last_position() == 0 { MissingSecret::Generate } else { MissingSecret::Refuse };
-            let secrets = WebhookSecrets::load(&configured, &storage, missing_secret)?;
+            let secrets = WebhookSecrets::load(&configured, storage.own_secret_folder(), missing_secret)?;
             Ok((Opened { journal: Box::new(journal), spool: None }, secrets))
         });
         opened.await.context("the journal was not opened")?

@@ -108,7 +108,8 @@ impl Reloader {
     fn load(&self) -> Result<(Settings, Resources), InvalidConfig> {
         let settings = Settings::load(&self.sources)?;
         let storage = &self.started_with.storage;
-        let secrets = WebhookSecrets::load(&settings.webhook.secrets, storage, MissingSecret::Refuse)?;
+        let secrets =
+            WebhookSecrets::load(&settings.webhook.secrets, storage.own_secret_folder(), MissingSecret::Refuse)?;
         let token_warnings = settings.cloudflare.check_tokens()?;
         let files = Files { token_warnings, ..self.files.clone() };
         Ok((settings, Resources { secrets, files }))

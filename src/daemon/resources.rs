@@ -58,7 +58,8 @@ impl Resources {
     ///
     /// Every file that cannot be used.
     pub(super) fn load(settings: &Settings, missing_secret: MissingSecret) -> Result<Self, InvalidConfig> {
-        let secrets = WebhookSecrets::load(&settings.webhook.secrets, &settings.storage, missing_secret);
+        let secrets =
+            WebhookSecrets::load(&settings.webhook.secrets, settings.storage.own_secret_folder(), missing_secret);
         match (secrets, Files::load(settings)) {
             (Ok(secrets), Ok(files)) => Ok(Self { secrets, files }),
             (secrets, files) => {

@@ -40,7 +40,8 @@ impl NamedSecret {
 /// The webhook secrets that the configuration names, or else the one that the daemon generated.
 pub(super) fn secrets(settings: &Settings) -> anyhow::Result<Vec<NamedSecret>> {
     let (configured, storage) = (&settings.webhook.secrets, &settings.storage);
-    let WebhookSecrets { named, own_file, .. } = WebhookSecrets::load(configured, storage, MissingSecret::Ignore)?;
+    let WebhookSecrets { named, own_file, .. } =
+        WebhookSecrets::load(configured, storage.own_secret_folder(), MissingSecret::Ignore)?;
     let files: BTreeMap<&String, PathBuf> = configured
         .iter()
         .filter_map(|(name, source)| match source {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::*;
 
 fn load_secrets(settings: &Settings) -> Result<WebhookSecrets, InvalidConfig> {
-    WebhookSecrets::load(&settings.webhook.secrets, &settings.storage, MissingSecret::Generate)
+    WebhookSecrets::load(&settings.webhook.secrets, settings.storage.own_secret_folder(), MissingSecret::Generate)
 }
 
 fn storage(folder: &Path, flags: &[(&str, &str)]) -> StorageSettings {
@@ -92,7 +92,7 @@ fn generated_secret_is_readable_by_its_owner_only_and_is_kept() {
 fn missing_secret_is_generated_only_for_a_new_journal() {
     let folder = tempfile::tempdir().unwrap();
     let storage = storage(folder.path(), &[]);
-    let load = |missing| WebhookSecrets::load(&BTreeMap::new(), &storage, missing);
+    let load = |missing| WebhookSecrets::load(&BTreeMap::new(), storage.own_secret_folder(), missing);
     let file = folder.path().join("webhook-secret");
     let problems = load(MissingSecret::Refuse).unwrap_err().to_string();
     assert_problems(&problems, &format!("{}: …", file.display()), "");
@@ -109,13 +109,14 @@ fn secret_of_replicas_that_share_a_journal_must_be_configured() {
     // The secret of an earlier SQLite journal is in the folder.
     load_secrets(&load("site.toml", "", &[], &[("storage.path", folder.path().to_str().unwrap())]).unwrap()).unwrap();
     for missing in [MissingSecret::Generate, MissingSecret::Refuse] {
-        let problems = WebhookSecrets::load(&BTreeMap::new(), &shared, missing).unwrap_err().to_string();
+        let problems =
+            WebhookSecrets::load(&BTreeMap::new(), shared.own_secret_folder(), missing).unwrap_err().to_string();
         assert_problems(&problems, "configuration: webhook.secret_files: …", "");
     }
-    let ignored = WebhookSecrets::load(&BTreeMap::new(), &shared, MissingSecret::Ignore).unwrap();
+    let ignored = WebhookSecrets::load(&BTreeMap::new(), shared.own_secret_folder(), MissingSecret::Ignore).unwrap();
     assert!(ignored.named.is_empty() && ignored.own_file.is_none());
     let configured = [("a".to_owned(), SecretSource::Environment(Secret::new(b"0123456789abcdef").unwrap()))].into();
-    let secrets = WebhookSecrets::load(&configured, &shared, MissingSecret::Generate).unwrap();
+    let secrets = WebhookSecrets::load(&configured, shared.own_secret_folder(), MissingSecret::Generate).unwrap();
     assert_eq!(secrets.named["a"].expose(), "0123456789abcdef");
 }
 
@@ -126,7 +127,7 @@ fn link_in_place_of_the_own_secret_is_never_replaced() {
     let storage = storage(folder.path(), &[]);
     symlink(&target, &file).unwrap();
     for missing in [MissingSecret::Generate, MissingSecret::Refuse, MissingSecret::Ignore] {
-        let load = || WebhookSecrets::load(&BTreeMap::new(), &storage, missing);
+        let load = || WebhookSecrets::load(&BTreeMap::new(), storage.own_secret_folder(), missing);
         assert_problems(&load().unwrap_err().to_string(), &format!("{}: …", file.display()), "");
         assert!(file.is_symlink() && !target.exists());
         fs::write(&target, "0123456789abcdef\n").unwrap();

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 use super::lock::LOCK_FILE;
 use super::schema::{self, Schema};
-use super::wal::{self, wal_file};
+use super::wal_file::{count_wal_pages, keep_wal_on_close, wal_file};
 use super::{JournalError, JournalErrorKind, files, space};
 use crate::journal::error::failed;
 
@@ -88,7 +88,7 @@ impl Database {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
             connection.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
-            wal::keep_wal_on_close(&connection, true)?;
+            keep_wal_on_close(&connection, true)?;
             Ok(connection)
         };
         let connection = open().map_err(failed(path, "cannot be opened"))?;
@@ -107,9 +107,9 @@ impl Database {
         writable: bool,
     ) -> Result<Self, JournalError> {
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed(path, "cannot be opened"))?;
-        wal::keep_wal_on_close(&connection, true).map_err(failed(path, "cannot be opened"))?;
+        keep_wal_on_close(&connection, true).map_err(failed(path, "cannot be opened"))?;
         schema.prepare(&mut connection, path, writable)?;
-        let wal_pages = wal::count_wal_pages(&mut connection).map_err(failed(path, "cannot be prepared"))?;
+        let wal_pages = count_wal_pages(&mut connection).map_err(failed(path, "cannot be prepared"))?;
         Ok(Self { wal_pages, ..Self::of(connection, path, schema) })
     }
 
@@ -143,7 +143,7 @@ impl Database {
         let kind = error.kind();
         if kind == JournalErrorKind::SyncFailed {
             // Only a connection in use refuses this, and this one is not.
-            let _ = wal::keep_wal_on_close(&self.connection, true);
+            let _ = keep_wal_on_close(&self.connection, true);
         }
         if kind != JournalErrorKind::Other {
             error

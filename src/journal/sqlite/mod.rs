@@ -28,6 +28,7 @@ mod search;
 mod space;
 mod unrecognized;
 mod wal;
+mod wal_file;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,7 +54,7 @@ use super::columns;
 use super::error::failed;
 use super::{Checkpoint, InputRow, JournalError, JournalErrorKind};
 use crate::event::{Record, Timestamp};
-use wal::wal_file;
+use wal_file::wal_file;
 
 /// The database's file in the data folder.
 pub const DATABASE_FILE: &str = "journal.db";

@@ -65,7 +65,7 @@ fn long(number: u64) -> Record {
 }
 
 fn keep_wal(journal: &SqliteJournal) {
-    super::super::wal::keep_wal_on_close(&journal.database.connection, true).unwrap();
+    super::super::wal_file::keep_wal_on_close(&journal.database.connection, true).unwrap();
 }
 
 fn salvaged(from: &Path) -> (Vec<Record>, Salvaged) {

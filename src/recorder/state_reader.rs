@@ -276,9 +276,9 @@ impl Published {
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Whether a scrape of the shared journal waits.
-    pub(super) fn scrape_waits(&self) -> bool {
-        self.lock().scrape_waiting
+    /// Whether a scrape of the shared journal waits. The recorder runs it now; the next one waits for another.
+    pub(super) fn take_scrape(&self) -> bool {
+        std::mem::take(&mut self.lock().scrape_waiting)
     }
 
     /// Scrapes of the shared journal show the state as it is now, at this position and these times.
@@ -289,11 +289,9 @@ impl Published {
         current.latest_shown = Some(Shown { state, as_of, wall_clock, applied_position });
     }
 
-    /// Ends the scrape of the shared journal that waits, if there is one.
+    /// Ends the scrape of the shared journal that was taken.
     pub(super) fn end_scrape(&self) {
-        if std::mem::take(&mut self.lock().scrape_waiting) {
-            self.shown.send_replace(());
-        }
+        self.shown.send_replace(());
     }
 
     /// The state for a scrape at `now`, with the wall clock.
@@ -350,7 +348,8 @@ impl Current {
 
     fn end_change(&mut self, now: Timestamp) {
         self.change_in_progress = false;
-        if std::mem::take(&mut self.scrape_waiting) {
+        // The recorder runs the scrapes of a shared journal.
+        if self.shared.is_none() && std::mem::take(&mut self.scrape_waiting) {
             self.shown_until = self.next_scrape(now);
         }
     }

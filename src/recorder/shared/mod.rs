@@ -75,18 +75,20 @@ impl Recorder {
     pub(super) fn follow_shared(&mut self) {
         let Some(shared) = &mut self.shared else { return };
         let before = shared.failing.take();
-        match self.follow() {
+        let scrape_waits = self.state_reader.published.take_scrape();
+        match self.follow(scrape_waits) {
             Ok(()) => self.note_usable(before),
             Err(error) => self.note_shared(&error, before),
         }
         self.publish_shared();
-        // If it could not be run, it shows what the one before showed.
-        self.state_reader.published.end_scrape();
+        if scrape_waits {
+            // If it could not be run, it shows what the one before showed.
+            self.state_reader.published.end_scrape();
+        }
     }
 
-    fn follow(&mut self) -> Result<(), JournalError> {
+    fn follow(&mut self, scrape_waits: bool) -> Result<(), JournalError> {
         self.require_connection()?;
-        let scrape_waits = self.state_reader.published.scrape_waits();
         if !self.shared.as_ref().is_some_and(|shared| shared.restored) {
             self.restore_shared()?;
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::super::tests::{all, at, record, rules};
+use super::super::wal_file::keep_wal_on_close;
 use super::pages::PAGE_SIZE;
 use super::*;
 use crate::event::{InputId, RecordKind};
@@ -65,7 +66,7 @@ fn long(number: u64) -> Record {
 }
 
 fn keep_wal(journal: &SqliteJournal) {
-    super::super::wal_file::keep_wal_on_close(&journal.database.connection, true).unwrap();
+    keep_wal_on_close(&journal.database.connection, true).unwrap();
 }
 
 fn salvaged(from: &Path) -> (Vec<Record>, Salvaged) {

@@ -201,6 +201,8 @@ impl Run {
             newest.len() == usize::from(REPLICAS)
                 && newest.iter().all(|scrape| scrape.reaches_journal() && scrape.spooled() == Some(0))
         });
+        let took = (self.scraper.elapsed() - since).as_secs_f64();
+        report(&format!("replicas: {took:.1} s until all replicas are connected and their spools empty"));
     }
 
     /// Ends the load and checks: nothing that was answered 2xx is lost, no event is in the journal twice, no counter fell

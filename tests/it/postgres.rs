@@ -170,11 +170,6 @@ impl Cluster {
         self.run();
     }
 
-    /// The process of the server; `None` while it is stopped.
-    pub fn pid(&self) -> Option<u32> {
-        self.server.as_ref().map(|server| server.process.id())
-    }
-
     /// One of PostgreSQL's programs, run by an unprivileged user.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.programs.join(name));
@@ -233,15 +228,6 @@ impl Cluster {
         let sent = Command::new("kill").args([&format!("-{signal}"), &server.process.id().to_string()]).status();
         assert!(sent.expect("kill runs").success(), "SIG{signal} was sent");
         server.process.wait().expect("postgres can be waited for");
-    }
-
-    /// Waits for a line of the server's log that contains the text. Lines before it are not found again.
-    ///
-    /// # Panics
-    ///
-    /// If there is none in time.
-    pub fn wait_for_log(&self, text: &str) -> String {
-        self.server.as_ref().expect("the server runs").wait_for(text).expect("such a line")
     }
 }
 

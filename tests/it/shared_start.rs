@@ -1,11 +1,12 @@
 //! What `check-config` and a start say about PostgreSQL.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::daemon::{Ran, command, path_in, ran, run};
+use crate::daemon::{Daemon, Ran, command, eventually, fixture, path_in, ran, run};
 use crate::postgres::{Cluster, DATABASE, USER};
 
 const WEBHOOK_SECRET: &str = "webhook-p4ssword-0123456789";
@@ -13,7 +14,9 @@ const WEBHOOK_SECRET: &str = "webhook-p4ssword-0123456789";
 /// A folder with the secret of the webhook.
 fn site() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("secret"), WEBHOOK_SECRET).unwrap();
+    let secret = folder.path().join("secret");
+    fs::write(&secret, WEBHOOK_SECRET).unwrap();
+    fs::set_permissions(secret, Permissions::from_mode(0o600)).unwrap();
     folder
 }
 
@@ -22,13 +25,13 @@ fn arguments(folder: &Path, cluster: &Cluster, url: &str) -> Vec<String> {
         format!("--webhook.secret-file=default={}", path_in(folder, "secret")),
         format!("--storage.password-file={}", cluster.password_file().display()),
         format!("--storage.url={url}"),
-        "--webhook.listen-address=127.0.0.1:0".to_owned(),
-        "--web.listen-address=127.0.0.1:0".to_owned(),
     ]
 }
 
 fn check(folder: &Path, arguments: &[String]) -> Ran {
-    let arguments: Vec<&str> = ["check-config"].into_iter().chain(arguments.iter().map(String::as_str)).collect();
+    const ANY_PORTS: [&str; 2] = ["--webhook.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"];
+    let arguments: Vec<&str> =
+        ["check-config"].into_iter().chain(ANY_PORTS).chain(arguments.iter().map(String::as_str)).collect();
     let checked = run(folder, &arguments);
     assert_no_secret(&checked);
     checked
@@ -127,4 +130,30 @@ fn replica_without_a_configured_webhook_secret_is_refused() {
     let checked = check(folder.path(), &arguments);
     assert_eq!(checked.code, Some(1), "{checked:?}");
     assert!(checked.stderr.contains("webhook.secret_files"), "{checked:?}");
+}
+
+#[test]
+fn running_daemon_uses_a_new_password_without_a_restart() {
+    const CONNECTED: &str = "stream_live_exporter_journal_connected";
+    let Some(mut cluster) = Cluster::start() else { return };
+    let folder = site();
+    let arguments = arguments(folder.path(), &cluster, &cluster.url());
+    let mut command = command(folder.path());
+    command.args(arguments);
+    let daemon = Daemon::spawn_unready(command, folder.path());
+    daemon.wait_for("ready");
+    assert_eq!(daemon.post_with(WEBHOOK_SECRET, &fixture("connected")).status, 200);
+    cluster.change_password("second-p4ssword");
+    cluster.kill();
+    eventually("the journal is away", || daemon.metric(CONNECTED) == Some(0.0));
+    cluster.restart();
+    fs::write(cluster.password_file(), "second-p4ssword").unwrap();
+    eventually("the journal is connected", || daemon.metric(CONNECTED) == Some(1.0));
+    assert_eq!(daemon.post_with(WEBHOOK_SECRET, &fixture("disconnected")).status, 200);
+    let kinds = "SELECT string_agg(kind, ' ' ORDER BY position) FROM stream_live_exporter.records";
+    eventually("both events are in PostgreSQL", || cluster.psql(kinds).ends_with("connected disconnected"));
+    daemon.signal("TERM");
+    let (ended, log) = daemon.wait_and_read();
+    assert!(ended.success(), "{log}");
+    assert!(!log.contains("p4ssword"), "{log}");
 }

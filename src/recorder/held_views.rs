@@ -26,11 +26,11 @@ impl HeldViews {
         hold
     }
 
-    /// Ends responses until the others hold no more than the limit.
+    /// Ends responses until the others hold no more than the limit. The count begins again when the journal is reloaded.
     pub(super) fn end_oldest(&mut self, copied: u64) {
         while let Some((before, end)) = self.0.front() {
             match end.upgrade() {
-                Some(_) if copied - before <= MAX_HELD => break,
+                Some(_) if copied.saturating_sub(before) <= MAX_HELD => break,
                 Some(end) => end(),
                 None => {}
             }

@@ -30,7 +30,7 @@ impl HeldViews {
     pub(super) fn end_oldest(&mut self, copied: u64) {
         while let Some((before, end)) = self.0.front() {
             match end.upgrade() {
-                Some(_) if copied.saturating_sub(before) <= MAX_HELD => break,
+                Some(_) if copied.saturating_sub(*before) <= MAX_HELD => break,
                 Some(end) => end(),
                 None => {}
             }

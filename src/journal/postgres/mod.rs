@@ -34,7 +34,6 @@ mod watcher;
 
 #[cfg(test)]
 #[path = "../../../tests/it/postgres.rs"]
-#[expect(dead_code, reason = "the tests in tests/it use the rest")]
 mod cluster;
 #[cfg(test)]
 mod tests;

@@ -29,6 +29,9 @@ pub(super) fn after_rejection(rejection: &Rejection) -> &'static str {
         Rejection::NotJson(_) => "the body is kept: see stream-live-exporter journal unrecognized",
         Rejection::OutOfMemory => "check how long commits take, and whether the webhook is flooded with large bodies",
         Rejection::Overloaded => "the queue is full: check how long commits take, and whether the webhook is flooded",
+        Rejection::SpoolFull => {
+            "PostgreSQL is away and the spool is full: repair PostgreSQL, or raise storage.spool_max"
+        }
         Rejection::Journal | Rejection::NotInTime => "/-/ready on the private listener has the reason",
     }
 }

@@ -43,6 +43,9 @@ pub enum Rejection {
     /// 503 with `Retry-After`: the journal could not be written.
     #[error("could not be recorded, try again")]
     Journal,
+    /// 503 with `Retry-After`: the shared journal is away, and the spool is full.
+    #[error("could not be recorded, try again")]
+    SpoolFull,
     /// 503 with `Retry-After`: the journal did not become durable in time. It may later.
     #[error("could not be recorded in time, try again")]
     NotInTime,
@@ -85,7 +88,8 @@ impl Rejection {
             | Self::Timeout
             | Self::NotJson(_)
             | Self::Overloaded
-            | Self::Journal => None,
+            | Self::Journal
+            | Self::SpoolFull => None,
         }
     }
 
@@ -108,6 +112,7 @@ impl Rejection {
             Self::NotJson(_) => (StatusCode::BAD_REQUEST, "not_json", None),
             Self::OutOfMemory | Self::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded", retry_after("5")),
             Self::Journal | Self::NotInTime => (StatusCode::SERVICE_UNAVAILABLE, "journal", retry_after("5")),
+            Self::SpoolFull => (StatusCode::SERVICE_UNAVAILABLE, "spool", retry_after("5")),
         }
     }
 
@@ -120,7 +125,8 @@ impl Rejection {
             response.insert_header(header);
         }
         // Without the end of the body it is unknown where the next request begins.
-        let body_was_read = matches!(self, Self::NotJson(_) | Self::Overloaded | Self::Journal | Self::NotInTime);
+        let body_was_read =
+            matches!(self, Self::NotJson(_) | Self::Overloaded | Self::Journal | Self::SpoolFull | Self::NotInTime);
         if !body_was_read {
             response.force_close();
         }
@@ -159,6 +165,7 @@ mod tests {
             Rejection::OutOfMemory,
             Rejection::Overloaded,
             Rejection::Journal,
+            Rejection::SpoolFull,
             Rejection::NotInTime,
         ];
         let mut reasons = rejections.map(|rejection| rejection.reason()).to_vec();

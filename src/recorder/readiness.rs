@@ -20,6 +20,8 @@ pub struct Readiness {
     draining: watch::Sender<bool>,
     journal_error: Mutex<Option<JournalFailure>>,
     disk: DiskActivity,
+    /// The shared journal is away, and the spool is full.
+    spool_full: AtomicBool,
     /// Why this replica of a shared journal is not ready.
     shared: Mutex<Option<&'static str>>,
 }
@@ -84,6 +86,15 @@ impl Readiness {
 
     pub(super) fn set_restored(&self) {
         self.restored.store(true, Ordering::Release);
+    }
+
+    /// Whether notifications are refused because the spool is full.
+    pub fn spool_full(&self) -> bool {
+        self.spool_full.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_spool_full(&self, full: bool) {
+        self.spool_full.store(full, Ordering::Release);
     }
 
     /// Sets why this replica of a shared journal is not ready, if so.

@@ -145,7 +145,10 @@ impl Webhook {
             return Err(Rejection::NotInTime);
         };
         // The sender is dropped without an answer only if the recorder has exited.
-        recorded.ok().flatten().ok_or(Rejection::Journal)
+        recorded.ok().flatten().ok_or_else(|| {
+            let spool_full = self.recorder.state_reader().readiness().spool_full();
+            if spool_full { Rejection::SpoolFull } else { Rejection::Journal }
+        })
     }
 }
 

@@ -53,11 +53,23 @@ impl Recorder {
             }
             Err(error) => {
                 self.metrics.append_failures.inc();
-                self.note_written(Err(error));
+                self.note_not_spooled(error);
                 self.publish_shared();
                 batch.refuse();
             }
         }
+    }
+
+    /// Notes why a batch is refused. Smaller ones may still fit into a spool that is full for this one.
+    fn note_not_spooled(&mut self, error: JournalError) {
+        if error.kind() != JournalErrorKind::SpoolFull {
+            return self.note_written(Err(error));
+        }
+        let readiness = &self.state_reader.readiness;
+        if !readiness.spool_full() {
+            tracing::error!(%error, "notifications are refused until the journal is back");
+        }
+        readiness.set_spool_full(true);
     }
 
     /// Appends the oldest batch of the spool to the journal.
@@ -75,6 +87,7 @@ impl Recorder {
         shared.spool.as_mut().map_or(Ok(()), |spool| spool.remove(&spooled))?;
         if !shared.has_spooled() {
             shared.overlay = None;
+            self.state_reader.readiness.set_spool_full(false);
             tracing::info!(appended, "spool is empty: everything in it is in the journal");
         }
         self.note_written(Ok(()));

@@ -1,5 +1,6 @@
-//! `journal init`, `journal import` and the commands that read or write a shared journal, with the real binary.
+//! `journal init` and `journal import` with a shared journal.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -8,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use crate::daemon::{Daemon, Ran, ended, eventually, notification, run};
 use crate::postgres::Cluster;
 
-const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
+pub const INPUT: &str = "2c28dd2cc444cb77578c4840b51e43a8";
 
 /// Flags for the shared journal.
-fn flags(cluster: &Cluster) -> [String; 3] {
+pub fn flags(cluster: &Cluster) -> [String; 3] {
     let password = cluster.password_file().display().to_string();
     [
         "--storage.path=replica".to_owned(),
@@ -21,28 +22,32 @@ fn flags(cluster: &Cluster) -> [String; 3] {
 }
 
 /// Runs a command on the shared journal.
-fn shared(folder: &Path, cluster: &Cluster, arguments: &[&str]) -> Ran {
+pub fn shared(folder: &Path, cluster: &Cluster, arguments: &[&str]) -> Ran {
     let flags = flags(cluster);
     run(folder, &[flags.each_ref().map(String::as_str).as_slice(), arguments].concat())
 }
 
-fn done(ran: &Ran) {
+/// Exit code 0, without a message.
+#[track_caller]
+pub fn done(ran: &Ran) {
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
 }
 
 /// Exit code 1, and these parts of the message.
+#[track_caller]
 fn refused(ran: &Ran, parts: &[&str]) {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
     assert!(parts.iter().all(|part| ran.stderr.contains(part)), "{parts:?}: {}", ran.stderr);
 }
 
 /// One value of the schema.
-fn value(cluster: &Cluster, sql: &str) -> String {
+pub fn value(cluster: &Cluster, sql: &str) -> String {
     cluster.psql(&format!("SET search_path = stream_live_exporter; {sql}"))
 }
 
-/// A SQLite journal in `data` with events, corrections, an exception and a body that was not understood.
-fn with_journal(folder: &Path) {
+/// A SQLite journal in `data` with events, corrections, an exception and a body that was not understood. Returns the
+/// metrics of its daemon.
+pub fn with_journal(folder: &Path) -> BTreeMap<String, f64> {
     let daemon = Daemon::start(folder);
     for (event, time) in [
         ("connected", "10:00:00"),
@@ -65,7 +70,16 @@ fn with_journal(folder: &Path) {
     let unknown =
         notification(INPUT, "connected", "2026-11-20T12:00:00Z").replace("live_input.connected", "live_input.new");
     assert_eq!(daemon.post(&unknown).status, 200);
+    let metrics = of_inputs(&daemon);
     assert!(daemon.stop().success());
+    metrics
+}
+
+/// The metrics about inputs, except the time connected of connections that go on.
+pub fn of_inputs(daemon: &Daemon) -> BTreeMap<String, f64> {
+    let goes_on = |series: &str| series.contains("connected_seconds_total") && !series.contains(INPUT);
+    let is_compared = |series: &str| series.starts_with("cloudflare_stream_live_") && !goes_on(series);
+    daemon.metrics().into_iter().filter(|(series, _)| is_compared(series)).collect()
 }
 
 #[test]
@@ -147,17 +161,17 @@ fn import_refuses_a_journal_in_use_a_damaged_one_and_none() {
 }
 
 /// A session that holds a lock on a table until it is dropped.
-struct Locked(Child);
+pub struct Locked(Child);
 
 impl Locked {
-    fn new(cluster: &Cluster, table: &str) -> Self {
+    pub fn new(cluster: &Cluster, table: &str, mode: &str) -> Self {
         let mut psql = cluster.program("psql");
         psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--host=127.0.0.1"]);
         psql.args(["--username=postgres", "--dbname=journal", &format!("--port={}", cluster.port())]);
         let password = fs::read_to_string(cluster.file("superuser")).unwrap();
         psql.env("PGPASSWORD", password.trim()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = psql.spawn().unwrap();
-        let sql = format!("BEGIN; LOCK TABLE stream_live_exporter.{table} IN SHARE MODE; SELECT 'locked';");
+        let sql = format!("BEGIN; LOCK TABLE stream_live_exporter.{table} IN {mode} MODE; SELECT 'locked';");
         writeln!(child.stdin.as_mut().unwrap(), "{sql}").unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "locked");
@@ -173,6 +187,17 @@ impl Drop for Locked {
     }
 }
 
+/// Runs a command that waits for a lock, and sends it this signal then.
+pub fn interrupted(folder: &Path, cluster: &Cluster, arguments: &[&str], signal: &str) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
+    command.current_dir(folder).args(flags(cluster)).args(arguments);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    eventually("it waits", || cluster.psql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1");
+    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    ended(child)
+}
+
 #[test]
 fn interrupted_import_leaves_the_shared_journal_empty() {
     let Some(cluster) = Cluster::start() else { return };
@@ -182,14 +207,8 @@ fn interrupted_import_leaves_the_shared_journal_empty() {
     // Before the first record is in, and after the last one.
     for table in ["records", "documents"] {
         for signal in ["INT", "TERM", "KILL"] {
-            let locked = Locked::new(&cluster, table);
-            let mut import = Command::new(env!("CARGO_BIN_EXE_stream-live-exporter"));
-            import.current_dir(folder.path()).args(flags(&cluster)).args(["journal", "import", "data"]);
-            let child = import.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            eventually("it waits", || cluster.psql("SELECT count(*) FROM pg_locks WHERE NOT granted") == "1");
-            let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
-            assert!(sent.unwrap().success());
-            let ran = ended(child);
+            let locked = Locked::new(&cluster, table, "SHARE");
+            let ran = interrupted(folder.path(), &cluster, &["journal", "import", "data"], signal);
             assert_eq!(ran.code, (signal != "KILL").then_some(1), "{table} {signal}: {}", ran.stderr);
             drop(locked);
             eventually("its transaction ends", || {

@@ -56,6 +56,7 @@ mod log;
 mod migration;
 mod backup;
 mod import;
+mod shared_commands;
 mod private_files;
 mod health;
 mod unrecognized;

@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use super::verify::{Verified, verify};
 use crate::config::Settings;
 use crate::event::SessionChange;
-use crate::journal::{Derived, JournalError, Location, Reader, Server, SqliteJournal};
+use crate::journal::{Derived, JournalError, JournalErrorKind, Location, Reader, Server, SqliteJournal};
 use crate::live::PastSessions;
 use crate::recorder::restore;
 
@@ -23,6 +23,9 @@ pub(super) fn run(location: &Location, folder: &Path, settings: &Settings) -> an
     let interrupted = super::interrupted()?;
     match import(server, folder, settings, &interrupted) {
         Err(_) if interrupted.load(Ordering::Relaxed) => bail!("{server}: interrupted; nothing was imported"),
+        Err(error) if is_away(&error) => {
+            Err(error.context("not known to be imported; if it was, `journal import` refuses to do it again"))
+        }
         Err(error) => Err(error),
         Ok(verified) => {
             super::super::print(&format!("{server}: imported; {verified}\n"))?;
@@ -48,6 +51,11 @@ fn import(
     server.import(&journal, &derived, interrupted, |sent| progress.set_position(sent))?;
     progress.finish_and_clear();
     Ok(verified)
+}
+
+/// The connection may have been lost during the commit.
+fn is_away(error: &anyhow::Error) -> bool {
+    error.downcast_ref().map(JournalError::kind) == Some(JournalErrorKind::Away)
 }
 
 /// All sessions that the journal knows.

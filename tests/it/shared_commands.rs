@@ -66,6 +66,12 @@ fn backup_of_a_shared_journal_is_imported_again_with_the_same_content() {
     done(&restored(&["journal", "import", "copy"]));
     done(&restored(&["journal", "verify"]));
     let newest = value(&cluster, "SELECT position FROM restored.head");
+    let counts = |schema: &str| {
+        let count = |table: &str| format!("(SELECT count(*) FROM {schema}.{table})");
+        let tables = ["checkpoint", "rules", "inputs", "documents"].map(count).join(", ");
+        cluster.psql(&format!("SELECT {tables}, count(last_seen) FROM {schema}.head"))
+    };
+    assert_eq!(counts("restored"), counts("stream_live_exporter"));
     for table in ["records", "unrecognized", "documents", "input_sessions"] {
         let until = if table == "records" { format!("WHERE position <= {newest}") } else { String::new() };
         for (one, other) in [("restored", "stream_live_exporter"), ("stream_live_exporter", "restored")] {

@@ -22,7 +22,7 @@ use clap::Parser;
 use stream_live_exporter::clock;
 use stream_live_exporter::event::Timestamp;
 
-use timeline::{History, Tools};
+use timeline::{History, Journals, Tools};
 
 /// Generates six hours of history for Prometheus
 #[derive(Debug, Parser)]
@@ -36,6 +36,9 @@ struct Arguments {
     /// Scrape interval
     #[arg(long, value_parser = humantime::parse_duration, default_value = "5s")]
     step: Duration,
+    /// Three replicas share the journal of the first one, instead of two with their own journals
+    #[arg(long)]
+    shared_journal: bool,
     /// Path of promtool
     #[arg(long, default_value = "promtool")]
     promtool: PathBuf,
@@ -45,11 +48,12 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { out, end, step, promtool, prometheus } = Arguments::parse();
+    let Arguments { out, end, step, shared_journal, promtool, prometheus } = Arguments::parse();
     ensure!(!out.join("data").exists(), "{} already contains a history", out.display());
     let end = end.map_or_else(clock::now, Timestamp::from_seconds);
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-    let history = History::generate(&Tools { promtool, prometheus }, &out, &rules, end, step)?;
+    let journals = if shared_journal { Journals::Shared } else { Journals::Own };
+    let history = History::generate(&Tools { promtool, prometheus }, &out, &rules, end, step, journals)?;
     report(&history, &out);
     Ok(())
 }

@@ -8,6 +8,7 @@ mod dashboard;
 mod grafana;
 mod scene;
 mod sessions;
+mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -25,7 +26,7 @@ use timeline::input_truth::RangeTruth;
 use timeline::inputs::Input;
 use timeline::prometheus::Prometheus;
 use timeline::truth::Truth;
-use timeline::{History, Tools};
+use timeline::{History, Journals, Tools};
 
 const STEP: Duration = Duration::from_secs(SCRAPE_INTERVAL);
 /// 2026-11-20T18:19:30Z. The restart of a replica is then at 17:00, where a bar ends.
@@ -64,14 +65,15 @@ fn dashboards() -> Vec<Dashboard> {
 }
 
 /// Generates and serves the history; `None` if a program is missing.
-fn serve() -> Option<Served> {
+fn serve(journals: Journals) -> Option<Served> {
     let promtool = tool("PROMTOOL", Path::new("promtool"))?;
     let prometheus = tool("PROMETHEUS", Path::new("prometheus"))?;
     let folder = tempfile::tempdir().expect("a temporary folder is created");
     let tools = Tools { promtool, prometheus };
     let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
     let end = Timestamp::from_seconds(END);
-    let history = History::generate(&tools, folder.path(), &rules, end, STEP).expect("the history is generated");
+    let history = History::generate(&tools, folder.path(), &rules, end, STEP, journals);
+    let history = history.expect("the history is generated");
     let prometheus = Prometheus::serve(&tools.prometheus, folder.path(), None, STEP).expect("Prometheus serves it");
     Some(Served { history, prometheus, _folder: folder })
 }
@@ -79,7 +81,7 @@ fn serve() -> Option<Served> {
 #[test]
 fn dashboards_show_the_truth_of_the_history() {
     let dashboards = dashboards();
-    let Some(served) = serve() else { return };
+    let Some(served) = serve(Journals::Own) else { return };
     let looks = dashboards.iter().flat_map(|dashboard| Look::all(&served, dashboard));
     let mut problems: Vec<_> = looks.flat_map(|look| look.problems()).collect();
     problems.extend(dashboards.iter().flat_map(|dashboard| claims_of_now(&served, dashboard)));
@@ -215,8 +217,9 @@ impl<'a> Look<'a> {
             let mut problem = |what: &str| problems.push(format!("{} {}: {what}", panel.title, target.ref_id));
             let mut claims = claims(&self.dashboard.uid).iter().filter(|claim| claim.is_of(panel, target)).peekable();
             // Claims decide whether their target may be empty.
-            if claims.peek().is_none() && is_empty(&series) {
-                problem("is empty");
+            let must_be_empty = self.dashboard.row(panel) == Some(shared::ROW);
+            if (claims.peek().is_none() || must_be_empty) && is_empty(&series) != must_be_empty {
+                problem(if must_be_empty { "needs no shared journal" } else { "is empty" });
             }
             claims.filter_map(|claim| claim.difference(&series, &scene)).for_each(|what| problem(&what));
         }

@@ -7,7 +7,7 @@
 //!
 //! A timeline is a list of actions. Two replicas, made of the stages of the library, apply them; their
 //! expositions become samples. The rules in `deploy/prometheus` are evaluated over these. The truth is
-//! computed from the timeline alone.
+//! computed from the timeline alone. Instead, three replicas can share the journal of the first one.
 
 mod actions;
 mod alerts;
@@ -21,6 +21,7 @@ mod replica;
 mod rules;
 mod samples;
 mod script;
+pub mod shared;
 pub mod truth;
 
 use std::collections::BTreeMap;
@@ -43,6 +44,15 @@ const INSTANCES: [&str; actions::REPLICAS] = ["exporter-1:10419", "exporter-2:10
 /// Scrapes begin this long before the timeline.
 const LEAD_IN: Duration = Duration::from_secs(15 * 60);
 
+/// Who has a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journals {
+    /// Each of two replicas has its own.
+    Own,
+    /// Three replicas share the journal of the first one.
+    Shared,
+}
+
 #[derive(Debug, Clone)]
 pub struct Tools {
     pub promtool: PathBuf,
@@ -63,13 +73,17 @@ impl History {
         rules: &Path,
         end: Timestamp,
         step: Duration,
+        journals: Journals,
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         let end = Timestamp::from_seconds(end.as_millis() / 1000 / step.as_secs() as i64 * step.as_secs() as i64);
         let timeline = script::build(end.minus(actions::LENGTH));
         let grid = Grid { begin: timeline.begin.minus(LEAD_IN), end, step };
         let mut samples = Samples::create(folder)?;
-        scrape(&timeline, grid, &mut samples)?;
+        match journals {
+            Journals::Own => scrape(&timeline, grid, &mut samples)?,
+            Journals::Shared => shared::scrape(&timeline, grid, &mut samples)?,
+        }
         samples.load(&tools.promtool)?;
         rules::evaluate(tools, folder, rules, grid, &timeline.outages())?;
         let history = Self { timeline, step };

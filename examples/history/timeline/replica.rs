@@ -34,6 +34,8 @@ pub struct Replica {
     /// The value of the label `instance`.
     pub instance: &'static str,
     fold: Fold,
+    /// Number of records in the journal.
+    position: u64,
     journal_events: u64,
     last_seen: LastSeen,
     api: Api,
@@ -60,6 +62,7 @@ impl Replica {
         Self {
             instance,
             fold: Fold::default(),
+            position: 0,
             journal_events: 0,
             last_seen: LastSeen::default(),
             api: Api::default(),
@@ -141,6 +144,7 @@ impl Replica {
         let record = Record { recorded_at: at, shown_until: self.shown_until, ..Record::new(kind) };
         let (changes, verdicts) = apply(&self.fold, &[record]);
         self.fold.adopt(changes);
+        self.position += 1;
         verdicts[0]
     }
 
@@ -231,13 +235,22 @@ impl Replica {
 
     /// The response to a scrape; `None` while the process is stopped.
     pub fn scrape(&mut self, at: Timestamp) -> Option<String> {
-        let running = self.running.as_mut()?;
+        let view = self.view(at);
+        let (metrics, process) = self.running_metrics()?;
+        Some(process.replace_in(&expose(view, metrics), at))
+    }
+
+    /// What a scrape shows, also while the process is stopped.
+    pub fn view(&mut self, at: Timestamp) -> View {
         self.shown_until = self.shown_until.max(at);
-        self.api.show(&running.metrics, running.started_at, at);
         for (account_id, quality) in quality(self.fold.state(), at) {
             self.fold.set_quality(account_id, quality);
         }
-        let view = View {
+        let running = self.running.as_ref();
+        if let Some(running) = running {
+            self.api.show(&running.metrics, running.started_at, at);
+        }
+        View {
             state: self.fold.state().clone(),
             gauges: None,
             as_of: self.shown_until,
@@ -246,13 +259,26 @@ impl Replica {
             journal_size_bytes: JOURNAL_SIZE.0 + (self.journal_events * JOURNAL_SIZE.1).next_multiple_of(4096),
             oldest_event: None,
             committed_at: None,
-            restored_inputs: running.restored_inputs,
-            downtime: running.downtime,
+            restored_inputs: running.map_or(0, |running| running.restored_inputs),
+            downtime: running.and_then(|running| running.downtime),
             pending: Default::default(),
             shared: None,
-        };
-        let chunks: Vec<_> = Exposition::new(view, &running.metrics, Format::OpenMetrics).collect();
-        let exposition = String::from_utf8(chunks.concat()).expect("the exposition is text");
-        Some(running.process.replace_in(&exposition, at))
+        }
     }
+
+    /// Number of records in the journal.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The metrics of the process; `None` while it is stopped.
+    pub fn running_metrics(&self) -> Option<(&Exporter, &Process)> {
+        self.running.as_ref().map(|running| (&running.metrics, &running.process))
+    }
+}
+
+/// The text of a scrape.
+pub fn expose(view: View, metrics: &Exporter) -> String {
+    let chunks: Vec<_> = Exposition::new(view, metrics, Format::OpenMetrics).collect();
+    String::from_utf8(chunks.concat()).expect("the exposition is text")
 }

@@ -11,6 +11,8 @@ export const VARIABLES = {
   'stream-live-input': { 'var-input': '6fa27e15d80b43c9a7f4091c3d5e82b6' },
 };
 
+const NOT_SHARED = 'the replicas of the history have their own journals';
+
 /**
  * Panels without data in the history, by id, with the reason. All others must have data.
  *
@@ -21,6 +23,13 @@ export const EMPTY = {
     30: 'no input is silent long enough to be forgotten',
     39: 'no line of the log is dropped',
     41: 'no scrape meets a write to the journal',
+    51: NOT_SHARED,
+    52: NOT_SHARED,
+    53: NOT_SHARED,
+    54: NOT_SHARED,
+    55: NOT_SHARED,
+    56: NOT_SHARED,
+    57: NOT_SHARED,
   },
   'stream-live-input': {
     24: 'all notifications of this input arrived',

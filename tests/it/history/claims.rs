@@ -334,6 +334,7 @@ const EXPORTER: &[Claim] = &[
         scene.by_instance(|_| Some(0.0)).into_keys().map(|instance| (instance, inputs)).collect()
     }),
     claim(31, "E", "instance", Now(0.0), |scene| scene.by_instance(|replica| Some(replica.restored as f64))),
+    claim(57, "A", "", Elsewhere, |_| Rows::new()),
 ];
 
 /// Every event that was delivered has a delay. Independent of the chosen inputs.

@@ -106,6 +106,12 @@ impl Dashboard {
         self.panels.iter().flat_map(|panel| std::iter::once(panel).chain(&panel.panels)).collect()
     }
 
+    /// The title of the collapsed row that has the panel.
+    pub fn row(&self, panel: &Panel) -> Option<&str> {
+        let row = self.panels.iter().find(|row| row.panels.iter().any(|one| one.id == panel.id));
+        row.map(|row| row.title.as_str())
+    }
+
     /// Every target with its panel.
     pub fn targets(&self) -> impl Iterator<Item = (&Panel, &Target)> {
         self.panels().into_iter().flat_map(|panel| panel.targets.iter().map(move |target| (panel, target)))

@@ -176,3 +176,6 @@ pub struct Tail {
     /// The batch was appended before, by an attempt whose commit was not answered: its records are in the tail.
     pub has_batch: bool,
 }
+
+#[cfg(test)]
+mod tests;

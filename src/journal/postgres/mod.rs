@@ -34,9 +34,9 @@ mod watcher;
 
 #[cfg(test)]
 #[path = "../../../tests/it/postgres.rs"]
-mod cluster;
+pub(super) mod cluster;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use address::{Address, AddressError};
 pub use error::{PostgresError, Refusal};

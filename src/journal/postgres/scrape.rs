@@ -22,9 +22,9 @@ impl PostgresJournal {
         let end = applied.position + MAX_TAIL;
         // Records are never changed, so those up to the head are there for the second statement as well.
         let sql = format!(
-            "SELECT {HEAD_COLUMNS}, {}, {}, {NOW} FROM {schema}.head WHERE id = 1; {}",
+            "SELECT {HEAD_COLUMNS}, {}, {}, {NOW} FROM {schema}.head AS head WHERE id = 1; {}",
             batch_at(schema, &applied.position.to_string()),
-            batch_at(schema, &format!("least(position, {end})")),
+            batch_at(schema, &format!("least(head.position, {end})")),
             select_tail(schema, applied.position),
         );
         let deadline = Instant::now() + DEADLINE;

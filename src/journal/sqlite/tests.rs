@@ -56,11 +56,11 @@ fn observation(second: u64) -> Observation {
     Observation { input_id: input_id(second), found, at: at(second), events: second, account_id }
 }
 
-fn input_id(number: u64) -> InputId {
+pub(in crate::journal) fn input_id(number: u64) -> InputId {
     InputId::from_bytes(u128::from(number).to_be_bytes())
 }
 
-pub(super) fn rules(second: u64) -> Rules {
+pub(in crate::journal) fn rules(second: u64) -> Rules {
     let configured = [InputId::from_bytes([1; 16]), InputId::from_bytes([2; 16])].into();
     Rules {
         reconnect_window: Duration::from_millis(second),
@@ -70,7 +70,7 @@ pub(super) fn rules(second: u64) -> Rules {
     }
 }
 
-pub(super) fn event(second: u64) -> Event {
+pub(in crate::journal) fn event(second: u64) -> Event {
     let detail = ErrorDetail {
         code: ErrorCode::from("ERR_NEW"),
         message: Some("it's \"broken\"\n".into()),

@@ -121,7 +121,6 @@ impl Recorder {
         let kind = error.kind();
         if kind == JournalErrorKind::TailLost {
             shared.restored = false;
-            shared.reloads += 1;
             let applied = self.journal.last_position();
             tracing::error!(%error, applied, "the journal lost records that were applied: everything is restored from it");
             return;

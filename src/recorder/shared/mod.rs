@@ -65,6 +65,8 @@ impl Recorder {
             behind: None,
             reloads: 0,
         });
+        // From now on, no scrape shows a time of its own.
+        self.publish_shared();
         self.state_reader.set_leads(false);
         self.follow_shared();
         self.state_reader.readiness.set_restored();
@@ -117,6 +119,9 @@ impl Recorder {
         self.restore(&Rules::default())?;
         let Some(shared) = &mut self.shared else { return Ok(()) };
         let is_first = !std::mem::replace(&mut shared.has_state, true);
+        if !is_first {
+            shared.reloads += 1;
+        }
         shared.restored = true;
         shared.documents_changed = false;
         let shown_until = self.catch_up()?;

@@ -91,11 +91,14 @@ impl Recorder {
 
     fn follow(&mut self, scrape_waits: bool) -> Result<(), JournalError> {
         self.require_connection()?;
-        if !self.shared.as_ref().is_some_and(|shared| shared.restored) {
+        let is_restored = self.shared.as_ref().is_some_and(|shared| shared.restored);
+        if !is_restored {
             self.restore_shared()?;
         }
         self.drain()?;
-        if scrape_waits {
+        // What was restored is shown with a new time: at the time of the scrape before, counters do not have the newest
+        // records.
+        if scrape_waits || !is_restored {
             self.scrape()?;
         } else if self.is_behind() && !self.queue.has_waiting() {
             // Otherwise the next batch reads it.
@@ -124,7 +127,7 @@ impl Recorder {
         }
         shared.restored = true;
         shared.documents_changed = false;
-        let shown_until = self.catch_up()?;
+        self.catch_up()?;
         self.restore_overlay();
         // Other replicas decide about rules meanwhile, so only a start or a reload records those of the configuration.
         if is_first {
@@ -135,8 +138,6 @@ impl Recorder {
         self.publish_state();
         self.publish_spool();
         self.publish_shared();
-        let position = self.journal.last_position();
-        self.state_reader.published.show(position, shown_until, self.shared_now());
         Ok(())
     }
 
@@ -157,16 +158,16 @@ impl Recorder {
         Ok(())
     }
 
-    /// Applies what others appended. Returns the time of the latest scrape.
-    pub(super) fn catch_up(&mut self) -> Result<Timestamp, JournalError> {
+    /// Applies what others appended.
+    pub(super) fn catch_up(&mut self) -> Result<(), JournalError> {
         let _reading = self.disk_operation("read of the tail");
         loop {
-            let Some(journal) = self.journal.shared() else { return Ok(Timestamp::EPOCH) };
+            let Some(journal) = self.journal.shared() else { return Ok(()) };
             let tail = journal.follow()?;
             let head = journal.head().position;
             self.adopt_tail(&tail);
             if self.journal.last_position() >= head {
-                return Ok(tail.shown_until);
+                return Ok(());
             }
         }
     }

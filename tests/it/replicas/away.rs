@@ -32,7 +32,8 @@ fn failure_4_partitions_lose_nothing() {
             partitions.push((from, run.sender.elapsed()));
             run.wait_until_current();
             replica.host.set_connected(Net::Webhook, false);
-            run.wait(PHASE / 2);
+            // Longer than the sender waits.
+            run.wait(PHASE + PHASE / 2);
             replica.host.set_connected(Net::Webhook, true);
         }
     }

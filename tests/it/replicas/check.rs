@@ -99,8 +99,12 @@ pub fn fallen_counters(scrapes: &[Scrape], loss: Loss) -> Vec<String> {
                 match scrape.values.get(series) {
                     Some(now) if now >= value => {}
                     now => faults.push(format!(
-                        "replica {}, {:?} to {:?}: {series} fell from {value} to {now:?}",
-                        scrape.replica, before.from, scrape.from
+                        "replica {}, {:?} at {:?} to {:?} at {:?}: {series} fell from {value} to {now:?}",
+                        scrape.replica,
+                        before.from,
+                        before.applied(),
+                        scrape.from,
+                        scrape.applied()
                     )),
                 }
             }
@@ -110,15 +114,18 @@ pub fn fallen_counters(scrapes: &[Scrape], loss: Loss) -> Vec<String> {
 }
 
 /// Compares what replicas show at equal positions. Returns the faults and the number of compared pairs of scrapes.
-pub fn disagreements(scrapes: &[Scrape]) -> (Vec<String>, usize) {
-    let mut at = BTreeMap::<u64, Vec<&Scrape>>::new();
+///
+/// After the server lost records, it gives their positions to others.
+pub fn disagreements(scrapes: &[Scrape], loss: Loss) -> (Vec<String>, usize) {
+    let mut at = BTreeMap::<(u64, u64), Vec<&Scrape>>::new();
     for scrape in scrapes {
+        let reloads = scrape.value(RELOADS).filter(|_| loss == Loss::OfServer).map_or(0, whole);
         if let Some(position) = scrape.applied() {
-            at.entry(position).or_default().push(scrape);
+            at.entry((reloads, position)).or_default().push(scrape);
         }
     }
     let (mut faults, mut pairs) = (Vec::new(), 0);
-    for (position, group) in at {
+    for ((_, position), group) in at {
         for (index, first) in group.iter().enumerate() {
             // One scrape of each other replica is enough: the scrapes of one replica are compared with these.
             let mut seen = vec![first.replica];

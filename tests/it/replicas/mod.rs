@@ -223,13 +223,12 @@ impl Run {
         });
         let last = self.scraper.newest(since);
         let (scrapes, events) = (self.scraper.finish(), site.events());
-        let (unequal, pairs) = disagreements(&scrapes);
-        let mut took: Vec<_> = scrapes.iter().map(|scrape| scrape.until - scrape.from).collect();
-        took.sort_unstable();
-        let median = took[took.len() / 2];
+        let (unequal, pairs) = disagreements(&scrapes, loss);
+        let median = median_of(scrapes.iter().map(|scrape| scrape.until - scrape.from));
+        let response = median_of(attempts.iter().map(|attempt| attempt.took));
         let answers = attempts.iter().filter(|attempt| attempt.status.is_none_or(|status| status != 200)).count();
         report(&format!(
-            "replicas: {}: {} events, {} attempts, {answers} of them failed, {} scrapes of {median:?} each, {pairs} pairs at \
+            "replicas: {}: {} events, {} attempts of {response:?} each, {answers} of them failed, {} scrapes of {median:?} each, {pairs} pairs at \
              equal positions",
             site.name,
             events.len(),
@@ -238,9 +237,9 @@ impl Run {
         ));
         assert_none("journal", &journal_faults(&events, &sent, loss));
         assert_none("positions", &site.journal().position_faults());
-        assert_none("counters", &fallen_counters(&scrapes, loss));
         assert_none("equal positions", &unequal);
-        let (_, last_pairs) = disagreements(&last);
+        assert_none("counters", &fallen_counters(&scrapes, loss));
+        let (_, last_pairs) = disagreements(&last, loss);
         assert_eq!(last_pairs, 3, "all replicas are compared at the end");
         for scrape in &last {
             assert_none("metrics", &metric_faults(scrape, &events));
@@ -256,6 +255,13 @@ impl Finished {
         let others = self.attempts.iter().filter(within).filter(|attempt| !results.contains(&attempt.status));
         assert_none("responses", &others.map(|attempt| format!("{attempt:?}")).collect::<Vec<_>>());
     }
+}
+
+/// The median.
+fn median_of(durations: impl Iterator<Item = Duration>) -> Duration {
+    let mut durations: Vec<_> = durations.collect();
+    durations.sort_unstable();
+    durations.get(durations.len() / 2).copied().unwrap_or_default()
 }
 
 /// A folder that PostgreSQL's user can reach.

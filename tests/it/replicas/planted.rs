@@ -76,7 +76,7 @@ fn counters_may_fall_only_at_a_reload_and_only_if_the_server_lost_records() {
 
 #[track_caller]
 fn check_equal(first: Scrape, second: Scrape, expected: (usize, usize)) {
-    let (faults, pairs) = disagreements(&[first, second]);
+    let (faults, pairs) = disagreements(&[first, second], Loss::None);
     assert_eq!((faults.len(), pairs), expected, "{faults:?}");
 }
 
@@ -88,6 +88,14 @@ fn unequal_series_at_equal_positions_are_found() {
     check_equal(scrape(0, 1, 5), with(scrape(1, 2, 5), STATE, 0.0), (1, 1));
     check_equal(scrape(0, 1, 5), with(scrape(1, 2, 5), "cloudflare_stream_live_more", 0.0), (1, 1));
     check_equal(scrape(0, 1, 5), with(scrape(1, 2, 5), OWN, 7.0), (0, 1));
+}
+
+#[test]
+fn positions_may_be_used_again_only_after_a_reload_and_only_if_the_server_lost_records() {
+    let reloads = "stream_live_exporter_journal_reloads_total";
+    let scrapes = [with(scrape(0, 1, 5), reloads, 0.0), with(with(scrape(1, 2, 5), SESSIONS, 6.0), reloads, 1.0)];
+    assert_eq!(disagreements(&scrapes, Loss::OfServer), (Vec::new(), 0));
+    assert_eq!(disagreements(&scrapes, Loss::None).0.len(), 1);
 }
 
 #[test]

@@ -132,10 +132,9 @@ impl FromStr for Address {
         config.keepalives_idle(KEEPALIVE).keepalives_interval(KEEPALIVE).keepalives_retries(3);
         config.tcp_user_timeout(UNACKNOWLEDGED);
         // As libpq: an authority is given in order to be checked.
-        let security = match parameters.security.unwrap_or(Security::Full) {
-            Security::Encrypted if parameters.root_certificates.is_some() => Security::Authority,
-            security => security,
-        };
+        let security = parameters.security.unwrap_or(Security::Full);
+        let has_authority = security == Security::Encrypted && parameters.root_certificates.is_some();
+        let security = if has_authority { Security::Authority } else { security };
         Ok(Self { config, hosts, security, root_certificates: parameters.root_certificates })
     }
 }

@@ -93,6 +93,7 @@ const TABLES: &str = "
 ";
 
 /// Version of the schema after all migrations.
+#[expect(clippy::cast_possible_truncation, reason = "there are few")]
 const KNOWN: i32 = MIGRATIONS.len() as i32;
 
 /// What to do with a schema that is missing or older.
@@ -257,9 +258,8 @@ pub(super) fn check_version(version: Option<&str>) -> Result<(), Refusal> {
 /// The first column of the first row, if there is one.
 pub(super) async fn value(client: &Client, sql: &str) -> Result<Option<String>, tokio_postgres::Error> {
     let messages = client.simple_query(sql).await?;
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-        _ => None,
-    });
-    Ok(rows.into_iter().next())
+    Ok(messages.iter().find_map(|message| {
+        let SimpleQueryMessage::Row(row) = message else { return None };
+        row.get(0).map(str::to_owned)
+    }))
 }

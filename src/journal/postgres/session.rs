@@ -174,14 +174,12 @@ async fn read_messages<T>(
     T: tokio_postgres::tls::TlsStream + Unpin,
 {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-        match message {
-            AsyncMessage::Notice(notice) if is_warning(notice.parsed_severity()) => {
-                warnings.fetch_add(1, Ordering::Release);
-            }
-            AsyncMessage::Notification(notification) => {
-                notifications.send_replace(notification.payload().to_owned());
-            }
-            _ => {}
+        if let AsyncMessage::Notification(notification) = message {
+            notifications.send_replace(notification.payload().to_owned());
+        } else if let AsyncMessage::Notice(notice) = message
+            && is_warning(notice.parsed_severity())
+        {
+            warnings.fetch_add(1, Ordering::Release);
         }
     }
 }

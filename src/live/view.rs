@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Evidence, Input, State};
+use super::{Evidence, Input, InputEntry, State};
 use crate::event::{Event, EventKind, InputId, Timestamp};
 
 /// A consistent state and the time that it is shown for.
@@ -42,6 +42,14 @@ impl View {
         self.gauges.as_ref().unwrap_or(&self.state)
     }
 
+    /// The input whose counters are shown, for an input of [`View::gauge_state`]. One that only the gauges have has none.
+    pub fn counted<'a>(&'a self, input_id: &InputId, input: &'a Input) -> &'a Input {
+        match &self.gauges {
+            None => input,
+            Some(_) => &self.state.known_input(input_id).unwrap_or(InputEntry::empty()).input,
+        }
+    }
+
     /// The evidence for the state of an input, with a change that waits for a disk that hangs.
     pub fn evidence(&self, input_id: &InputId, input: &Input) -> Option<Evidence> {
         input.evidence_with(self.pending.get(input_id).copied())
@@ -69,6 +77,8 @@ pub struct SharedStatus {
     pub applied_position: u64,
     /// Whether the journal can be written.
     pub connected: bool,
+    /// Since when the journal is away, if it is.
+    pub away_since: Option<Timestamp>,
     /// Number of records in the spool.
     pub spooled_records: u64,
     /// Maximum number of records in the spool.

@@ -70,7 +70,11 @@ impl Exposition {
     }
 
     fn write_inputs(&mut self, index: usize, lines: Lines, after: Option<InputId>) -> Step {
-        let View { state, as_of, wall_clock, pending, .. } = &self.view;
+        let View { as_of, wall_clock, pending, .. } = &self.view;
+        let state = match lines.kind {
+            Kind::Gauge => self.view.gauge_state(),
+            Kind::Counter | Kind::Histogram => &self.view.state,
+        };
         if let Read::ValuesIf(can_have, _) = lines.read
             && !can_have(state)
         {
@@ -133,6 +137,7 @@ impl Iterator for Exposition {
 #[derive(Debug)]
 struct Lines {
     read: Read,
+    kind: Kind,
     /// The lines of one input, in the order of their values.
     samples: Vec<Line>,
     /// The `_created` samples of a counter, if they are enabled.
@@ -159,7 +164,7 @@ impl Lines {
             family.name.strip_suffix("_total").filter(|_| created_samples && family.kind == Kind::Counter);
         let created = created_name.map_or_else(Vec::new, |name| lines(family, &format!("{name}_created")));
         let third_label = family.labels.get(2).map_or("", |label| label.name);
-        Self { read: *read, samples: lines(family, family.name), created, third_label, started_at }
+        Self { read: *read, kind: family.kind, samples: lines(family, family.name), created, third_label, started_at }
     }
 
     fn write(&self, encoder: &mut Encoder, views: &[InputView<'_>]) {

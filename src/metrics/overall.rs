@@ -172,7 +172,7 @@ pub(super) static FAMILIES: [Entry<Write>; 17] = [
         query: "stream_live_exporter_inputs / stream_live_exporter_inputs_limit",
         ..GAUGE
     }
-    .with(|from, out| out.value(from.view.state.known_count() as u64)),
+    .with(|from, out| out.value(from.view.gauge_state().known_count() as u64)),
     Family {
         name: "stream_live_exporter_inputs_limit",
         help: "Maximum number of live inputs. Events of further inputs are ignored.",

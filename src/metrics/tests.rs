@@ -155,6 +155,7 @@ fn families_of_a_shared_journal_are_exposed_only_with_one() {
         position: 12,
         applied_position: 11,
         connected: true,
+        away_since: None,
         spooled_records: 3,
         spool_limit_records: 100,
         lease_holder: true,
@@ -226,4 +227,35 @@ fn chunks_end_with_a_line_and_repeat_none() {
     let lines: BTreeSet<_> = text.lines().collect();
     assert_eq!(lines.len(), text.lines().count(), "a line is there twice");
     assert_eq!(text.matches("cloudflare_stream_live_input_info{").count(), 255);
+}
+
+#[test]
+fn gauges_of_inputs_show_what_waits_for_a_shared_journal_and_counters_do_not() {
+    let durable = view(1);
+    let waiting = view(3).state;
+    let samples = |view: View| {
+        let text = exposition(view, Format::OpenMetrics, true);
+        text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = samples(durable.clone());
+    let after = samples(View { gauges: Some(waiting), ..durable });
+    let lines = |samples: &[String], name: &str| {
+        let prefix = format!("{name}{{");
+        samples.iter().filter(|line| line.starts_with(&prefix)).count()
+    };
+    let families = inputs::FAMILIES.iter().map(|entry| &entry.family);
+    for family in families.filter(|family| family.kind == Kind::Gauge && lines(&before, family.name) > 0) {
+        assert_eq!(lines(&after, family.name), 3 * lines(&before, family.name), "{}", family.name);
+    }
+    let is_gauge = |line: &&String| {
+        let mut gauges = inputs::FAMILIES.iter().filter(|entry| entry.family.kind == Kind::Gauge);
+        let name = line.split('{').next().unwrap_or_default();
+        name.starts_with("stream_live_exporter_inputs ") || gauges.any(|entry| entry.family.name == name)
+    };
+    let counters = |samples: &[String]| {
+        let of_inputs = samples.iter().filter(|line| line.starts_with("cloudflare_stream_live_input_"));
+        of_inputs.filter(|line| !is_gauge(line)).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(counters(&after), counters(&before));
+    assert!(after.contains(&"stream_live_exporter_inputs 3".to_owned()));
 }

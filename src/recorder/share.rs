@@ -29,6 +29,8 @@ pub(super) struct Shared {
     pub(super) restored: bool,
     /// Why the journal cannot be used; `None` while it can.
     pub(super) failing: Option<JournalErrorKind>,
+    /// Since when it cannot be used.
+    pub(super) failing_since: Option<Timestamp>,
     /// Other replicas changed documents.
     pub(super) documents_changed: bool,
     /// The clock of the database, and since when.

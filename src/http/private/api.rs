@@ -42,7 +42,7 @@ fn chunks(view: View) -> impl Iterator<Item = Bytes> {
     let beginning = format!(r#"{{"as_of":"{}","inputs":["#, view.as_of);
     let mut after = None;
     let inputs = iter::from_fn(move || {
-        let (id, entry) = view.state.known(after).next()?;
+        let (id, entry) = view.gauge_state().known(after).next()?;
         after = Some(id);
         let summary = InputSummary::of(id, &entry.input, &view);
         Some(to_raw_value(&summary).expect("texts and numbers can be written"))

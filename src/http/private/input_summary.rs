@@ -104,14 +104,15 @@ impl<'a> ExceptionSummary<'a> {
 }
 
 impl<'a> InputSummary<'a> {
-    /// The summary of a known input.
+    /// The summary of a known input of the state that gauges show.
     pub(super) fn of(id: InputId, input: &'a Input, view: &'a View) -> Self {
-        let View { state, as_of, wall_clock, .. } = view;
+        let View { as_of, wall_clock, .. } = view;
+        let (state, counted) = (view.gauge_state(), view.counted(&id, input));
         let nonzero = |(label, count): (&'static str, u64)| (count > 0).then_some((label, count));
         let evidence = view.evidence(&id, input);
         let plan = state.plan(&id);
-        let counters = input.counters(*as_of, state.rules());
-        let errors = ErrorClass::LABELS.into_iter().zip(input.errors.counts());
+        let counters = counted.counters(*as_of, view.state.rules());
+        let errors = ErrorClass::LABELS.into_iter().zip(counted.errors.counts());
         Self {
             id,
             name: state.name(&id),
@@ -125,7 +126,7 @@ impl<'a> InputSummary<'a> {
             connected_seconds: counters.connected_time.as_secs_f64(),
             sessions: counters.sessions,
             reconnects: counters.reconnects,
-            events: EventKind::NAMES.into_iter().zip(input.events()).collect(),
+            events: EventKind::NAMES.into_iter().zip(counted.events()).collect(),
             errors: errors.filter_map(nonzero).collect(),
             last_event_at: input.newest_event(),
             last_error: input

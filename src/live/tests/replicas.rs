@@ -1,6 +1,8 @@
 //! Replicas that share a list of records, as they share a journal: each reads the tail, judges its own records against
 //! it, and appends what is new.
 
+mod overlay;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;

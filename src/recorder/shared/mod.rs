@@ -57,6 +57,7 @@ impl Recorder {
             has_state: false,
             restored: false,
             failing: None,
+            failing_since: None,
             documents_changed: false,
             clock: None,
             leads: false,

@@ -1,6 +1,6 @@
 //! What scrapes, pages and health checks see of the shared journal.
 
-use crate::clock::Stopwatch;
+use crate::clock::{self, Stopwatch};
 use crate::journal::Spool;
 use crate::live::SharedStatus;
 use crate::recorder::run_loop::Recorder;
@@ -17,10 +17,12 @@ impl Recorder {
         } else {
             None
         };
+        shared.failing_since = shared.failing.and(shared.failing_since.or_else(|| Some(clock::wall())));
         let status = SharedStatus {
             position: head,
             applied_position,
             connected: shared.failing.is_none(),
+            away_since: shared.failing_since,
             spooled_records: shared.spooled(),
             spool_limit_records: shared.spool.as_ref().map_or(0, Spool::limit),
             lease_holder: shared.leads,

@@ -14,9 +14,11 @@ use super::fragment::Fragment;
 use super::list_query::{ListQuery, Sort, StateFilter};
 use super::order::worse;
 use super::overview::{KnownInput, Overview, RECENT_ERROR, Urgency};
+use super::runbook;
 use super::snapshot::Snapshot;
 use super::time::Time;
 use crate::event::{ErrorCode, InputId, Timestamp};
+use crate::live::SharedStatus;
 
 /// Number of inputs that a problem names.
 const NAMED: usize = 3;
@@ -46,6 +48,14 @@ enum Problem<'a> {
     NotReady {
         cause: &'a str,
         since: Option<Time>,
+        /// The journal is shared, so the disk of this replica may not be the cause.
+        is_shared: bool,
+    },
+    /// The shared journal is away. Notifications wait in the spool.
+    JournalAway {
+        since: Option<Time>,
+        spooled: u64,
+        limit: u64,
     },
     NotReceiving(NotReceiving<'a>),
     /// Inputs are off air while they are expected, the longest outage first.
@@ -88,6 +98,7 @@ impl<'a> Banner<'a> {
         let mut problems: Vec<_> = not_ready(snapshot).into_iter().collect();
         let mut without_secret = None;
         if let Some(view) = &snapshot.view {
+            problems.extend(view.shared.and_then(journal_away));
             let reception = Reception::of(&view.state, &snapshot.rejected, &snapshot.api_accounts);
             // While the exporter is not ready, it rejects everything.
             problems.extend(reception.problem.filter(|_| snapshot.failing.is_none()).map(Problem::NotReceiving));
@@ -126,6 +137,7 @@ impl<'a> Banner<'a> {
             Problem::Restoring(_) => "Starting: the journal is being restored".to_owned(),
             Problem::Draining => "Not ready: the daemon is shutting down".to_owned(),
             Problem::NotReady { .. } => "Not ready: notifications cannot be recorded".to_owned(),
+            Problem::JournalAway { .. } => "The journal is away: notifications wait in the spool".to_owned(),
             Problem::NotReceiving(NotReceiving::Rejected { is_authenticated: true, .. }) => {
                 "Not receiving: deliveries are rejected".to_owned()
             }
@@ -149,6 +161,11 @@ impl<'a> Banner<'a> {
     /// The headline without a problem.
     fn all_well(&self) -> &'static str {
         if self.expected > 0 { "All expected inputs on air" } else { "No input is expected now" }
+    }
+
+    /// The runbook of a shared journal that is away.
+    fn runbook() -> String {
+        runbook::section(runbook::JOURNAL_AWAY)
     }
 
     /// Whether anything is known of the inputs.
@@ -176,7 +193,9 @@ impl Problem<'_> {
                 NotReceiving::NothingReceived | NotReceiving::Rejected { is_authenticated: false, .. },
             )
             | Self::Unknown { .. } => Level::Warn,
-            Self::NotReady { .. } | Self::NotReceiving(_) | Self::OffAir { .. } => Level::Bad,
+            Self::NotReady { .. } | Self::JournalAway { .. } | Self::NotReceiving(_) | Self::OffAir { .. } => {
+                Level::Bad
+            }
         }
     }
 }
@@ -192,7 +211,20 @@ fn not_ready(snapshot: &Snapshot) -> Option<Problem<'_>> {
     Some(match check {
         "restoring" => Problem::Restoring(cause),
         "draining" => Problem::Draining,
-        _ => Problem::NotReady { cause, since: snapshot.failing_since.map(Time) },
+        _ => {
+            let is_shared = snapshot.view.as_ref().is_some_and(|view| view.shared.is_some());
+            Problem::NotReady { cause, since: snapshot.failing_since.map(Time), is_shared }
+        }
+    })
+}
+
+/// Whether the shared journal is away.
+fn journal_away(shared: SharedStatus) -> Option<Problem<'static>> {
+    let SharedStatus { connected, away_since, spooled_records, spool_limit_records, .. } = shared;
+    (!connected).then(|| Problem::JournalAway {
+        since: away_since.map(Time),
+        spooled: spooled_records,
+        limit: spool_limit_records,
     })
 }
 

@@ -56,7 +56,7 @@ pub(super) fn fragment(snapshot: &Snapshot) -> Fragment {
 fn accepted<'a>(delivery: &RecentDelivery, view: Option<&'a View>) -> Row<'a> {
     let event = delivery.event.as_ref();
     let is_history = event.is_some_and(|event| event.origin.source == EventSource::History);
-    let name = |event: &Event| view.map_or("", |view| view.state.name(&event.input_id));
+    let name = |event: &Event| view.map_or("", |view| view.gauge_state().name(&event.input_id));
     Row {
         at: Some(Time(delivery.received_at)),
         outcome: delivery.outcome.name(),

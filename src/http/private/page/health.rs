@@ -5,6 +5,7 @@
 mod api;
 mod item;
 mod items;
+mod shared;
 
 use askama::Template;
 

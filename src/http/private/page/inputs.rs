@@ -89,8 +89,12 @@ pub(super) fn fragments(snapshot: &Snapshot, overview: &Overview<'_>, query: &Li
 /// The accounts of the inputs; empty if all have the same.
 fn accounts<'a>(overview: &Overview<'a>, view: &'a View) -> BTreeSet<Cow<'a, str>> {
     let ids: BTreeSet<_> =
-        overview.inputs.iter().filter_map(|known| view.state.account_id(&known.id, known.input)).collect();
-    if ids.len() < 2 { BTreeSet::new() } else { ids.into_iter().map(|id| view.state.account_name(id)).collect() }
+        overview.inputs.iter().filter_map(|known| view.gauge_state().account_id(&known.id, known.input)).collect();
+    if ids.len() < 2 {
+        BTreeSet::new()
+    } else {
+        ids.into_iter().map(|id| view.gauge_state().account_name(id)).collect()
+    }
 }
 
 impl Head<'_> {

@@ -24,6 +24,7 @@ mod order;
 mod overview;
 mod outline;
 mod problem;
+mod runbook;
 mod setup;
 mod snapshot;
 mod status;

@@ -29,7 +29,7 @@ pub(super) struct Selection<'a> {
 impl<'a> Selection<'a> {
     /// The inputs that a query asks for.
     pub(super) fn of(overview: &Overview<'a>, query: &ListQuery, view: &View, days: Option<&Days>) -> Self {
-        let state = &view.state;
+        let state = view.gauge_state();
         let search = query.search.to_lowercase();
         let matches = |input: &&KnownInput<'a>| {
             query.state.is_none_or(|filter| has_state(input, filter))

@@ -96,16 +96,16 @@ impl KnownInput<'_> {
 impl<'a> Overview<'a> {
     /// All inputs of a view.
     pub(super) fn of(view: &'a View) -> Self {
-        let mut overview = Self { inputs: Vec::with_capacity(view.state.known_count()), ..Self::default() };
+        let mut overview = Self { inputs: Vec::with_capacity(view.gauge_state().known_count()), ..Self::default() };
         let recent = view.wall_clock.minus(RECENT_ERROR);
-        for (id, entry) in view.state.known(None) {
+        for (id, entry) in view.gauge_state().known(None) {
             let input = &entry.input;
             let evidence = view.evidence(&id, input);
             let (state, since) = (InputState::of(evidence), evidence.map(|evidence| evidence.since));
-            let status = Status { state, expected: view.state.expected(&id, view.wall_clock) };
+            let status = Status { state, expected: view.gauge_state().expected(&id, view.wall_clock) };
             let error_at = input.errors.newest_at();
             let has_recent_error = error_at > Some(recent);
-            let name = view.state.name(&id);
+            let name = view.gauge_state().name(&id);
             overview.on_air += usize::from(state == InputState::Connected);
             overview.expected += usize::from(status.expected);
             overview.inputs.push(KnownInput {

@@ -48,7 +48,7 @@ pub(super) fn page(snapshot: &Snapshot, action: Action, user: Option<&Operator>,
     let subject = &action.subject();
     let user = user.map(|Operator(name)| &**name);
     let (origin, is_correction) = (action.origin(), action.input().is_some());
-    let state_of = |id| snapshot.view.as_ref().map(|view| (&view.state, id));
+    let state_of = |id| snapshot.view.as_ref().map(|view| (view.gauge_state(), id));
     let known = action.input().and_then(state_of);
     let change = known.and_then(|(state, id)| state.plan(&id).next_change(snapshot.now));
     let exception = known.and_then(|(state, id)| state.exception(&id, snapshot.now));
@@ -74,6 +74,6 @@ pub(super) fn page(snapshot: &Snapshot, action: Action, user: Option<&Operator>,
 fn summary(snapshot: &Snapshot, action: Action) -> Result<InputSummary<'_>, Refusal> {
     let view = snapshot.view.as_ref().ok_or(Refusal::Restoring)?;
     let input_id = action.input().ok_or(Refusal::UnknownInput)?;
-    let entry = view.state.known_input(&input_id).ok_or(Refusal::UnknownInput)?;
+    let entry = view.gauge_state().known_input(&input_id).ok_or(Refusal::UnknownInput)?;
     Ok(InputSummary::of(input_id, &entry.input, view))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::http::private::page::world::{World, at, input_id};
 use crate::http::unused_deliveries::Rejected;
-use crate::live::LastSeen;
+use crate::live::{LastSeen, SharedStatus, View};
 use crate::schedule::Expectation::{Always, Never};
 
 /// The names of the problems, and the level.
@@ -19,6 +19,9 @@ fn problems(snapshot: &Snapshot) -> (Vec<String>, Level) {
         Problem::Restoring(_) => "restoring".to_owned(),
         Problem::Draining => "draining".to_owned(),
         Problem::NotReady { since, .. } => format!("not ready {}", since.is_some()),
+        Problem::JournalAway { since, spooled, limit } => {
+            format!("journal away {}: {spooled} of {limit}", since.is_some())
+        }
         Problem::NotReceiving(NotReceiving::Rejected { count, cause, .. }) => format!("{count} rejected: {cause}"),
         Problem::NotReceiving(NotReceiving::DestinationFailing { account, .. }) => format!("destination {account}"),
         Problem::NotReceiving(NotReceiving::PolicyNotDelivering { account }) => format!("policy {account}"),
@@ -79,6 +82,33 @@ fn each_cause_is_a_problem_and_the_worst_is_first() {
     ] {
         assert_eq!(problems(&snapshot), (expected.iter().map(ToString::to_string).collect(), level));
     }
+}
+
+#[test]
+fn journal_that_is_away_comes_after_not_ready_and_before_not_receiving() {
+    let away = |failing: Option<&'static str>| {
+        let world = all_well().event(1, "disconnected", at(500));
+        let shared = SharedStatus {
+            away_since: Some(at(900)),
+            spooled_records: 7,
+            spool_limit_records: 9,
+            ..SharedStatus::default()
+        };
+        let view = Some(View { shared: Some(shared), ..world.view() });
+        let rejected = vec![rejected(900, "too_large", None)];
+        Snapshot { view, rejected, failing: failing.map(Into::into), ..world.snapshot() }
+    };
+    let (problem, off_air) = ("journal away true: 7 of 9".to_owned(), "1 of 2 off air".to_owned());
+    let rejected = "1 rejected: its body was larger than webhook.max_body_size".to_owned();
+    assert_eq!(problems(&away(None)), (vec![problem.clone(), rejected, off_air.clone()], Level::Bad));
+    let full = problems(&away(Some("journal: the journal is away, and the spool is full")));
+    assert_eq!(full, (vec!["not ready false".to_owned(), problem, off_air], Level::Bad));
+    let mut connected = away(None);
+    connected.view.as_mut().unwrap().shared = Some(SharedStatus { connected: true, ..SharedStatus::default() });
+    assert_eq!(problems(&connected).0.len(), 2);
+    let snapshot = away(None);
+    let html = Banner::of(&snapshot, &Overview::of(snapshot.view.as_ref().unwrap())).render().unwrap();
+    assert!(html.contains("#streamliveexporterjournalaway"), "{html}");
 }
 
 #[test]

@@ -7,10 +7,8 @@ use bytesize::ByteSize;
 
 use crate::event::Timestamp;
 use crate::http::private::page::fragment::Fragment;
+use crate::http::private::page::runbook;
 use crate::http::private::page::time::Time;
-
-/// Where the sections about the alerts are.
-const RUNBOOKS: &str = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/runbooks.md");
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -120,6 +118,6 @@ impl Item {
 impl Advice {
     /// The section of the runbook.
     fn runbook(&self) -> Option<String> {
-        self.alert.map(|alert| format!("{RUNBOOKS}#{}", alert.to_lowercase()))
+        self.alert.map(runbook::section)
     }
 }

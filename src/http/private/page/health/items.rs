@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::api;
 use super::item::{Item, Level};
+use super::{api, shared};
 use crate::event::Timestamp;
 use crate::http::configuration::{Configuration, ConfiguredSecret};
 use crate::http::private::page::health_facts::{CertificateFacts, ConnectionFacts, HealthFacts};
@@ -25,6 +25,7 @@ pub(super) fn all(snapshot: &Snapshot) -> Vec<Item> {
     let mut items = vec![recording(snapshot), queue(health), write(health, *now)];
     if let Some(view) = view {
         items.extend([journal(view), last_commit(view), inputs(view)]);
+        items.extend(view.shared.iter().flat_map(shared::items));
         items.extend(configuration.secrets.iter().map(|used| secret(used, configuration, view)));
     }
     items.extend(health.certificates.iter().map(|served| certificate(served, *now)));
@@ -93,7 +94,7 @@ fn last_commit(view: &View) -> Item {
 }
 
 fn inputs(view: &View) -> Item {
-    let (known, limit) = (view.state.known_count(), view.state.rules().max_inputs);
+    let (known, limit) = (view.gauge_state().known_count(), view.state.rules().max_inputs);
     let advice = "Raise inputs.max and reload, or set inputs.forget_after.";
     let item = Item::new("inputs", "Known inputs").number(&known).text(format!(" of {limit}"));
     item.when(known * 10 >= limit * 9, Level::Warn, advice, Some("StreamLiveExporterInputLimitNear"))

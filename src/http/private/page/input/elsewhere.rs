@@ -26,10 +26,10 @@ pub(in crate::http::private) async fn elsewhere(path: Path<(String, String)>, pr
 
 fn url(id: &InputId, program: &str, private: &Private) -> Option<String> {
     let view = private.state_reader.view()?;
-    let input = &view.state.known_input(id)?.input;
+    let input = &view.gauge_state().known_input(id)?.input;
     match program {
         "grafana" => private.configuration.borrow().grafana_input_url(id),
-        "cloudflare" => Configuration::cloudflare_url(view.state.account_id(id, input), id),
+        "cloudflare" => Configuration::cloudflare_url(view.gauge_state().account_id(id, input), id),
         _ => None,
     }
 }

@@ -32,7 +32,7 @@ struct Change {
 /// The fragment.
 pub(super) fn fragment(subject: &Subject<'_>) -> Fragment {
     let Subject { id, view, snapshot, .. } = *subject;
-    let (state, now) = (&view.state, snapshot.now);
+    let (state, now) = (view.gauge_state(), snapshot.now);
     let plan = state.plan(&id);
     let change = |at| Change { at: Time(at), local: plan.local(at).strftime("%a %d %b %H:%M %Z").to_string() };
     let (constant, windows) = match plan.expectation() {

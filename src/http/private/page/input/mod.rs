@@ -61,9 +61,9 @@ pub(super) fn page(
         let text = "The journal is still being read. Try again in a moment.";
         return problem::page(StatusCode::SERVICE_UNAVAILABLE, "..", "Starting", text);
     };
-    let Some(entry) = view.state.known_input(&id) else { return unknown(Some(id), snapshot) };
+    let Some(entry) = view.gauge_state().known_input(&id) else { return unknown(Some(id), snapshot) };
     let subject = Subject { id, input: &entry.input, view, snapshot, history };
-    let name = view.state.name(&id);
+    let name = view.gauge_state().name(&id);
     let title = if name.is_empty() { id.to_string() } else { name.to_owned() };
     let fragments = vec![
         state::fragment(&subject),
@@ -78,7 +78,7 @@ pub(super) fn page(
 }
 
 fn unknown(id: Option<InputId>, snapshot: &Snapshot) -> Page {
-    let forgotten = id.zip(snapshot.view.as_ref()).and_then(|(id, view)| view.state.forgotten().get(&id));
+    let forgotten = id.zip(snapshot.view.as_ref()).and_then(|(id, view)| view.gauge_state().forgotten().get(&id));
     let text = match (id, forgotten) {
         (None, _) => "The address has no id of an input: 32 hexadecimal digits.".to_owned(),
         (Some(_), Some(at)) => {

@@ -56,7 +56,7 @@ struct Counters<'a> {
 /// What the input is, and why.
 pub(super) fn fragment(subject: &Subject<'_>) -> Fragment {
     let Subject { id, input, view, snapshot, .. } = *subject;
-    let state = &view.state;
+    let state = view.gauge_state();
     let summary = InputSummary::of(id, input, view);
     let plan = state.plan(&id);
     let midnight = midnight(&plan, snapshot.now);
@@ -97,8 +97,8 @@ fn last_error(subject: &Subject<'_>) -> Option<LastError> {
 /// The counters, as `/metrics` has them.
 pub(super) fn counters(subject: &Subject<'_>) -> Fragment {
     let Subject { id, input, view, .. } = *subject;
-    let [connected, disconnected] = input.counters(view.as_of, view.state.rules()).inconsistent;
-    let quality = view.state.quality(&id).map_or_else(Vec::new, |quality| {
+    let [connected, disconnected] = view.counted(&id, input).counters(view.as_of, view.state.rules()).inconsistent;
+    let quality = view.gauge_state().quality(&id).map_or_else(Vec::new, |quality| {
         vec![
             ("Keyframe interval in seconds", quality.gop_duration),
             ("Upload time divided by media time", quality.upload_duration_ratio),

@@ -52,7 +52,7 @@ pub(super) fn row(
     explained: &mut Vec<ErrorClass>,
 ) -> Fragment {
     let KnownInput { id, name, input, status, since, .. } = *known;
-    let (state, short) = (&view.state, |at| ShortTime { at, now: snapshot.now });
+    let (state, short) = (view.gauge_state(), |at| ShortTime { at, now: snapshot.now });
     let plan = state.plan(&id);
     let days = snapshot.days.as_ref();
     let digits = id.digits();

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::*;
 use crate::http::configuration::FailedReload;
 use crate::http::private::page::world::{World, at};
-use crate::live::LastSeen;
+use crate::live::{LastSeen, SharedStatus};
 use crate::recorder::{DiskOperation, QueueUsage};
 
 const DAY: u64 = 86_400;
@@ -48,7 +48,12 @@ fn limits_are_those_of_the_alerts() {
 #[test]
 fn every_alert_has_a_section_in_the_runbooks() {
     let runbooks = include_str!("../../../../../../docs/runbooks.md");
-    let sources = [include_str!("../items.rs"), include_str!("../api.rs")];
+    let sources = [
+        include_str!("../items.rs"),
+        include_str!("../api.rs"),
+        include_str!("../shared.rs"),
+        include_str!("../../runbook.rs"),
+    ];
     let quoted = sources.iter().flat_map(|source| source.split('"'));
     let alerts: Vec<_> = quoted.filter(|text| text.starts_with("StreamLive")).collect();
     assert!(alerts.len() > 10, "{alerts:?}");
@@ -139,4 +144,32 @@ fn account_is_not_ok_if_requests_fail_or_pause_or_no_policy_delivers() {
         ("health-api-main-delivery", Some("StreamLiveExporterPolicyNotDelivering")),
     ];
     assert_eq!(refused, expected.map(|(id, alert)| (id.to_owned(), alert)));
+}
+
+#[test]
+fn shared_journal_is_not_ok_while_it_is_away_and_the_spool_as_its_alerts_say() {
+    let settings = include_str!("../../../../../../deploy/prometheus/rules/settings.yml");
+    let (_, ratio) = settings.split_once("stream_live:threshold:spool_ratio\n").unwrap();
+    assert!(ratio.trim_start().starts_with("expr: vector(0.5)"), "{ratio:.60}");
+    let (away, full) = (("health-shared", Level::Bad), ("health-spool", Level::Bad));
+    for (connected, spooled_records, expected) in [
+        (true, 0, vec![]),
+        (true, 5, vec![("health-spool", Level::Warn)]),
+        (false, 4, vec![away]),
+        (false, 9, vec![away, full]),
+    ] {
+        let since = Some(at(5)).filter(|_| !connected);
+        let shared = SharedStatus {
+            connected,
+            away_since: since,
+            spooled_records,
+            spool_limit_records: 9,
+            ..Default::default()
+        };
+        let view = World::new(at(100 * DAY), &[]).view();
+        let snapshot = Snapshot { view: Some(View { shared: Some(shared), ..view }), ..snapshot() };
+        let found: Vec<_> = faults(&snapshot).into_iter().map(|(id, level, _)| (id, level)).collect();
+        let found: Vec<_> = found.iter().map(|(id, level)| (id.as_str(), *level)).collect();
+        assert_eq!(found, expected, "{connected} {spooled_records}");
+    }
 }

@@ -108,6 +108,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
     let as_of = Timestamp::from_nanos(world.as_of);
     let view = View {
         state: fold.state().clone(),
+        gauges: None,
         as_of,
         wall_clock: as_of,
         journal_events,
@@ -117,6 +118,7 @@ fn check(world: &World<'_>, fold: &Fold, configured: &BTreeMap<InputId, Configur
         restored_inputs,
         downtime: None,
         pending: Default::default(),
+        shared: None,
     };
     let exposition = Exposition::new(view, &exporter, format);
     let mut text = String::new();

@@ -125,6 +125,7 @@ fn view() -> View {
     fold.set_last_seen(last_seen);
     View {
         state: fold.state().clone(),
+        gauges: None,
         as_of: Timestamp::from_seconds(NOW + 100_000),
         wall_clock: Timestamp::from_seconds(NOW + 100_000),
         journal_events: 20_000,

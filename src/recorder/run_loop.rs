@@ -210,13 +210,14 @@ impl Recorder {
 
     /// Writes a batch again, if the cause of the error can be removed.
     fn write_again(&mut self, batch: &mut Batch, error: JournalError) -> Result<(Changes, Vec<Verdict>), JournalError> {
-        match error.kind() {
-            JournalErrorKind::DiskFull if self.shared.is_none() => self.write_on_full_disk(batch, error),
-            JournalErrorKind::Behind => {
-                self.catch_up()?;
-                self.write(batch)
-            }
-            _ => Err(error),
+        let kind = error.kind();
+        if kind == JournalErrorKind::DiskFull && self.shared.is_none() {
+            self.write_on_full_disk(batch, error)
+        } else if kind == JournalErrorKind::Behind {
+            self.catch_up()?;
+            self.write(batch)
+        } else {
+            Err(error)
         }
     }
 

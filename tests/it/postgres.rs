@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -19,6 +19,9 @@ use tempfile::TempDir;
 const UNPRIVILEGED: u32 = 65534;
 /// Time limit for everything that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Attempts to start a server, and the time between them.
+const ATTEMPTS: u32 = 120;
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(500);
 const READY: &str = "database system is ready to accept";
 
 /// The user who owns the database, and the database.
@@ -189,13 +192,15 @@ impl Cluster {
     }
 
     fn run(&mut self) {
-        let start = Instant::now();
+        let mut attempts = ATTEMPTS;
         loop {
             match self.try_run() {
                 Ok(server) => return self.server = Some(server),
                 // Processes of a killed server end a little later.
-                Err(log) => assert!(start.elapsed() < PATIENCE, "{log}"),
+                Err(log) => assert!(attempts > 0, "{log}"),
             }
+            attempts -= 1;
+            thread::sleep(BETWEEN_ATTEMPTS);
         }
     }
 

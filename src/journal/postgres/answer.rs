@@ -45,6 +45,7 @@ pub(super) async fn ask(session: &Session, sql: &str) -> Result<Answers, Postgre
     let messages = session.client.simple_query(sql).await.map_err(PostgresError::Failed)?;
     let (mut answers, mut rows) = (Vec::new(), None);
     for message in messages {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the crate may add to them at any time")]
         match message {
             SimpleQueryMessage::RowDescription(_) => rows = Some(Vec::new()),
             SimpleQueryMessage::Row(row) => rows.get_or_insert_default().push(Row(row)),

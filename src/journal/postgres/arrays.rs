@@ -3,7 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 
 use super::text::escape;
-use crate::event::{ErrorDetail, Event, EventKind, InputId, Origin, Record, RecordKind, Timestamp};
+use crate::event::{ErrorDetail, Event, EventKind, InputId, Note, Origin, Record, RecordKind, Timestamp};
 use crate::journal::columns::{
     CLOCK_SET_BACK, correction_data, exception_data, observation_data, origin_data, rules_data,
 };
@@ -64,20 +64,20 @@ impl RecordArrays {
         self.shown_until.push(record.shown_until.as_nanos());
         match &record.kind {
             RecordKind::Event(event, note) => {
-                self.notes.push(note.map(|note| note.label()));
+                self.notes.push(note.map(Note::label));
                 self.push_event(event);
             }
             RecordKind::Forgotten(input_id) => self.push_other("forgotten", Some(*input_id), None),
             RecordKind::ClockSetBack => self.push_other(CLOCK_SET_BACK, None, None),
-            RecordKind::Rules(rules) => self.push_other("rules", None, Some(rules_data(rules))),
+            RecordKind::Rules(rules) => self.push_other("rules", None, Some(&rules_data(rules))),
             RecordKind::Correction(correction) => {
-                self.push_other("correction", Some(correction.input_id), Some(correction_data(correction)));
+                self.push_other("correction", Some(correction.input_id), Some(&correction_data(correction)));
             }
             RecordKind::Exception(exception) => {
-                self.push_other("exception", Some(exception.input_id), Some(exception_data(exception)));
+                self.push_other("exception", Some(exception.input_id), Some(&exception_data(exception)));
             }
             RecordKind::Observation(observation) => {
-                self.push_other("observation", Some(observation.input_id), Some(observation_data(observation)));
+                self.push_other("observation", Some(observation.input_id), Some(&observation_data(observation)));
             }
         }
     }
@@ -103,7 +103,7 @@ impl RecordArrays {
         self.data.push((event.origin != Origin::default()).then(|| origin_data(&event.origin)));
     }
 
-    fn push_other(&mut self, kind: &'static str, input_id: Option<InputId>, data: Option<String>) {
+    fn push_other(&mut self, kind: &'static str, input_id: Option<InputId>, data: Option<&str>) {
         for times in [&mut self.received_at, &mut self.sent_at, &mut self.updated_at] {
             times.push(None);
         }
@@ -113,7 +113,7 @@ impl RecordArrays {
         self.notes.push(None);
         self.input_ids.push(input_id.map(|input_id| input_id.to_string()));
         self.kinds.push(kind);
-        self.data.push(data.as_deref().map(owned));
+        self.data.push(data.map(owned));
     }
 
     /// The parameters of [`UNNEST`].

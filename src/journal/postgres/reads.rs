@@ -12,7 +12,7 @@ use super::head::{HEAD_COLUMNS, HeadRow};
 use super::server::Server;
 use super::transaction::BEGIN_SNAPSHOT;
 use crate::event::{InputId, Record, Timestamp};
-use crate::journal::columns::read_rules;
+use crate::journal::columns::{Unreadable, read_rules};
 use crate::journal::{Checkpoint, InputRow, JournalError, KeptBody, KeptBodySummary, Reader, Snapshot};
 
 /// Number of records that are read at once.
@@ -73,7 +73,7 @@ impl<Q: Query> Reader for Q {
         );
         let Some(row) = self.ask(&sql)?.rows().into_iter().next() else { return Ok(None) };
         let read = || {
-            let rules = read_rules(&row.string(3)?.unwrap_or_default()).map_err(|unreadable| unreadable.problem())?;
+            let rules = read_rules(&row.string(3)?.unwrap_or_default()).map_err(Unreadable::problem)?;
             let (position, version, state) = (row.number(0)?, row.number(1)?, row.string(2)?.unwrap_or_default());
             Ok(Checkpoint { position, rules, version, state })
         };

@@ -173,7 +173,7 @@ impl SqliteJournal {
     /// The first row that cannot be read.
     pub fn replay(&self, mut after: u64, mut visit: impl FnMut(Record)) -> Result<(), JournalError> {
         let last = self.newest_position()?;
-        let sql = format!("{} LIMIT {REPLAY_CHUNK}", SELECT_RECORDS);
+        let sql = format!("{SELECT_RECORDS} LIMIT {REPLAY_CHUNK}");
         while after < last {
             let mut chunk = Vec::with_capacity(REPLAY_CHUNK);
             let read = self.visit(&sql, params![after], |record| chunk.push(record));

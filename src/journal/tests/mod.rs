@@ -1,5 +1,7 @@
 //! What every journal does: the same cases for SQLite and PostgreSQL.
 
+#![expect(clippy::print_stdout, reason = "a failure must name its case")]
+
 mod cases;
 mod model;
 mod searches;

@@ -146,8 +146,11 @@ fn input_that_flaps_hundreds_of_times_between_two_writes_has_every_session() {
     assert!(lengths.into_iter().all(|length| length == Some(Duration::from_secs(50))));
 }
 
+/// End and reconnects of a session.
+type Ended = (Option<u64>, u32);
+
 /// The changes of input 1 in seconds: begin, end and reconnects of each session.
-fn changes_of(rows: &SessionRows) -> Vec<(u64, Option<(Option<u64>, u32)>)> {
+fn changes_of(rows: &SessionRows) -> Vec<(u64, Option<Ended>)> {
     let seconds = |time: Timestamp| time.since(at(0)).unwrap().as_secs();
     let changes = rows.of([input_id(1)].into_iter()).map(|change| {
         let session = change.session.map(|session| (session.ended_at.map(seconds), session.reconnects));

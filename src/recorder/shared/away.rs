@@ -4,7 +4,7 @@
 //! others may append records first, and a counter must not fall.
 
 use crate::clock;
-use crate::event::{Note, Record, RecordKind};
+use crate::event::{Record, RecordKind};
 use crate::journal::{JournalError, JournalErrorKind, Spool, SpooledBatch};
 use crate::live::{Verdict, apply};
 use crate::recorder::batch::Batch;
@@ -141,11 +141,11 @@ impl Recorder {
 
 /// A record as it was before it was judged.
 fn unjudged(record: &Record) -> Record {
-    let kind = match &record.kind {
-        RecordKind::Event(event, _) => RecordKind::Event(event.clone(), None::<Note>),
-        kind => kind.clone(),
-    };
-    Record { position: 0, kind, ..record.clone() }
+    let mut record = Record { position: 0, ..record.clone() };
+    if let RecordKind::Event(_, note) = &mut record.kind {
+        *note = None;
+    }
+    record
 }
 
 fn batch_of(spooled: &SpooledBatch, last_seen: &crate::live::LastSeen) -> Batch {

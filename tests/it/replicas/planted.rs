@@ -101,9 +101,9 @@ fn positions_may_be_used_again_only_after_a_reload_and_only_if_the_server_lost_r
 #[test]
 fn time_connected_may_only_grow_between_scrapes_and_stands_still_for_a_disconnected_input() {
     check_equal(scrape(0, 1, 5), with(scrape(1, 2, 5), TIME, 0.5), (1, 1));
-    let off = |second, time| with(with(scrape(second as usize - 1, second, 5), STATE, 0.0), TIME, time);
-    check_equal(off(1, 1.0), off(2, 1.0), (0, 1));
-    check_equal(off(1, 1.0), off(2, 2.0), (1, 1));
+    let off = |replica, second, time| with(with(scrape(replica, second, 5), STATE, 0.0), TIME, time);
+    check_equal(off(0, 1, 1.0), off(1, 2, 1.0), (0, 1));
+    check_equal(off(0, 1, 1.0), off(1, 2, 2.0), (1, 1));
 }
 
 #[test]

@@ -25,7 +25,6 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// An attempt to deliver a notification.
 #[derive(Debug, Clone)]
 pub struct Attempt {
-    pub replica: usize,
     /// When it began, since the start of the run.
     pub at: Duration,
     pub took: Duration,
@@ -136,7 +135,7 @@ impl Shared {
         let answer = agent.post(&self.webhooks[replica]).header("cf-webhook-auth", SECRET).send(body);
         let status = answer.ok().map(|answer| answer.status().as_u16());
         let took = self.stopwatch.elapsed().saturating_sub(at);
-        lock(&self.attempts).push(Attempt { replica, at, took, status });
+        lock(&self.attempts).push(Attempt { at, took, status });
         status
     }
 

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{PATIENCE, all, append, come_back, failure, journal, opened, server, waking};
+use crate::clock::Stopwatch;
 use crate::journal::postgres::cluster::{Cluster, DATABASE};
 use crate::journal::postgres::{Connection, Head, PostgresJournal, PostgresReader};
 use crate::journal::sqlite::tests::record;
 use crate::journal::{BatchId, Journal, JournalErrorKind, Reader};
 
 fn wait_until(mut condition: impl FnMut() -> bool) {
-    let start = Instant::now();
+    let start = Stopwatch::start();
     while !condition() {
         assert!(start.elapsed() < PATIENCE);
         thread::sleep(Duration::from_millis(10));

@@ -165,8 +165,8 @@ mod tests {
             Rejection::OutOfMemory,
             Rejection::Overloaded,
             Rejection::Journal,
-            Rejection::SpoolFull,
             Rejection::NotInTime,
+            Rejection::SpoolFull,
         ];
         let mut reasons = rejections.map(|rejection| rejection.reason()).to_vec();
         reasons.dedup();

@@ -107,6 +107,26 @@ impl Batch {
         Arc::make_mut(&mut self.last_seen).merge(others);
     }
 
+    /// Whether some deliveries have no record.
+    pub(super) fn has_recordless(&self) -> bool {
+        self.deliveries.iter().any(|pending| pending.outcome.is_some())
+    }
+
+    /// Separates the deliveries without a record, which a full spool still takes.
+    pub(super) fn split_recordless(mut self) -> (Self, Self) {
+        let (recordless, with_records) = self.deliveries.into_iter().partition(|pending| pending.outcome.is_some());
+        let records = std::mem::take(&mut self.records);
+        let with_records = Self {
+            id: self.id,
+            records,
+            unrecognized: Vec::new(),
+            last_seen: self.last_seen.clone(),
+            deliveries: with_records,
+        };
+        self.deliveries = recordless;
+        (Self { id: BatchId::random(), ..self }, with_records)
+    }
+
     /// Whether the batch has deliveries; all of its records are then events.
     pub(super) fn has_deliveries(&self) -> bool {
         !self.deliveries.is_empty()

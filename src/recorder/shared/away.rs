@@ -51,25 +51,30 @@ impl Recorder {
                 self.state_reader.published.add_recent(deliveries.iter().cloned());
                 self.answer(&deliveries, answers);
             }
-            Err(error) => {
-                self.metrics.append_failures.inc();
-                self.note_not_spooled(error);
-                self.publish_shared();
-                batch.refuse();
+            Err(error) if error.kind() == JournalErrorKind::SpoolFull && batch.has_recordless() => {
+                // "Save and Test" always works.
+                let (recordless, with_records) = batch.split_recordless();
+                self.spool(recordless, false);
+                self.refuse_spooling(with_records, error);
             }
+            Err(error) => self.refuse_spooling(batch, error),
         }
     }
 
-    /// Notes why a batch is refused. Smaller ones may still fit into a spool that is full for this one.
-    fn note_not_spooled(&mut self, error: JournalError) {
-        if error.kind() != JournalErrorKind::SpoolFull {
-            return self.note_written(Err(error));
+    /// Refuses a batch. Smaller ones may still fit into a spool that is full for this one.
+    fn refuse_spooling(&mut self, batch: Batch, error: JournalError) {
+        self.metrics.append_failures.inc();
+        if error.kind() == JournalErrorKind::SpoolFull {
+            let readiness = &self.state_reader.readiness;
+            if !readiness.spool_full() {
+                tracing::error!(%error, "notifications are refused until the journal is back");
+            }
+            readiness.set_spool_full(true);
+        } else {
+            self.note_written(Err(error));
         }
-        let readiness = &self.state_reader.readiness;
-        if !readiness.spool_full() {
-            tracing::error!(%error, "notifications are refused until the journal is back");
-        }
-        readiness.set_spool_full(true);
+        self.publish_shared();
+        batch.refuse();
     }
 
     /// Appends the oldest batch of the spool to the journal.

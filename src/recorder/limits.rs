@@ -18,7 +18,9 @@ impl Recorder {
         self.limits = limits;
         self.set_clock_back();
         self.change_rules();
+        self.restore_overlay();
         self.publish_state();
+        self.publish_spool();
     }
 
     /// Takes over what is not part of the fold.

@@ -21,7 +21,7 @@ use process::{Alertmanager, can_run, shipped};
 use sink::ENDED;
 
 /// Inhibition within one job: source, targets, and whether only targets about the same input are inhibited.
-const INHIBITED: [(&str, &[&str], bool); 8] = [
+const INHIBITED: [(&str, &[&str], bool); 10] = [
     ("StreamLiveExporterDown", FROM_EXPORTER_DATA, false),
     ("StreamLiveExporterAbsent", FROM_EXPORTER_DATA, false),
     ("StreamLiveAccountBlocked", &["StreamLiveInputEncoderMisconfigured", "StreamLiveInputUnknownError"], false),
@@ -41,6 +41,8 @@ const INHIBITED: [(&str, &[&str], bool); 8] = [
         &["StreamLiveExporterJournalFailing", "StreamLiveExporterOverloaded"],
         false,
     ),
+    ("StreamLiveExporterSpoolFull", &["StreamLiveExporterSpoolFilling"], false),
+    ("StreamLiveReplicasNotReady", &["StreamLiveExporterSpoolFull", "StreamLiveExporterJournalLagging"], false),
     ("StreamLiveNotificationsRejected", &["StreamLiveNotificationsOnlyRejected"], false),
 ];
 
@@ -317,7 +319,7 @@ fn inhibits(source: &str, target: &str, same_input: bool) -> bool {
 /// alert with itself is one alert, which must not inhibit itself.
 fn every_pair_of_alerts_inhibits_as_expected(alertmanager: &Alertmanager) {
     let labels = labels();
-    assert_eq!(labels.len(), 41, "number of alerts in the rules");
+    assert_eq!(labels.len(), 51, "number of alerts in the rules");
     let (mut alerts, mut expected) = (Vec::new(), BTreeSet::new());
     for (one, same_input) in labels.keys().flat_map(|one| [(one, true), (one, false)]) {
         for other in labels.keys().filter(|other| *other >= one) {

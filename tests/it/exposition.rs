@@ -57,10 +57,19 @@ fn scrape(daemon: &Daemon, content_type: &str) -> String {
     response.body_mut().read_to_string().expect("the metrics are text")
 }
 
-/// Whether a family may have no series: without Cloudflare's API, before a restart, without schedules, and while the disk
-/// is not being used.
+/// Whether a family may have no series: without Cloudflare's API or a shared journal, before a restart, without schedules,
+/// and while the disk is not being used.
 fn may_be_absent(name: &str) -> bool {
-    const ABSENT: [&str; 8] = [
+    const ABSENT: [&str; 17] = [
+        "stream_live_exporter_journal_position",
+        "stream_live_exporter_journal_applied_position",
+        "stream_live_exporter_journal_connected",
+        "stream_live_exporter_journal_lease_holder",
+        "stream_live_exporter_journal_synchronous_commit",
+        "stream_live_exporter_journal_reloads",
+        "stream_live_exporter_journal_reloads_total",
+        "stream_live_exporter_spooled_records",
+        "stream_live_exporter_spool_limit_records",
         "cloudflare_stream_live_input_expected_change_timestamp_seconds",
         "stream_live_exporter_last_downtime_seconds",
         "stream_live_exporter_last_downtime_backfilled",

@@ -33,6 +33,8 @@ pub(super) struct Worker {
     metrics: Arc<Exporter>,
     engine: Engine,
     token: Token,
+    /// Its requests were sent by this process. Of several replicas, only one sends them.
+    leads: bool,
     /// The tasks whose failure was logged, and when it was.
     failing: BTreeMap<TaskName, Timestamp>,
 }
@@ -47,7 +49,7 @@ impl Worker {
         let engine = Engine::new(configuration.tasks.clone(), clock::now(), fastrand::u64(..));
         let failing = BTreeMap::new();
         let token = Token::default();
-        Self { account, configuration, recorder, backfills, metrics, engine, token, failing }
+        Self { account, configuration, recorder, backfills, metrics, engine, token, leads: false, failing }
     }
 
     /// Runs until the account is removed from the configuration, or the process ends.
@@ -91,9 +93,10 @@ impl Worker {
     /// Sends the next request, if it is due. Returns how long to wait.
     fn step(&mut self) -> Duration {
         if !self.recorder.state_reader().leads() {
-            // Another replica asks the API.
+            self.leave_to_another_replica();
             return UNUSABLE;
         }
+        self.leads = true;
         let Configuration { base_url, token_file, .. } = &self.configuration;
         if self.token.refresh(base_url, token_file) {
             self.engine.token_changed(clock::now());
@@ -113,6 +116,15 @@ impl Worker {
             self.answered(&request, &answer, &view);
         }
         Duration::ZERO
+    }
+
+    /// Another replica asks the API, and shows what it says.
+    fn leave_to_another_replica(&mut self) {
+        if std::mem::take(&mut self.leads) {
+            self.engine = Engine::new(self.configuration.tasks.clone(), clock::now(), fastrand::u64(..));
+            self.account.publish(self.engine.facts(), &self.metrics);
+            self.recorder.set_quality(self.account.id, BTreeMap::new());
+        }
     }
 
     /// The view; `None` if the account was removed.

@@ -102,8 +102,8 @@ impl Recorder {
     }
 
     /// Makes the state with the spool from the restored state and what is in the spool.
-    pub(super) fn restore_overlay(&mut self) {
-        let Some(shared) = &mut self.shared else { return };
+    pub(in crate::recorder) fn restore_overlay(&mut self) {
+        let Some(shared) = self.shared.as_mut().filter(|shared| shared.has_state) else { return };
         shared.overlay = None;
         let Some(spool) = shared.spool.as_ref().filter(|spool| !spool.is_empty()) else { return };
         let mut overlay = self.fold.clone();
@@ -115,7 +115,7 @@ impl Recorder {
     }
 
     /// Publishes the state that gauges show.
-    pub(super) fn publish_spool(&self) {
+    pub(in crate::recorder) fn publish_spool(&self) {
         let overlay = self.shared.as_ref().and_then(|shared| shared.overlay.as_ref());
         self.state_reader.published.set_gauges(overlay.map(|overlay| overlay.state().clone()));
     }

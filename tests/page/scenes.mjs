@@ -18,7 +18,7 @@ const INPUTS = [
   input(MAIN, 'Main stage'),
   input(CHAPEL, 'Chapel', window(2 * HOUR, 3 * HOUR)),
   input(STUDIO, 'Studio B', window(-5 * HOUR, 8 * HOUR)),
-  input(FIELD, 'Field camera <4>', '[{ days = ["sat", "sun"], from = "10:00", to = "12:00", time_zone = "Europe/London" }]'),
+  input(FIELD, 'Field camera <4>', window(-24 * HOUR, 26 * HOUR)),
   input(LOBBY, 'Lobby', '"never"'),
 ].join('\n');
 

@@ -1,13 +1,13 @@
 //! Checks a data folder without changing it.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
 use rustix::fs::{Access, access};
 
 use super::database::refuse_wal_without_database;
-use super::lock::LOCK_FILE;
+use super::lock::{LOCK_FILE, Lock};
 use super::{DATABASE_FILE, SqliteJournal};
 use crate::journal::JournalError;
 
@@ -61,11 +61,7 @@ fn is_locked(folder: &Path) -> io::Result<bool> {
     match File::options().write(true).open(folder.join(LOCK_FILE)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
-        Ok(file) => match file.try_lock() {
-            Ok(()) => Ok(false),
-            Err(TryLockError::WouldBlock) => Ok(true),
-            Err(TryLockError::Error(error)) => Err(error),
-        },
+        Ok(file) => Ok(Lock::of(file)?.is_none()),
     }
 }
 

@@ -8,10 +8,10 @@ use super::{JournalError, files};
 
 pub(super) const LOCK_FILE: &str = "journal.lock";
 
-/// An advisory lock. The kernel releases it when the process exits or crashes.
+/// An advisory lock. It is released when it is dropped; if the process crashes, by the kernel.
 #[derive(Debug)]
 pub(in crate::journal) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -23,10 +23,18 @@ impl Lock {
     /// Takes the lock of an open file or folder.
     pub(super) fn of(file: File) -> io::Result<Option<Self>> {
         match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => Ok(Some(Self { file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file is not enough: a child process has a copy of it until it runs its program.
+    fn drop(&mut self) {
+        // If this fails, the lock ends with the last copy.
+        let _ = self.file.unlock();
     }
 }
 

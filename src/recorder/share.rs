@@ -7,7 +7,7 @@ use super::following::Following;
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
 use crate::journal::{Head, JournalErrorKind, Spool, Tail};
-use crate::live::{Fold, LastSeen, apply};
+use crate::live::{Fold, LastSeen};
 
 /// A replica that is behind for longer is not ready.
 const MAX_LAG: Duration = Duration::from_secs(10);
@@ -102,8 +102,7 @@ impl Shared {
         self.documents_changed |= tail.documents_changed;
         following.apply(&tail.records);
         if let Some(overlay) = &mut self.overlay {
-            let (changes, _) = apply(overlay, &tail.records);
-            overlay.adopt(changes);
+            drop(overlay.extend(&tail.records));
         }
         let last_seen = tail.last_seen.as_deref().map(serde_json::from_str::<LastSeen>);
         last_seen?.inspect_err(|error| tracing::warn!(%error, "times of the last deliveries cannot be read")).ok()

@@ -160,19 +160,6 @@ impl<Q: Query> Reader for Q {
         end(self, "max")
     }
 
-    fn first_since(&self, time: Timestamp) -> Result<Option<(u64, Timestamp)>, JournalError> {
-        // Records in between may be deleted at any moment: each query finds the first one from a position on.
-        let (mut low, mut high) = (self.oldest_position()?, self.newest_position()? + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.first_from(middle)? {
-                Some((position, recorded_at)) if recorded_at < time => low = position + 1,
-                _ => high = middle,
-            }
-        }
-        self.first_from(low)
-    }
-
     fn first_from(&self, position: u64) -> Result<Option<(u64, Timestamp)>, JournalError> {
         let schema = self.server().quoted_schema();
         let position = clamped(position);

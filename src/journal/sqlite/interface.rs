@@ -51,10 +51,6 @@ impl Reader for SqliteJournal {
         self.newest_position()
     }
 
-    fn first_since(&self, time: Timestamp) -> Result<Option<(u64, Timestamp)>, JournalError> {
-        self.first_since(time)
-    }
-
     fn first_from(&self, position: u64) -> Result<Option<(u64, Timestamp)>, JournalError> {
         self.first_from(position)
     }

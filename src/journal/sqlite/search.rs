@@ -7,25 +7,6 @@ use crate::event::{InputId, Record, Timestamp};
 use crate::journal::error::failed;
 
 impl SqliteJournal {
-    /// Position and time of the first record that was recorded at this time or later; `None` if there is none. If the
-    /// clock was set back, of one of the records around which the time is.
-    ///
-    /// # Errors
-    ///
-    /// The journal cannot be read.
-    pub fn first_since(&self, time: Timestamp) -> Result<Option<(u64, Timestamp)>, JournalError> {
-        // Records in between may be deleted at any moment: each query finds the first one from a position on.
-        let (mut low, mut high) = (self.oldest_position()?, self.newest_position()? + 1);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            match self.first_from(middle)? {
-                Some((position, recorded_at)) if recorded_at < time => low = position + 1,
-                _ => high = middle,
-            }
-        }
-        self.first_from(low)
-    }
-
     /// Position and time of the first record from this position on.
     ///
     /// # Errors

@@ -265,29 +265,6 @@ fn row(number: u8, state: &str) -> (InputId, InputRow) {
 }
 
 #[test]
-fn row_of_an_input_is_replaced_and_deleted() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut journal = SqliteJournal::open(folder.path()).unwrap();
-    let save = |number, state: &str| (row(number, state).0, Some(row(number, state).1));
-    let delete = |number| (row(number, "").0, None);
-    for (position, (changes, expected)) in (1..).zip([
-        (vec![save(1, "a"), save(2, "b")], vec![row(1, "a"), row(2, "b")]),
-        (vec![save(1, "c"), delete(2)], vec![row(1, "c")]),
-        (vec![delete(1), delete(9), save(3, "d")], vec![row(3, "d")]),
-    ]) {
-        journal.save_checkpoint(&checkpoint_at(position), changes.into_iter()).unwrap();
-        let mut rows = Vec::new();
-        let collect = |input_id, row| {
-            rows.push((input_id, row));
-            Ok(())
-        };
-        journal.input_rows(collect).unwrap();
-        assert_eq!(rows, expected);
-        assert_eq!(journal.checkpoint().unwrap(), Some(checkpoint_at(position)));
-    }
-}
-
-#[test]
 fn wal_is_checkpointed_only_when_it_is_large() {
     let folder = tempfile::tempdir().unwrap();
     let mut journal = SqliteJournal::open(folder.path()).unwrap();
@@ -354,25 +331,4 @@ fn deleted_checkpoint_leaves_the_records() {
     assert_eq!(journal.checkpoint().unwrap(), None);
     journal.input_rows(|input_id, _| panic!("{input_id} was not deleted")).unwrap();
     assert_eq!(all(&journal).len(), 1);
-}
-
-#[test]
-fn record_from_a_wrong_clock_is_as_old_as_the_next_one() {
-    let expired = |times: &[u64]| {
-        let folder = tempfile::tempdir().unwrap();
-        let mut journal = SqliteJournal::open(folder.path()).unwrap();
-        let mut records: Vec<Record> =
-            times.iter().map(|time| Record { recorded_at: at(*time), ..record(*time) }).collect();
-        journal.append(&mut records).unwrap();
-        journal.save_checkpoint(&checkpoint_at(times.len() as u64), std::iter::empty()).unwrap();
-        journal.expire(at(100), at(200), 50).unwrap()
-    };
-    assert_eq!(expired(&[1, 99, 100, 150]), 2);
-    // 1000 is after now.
-    assert_eq!(expired(&[1, 1000, 1001, 99, 150]), 4);
-    assert_eq!(expired(&[1000, 99, 100]), 2);
-    assert_eq!(expired(&[1, 1000, 150]), 1);
-    assert_eq!(expired(&[1000, 1001]), 0);
-    // A record is not deleted before an older one.
-    assert_eq!(expired(&[1, 150, 2, 3]), 1);
 }

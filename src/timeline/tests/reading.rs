@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::event::{Corrected, Correction, Rules, ScheduleException};
-use crate::journal::{Checkpoint, Location, SqliteJournal};
+use crate::journal::{Checkpoint, Location, Reader, SqliteJournal};
 use crate::live::{Fold, Input, State, Verdict, apply};
 use crate::schedule::{Expectation, Plan};
 use crate::timeline::reader::read_days;

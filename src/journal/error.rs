@@ -136,7 +136,7 @@ pub enum JournalError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Others appended so many records to a shared journal that they must be read first.
+    /// Other replicas appended more records to a shared journal than a batch reads: the tail must be read first.
     #[error("{server}: {action}: this replica is behind and must read more records first")]
     Behind {
         /// Host, port and database.

@@ -100,7 +100,7 @@ impl SessionRows {
         self.len = self.inputs.values().map(BTreeMap::len).sum();
     }
 
-    /// Whether so many sessions wait that a checkpoint must be written now.
+    /// Whether the number of waiting sessions requires a checkpoint now.
     pub fn is_large(&self) -> bool {
         self.len >= MANY_CHANGES
     }

@@ -114,6 +114,6 @@ fn open_path_to(folder: &Path) -> anyhow::Result<()> {
         .filter(|path| path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o001 == 0))
         .map(Path::to_owned)
         .collect();
-    ensure!(closed.is_empty(), "{}: nobody may not enter; choose another target folder", closed[0].display());
+    ensure!(closed.is_empty(), "{}: the user nobody cannot enter it; choose another target folder", closed[0].display());
     Ok(())
 }

@@ -152,7 +152,7 @@ impl Reconnecting {
     }
 
     /// Connects, and writes to the head: the server may accept connections long before a commit is possible, because a
-    /// standby is missing or a session that nobody uses any more holds the lock.
+    /// standby is missing or an abandoned session holds the lock.
     async fn connect(&self) -> Result<Session, JournalError> {
         let session = self.server.connect().await?;
         let durability = self.server.prepare(&session, Access::Write).await?;

@@ -95,7 +95,7 @@ fn every_case_holds_in_postgresql() {
 
 fn append(journal: &mut dyn Journal, records: &mut [Record]) -> Result<(), JournalError> {
     let mut append = journal.begin(BatchId::random())?;
-    // The tail of a journal that nobody else writes has no records.
+    // Without other writers, the tail has no records.
     assert!(append.tail().is_none_or(|tail| tail.records.is_empty()));
     append.records(&mut records.iter_mut())?;
     append.commit()

@@ -143,15 +143,17 @@ def seconds(text: str) -> float:
 class Network:
     """A bridge to which each service is connected with an address of its own. Needs iproute2 and a folder /run/netns."""
 
-    BRIDGE = "services"
+    BRIDGE, GATEWAY = "services", "10.0.0.1"
 
-    def __init__(self, services: dict) -> None:
+    def __init__(self, services: dict, outside: list[str]) -> None:
+        """The names in `outside` resolve to the address of the test."""
+        self.outside = outside
         self.addresses = {name: f"10.0.0.{number}" for number, name in enumerate(services, start=2)}
         self.aliases = {name: [name, *(alias for network in (service.get("networks") or {}).values()
                                        for alias in (network or {}).get("aliases", []))]
                         for name, service in services.items()}
         self.ip("link", "add", self.BRIDGE, "type", "bridge")
-        self.ip("address", "add", "10.0.0.1/24", "dev", self.BRIDGE)
+        self.ip("address", "add", f"{self.GATEWAY}/24", "dev", self.BRIDGE)
         self.ip("link", "set", self.BRIDGE, "up")
         for name, address in self.addresses.items():
             self.connect(name, address)
@@ -171,7 +173,7 @@ class Network:
 
     def hosts(self) -> str:
         lines = [f"{address} {' '.join(self.aliases[name])}" for name, address in self.addresses.items()]
-        return "\n".join(["127.0.0.1 localhost", *lines, ""])
+        return "\n".join(["127.0.0.1 localhost", f"{self.GATEWAY} {' '.join(self.outside)}", *lines, ""])
 
 
 class Engine:

@@ -37,9 +37,9 @@ class Message:
 
 
 class Sink:
-    """Listens on loopback. The host names of all receivers resolve to it."""
+    """Listens on the address to which the host names of all receivers resolve."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, address: str, port: int) -> None:
         self.messages: list[Message] = []
         self.arrived = threading.Condition()
         sink = self
@@ -57,7 +57,7 @@ class Sink:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.server = ThreadingHTTPServer((address, port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def add(self, at: float, host: str, body: dict) -> None:

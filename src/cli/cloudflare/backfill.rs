@@ -34,7 +34,7 @@ pub(in crate::cli) struct Arguments {
     /// Read the history since this time, as in 2026-11-20T18:00:00Z, or for this long back, as in 2h or 7days
     #[arg(long, value_name = "TIME|DURATION", value_parser = parse_since)]
     since: Timestamp,
-    /// Use the journal in the data folder; the daemon must be stopped
+    /// Use the journal without a daemon; a daemon whose journal is in a data folder must be stopped
     #[arg(long, conflicts_with_all = ["url", "ca_file", "user", "cert_file"])]
     offline: bool,
     #[command(flatten)]

@@ -63,7 +63,7 @@ pub(super) enum State {
 /// Where the inputs are.
 #[derive(Debug, Args)]
 pub(super) struct Place {
-    /// Use the journal in the data folder; the daemon must be stopped
+    /// Use the journal without a daemon; a daemon whose journal is in a data folder must be stopped
     #[arg(long, conflicts_with_all = ["url", "ca_file", "user", "cert_file"])]
     offline: bool,
     #[command(flatten)]

@@ -13,6 +13,7 @@ use stream_live_exporter::simulate::{Fact, FactKind, Notification, POLICIES};
 
 use super::{MAIN, Mock, account, account_id, daemon, requests, section};
 use crate::daemon::{Daemon, Ran, ended, eventually, notification, run};
+use crate::postgres::Cluster;
 
 const BACKFILLED: &str = "stream_live_exporter_last_downtime_backfilled";
 const APPENDS: &str = "stream_live_exporter_journal_appends_total";
@@ -255,6 +256,27 @@ fn command_reads_the_history_of_a_running_daemon_and_of_a_stopped_one() {
     }
 
     let running = daemon(folder.path(), &configuration);
+    assert_eq!(numbers(&running), [2.0, 2.0, 1.0, 1.0, 1.0, 0.0, 280.0].map(Some));
+}
+
+#[test]
+fn command_reads_the_history_into_a_shared_journal_that_a_replica_uses() {
+    let Some(cluster) = Cluster::start() else { return };
+    let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
+    add(&mock, &session());
+    let storage =
+        format!("[storage]\nurl = \"{}\"\npassword_file = \"{}\"\n", cluster.url(), cluster.password_file().display());
+    let running = daemon(folder.path(), &format!("{storage}{}", account(&mock.base_url(), "")));
+    let read = || {
+        let ran = backfill(folder.path(), &["--offline", "--since", "1h"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        line_numbers(&ran.stdout, &format!("account {}: ", account_id(1)))
+    };
+    assert_eq!(read(), [10, 5, 0, 0]);
+    eventually("the replica follows", || numbers(&running)[0] == Some(2.0));
+    assert_eq!(read(), [10, 0, 5, 0]);
+    assert!(running.stop().success());
+    let running = daemon(folder.path(), &format!("{storage}{}", account(&mock.base_url(), "")));
     assert_eq!(numbers(&running), [2.0, 2.0, 1.0, 1.0, 1.0, 0.0, 280.0].map(Some));
 }
 

@@ -20,6 +20,7 @@ pub(super) const RECORD_COLUMNS: &str = "position, recorded_at, shown_until, rec
     input_id, kind, note, code, message, video_codec, audio_codec, data";
 
 /// The rows of each statement that has a result.
+#[derive(Default)]
 pub(super) struct Answers(vec::IntoIter<Vec<Row>>);
 
 /// A row.

@@ -1,7 +1,7 @@
 //! Appends a batch to the journal in one transaction.
 //!
-//! `begin` locks the head and reads everything that the batch depends on, in one round trip; `commit` writes everything
-//! in a second one. In between the recorder applies the tail and judges the batch.
+//! `begin` locks the head, in one round trip, and reads the tail in another one if there is any; `commit` writes everything
+//! in one. In between the recorder applies the tail and judges the batch.
 
 use futures_util::future::{join, join_all};
 use tokio::time::Instant;
@@ -11,10 +11,9 @@ use super::answer::{Answers, RECORD_COLUMNS, ask};
 use super::arrays::{RecordArrays, Statement, UNNEST};
 use super::bodies::BodyArrays;
 use super::error::PostgresError;
-use super::head::{Applied, HEAD_COLUMNS, HeadRow};
+use super::head::{HEAD_COLUMNS, HeadRow};
 use super::journal::PostgresJournal;
 use super::session::{DEADLINE, Session};
-use super::tail::{Facts, MAX_TAIL, batch_at, select_tail};
 use super::text::escape;
 use super::transaction::{BEGIN, NOW};
 use crate::event::{Record, RecordKind, Timestamp};
@@ -46,20 +45,18 @@ pub(super) struct PostgresAppend<'a> {
 impl PostgresJournal {
     /// Begins a batch: takes the lock of the head and reads the tail.
     pub(super) fn begin_batch(&mut self, id: BatchId) -> Result<PostgresAppend<'_>, JournalError> {
-        let (schema, applied) = (&self.schema, self.applied.get());
+        let schema = &self.schema;
         // The second statement needs a newer snapshot than the first one, which waited for the lock.
         let sql = format!(
             "{BEGIN} SELECT {HEAD_COLUMNS} FROM {schema}.head WHERE id = 1 FOR UPDATE; \
-             SELECT {}, EXISTS (SELECT FROM {schema}.batches WHERE id = '{id}'), {NOW}; {}",
-            batch_at(schema, &applied.position.to_string()),
-            select_tail(schema, applied.position),
+             SELECT EXISTS (SELECT FROM {schema}.batches WHERE id = '{id}'), {NOW}"
         );
         let deadline = Instant::now() + DEADLINE;
         let (warnings, mut answers) = self.link.run(ACTION, deadline, async |session| {
             let warnings = session.warnings();
             Ok((warnings, ask(session, &sql).await?))
         })?;
-        match self.read_batch(&mut answers, applied) {
+        match self.read_batch(deadline, &mut answers) {
             Ok((head, tail)) => Ok(PostgresAppend {
                 journal: self,
                 id,
@@ -82,23 +79,12 @@ impl PostgresJournal {
         }
     }
 
-    fn read_batch(&self, answers: &mut Answers, applied: Applied) -> Result<(HeadRow, Tail), JournalError> {
+    fn read_batch(&self, deadline: Instant, answers: &mut Answers) -> Result<(HeadRow, Tail), JournalError> {
         let head = self.server.head(answers)?;
-        self.head.set(head.head());
-        let mut read = || {
-            let row = answers.row()?;
-            Ok((row.batch_id(0)?, row.is_true(1)?, row.time(2)?))
-        };
-        let (found, has_batch, now) = read().map_err(|problem| self.server.damaged("the head", problem))?;
-        if !head.continues(applied, found) {
-            return Err(self.server.tail_lost(applied));
-        }
-        if head.position - applied.position > MAX_TAIL {
-            return Err(JournalError::Behind { server: self.server.to_string(), action: ACTION });
-        }
-        let facts = Facts { head, documents_read: self.documents.get(), now, has_batch };
-        let tail = self.server.tail(&facts, applied, facts.head.position, &answers.rows())?;
-        Ok((facts.head, tail))
+        let read = answers.row().and_then(|row| Ok((row.is_true(0)?, row.time(1)?)));
+        let (has_batch, now) = read.map_err(|problem| self.server.damaged("the head", problem))?;
+        let tail = self.tail_to(ACTION, deadline, head.clone(), now)?;
+        Ok((head, Tail { has_batch, ..tail }))
     }
 }
 
@@ -127,13 +113,12 @@ impl PostgresAppend<'_> {
         }
         let HeadRow { position, events, recorded_until, .. } = self.new_head();
         let time = self.set_back.map(|time| format!(", time = {}", time.as_nanos())).unwrap_or_default();
-        let (channel, recorded_until) = (journal.server.schema(), recorded_until.as_nanos());
+        let recorded_until = recorded_until.as_nanos();
         let sql = format!(
             "WITH appended AS (INSERT INTO {schema}.records ({RECORD_COLUMNS}) SELECT * FROM {UNNEST}), \
              batch AS (INSERT INTO {schema}.batches (id, position) VALUES ('{id}', {position})) \
              UPDATE {schema}.head SET position = {position}, batch_id = '{id}', recorded_until = {recorded_until}, \
-             events = {events}, last_seen = coalesce($15, last_seen){time} \
-             WHERE id = 1 RETURNING pg_notify('{channel}', '{position}')"
+             events = {events}, last_seen = coalesce($15, last_seen){time} WHERE id = 1"
         );
         let mut parameters = records.parameters().to_vec();
         parameters.push((last_seen, Type::TEXT));

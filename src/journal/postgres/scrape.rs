@@ -43,33 +43,51 @@ impl PostgresJournal {
 
     /// Advances the time that scrapes show, and reads the tail.
     pub(super) fn advance_time(&mut self) -> Result<Shown, JournalError> {
-        let (schema, applied) = (&self.schema, self.applied.get());
-        // The head stays locked until the commit, so the tail ends at its position.
+        let schema = &self.schema;
         let sql = format!(
             "{BEGIN} UPDATE {schema}.head SET time = greatest(time + 1000, {NOW}) WHERE id = 1 \
-             RETURNING {HEAD_COLUMNS}; SELECT {}, {NOW}; {}; COMMIT",
-            batch_at(schema, &applied.position.to_string()),
-            select_tail(schema, applied.position),
+             RETURNING {HEAD_COLUMNS}, {NOW}; COMMIT",
         );
-        let mut answers = self.link.run(SCRAPE, Instant::now() + DEADLINE, async |session| {
+        let deadline = Instant::now() + DEADLINE;
+        let mut answers = self.link.run(SCRAPE, deadline, async |session| {
             let warnings = session.warnings();
             let answers = ask(session, &sql).await?;
             if session.warnings() > warnings { Err(PostgresError::NotDurable) } else { Ok(answers) }
         })?;
-        let head = self.server.head(&mut answers)?;
-        let mut read = || {
-            let row = answers.row()?;
-            Ok((row.batch_id(0)?, row.time(1)?))
-        };
-        let (found, now) = read().map_err(|problem| self.server.damaged("the head", problem))?;
-        let (time, until, next) = (head.time, head.position, head.applied());
-        if until.saturating_sub(applied.position) > MAX_TAIL {
-            self.head.set(head.head());
-            return Err(JournalError::Behind { server: self.server.to_string(), action: SCRAPE });
-        }
-        let tail = self.tail_until(head, found, now, until, &mut answers)?;
-        self.applied.set(next);
+        let read = answers.row().and_then(|row| Ok((HeadRow::read(&row)?, row.time(7)?)));
+        let (head, now) = read.map_err(|problem| self.server.damaged("the head", problem))?;
+        let (time, applied) = (head.time, head.applied());
+        let tail = self.tail_to(SCRAPE, deadline, head, now)?;
+        self.applied.set(applied);
         Ok(Shown { tail, time })
+    }
+
+    /// Reads the tail up to a head that was read before. Most often there is none, and nothing is sent.
+    pub(super) fn tail_to(
+        &self,
+        action: &'static str,
+        deadline: Instant,
+        head: HeadRow,
+        now: Timestamp,
+    ) -> Result<Tail, JournalError> {
+        let (schema, applied, until) = (&self.schema, self.applied.get(), head.position);
+        let missing = until.saturating_sub(applied.position);
+        if missing > MAX_TAIL {
+            self.head.set(head.head());
+            return Err(JournalError::Behind { server: self.server.to_string(), action });
+        }
+        if missing == 0 {
+            return self.tail_until(head, None, now, until, &mut Answers::default());
+        }
+        let sql = format!(
+            "SELECT {}; {}",
+            batch_at(schema, &applied.position.to_string()),
+            select_tail(schema, applied.position)
+        );
+        let mut answers = self.link.run(action, deadline, async |session| ask(session, &sql).await)?;
+        let found = answers.row().and_then(|row| row.batch_id(0));
+        let found = found.map_err(|problem| self.server.damaged("a batch", problem))?;
+        self.tail_until(head, found, now, until, &mut answers)
     }
 
     fn tail_until(
@@ -86,7 +104,7 @@ impl PostgresJournal {
             return Err(self.server.tail_lost(applied));
         }
         self.events.set(head.events);
-        let facts = Facts { head, documents_read: self.documents.get(), now, has_batch: false };
-        self.server.tail(&facts, applied, until, &answers.rows())
+        let facts = Facts { head, documents_read: self.documents.get(), now };
+        self.server.tail(facts, applied, until, &answers.rows())
     }
 }

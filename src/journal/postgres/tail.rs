@@ -10,10 +10,14 @@ use crate::journal::{JournalError, Tail};
 /// Maximum number of records of a tail.
 pub(super) const MAX_TAIL: u64 = 10_000;
 
-/// The statement that reads the records after a position, one more than a tail may have.
+/// The statement that reads the records after a position, as many as a tail may have.
+///
+/// With both limits PostgreSQL expects few records and uses the index, also before it has statistics of the table.
 pub(super) fn select_tail(schema: &str, after: u64) -> String {
-    let limit = MAX_TAIL + 1;
-    format!("SELECT {RECORD_COLUMNS} FROM {schema}.records WHERE position > {after} ORDER BY position LIMIT {limit}")
+    let until = after + MAX_TAIL;
+    format!(
+        "SELECT {RECORD_COLUMNS} FROM {schema}.records WHERE position > {after} AND position <= {until} ORDER BY position"
+    )
 }
 
 /// The expression for the batch of the record at a position.
@@ -28,12 +32,11 @@ pub(super) struct Facts {
     pub(super) documents_read: u64,
     /// The clock of the server.
     pub(super) now: Timestamp,
-    pub(super) has_batch: bool,
 }
 
 impl Server {
     /// The tail after `applied`, up to a position that the head has.
-    pub(super) fn tail(&self, facts: &Facts, applied: Applied, until: u64, rows: &[Row]) -> Result<Tail, JournalError> {
+    pub(super) fn tail(&self, facts: Facts, applied: Applied, until: u64, rows: &[Row]) -> Result<Tail, JournalError> {
         let count = usize::try_from(until - applied.position).unwrap_or(usize::MAX);
         let records: Vec<Record> = rows.iter().take(count).map(|row| self.record(row)).collect::<Result<_, _>>()?;
         let follow = records.iter().zip(applied.position + 1..).all(|(record, position)| record.position == position);
@@ -41,15 +44,15 @@ impl Server {
             // They expired before this process read them.
             return Err(self.tail_lost(applied));
         }
-        let Facts { head, documents_read, now, has_batch } = facts;
+        let Facts { head, documents_read, now } = facts;
         Ok(Tail {
             records,
             shown_until: head.time,
             recorded_until: head.recorded_until,
-            last_seen: head.last_seen.clone(),
-            now: *now,
-            documents_changed: head.documents != *documents_read,
-            has_batch: *has_batch,
+            last_seen: head.last_seen,
+            now,
+            documents_changed: head.documents != documents_read,
+            has_batch: false,
         })
     }
 

@@ -1,12 +1,11 @@
 //! What a replica knows of the journal that it shares with others.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::following::Following;
 use crate::clock::{self, Stopwatch};
 use crate::event::Timestamp;
-use crate::journal::{Head, JournalErrorKind, Spool, Tail};
+use crate::journal::{JournalErrorKind, Spool, Tail};
 use crate::live::{Fold, LastSeen};
 
 /// A replica that is behind for longer is not ready.
@@ -15,12 +14,13 @@ const MAX_LAG: Duration = Duration::from_secs(10);
 /// How often the lease is renewed, or another replica's is waited for.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often records of other replicas are looked for. Batches and scrapes read them too.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(250);
+
 /// What only a shared journal needs.
 pub(super) struct Shared {
     /// Batches that wait for the journal; `None` if they are refused instead.
     pub(super) spool: Option<Spool>,
-    /// The head as it was last noticed.
-    pub(super) seen: Arc<SeenHead>,
     /// The state with the records of the spool; `None` while it is empty.
     pub(super) overlay: Option<Fold>,
     /// There is a state, which the journal may have lost a part of meanwhile.
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) failing_since: Option<Timestamp>,
     /// Other replicas changed documents.
     pub(super) documents_changed: bool,
-    /// The clock of the database, and since when.
+    /// The clock of the database when the tail was last read, and since when.
     pub(super) clock: Option<(Timestamp, Stopwatch)>,
     /// This replica holds the lease.
     pub(super) leads: bool,
@@ -73,9 +73,15 @@ impl Shared {
         self.leads && self.is_usable()
     }
 
+    /// The time until the lease must be renewed.
     pub(super) fn until_renewal(&self) -> Duration {
         let left = |since: &Stopwatch| RENEWAL_INTERVAL.saturating_sub(since.elapsed());
         self.since_renewal.as_ref().map_or(Duration::ZERO, left)
+    }
+
+    /// The time until the tail must be read.
+    pub(super) fn until_follow(&self) -> Duration {
+        self.clock.map_or(Duration::ZERO, |(_, since)| FOLLOW_INTERVAL.saturating_sub(since.elapsed()))
     }
 
     /// Why this replica is not ready for notifications, although it may accept them; `None` if it is.
@@ -111,19 +117,5 @@ impl Shared {
     /// The time by the clock of the database, which all replicas share.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.map_or_else(clock::now, |(time, since)| time.plus(since.elapsed()))
-    }
-}
-
-/// The head as the watcher of the journal last noticed it.
-#[derive(Debug, Default)]
-pub(super) struct SeenHead(Mutex<Head>);
-
-impl SeenHead {
-    pub(super) fn set(&self, head: Head) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = head;
-    }
-
-    pub(super) fn get(&self) -> Head {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

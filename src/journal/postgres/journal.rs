@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::answer::{Answers, ask};
@@ -12,10 +11,8 @@ use super::head::{Applied, Connection, Head, HeadRow, Shown};
 use super::link::Link;
 use super::measured::Measured;
 use super::reads::Query;
-use super::runtime;
 use super::server::Server;
 use super::session::DEADLINE;
-use super::watcher::watch;
 use crate::event::{InputId, SessionChange, Timestamp};
 use crate::journal::{Append, BatchId, Checkpoint, InputRow, Journal, JournalError, Tail};
 
@@ -45,7 +42,6 @@ pub struct PostgresJournal {
     pub(super) documents: Cell<u64>,
     in_snapshot: Cell<bool>,
     measured: Arc<Measured>,
-    watcher: Option<JoinHandle<()>>,
 }
 
 impl PostgresJournal {
@@ -73,7 +69,6 @@ impl PostgresJournal {
             documents: Cell::default(),
             in_snapshot: Cell::default(),
             measured,
-            watcher: None,
         };
         Ok(journal)
     }
@@ -81,15 +76,6 @@ impl PostgresJournal {
     /// Whether there is a connection. Takes over the one that was opened again, if there is one.
     pub fn poll_connection(&mut self) -> Connection {
         self.link.poll()
-    }
-
-    /// Calls `notice` on another thread whenever the head has changed: at once by a notification, or within 250 ms.
-    pub fn watch(&mut self, notice: impl Fn(Head) + Send + 'static) {
-        let (server, measured) = (self.server.clone(), self.measured.clone());
-        let watching = runtime::handle().spawn(watch(server, measured, notice));
-        if let Some(before) = self.watcher.replace(watching) {
-            before.abort();
-        }
     }
 
     /// The newest head that this process has seen in a statement of its own.
@@ -134,17 +120,20 @@ impl PostgresJournal {
         self.end_lease()
     }
 
+    /// Measures the size of the journal.
+    ///
+    /// # Errors
+    ///
+    /// The size is as it was.
+    pub fn measure(&mut self) -> Result<(), JournalError> {
+        let schema = self.server.schema();
+        let deadline = Instant::now() + DEADLINE;
+        self.link.run("cannot be measured", deadline, async |session| self.measured.measure(session, schema).await)
+    }
+
     /// Whether the server's default makes commits durable and it syncs; `None` if that is not known yet.
     pub fn synchronous_commit(&self) -> Option<bool> {
         self.measured.is_durable()
-    }
-}
-
-impl Drop for PostgresJournal {
-    fn drop(&mut self) {
-        if let Some(watcher) = &self.watcher {
-            watcher.abort();
-        }
     }
 }
 

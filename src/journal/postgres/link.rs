@@ -19,9 +19,8 @@ use super::session::{DEADLINE, Session};
 use super::transaction::BEGIN;
 use crate::journal::{JournalError, JournalErrorKind};
 
-/// Time between attempts to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Time between attempts to connect. Short, because a replica must notice within a second that a failover lost records.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A session that is lost with the first error.
 pub(super) struct Link {
@@ -133,7 +132,6 @@ impl Reconnecting {
     }
 
     async fn connect_again(&self) -> Session {
-        let mut pause = FIRST_PAUSE;
         let mut problem = String::new();
         loop {
             match self.connect().await {
@@ -146,8 +144,7 @@ impl Reconnecting {
                     }
                 }
             }
-            sleep(pause).await;
-            pause = LONGEST_PAUSE.min(pause * 2);
+            sleep(PAUSE).await;
         }
     }
 

@@ -30,7 +30,6 @@ mod text;
 mod tls;
 mod transaction;
 mod views;
-mod watcher;
 
 #[cfg(test)]
 #[path = "../../../tests/it/postgres.rs"]

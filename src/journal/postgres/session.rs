@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
@@ -33,8 +33,6 @@ pub(super) struct Session {
     pub(super) client: Client,
     /// Number of warnings. A warning is counted before the response that follows it is delivered.
     warnings: Arc<AtomicU64>,
-    /// Payload of the latest notification.
-    pub(super) notifications: watch::Receiver<String>,
     _open: oneshot::Sender<()>,
 }
 
@@ -149,10 +147,9 @@ where
 {
     let (client, connection) = config.connect(tls).await?;
     let warnings = Arc::new(AtomicU64::new(0));
-    let (notify, notifications) = watch::channel(String::new());
     let (open, closed) = oneshot::channel();
-    tokio::spawn(serve(read_messages(connection, warnings.clone(), notify), closed));
-    Ok(Session { client, warnings, notifications, _open: open })
+    tokio::spawn(serve(count_warnings(connection, warnings.clone()), closed));
+    Ok(Session { client, warnings, _open: open })
 }
 
 /// Runs the connection until it ends or the session is dropped.
@@ -166,17 +163,12 @@ async fn serve(messages: impl Future<Output = ()>, closed: oneshot::Receiver<()>
     _ = timeout(CLOSING, messages).await;
 }
 
-async fn read_messages<T>(
-    mut connection: Connection<Socket, T>,
-    warnings: Arc<AtomicU64>,
-    notifications: watch::Sender<String>,
-) where
+async fn count_warnings<T>(mut connection: Connection<Socket, T>, warnings: Arc<AtomicU64>)
+where
     T: tokio_postgres::tls::TlsStream + Unpin,
 {
     while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-        if let AsyncMessage::Notification(notification) = message {
-            notifications.send_replace(notification.payload().to_owned());
-        } else if let AsyncMessage::Notice(notice) = message
+        if let AsyncMessage::Notice(notice) = message
             && is_warning(notice.parsed_severity())
         {
             warnings.fetch_add(1, Ordering::Release);

@@ -17,11 +17,10 @@ mod lease;
 mod status;
 mod tail;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::run_loop::Recorder;
-use super::share::{SeenHead, Shared};
+use super::share::Shared;
 use crate::clock::{self, Stopwatch};
 use crate::event::{Rules, Timestamp};
 use crate::journal::{Connection, JournalError, JournalErrorKind, PostgresJournal, Spool};
@@ -42,17 +41,8 @@ impl Recorder {
         if spool.is_none() {
             self.require_connection()?;
         }
-        let seen = Arc::<SeenHead>::default();
-        if let Some(journal) = self.journal.shared() {
-            let (seen, state_reader) = (seen.clone(), self.state_reader.clone());
-            journal.watch(move |head| {
-                seen.set(head);
-                state_reader.wake();
-            });
-        }
         self.shared = Some(Shared {
             spool,
-            seen,
             overlay: None,
             has_state: false,
             restored: false,
@@ -101,8 +91,8 @@ impl Recorder {
         // records.
         if scrape_waits || !is_restored {
             self.scrape()?;
-        } else if self.is_behind() && !self.queue.has_waiting() {
-            // Otherwise the next batch reads it.
+        } else if self.must_follow() && !self.queue.has_waiting() {
+            // Otherwise the next batch reads the tail.
             self.catch_up()?;
         }
         if self.shared.as_ref().is_some_and(|shared| shared.documents_changed) {
@@ -119,12 +109,17 @@ impl Recorder {
     }
 
     fn restore_shared(&mut self) -> Result<(), JournalError> {
+        let applied = self.journal.last_position();
         // The first record is always one of rules, so the rules before it must not depend on this configuration.
         self.restore(&Rules::default())?;
+        let restored = self.journal.last_position();
         let Some(shared) = &mut self.shared else { return Ok(()) };
         let is_first = !std::mem::replace(&mut shared.has_state, true);
         if !is_first {
             shared.reloads += 1;
+            // Replicas that were faster may have appended records since the failover.
+            let lost_at_least = applied.saturating_sub(restored);
+            tracing::error!(applied, restored, lost_at_least, "state was restored from a journal that lost records");
         }
         shared.restored = true;
         shared.documents_changed = false;
@@ -170,6 +165,7 @@ impl Recorder {
             if self.journal.last_position() >= head {
                 return Ok(());
             }
+            self.publish_shared();
         }
     }
 
@@ -182,14 +178,8 @@ impl Recorder {
         }
     }
 
-    /// Whether others appended records or changed documents, as far as was noticed.
-    fn is_behind(&mut self) -> bool {
-        let applied = self.journal.last_position();
-        let Some((seen, journal)) = self.shared.as_ref().map(|shared| shared.seen.get()).zip(self.journal.shared())
-        else {
-            return false;
-        };
-        seen.position > applied || seen.documents > journal.head().documents
+    fn must_follow(&self) -> bool {
+        self.shared.as_ref().is_some_and(|shared| shared.until_follow().is_zero())
     }
 
     /// Whether there is a state. A replica that started while the journal was away has none.
@@ -209,8 +199,8 @@ impl Recorder {
             // A new connection wakes the recorder earlier.
             return Some(RETRY_INTERVAL);
         }
-        let is_behind = !shared.restored || shared.has_spooled();
-        Some(if is_behind { Duration::ZERO } else { shared.until_renewal() })
+        let is_due = !shared.restored || shared.has_spooled();
+        Some(if is_due { Duration::ZERO } else { shared.until_renewal().min(shared.until_follow()) })
     }
 
     /// Measures a shared journal, if that is due.
@@ -218,6 +208,9 @@ impl Recorder {
         let Some(shared) = self.shared.as_mut().filter(|shared| shared.is_usable()) else { return };
         if shared.since_measurement.is_none_or(|since| since.elapsed() >= MEASUREMENT_INTERVAL) {
             shared.since_measurement = Some(Stopwatch::start());
+            if let Some(Err(error)) = self.journal.shared().map(PostgresJournal::measure) {
+                tracing::debug!(%error, "size of the journal is not known");
+            }
             self.measure();
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::check::Loss;
 use super::network::Net;
+use super::replica::Replica;
 use super::{PHASE, Servers, Site, rounds};
 use crate::daemon::eventually;
 use crate::tools::report;
@@ -90,11 +91,21 @@ fn failure_8b_failover_to_a_standby_without_the_tail_is_noticed_and_reloaded() {
         "replicas: 8b: every replica shows its reload {:?} after the promotion",
         run.sender.elapsed() - since
     ));
+    let said = site.replicas.iter().map(records_lost_at_least).max();
+    assert!(said > Some(0), "no replica says how many records are lost");
     run.wait_until_current();
     run.wait(PHASE);
     let finished = run.finish_with(&site, Loss::OfServer);
     let lost = finished.sent.accepted().filter(|event| !finished.events.contains(event)).count();
-    report(&format!("replicas: 8b: the server lost {} records, {lost} of them events answered 2xx", before - promoted));
+    report(&format!(
+        "replicas: 8b: the server lost {} records, {lost} of them events answered 2xx; replicas say at least {said:?}",
+        before - promoted
+    ));
     assert!(lost > 0, "the test lost nothing");
     assert!(u64::try_from(lost).is_ok_and(|lost| lost <= before - promoted), "lost more than the server");
+}
+
+/// The number of lost records that a replica has logged.
+fn records_lost_at_least(replica: &Replica) -> u64 {
+    replica.daemon().log().iter().filter_map(|line| line["lost_at_least"].as_u64()).sum()
 }

@@ -4,14 +4,13 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use super::{PATIENCE, all, append, come_back, failure, journal, opened, server, waking};
 use crate::clock::Stopwatch;
 use crate::journal::postgres::cluster::{Cluster, DATABASE};
-use crate::journal::postgres::{Connection, Head, PostgresJournal, PostgresReader};
+use crate::journal::postgres::{Connection, PostgresJournal, PostgresReader};
 use crate::journal::sqlite::tests::record;
 use crate::journal::{BatchId, Journal, JournalErrorKind, Reader};
 
@@ -175,27 +174,6 @@ fn killed_server_is_away_until_it_runs_again_and_has_what_was_committed() {
     come_back(&mut other, &other_woken);
     other.replay(0, &mut drop).unwrap();
     assert_eq!(other.last_position(), 2);
-}
-
-#[test]
-fn watcher_notices_a_change_by_a_notification_and_without_one() {
-    let Some(mut cluster) = Cluster::start() else { return };
-    let (mut journal, woken) = waking(&server(&cluster, &cluster.url()));
-    let (notice, heads) = channel();
-    journal.watch(move |head| notice.send(head).unwrap());
-    let wait_for = |expected: Head| while heads.recv_timeout(PATIENCE).unwrap() != expected {};
-    wait_for(Head { position: 0, documents: 0 });
-    append(&mut journal, &mut [record(1)]);
-    wait_for(Head { position: 1, documents: 0 });
-    cluster.psql("UPDATE stream_live_exporter.head SET documents = 5");
-    wait_for(Head { position: 1, documents: 5 });
-    cluster.restart();
-    assert_away(&mut journal);
-    come_back(&mut journal, &woken);
-    append(&mut journal, &mut [record(1)]);
-    wait_for(Head { position: 2, documents: 5 });
-    assert_eq!(journal.synchronous_commit(), Some(true));
-    assert!(journal.size_bytes() > 8192);
 }
 
 #[test]

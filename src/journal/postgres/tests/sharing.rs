@@ -198,3 +198,16 @@ fn documents_of_the_leader_are_changes_for_the_others() {
     assert_eq!(second.documents().unwrap()["a"], "1");
     assert!(!second.follow().unwrap().documents_changed);
 }
+
+#[test]
+fn size_and_durability_are_measured() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut journal = journal(&server(&cluster, &cluster.url()));
+    assert_eq!(journal.synchronous_commit(), Some(true));
+    let before = journal.size_bytes();
+    let mut records: Vec<_> = (0..1000).map(record).collect();
+    append(&mut journal, &mut records);
+    assert_eq!(journal.size_bytes(), before);
+    journal.measure().unwrap();
+    assert!(journal.size_bytes() > before.max(100_000), "{} bytes", journal.size_bytes());
+}

@@ -51,6 +51,17 @@ pub trait Journal: Reader + Send {
     /// The journal cannot be written.
     fn begin(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError>;
 
+    /// Begins a batch that was never tried before. A shared journal may expect that nothing has changed since it was last
+    /// read, and skip the reading: if that is wrong, nothing is written, and the commit fails with
+    /// [`Behind`](JournalErrorKind::Behind). The next batch reads again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Journal::begin`].
+    fn begin_without_tail(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError> {
+        self.begin(id)
+    }
+
     /// Advances the checkpoint, with these rows; an input without a row has its row deleted. `sessions` are all that have
     /// changed of these inputs, if the journal [keeps them](Self::keeps_sessions).
     ///
@@ -169,8 +180,9 @@ pub struct Tail {
     pub recorded_until: Timestamp,
     /// When deliveries were last seen, see [`Reader::last_seen`].
     pub last_seen: Option<String>,
-    /// The clock of the database.
-    pub now: Timestamp,
+    /// The clock of the database; `None` if it was not asked, because the batch [expects no
+    /// tail](Journal::begin_without_tail).
+    pub now: Option<Timestamp>,
     /// The documents were changed since they were last read.
     pub documents_changed: bool,
     /// The batch was appended before, by an attempt whose commit was not answered: its records are in the tail.

@@ -143,7 +143,7 @@ fn record_after_tail(
     let mut record = Record::new(kind);
     if let Some(tail) = append.tail() {
         fold.adopt(apply(fold, &tail.records).0);
-        record.recorded_at = tail.recorded_until.max(tail.now);
+        record.recorded_at = tail.recorded_until.max(tail.now.unwrap_or_else(clock::now));
         record.shown_until = tail.shown_until;
         if tail.has_batch {
             return append.commit().map(|()| CorrectionOutcome::Recorded);

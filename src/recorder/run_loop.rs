@@ -238,7 +238,12 @@ impl Recorder {
     pub(super) fn write(&mut self, batch: &mut Batch) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let stopwatch = Stopwatch::start();
         let appending = self.disk_operation("append");
-        let mut append = self.journal.begin(batch.id)?;
+        let mut append = if batch.has_deliveries() {
+            self.journal.begin_without_tail(batch.id)?
+        } else {
+            // It may have waited in the spool, and an attempt before may have appended it.
+            self.journal.begin(batch.id)?
+        };
         let tail = append.tail();
         let (now, shown_until) = match (&tail, &mut self.shared) {
             (Some(tail), Some(shared)) => {
@@ -250,7 +255,7 @@ impl Recorder {
                     batch.merge_last_seen(&others.unwrap_or_default());
                 }
                 self.recorded_until = self.recorded_until.max(tail.recorded_until);
-                (tail.now, tail.shown_until)
+                (tail.now.unwrap_or_else(|| shared.now()), tail.shown_until)
             }
             _ => (clock::now(), self.state_reader.published.begin_change()),
         };

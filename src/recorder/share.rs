@@ -104,7 +104,9 @@ impl Shared {
 
     /// Applies what others appended. Returns when they last saw deliveries.
     pub(super) fn adopt(&mut self, tail: &Tail, following: &mut Following<'_>) -> Option<LastSeen> {
-        self.clock = Some((tail.now, Stopwatch::start()));
+        if let Some(now) = tail.now {
+            self.clock = Some((now, Stopwatch::start()));
+        }
         self.documents_changed |= tail.documents_changed;
         following.apply(&tail.records);
         if let Some(overlay) = &mut self.overlay {

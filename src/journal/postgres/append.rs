@@ -2,8 +2,11 @@
 //!
 //! `begin` locks the head, in one round trip, and reads the tail in another one if there is any; `commit` writes everything
 //! in one. In between the recorder applies the tail and judges the batch.
+//!
+//! Most batches find the head as this process has last seen it. `begin_without_tail` expects that, and then the commit is
+//! the only round trip: it takes the lock, and writes only if the head is as expected.
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{OptionFuture, join_all, join3};
 use tokio::time::Instant;
 use tokio_postgres::types::Type;
 
@@ -21,15 +24,16 @@ use crate::journal::{Append, BatchId, JournalError, Tail, Unrecognized};
 
 const ACTION: &str = "cannot be appended to";
 
-/// A transaction that holds the lock of the head. It is rolled back if it is dropped without a commit.
+/// A batch. It is rolled back if it is dropped without a commit.
 #[must_use = "nothing is recorded before the commit"]
 pub(super) struct PostgresAppend<'a> {
     journal: &'a mut PostgresJournal,
     id: BatchId,
     deadline: Instant,
-    /// Warnings of the session before the transaction.
-    warnings: u64,
+    /// The head on which the batch builds.
     head: HeadRow,
+    /// The transaction that holds the lock of the head; `None` if the commit begins it.
+    transaction: Option<Transaction>,
     tail: Option<Tail>,
     has_batch: bool,
     records: RecordArrays,
@@ -38,13 +42,18 @@ pub(super) struct PostgresAppend<'a> {
     last_seen: Option<String>,
     /// The clock was set back to this time: scrapes go on from there.
     set_back: Option<Timestamp>,
-    /// The transaction has not ended.
-    open: bool,
+}
+
+/// A transaction that has not ended.
+struct Transaction {
+    /// Warnings of the session before it.
+    warnings: u64,
 }
 
 impl PostgresJournal {
     /// Begins a batch: takes the lock of the head and reads the tail.
     pub(super) fn begin_batch(&mut self, id: BatchId) -> Result<PostgresAppend<'_>, JournalError> {
+        self.was_unexpected.set(false);
         let schema = &self.schema;
         // The second statement needs a newer snapshot than the first one, which waited for the lock.
         let sql = format!(
@@ -57,21 +66,7 @@ impl PostgresJournal {
             Ok((warnings, ask(session, &sql).await?))
         })?;
         match self.read_batch(deadline, &mut answers) {
-            Ok((head, tail)) => Ok(PostgresAppend {
-                journal: self,
-                id,
-                deadline,
-                warnings,
-                head,
-                has_batch: tail.has_batch,
-                tail: Some(tail),
-                records: RecordArrays::default(),
-                bodies: BodyArrays::default(),
-                forgotten: Vec::new(),
-                last_seen: None,
-                set_back: None,
-                open: true,
-            }),
+            Ok((head, tail)) => Ok(self.append(id, deadline, head, tail, Some(Transaction { warnings }))),
             Err(error) => {
                 self.link.send("ROLLBACK");
                 Err(error)
@@ -86,39 +81,95 @@ impl PostgresJournal {
         let tail = self.tail_to(ACTION, deadline, head.clone(), now)?;
         Ok((head, Tail { has_batch, ..tail }))
     }
+
+    /// Begins a batch that expects the head as it was last seen, if that was right for the batch before.
+    pub(super) fn begin_unlocked(&mut self, id: BatchId) -> Result<PostgresAppend<'_>, JournalError> {
+        let expected = self.expected.take().filter(|_| !self.was_unexpected.get());
+        let Some(head) = expected else { return self.begin_batch(id) };
+        let tail = Tail {
+            records: Vec::new(),
+            shown_until: head.time,
+            recorded_until: head.recorded_until,
+            last_seen: None,
+            now: None,
+            documents_changed: false,
+            has_batch: false,
+        };
+        Ok(self.append(id, Instant::now() + DEADLINE, head, tail, None))
+    }
+
+    fn append(
+        &mut self,
+        id: BatchId,
+        deadline: Instant,
+        head: HeadRow,
+        tail: Tail,
+        transaction: Option<Transaction>,
+    ) -> PostgresAppend<'_> {
+        PostgresAppend {
+            journal: self,
+            id,
+            deadline,
+            head,
+            transaction,
+            has_batch: tail.has_batch,
+            tail: Some(tail),
+            records: RecordArrays::default(),
+            bodies: BodyArrays::default(),
+            forgotten: Vec::new(),
+            last_seen: None,
+            set_back: None,
+        }
+    }
 }
 
 impl PostgresAppend<'_> {
-    /// Sends everything at once, and waits until all of it is done.
-    async fn write(&self, session: &Session, statements: &[Statement<'_>]) -> Result<(), PostgresError> {
+    /// Sends everything at once, and waits until all of it is done. Returns whether the head was as expected: otherwise
+    /// nothing was written.
+    async fn write(
+        &self,
+        session: &Session,
+        transaction: Option<Transaction>,
+        statements: &[Statement<'_>],
+    ) -> Result<bool, PostgresError> {
+        let warnings = transaction.as_ref().map_or_else(|| session.warnings(), |transaction| transaction.warnings);
+        // The lock is a statement of its own, so that the next one sees the head as it then is.
+        let begin = format!("{BEGIN} SELECT FROM {}.head WHERE id = 1 FOR UPDATE", self.journal.schema);
+        let begin = transaction.is_none().then(|| session.client.batch_execute(&begin));
         let each = statements.iter().map(|(sql, parameters)| session.client.execute_typed(sql, parameters));
         // They are polled, and so sent, in this order.
-        let (executed, committed) = join(join_all(each), session.client.batch_execute("COMMIT")).await;
+        let sent = join3(OptionFuture::from(begin), join_all(each), session.client.batch_execute("COMMIT"));
+        let (begun, executed, committed) = sent.await;
+        begun.transpose().map_err(PostgresError::Failed)?;
         // After an error, the commit is a rollback and succeeds.
-        executed.into_iter().try_for_each(|executed| executed.map(drop)).map_err(PostgresError::Failed)?;
+        let executed: Vec<u64> = executed.into_iter().collect::<Result<_, _>>().map_err(PostgresError::Failed)?;
         committed.map_err(PostgresError::Failed)?;
-        if session.warnings() > self.warnings {
+        if session.warnings() > warnings {
             return Err(PostgresError::NotDurable);
         }
-        Ok(())
+        Ok(executed.last() == Some(&1))
     }
 
     /// Always writes to the head, so that the commit waits for the standby even if the records are there already.
     fn update_head<'a>(&'a self, last_seen: &'a Option<String>) -> Statement<'a> {
         let Self { journal, id, records, .. } = self;
         let schema = &journal.schema;
+        let expected = self.head.batch.map(|batch| format!(" AND batch_id = '{batch}'")).unwrap_or_default();
+        let expected = format!("id = 1{expected} AND time = {}", self.head.time.as_nanos());
         if records.is_empty() {
-            let sql = format!("UPDATE {schema}.head SET last_seen = coalesce($1, last_seen) WHERE id = 1");
+            let sql = format!("UPDATE {schema}.head SET last_seen = coalesce($1, last_seen) WHERE {expected}");
             return (sql, vec![(last_seen, Type::TEXT)]);
         }
-        let HeadRow { position, events, recorded_until, .. } = self.new_head();
+        let HeadRow { position, recorded_until, .. } = self.new_head();
         let time = self.set_back.map(|time| format!(", time = {}", time.as_nanos())).unwrap_or_default();
-        let recorded_until = recorded_until.as_nanos();
+        let (recorded_until, events) = (recorded_until.as_nanos(), records.events());
+        let is_expected = format!("EXISTS (SELECT FROM {schema}.head WHERE {expected})");
         let sql = format!(
-            "WITH appended AS (INSERT INTO {schema}.records ({RECORD_COLUMNS}) SELECT * FROM {UNNEST}), \
-             batch AS (INSERT INTO {schema}.batches (id, position) VALUES ('{id}', {position})) \
+            "WITH appended AS (INSERT INTO {schema}.records ({RECORD_COLUMNS}) \
+                SELECT * FROM {UNNEST} WHERE {is_expected}), \
+             batch AS (INSERT INTO {schema}.batches (id, position) SELECT '{id}', {position} WHERE {is_expected}) \
              UPDATE {schema}.head SET position = {position}, batch_id = '{id}', recorded_until = {recorded_until}, \
-             events = {events}, last_seen = coalesce($15, last_seen){time} WHERE id = 1"
+             events = events + {events}, last_seen = coalesce($15, last_seen){time} WHERE {expected}"
         );
         let mut parameters = records.parameters().to_vec();
         parameters.push((last_seen, Type::TEXT));
@@ -132,9 +183,16 @@ impl PostgresAppend<'_> {
             head.position = position;
             head.batch = Some(self.id);
             head.recorded_until = self.records.recorded_until();
-            head.events += self.records.events();
+            head.events = self.journal.events.get() + self.records.events();
+            head.time = self.set_back.unwrap_or(head.time);
         }
         head
+    }
+
+    /// The commit fails without a change: the head is locked and read first.
+    fn behind(&self) -> JournalError {
+        self.journal.was_unexpected.set(true);
+        JournalError::Behind { server: self.journal.server.to_string(), action: ACTION }
     }
 }
 
@@ -175,21 +233,29 @@ impl Append for PostgresAppend<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), JournalError> {
-        self.open = false;
         let schema = &self.journal.schema;
         let mut statements = self.bodies.statements(schema);
         if !self.forgotten.is_empty() {
             let sql = format!("DELETE FROM {schema}.unrecognized WHERE seq = ANY ($1)");
             statements.push((sql, vec![(&self.forgotten, Type::INT8_ARRAY)]));
         }
+        let transaction = self.transaction.take();
+        if transaction.is_none() && !statements.is_empty() {
+            // They do not depend on the head, so it must be locked before.
+            return Err(self.behind());
+        }
         statements.push(self.update_head(&self.last_seen));
-        self.journal.link.run(ACTION, self.deadline, async |session| self.write(session, &statements).await)?;
+        let write = async |session: &Session| self.write(session, transaction, &statements).await;
+        if !self.journal.link.run(ACTION, self.deadline, write)? {
+            return Err(self.behind());
+        }
         let head = self.new_head();
         self.journal.head.set(head.head());
         self.journal.events.set(head.events);
         // Otherwise the batch is part of the tail that the caller did not take.
         if self.tail.as_ref().is_none_or(|tail| tail.records.is_empty()) {
             self.journal.applied.set(head.applied());
+            self.journal.expected.replace(Some(head));
         }
         Ok(())
     }
@@ -197,7 +263,7 @@ impl Append for PostgresAppend<'_> {
 
 impl Drop for PostgresAppend<'_> {
     fn drop(&mut self) {
-        if self.open {
+        if self.transaction.is_some() {
             self.journal.link.send("ROLLBACK");
         }
     }

@@ -20,6 +20,8 @@ pub struct Shown {
     pub tail: Tail,
     /// The time of the scrape, later than that of every earlier scrape of any replica.
     pub time: Timestamp,
+    /// The clock of the database.
+    pub now: Timestamp,
 }
 
 /// Whether the shared journal can be used.

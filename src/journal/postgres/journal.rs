@@ -1,6 +1,6 @@
 //! The journal in PostgreSQL as the recorder uses it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -36,6 +36,10 @@ pub struct PostgresJournal {
     pub(super) applied: Cell<Applied>,
     /// The head as it was last seen.
     pub(super) head: Cell<Head>,
+    /// The head's row, if this process has every record up to it: a batch may expect that it has not changed.
+    pub(super) expected: RefCell<Option<HeadRow>>,
+    /// What a batch expected was wrong.
+    pub(super) was_unexpected: Cell<bool>,
     /// Number of kept events, as it was last seen.
     pub(super) events: Cell<u64>,
     /// Number of changes of the documents when they were last read.
@@ -65,6 +69,8 @@ impl PostgresJournal {
             link,
             applied: Cell::default(),
             head: Cell::default(),
+            expected: RefCell::default(),
+            was_unexpected: Cell::default(),
             events: Cell::default(),
             documents: Cell::default(),
             in_snapshot: Cell::default(),
@@ -172,6 +178,10 @@ impl Query for PostgresJournal {
 impl Journal for PostgresJournal {
     fn begin(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError> {
         Ok(Box::new(self.begin_batch(id)?))
+    }
+
+    fn begin_without_tail(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError> {
+        Ok(Box::new(self.begin_unlocked(id)?))
     }
 
     fn save_checkpoint(

@@ -59,7 +59,7 @@ impl PostgresJournal {
         let (time, applied) = (head.time, head.applied());
         let tail = self.tail_to(SCRAPE, deadline, head, now)?;
         self.applied.set(applied);
-        Ok(Shown { tail, time })
+        Ok(Shown { tail, time, now })
     }
 
     /// Reads the tail up to a head that was read before. Most often there is none, and nothing is sent.
@@ -104,6 +104,8 @@ impl PostgresJournal {
             return Err(self.server.tail_lost(applied));
         }
         self.events.set(head.events);
+        // A batch may expect that the head is still like this.
+        self.expected.replace((until == head.position).then(|| HeadRow { last_seen: None, ..head.clone() }));
         let facts = Facts { head, documents_read: self.documents.get(), now };
         self.server.tail(facts, applied, until, &answers.rows())
     }

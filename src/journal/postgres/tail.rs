@@ -50,7 +50,7 @@ impl Server {
             shown_until: head.time,
             recorded_until: head.recorded_until,
             last_seen: head.last_seen,
-            now,
+            now: Some(now),
             documents_changed: head.documents != documents_read,
             has_batch: false,
         })

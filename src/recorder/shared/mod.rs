@@ -150,7 +150,7 @@ impl Recorder {
         };
         self.adopt_tail(&shown.tail);
         let position = self.journal.last_position();
-        self.state_reader.published.show(position, shown.time, shown.tail.now);
+        self.state_reader.published.show(position, shown.time, shown.now);
         Ok(())
     }
 

@@ -7,8 +7,8 @@ use crate::event::Record;
 use crate::journal::postgres::cluster::Cluster;
 use crate::journal::postgres::tail::MAX_TAIL;
 use crate::journal::postgres::{Head, PostgresJournal};
-use crate::journal::sqlite::tests::record;
-use crate::journal::{BatchId, Journal, JournalErrorKind, Reader};
+use crate::journal::sqlite::tests::{at, record};
+use crate::journal::{BatchId, Journal, JournalErrorKind, Reader, Unrecognized};
 
 #[test]
 fn writers_that_take_turns_have_the_same_records_in_the_same_order() {
@@ -17,11 +17,20 @@ fn writers_that_take_turns_have_the_same_records_in_the_same_order() {
     let write = |mut journal: PostgresJournal, first: u64| {
         let mut applied = Vec::new();
         for number in (first..300).step_by(3) {
-            let mut append = journal.begin(BatchId::random()).unwrap();
-            applied.extend(append.tail().unwrap().records);
             let mut records: Vec<_> = (0..number % 4).map(|more| record(number + more)).collect();
-            append.records(&mut records.iter_mut()).unwrap();
-            append.commit().unwrap();
+            // If others came first, the second attempt locks the head.
+            for attempt in 0..2 {
+                let mut append = journal.begin_without_tail(BatchId::random()).unwrap();
+                applied.extend(append.tail().unwrap().records);
+                append.records(&mut records.iter_mut()).unwrap();
+                match append.commit() {
+                    Err(error) if error.kind() == JournalErrorKind::Behind && attempt == 0 => {}
+                    committed => {
+                        committed.unwrap();
+                        break;
+                    }
+                }
+            }
             applied.extend(records);
         }
         applied.extend(journal.follow().unwrap().records);
@@ -197,6 +206,58 @@ fn documents_of_the_leader_are_changes_for_the_others() {
     assert!(second.follow().unwrap().documents_changed, "they were not read yet");
     assert_eq!(second.documents().unwrap()["a"], "1");
     assert!(!second.follow().unwrap().documents_changed);
+}
+
+#[test]
+fn batch_without_tail_is_not_written_if_another_batch_or_a_scrape_came_first() {
+    let Some(cluster) = Cluster::start() else { return };
+    let server = server(&cluster, &cluster.url());
+    let (mut first, mut second) = (journal(&server), journal(&server));
+    second.follow().unwrap();
+    let begin = |journal: &mut PostgresJournal, number: u64| {
+        let mut append = journal.begin_without_tail(BatchId::random()).unwrap();
+        let tail = append.tail().unwrap();
+        append.records(&mut [record(number)].iter_mut()).unwrap();
+        (tail, append.commit().map_err(|error| error.kind()))
+    };
+    for by_scrape in [false, true] {
+        let (tail, committed) = begin(&mut second, 1);
+        assert_eq!((tail.records.len(), tail.now, committed), (0, None, Ok(())));
+        first.follow().unwrap();
+        let before = first.last_position();
+        if by_scrape {
+            first.scrape().unwrap();
+        } else {
+            append(&mut first, &mut [record(2)]);
+        }
+        let (tail, committed) = begin(&mut second, 3);
+        assert_eq!((tail.records.len(), committed), (0, Err(JournalErrorKind::Behind)));
+        // The next attempt reads.
+        let (tail, committed) = begin(&mut second, 3);
+        assert_eq!((tail.records.len(), committed), (usize::from(!by_scrape), Ok(())));
+        assert!(tail.now.is_some());
+        assert_eq!(second.last_position(), before + 1 + u64::from(!by_scrape));
+    }
+    first.follow().unwrap();
+    assert_eq!((first.last_position(), first.events()), (second.last_position(), second.events()));
+    assert_eq!(all(&first).len(), 5);
+}
+
+#[test]
+fn batch_without_tail_keeps_bodies_only_with_the_lock() {
+    let Some(cluster) = Cluster::start() else { return };
+    let mut journal = journal(&server(&cluster, &cluster.url()));
+    append(&mut journal, &mut [record(1)]);
+    let body = Unrecognized { received_at: at(1), reason: "no_data".into(), body: b"{}".into() };
+    let mut commit = || {
+        let mut append = journal.begin_without_tail(BatchId::random()).unwrap();
+        append.tail();
+        append.unrecognized(std::slice::from_ref(&body)).unwrap();
+        append.commit().map_err(|error| error.kind())
+    };
+    assert_eq!(commit(), Err(JournalErrorKind::Behind));
+    assert_eq!(commit(), Ok(()));
+    assert_eq!(cluster.psql("SELECT count(*) FROM stream_live_exporter.unrecognized"), "1");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use content::{Checkpoint, Created, InputRow, KeptBody, KeptBodySummary, Unre
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
 pub use postgres::{
-    Address, AddressError, Connection, Derived, Head, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal,
+    Address, AddressError, Connection, Derived, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal,
     PostgresReader, Refusal, SchemaName, Server, Shown, TlsError,
 };
 pub use reader::{Reader, Snapshot};

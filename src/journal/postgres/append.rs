@@ -250,7 +250,7 @@ impl Append for PostgresAppend<'_> {
             return Err(self.behind());
         }
         let head = self.new_head();
-        self.journal.head.set(head.head());
+        self.journal.head.set(head.position);
         self.journal.events.set(head.events);
         // Otherwise the batch is part of the tail that the caller did not take.
         if self.tail.as_ref().is_none_or(|tail| tail.records.is_empty()) {

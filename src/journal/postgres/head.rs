@@ -4,15 +4,6 @@ use super::answer::Row;
 use crate::event::Timestamp;
 use crate::journal::{BatchId, Tail};
 
-/// How far the shared journal is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Head {
-    /// Position of the newest record; 0 before the first.
-    pub position: u64,
-    /// Number of changes of the documents so far.
-    pub documents: u64,
-}
-
 /// What a scrape shows: the state after the tail, at this time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
@@ -70,10 +61,6 @@ impl HeadRow {
             documents: row.number(5)?,
             last_seen: row.string(6)?,
         })
-    }
-
-    pub(super) fn head(&self) -> Head {
-        Head { position: self.position, documents: self.documents }
     }
 
     pub(super) fn applied(&self) -> Applied {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::types::Type;
 
-use super::head::Head;
 use super::journal::PostgresJournal;
 use super::text::escape;
 use crate::event::Timestamp;
@@ -37,7 +36,6 @@ impl PostgresJournal {
         let mut answers = self.commit(DOCUMENTS, warnings, &count)?;
         let written = answers.row().and_then(|row| row.number(0));
         let written = written.map_err(|problem| self.server.damaged("the head", problem))?;
-        self.head.update(|head| Head { documents: written, ..head });
         // Unless others changed documents that this process has not read.
         if written == self.documents.get() + 1 {
             self.documents.set(written);

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 
 use super::answer::{Answers, ask};
-use super::head::{Applied, Connection, Head, HeadRow, Shown};
+use super::head::{Applied, Connection, HeadRow, Shown};
 use super::link::Link;
 use super::measured::Measured;
 use super::reads::Query;
@@ -34,8 +34,8 @@ pub struct PostgresJournal {
     pub(super) replica: String,
     pub(super) link: Link,
     pub(super) applied: Cell<Applied>,
-    /// The head as it was last seen.
-    pub(super) head: Cell<Head>,
+    /// The head, as it was last seen.
+    pub(super) head: Cell<u64>,
     /// The head's row, if this process has every record up to it: a batch may expect that it has not changed.
     pub(super) expected: RefCell<Option<HeadRow>>,
     /// What a batch expected was wrong.
@@ -84,8 +84,8 @@ impl PostgresJournal {
         self.link.poll()
     }
 
-    /// The newest head that this process has seen in a statement of its own.
-    pub fn head(&self) -> Head {
+    /// The position of the newest record, as it was last seen; 0 before the first.
+    pub fn head(&self) -> u64 {
         self.head.get()
     }
 
@@ -166,7 +166,7 @@ impl Query for PostgresJournal {
 
     fn note_replayed(&self, head: &HeadRow) {
         self.applied.set(head.applied());
-        self.head.set(head.head());
+        self.head.set(head.position);
         self.events.set(head.events);
     }
 

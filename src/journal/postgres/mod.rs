@@ -39,7 +39,7 @@ pub(super) mod tests;
 
 pub use address::{Address, AddressError};
 pub use error::{PostgresError, Refusal};
-pub use head::{Connection, Head, Shown};
+pub use head::{Connection, Shown};
 pub use import::Derived;
 pub use journal::PostgresJournal;
 pub use password::PasswordError;

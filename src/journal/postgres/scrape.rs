@@ -73,7 +73,7 @@ impl PostgresJournal {
         let (schema, applied, until) = (&self.schema, self.applied.get(), head.position);
         let missing = until.saturating_sub(applied.position);
         if missing > MAX_TAIL {
-            self.head.set(head.head());
+            self.head.set(head.position);
             return Err(JournalError::Behind { server: self.server.to_string(), action });
         }
         if missing == 0 {
@@ -99,7 +99,7 @@ impl PostgresJournal {
         answers: &mut Answers,
     ) -> Result<Tail, JournalError> {
         let applied = self.applied.get();
-        self.head.set(head.head());
+        self.head.set(head.position);
         if !head.continues(applied, found) {
             return Err(self.server.tail_lost(applied));
         }

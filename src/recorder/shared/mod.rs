@@ -160,7 +160,7 @@ impl Recorder {
         loop {
             let Some(journal) = self.journal.shared() else { return Ok(()) };
             let tail = journal.follow()?;
-            let head = journal.head().position;
+            let head = journal.head();
             self.adopt_tail(&tail);
             if self.journal.last_position() >= head {
                 return Ok(());

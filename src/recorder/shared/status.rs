@@ -11,7 +11,7 @@ impl Recorder {
         let applied_position = self.journal.last_position();
         let Some(shared) = &mut self.shared else { return };
         let Some(journal) = self.journal.shared() else { return };
-        let head = journal.head().position.max(applied_position);
+        let head = journal.head().max(applied_position);
         shared.behind = if head > applied_position && shared.is_usable() {
             shared.behind.or_else(|| Some(Stopwatch::start()))
         } else {

@@ -91,18 +91,15 @@ fn failure_8b_failover_to_a_standby_without_the_tail_is_noticed_and_reloaded() {
         "replicas: 8b: every replica shows its reload {:?} after the promotion",
         run.sender.elapsed() - since
     ));
-    let said = site.replicas.iter().map(records_lost_at_least).max();
-    assert!(said > Some(0), "no replica says how many records are lost");
+    // The first replica that reloads is exact: the others may have appended since.
+    let said = site.replicas.iter().map(records_lost_at_least).max().unwrap_or_default();
     run.wait_until_current();
     run.wait(PHASE);
     let finished = run.finish_with(&site, Loss::OfServer);
     let lost = finished.sent.accepted().filter(|event| !finished.events.contains(event)).count();
-    report(&format!(
-        "replicas: 8b: the server lost {} records, {lost} of them events answered 2xx; replicas say at least {said:?}",
-        before - promoted
-    ));
+    report(&format!("replicas: 8b: replicas say that {said} records are lost; {lost} of them were answered 2xx"));
     assert!(lost > 0, "the test lost nothing");
-    assert!(u64::try_from(lost).is_ok_and(|lost| lost <= before - promoted), "lost more than the server");
+    assert!(u64::try_from(lost).is_ok_and(|lost| lost <= said), "more is lost than replicas say");
 }
 
 /// The number of lost records that a replica has logged.

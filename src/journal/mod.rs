@@ -33,6 +33,8 @@ pub use batch_id::BatchId;
 pub use content::{Checkpoint, Created, InputRow, KeptBody, KeptBodySummary, Unrecognized};
 pub use error::{JournalError, JournalErrorKind};
 pub use location::Location;
+#[cfg(test)]
+pub(crate) use postgres::cluster::Cluster;
 pub use postgres::{
     Address, AddressError, Connection, Derived, InvalidSchemaName, PasswordError, PostgresError, PostgresJournal,
     PostgresReader, Refusal, SchemaName, Server, Shown, TlsError,

@@ -209,7 +209,11 @@ impl Recorder {
     }
 
     /// Writes a batch again, if the cause of the error can be removed.
-    fn write_again(&mut self, batch: &mut Batch, error: JournalError) -> Result<(Changes, Vec<Verdict>), JournalError> {
+    pub(super) fn write_again(
+        &mut self,
+        batch: &mut Batch,
+        error: JournalError,
+    ) -> Result<(Changes, Vec<Verdict>), JournalError> {
         let kind = error.kind();
         if kind == JournalErrorKind::DiskFull && self.shared.is_none() {
             self.write_on_full_disk(batch, error)

@@ -4,6 +4,7 @@ mod api_facts;
 mod corrections;
 mod exceptions;
 mod housekeeping;
+mod shared;
 
 use std::fs;
 use std::path::Path;

@@ -82,7 +82,7 @@ impl Recorder {
         let spool = self.shared.as_mut().and_then(|shared| shared.spool.as_mut());
         let Some(spooled) = spool.map_or(Ok(None), Spool::oldest)? else { return Ok(()) };
         let mut batch = batch_of(&spooled, self.fold.state().last_seen());
-        let (changes, _) = self.write(&mut batch)?;
+        let (changes, _) = self.write(&mut batch).or_else(|error| self.write_again(&mut batch, error))?;
         self.note_dirty(&batch.records, &changes);
         self.fold.adopt(changes);
         self.fold.set_last_seen(batch.last_seen.clone());

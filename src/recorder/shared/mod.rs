@@ -156,8 +156,8 @@ impl Recorder {
 
     /// Applies what others appended.
     pub(super) fn catch_up(&mut self) -> Result<(), JournalError> {
-        let _reading = self.disk_operation("read of the tail");
         loop {
+            let _reading = self.disk_operation("read of the tail");
             let Some(journal) = self.journal.shared() else { return Ok(()) };
             let tail = journal.follow()?;
             let head = journal.head();

@@ -1,0 +1,121 @@
+//! The recorder on a shared journal, with a real server. Its loop does not run.
+
+use std::thread;
+
+use super::*;
+use crate::clock::Stopwatch;
+use crate::event::{AccountId, Corrected, Correction, Record, RecordKind};
+use crate::journal::{BatchId, Cluster, Journal, PostgresJournal, Reader, SPOOL_FILE, Server, Spool};
+use crate::live::{Evidence, Inventory, LastSeen, Listed};
+use crate::schedule::{Configured, Expectation};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const ACCOUNT: AccountId = AccountId::from_bytes([0xac; 16]);
+
+fn server(cluster: &Cluster) -> Server {
+    let schema = "stream_live_exporter".parse().unwrap();
+    Server::new(cluster.url().parse().unwrap(), Some(cluster.password_file()), schema)
+}
+
+/// A replica that has tried to restore the state once.
+fn started(cluster: &Cluster, folder: &Path, limits: Limits) -> Recorder {
+    let (handle, queue) = prepare(64);
+    let state_reader = handle.state_reader().clone();
+    let journal = PostgresJournal::open(server(cluster), "test", move || handle.wake()).unwrap();
+    let metrics = Arc::new(Exporter::new(clock::now(), false));
+    let recorder = Recorder::new(Box::new(journal), limits, queue, state_reader, metrics);
+    recorder.sharing(Some(Spool::open(folder, 100).unwrap())).unwrap()
+}
+
+/// A replica that has the state of the journal.
+fn replica(cluster: &Cluster, folder: &Path, limits: Limits) -> Recorder {
+    let mut recorder = started(cluster, folder, limits);
+    follow_until(&mut recorder, "the journal is restored", is_usable);
+    recorder
+}
+
+fn is_usable(recorder: &Recorder) -> bool {
+    recorder.shared.as_ref().unwrap().is_usable()
+}
+
+fn follow_until(recorder: &mut Recorder, what: &str, holds: impl Fn(&Recorder) -> bool) {
+    let start = Stopwatch::start();
+    while !holds(recorder) {
+        assert!(start.elapsed() < PATIENCE, "not seen: {what}");
+        _ = recorder.queue.wake_rx.recv_timeout(Duration::from_secs(1));
+        recorder.follow_shared();
+    }
+}
+
+/// Ends the connections of the replica, and refuses new ones.
+fn cut_off(cluster: &Cluster, recorder: &mut Recorder) {
+    cluster.psql("ALTER ROLE exporter NOLOGIN");
+    end_connections(cluster);
+    follow_until(recorder, "the journal is away", |recorder| !is_usable(recorder));
+}
+
+fn end_connections(cluster: &Cluster) {
+    cluster.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'exporter'");
+}
+
+fn let_in(cluster: &Cluster, recorder: &mut Recorder) {
+    cluster.psql("ALTER ROLE exporter LOGIN");
+    follow_until(recorder, "the journal is back", is_usable);
+}
+
+/// As a failover to a standby that lacks the newest record.
+fn lose_newest_record(cluster: &Cluster) {
+    cluster.psql(
+        "UPDATE stream_live_exporter.head SET position = position - 1, batch_id = (SELECT id \
+             FROM stream_live_exporter.batches WHERE batches.position = head.position - 1); \
+         DELETE FROM stream_live_exporter.records WHERE position > (SELECT position FROM stream_live_exporter.head); \
+         DELETE FROM stream_live_exporter.batches WHERE position > (SELECT position FROM stream_live_exporter.head)",
+    );
+}
+
+fn deliver(recorder: &mut Recorder, notification: Notification) -> Option<Outcome> {
+    let (answer, mut answered) = oneshot::channel();
+    recorder.record_deliveries(vec![(delivery(notification), answer)]);
+    answered.try_recv().unwrap()
+}
+
+/// What a scrape of the replica shows.
+fn scrape_of(recorder: &mut Recorder) -> View {
+    recorder.state_reader.published.lock().request_scrape();
+    recorder.follow_shared();
+    recorder.state_reader.published.scrape(clock::now(), clock::wall()).unwrap()
+}
+
+fn input_id(input: u8) -> InputId {
+    InputId::from_bytes([input; 16])
+}
+
+fn evidence(state: &State, input: u8) -> Option<Evidence> {
+    state.known_input(&input_id(input))?.input.evidence()
+}
+
+fn is_connected(state: &State, input: u8) -> Option<bool> {
+    evidence(state, input).map(|evidence| evidence.connected)
+}
+
+#[test]
+fn replica_with_a_spool_that_is_far_behind_catches_up() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    cut_off(&cluster, &mut recorder);
+    assert_eq!(deliver(&mut recorder, event(1, EventKind::Connected, 0)), Some(Outcome::Recorded));
+    let before = recorder.journal.last_position();
+    cluster.psql(
+        "INSERT INTO stream_live_exporter.records \
+             (position, recorded_at, shown_until, received_at, updated_at, input_id, kind) \
+         SELECT position + n, recorded_until, time, recorded_until, recorded_until + n, repeat('2', 32), 'errored' \
+         FROM stream_live_exporter.head, generate_series(1, 25000) AS n; \
+         UPDATE stream_live_exporter.head SET position = position + 25000, batch_id = gen_random_uuid(); \
+         INSERT INTO stream_live_exporter.batches SELECT batch_id, position FROM stream_live_exporter.head",
+    );
+    let_in(&cluster, &mut recorder);
+    follow_until(&mut recorder, "the spool is empty", |recorder| !recorder.shared.as_ref().unwrap().has_spooled());
+    assert_eq!(recorder.journal.last_position(), before + 25_001);
+    assert_eq!(is_connected(&scrape_of(&mut recorder).state, 1), Some(true));
+}

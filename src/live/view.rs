@@ -11,8 +11,9 @@ use crate::event::{Event, EventKind, InputId, Timestamp};
 pub struct View {
     /// The state of all inputs.
     pub state: State,
-    /// The same state with the records that wait for a shared journal applied, while there are any. Only gauges show it:
-    /// other replicas do not have these records, and a counter must not fall when they are appended in another order.
+    /// While a shared journal is away, or records wait for it: the newest state, with these records applied. Only gauges
+    /// show it: other replicas do not have these records, and a counter must not fall when they are appended in another
+    /// order.
     pub gauges: Option<State>,
     /// The time up to which current connections are counted.
     pub as_of: Timestamp,

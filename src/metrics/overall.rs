@@ -90,7 +90,7 @@ pub(super) static FAMILIES: [Entry<Write>; 17] = [
         query: "time() - stream_live_exporter_last_notification_timestamp_seconds",
         ..GAUGE
     }
-    .with(|from, out| out.known(from.view.state.last_seen().last)),
+    .with(|from, out| out.known(from.view.gauge_state().last_seen().last)),
     Family {
         name: "stream_live_exporter_last_test_timestamp_seconds",
         help: "Time of the last Save and Test notification, in seconds since the Unix epoch.",
@@ -98,7 +98,7 @@ pub(super) static FAMILIES: [Entry<Write>; 17] = [
         query: "time() - stream_live_exporter_last_test_timestamp_seconds",
         ..GAUGE
     }
-    .with(|from, out| out.known(from.view.state.last_seen().last_test)),
+    .with(|from, out| out.known(from.view.gauge_state().last_seen().last_test)),
     Family {
         name: "stream_live_exporter_secret_last_used_timestamp_seconds",
         help: "Time of the last delivery with that secret, in seconds since the Unix epoch.",
@@ -109,7 +109,7 @@ pub(super) static FAMILIES: [Entry<Write>; 17] = [
         ..GAUGE
     }
     .with(|from, out| {
-            for (secret, time) in &from.view.state.last_seen().by_secret {
+            for (secret, time) in &from.view.gauge_state().last_seen().by_secret {
                 out.labelled(&[secret], *time);
             }
         }),

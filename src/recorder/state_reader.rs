@@ -341,9 +341,12 @@ impl Current {
     fn latest_view(&self) -> Option<View> {
         let Shown { state, as_of, wall_clock, applied_position } = self.latest_shown.as_ref()?;
         let view = self.view(*as_of, *wall_clock)?;
+        // While the journal is away, no scrape shows the records that were applied after the latest one.
+        let is_away = self.shared.is_some_and(|shared| !shared.connected);
+        let gauges = view.gauges.or_else(|| is_away.then_some(view.state));
         let applied_position = *applied_position;
         let shared = self.shared.map(|shared| SharedStatus { applied_position, ..shared });
-        Some(View { state: state.clone(), shared, ..view })
+        Some(View { state: state.clone(), gauges, shared, ..view })
     }
 
     fn end_change(&mut self, now: Timestamp) {

@@ -41,6 +41,7 @@ impl Recorder {
             Ok(()) => {
                 if let (Some(overlay), Some(changes)) = (&mut shared.overlay, changes) {
                     overlay.adopt(changes);
+                    overlay.set_last_seen(batch.last_seen.clone());
                 }
                 self.note_written(Ok(()));
                 self.state_reader.published.set_committed(clock::now());

@@ -119,3 +119,20 @@ fn replica_with_a_spool_that_is_far_behind_catches_up() {
     assert_eq!(recorder.journal.last_position(), before + 25_001);
     assert_eq!(is_connected(&scrape_of(&mut recorder).state, 1), Some(true));
 }
+
+#[test]
+fn events_that_no_scrape_has_shown_are_shown_while_the_journal_is_away() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    assert_eq!(deliver(&mut recorder, event(1, EventKind::Connected, 50)), Some(Outcome::Recorded));
+    let shown = scrape_of(&mut recorder);
+    assert_eq!(deliver(&mut recorder, event(1, EventKind::Disconnected, 0)), Some(Outcome::Recorded));
+    cluster.kill();
+    follow_until(&mut recorder, "the journal is away", |recorder| !is_usable(recorder));
+    let away = scrape_of(&mut recorder);
+    assert_eq!(is_connected(away.gauge_state(), 1), Some(false));
+    assert_eq!((is_connected(&away.state, 1), away.as_of), (Some(true), shown.as_of), "counters stand still");
+    assert_eq!(deliver(&mut recorder, Notification::Test), Some(Outcome::Test));
+    assert!(scrape_of(&mut recorder).gauge_state().last_seen().last_test.is_some());
+}

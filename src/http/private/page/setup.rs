@@ -84,7 +84,7 @@ fn has_events(view: &View) -> bool {
 
 impl<'a> Facts<'a> {
     fn of(view: &View, configuration: &'a Configuration, rejected: &[Rejected], accounts: &[Value]) -> Self {
-        let last_seen = LastSeen::clone(view.state.last_seen());
+        let last_seen = LastSeen::clone(view.gauge_state().last_seen());
         let is_newer = |rejected: &&Rejected| Some(rejected.received_at) > last_seen.last;
         let rejected = rejected.iter().filter(|rejected| rejected.reason != "method").find(is_newer).copied();
         let urls = configuration.accounts.iter().filter_map(|account| account.webhook_url.as_deref());

@@ -101,7 +101,7 @@ fn inputs(view: &View) -> Item {
 }
 
 fn secret(used: &ConfiguredSecret, configuration: &Configuration, view: &View) -> Item {
-    let by_secret = &view.state.last_seen().by_secret;
+    let by_secret = &view.gauge_state().last_seen().by_secret;
     let item = Item::new(format!("secret-{}", used.name), format!("Secret {}", used.name));
     let item = match &used.file {
         Some(file) => item.code(file.display().to_string()),

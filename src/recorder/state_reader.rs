@@ -281,10 +281,9 @@ impl Published {
         std::mem::take(&mut self.lock().scrape_waiting)
     }
 
-    /// Scrapes of the shared journal show the state as it is now, at this position and these times.
-    pub(super) fn show(&self, applied_position: u64, as_of: Timestamp, wall_clock: Timestamp) {
+    /// Scrapes of the shared journal show this state, at its position and these times.
+    pub(super) fn show(&self, state: State, applied_position: u64, as_of: Timestamp, wall_clock: Timestamp) {
         let mut current = self.lock();
-        let Some(state) = current.state.clone() else { return };
         current.shown_until = as_of;
         current.latest_shown = Some(Shown { state, as_of, wall_clock, applied_position });
     }

@@ -150,7 +150,9 @@ impl Recorder {
         };
         self.adopt_tail(&shown.tail);
         let position = self.journal.last_position();
-        self.state_reader.published.show(position, shown.time, shown.now);
+        // The published state may lack the records that a batch has read before it failed.
+        let state = self.fold.state().clone();
+        self.state_reader.published.show(state, position, shown.time, shown.now);
         Ok(())
     }
 

@@ -136,3 +136,36 @@ fn events_that_no_scrape_has_shown_are_shown_while_the_journal_is_away() {
     assert_eq!(deliver(&mut recorder, Notification::Test), Some(Outcome::Test));
     assert!(scrape_of(&mut recorder).gauge_state().last_seen().last_test.is_some());
 }
+
+#[test]
+fn scrape_shows_records_that_a_failed_batch_has_read() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    deliver(&mut recorder, event(1, EventKind::Connected, 50));
+    let mut other = PostgresJournal::open(server(&cluster), "other", || {}).unwrap();
+    other.replay(0, &mut drop).unwrap();
+    cluster
+        .psql("ALTER TABLE stream_live_exporter.records ADD CONSTRAINT refused CHECK (kind <> 'correction') NOT VALID");
+    let mut append = other.begin(BatchId::random()).unwrap();
+    let tail = append.tail().unwrap();
+    let Notification::Event(event) = event(1, EventKind::Disconnected, 0) else { unreachable!() };
+    let (recorded_at, shown_until) = (tail.now.unwrap(), tail.shown_until);
+    let mut record = Record { recorded_at, shown_until, ..Record::new(RecordKind::Event(event, None)) };
+    append.records(&mut [&mut record].into_iter()).unwrap();
+    let correction =
+        Correction { input_id: input_id(1), to: Corrected::Connected, at: clock::now(), user: None, reason: None };
+    let (answer, mut answered) = oneshot::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| recorder.correct(correction, answer));
+        // It waits for the head, so it reads this record and fails.
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = 'exporter'";
+        while cluster.psql(waiting) == "0" {}
+        append.commit().unwrap();
+    });
+    assert_eq!(answered.try_recv(), Ok(None), "it was refused");
+    follow_until(&mut recorder, "the journal is back", is_usable);
+    let view = scrape_of(&mut recorder);
+    assert_eq!(view.shared.unwrap().applied_position, record.position);
+    assert_eq!(is_connected(&view.state, 1), Some(false));
+}

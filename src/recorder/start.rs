@@ -90,7 +90,8 @@ impl Recorder {
         self.dirty_inputs = restored.dirty_inputs;
         self.rules_history = restored.rules_history;
         self.sessions = restored.sessions;
-        self.rules_pending = !rules_recorded;
+        // A reload may wait for the journal to record its rules.
+        self.rules_pending |= !rules_recorded;
         let newest = self.journal.newest_events(MAX_RECENT_DELIVERIES as u64)?;
         drop(reading);
         let (events, inputs) = (self.journal.events(), self.fold.state().inputs().values());

@@ -114,6 +114,9 @@ impl Recorder {
         self.restore(&Rules::default())?;
         let restored = self.journal.last_position();
         let Some(shared) = &mut self.shared else { return Ok(()) };
+        shared.documents_changed = false;
+        self.catch_up()?;
+        let Some(shared) = &mut self.shared else { return Ok(()) };
         let is_first = !std::mem::replace(&mut shared.has_state, true);
         if !is_first {
             shared.reloads += 1;
@@ -122,8 +125,6 @@ impl Recorder {
             tracing::error!(applied, restored, lost_at_least, "state was restored from a journal that lost records");
         }
         shared.restored = true;
-        shared.documents_changed = false;
-        self.catch_up()?;
         self.restore_overlay();
         // Other replicas decide about rules meanwhile, so only a start or a reload records those of the configuration.
         if is_first {

@@ -169,3 +169,39 @@ fn scrape_shows_records_that_a_failed_batch_has_read() {
     assert_eq!(view.shared.unwrap().applied_position, record.position);
     assert_eq!(is_connected(&view.state, 1), Some(false));
 }
+
+#[test]
+fn start_that_fails_in_the_middle_is_completed() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    drop(replica(&cluster, folders[0].path(), limits()));
+    let configured = Configured { name: "Chapel".into(), expectation: Expectation::Always };
+    let configured: BTreeMap<_, _> = [(input_id(1), configured)].into();
+    let rules = Rules { max_inputs: 7, ..rules() };
+    // The state is restored, and what was appended meanwhile cannot be read.
+    cluster.psql("REVOKE ALL ON stream_live_exporter.batches FROM exporter");
+    let limits = Limits { configured, rules: rules.clone(), ..limits() };
+    let mut recorder = started(&cluster, folders[1].path(), limits);
+    assert!(!is_usable(&recorder));
+    cluster.psql("GRANT ALL ON stream_live_exporter.batches TO exporter");
+    follow_until(&mut recorder, "the journal is restored", is_usable);
+    let view = scrape_of(&mut recorder);
+    assert_eq!((view.state.name(&input_id(1)), view.state.rules()), ("Chapel", &rules));
+}
+
+#[test]
+fn rules_of_a_reload_while_the_journal_is_away_survive_a_failover_that_loses_records() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    deliver(&mut recorder, event(1, EventKind::Connected, 0));
+    cut_off(&cluster, &mut recorder);
+    let rules = Rules { max_inputs: 7, ..rules() };
+    recorder.adopt(Limits { rules: rules.clone(), ..limits() });
+    lose_newest_record(&cluster);
+    let_in(&cluster, &mut recorder);
+    follow_until(&mut recorder, "the loss", |recorder| recorder.shared.as_ref().unwrap().reloads == 1);
+    assert_ne!(recorder.fold.state().rules(), &rules);
+    recorder.run_due_task();
+    assert_eq!(recorder.fold.state().rules(), &rules);
+}

@@ -190,6 +190,19 @@ fn start_that_fails_in_the_middle_is_completed() {
 }
 
 #[test]
+fn loss_of_records_is_noticed_without_a_scrape() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    deliver(&mut recorder, event(1, EventKind::Connected, 50));
+    deliver(&mut recorder, event(1, EventKind::Disconnected, 0));
+    lose_newest_record(&cluster);
+    end_connections(&cluster);
+    follow_until(&mut recorder, "the loss", |recorder| recorder.shared.as_ref().unwrap().reloads == 1);
+    assert_eq!(is_connected(recorder.fold.state(), 1), Some(true));
+}
+
+#[test]
 fn rules_of_a_reload_while_the_journal_is_away_survive_a_failover_that_loses_records() {
     let Some(cluster) = Cluster::start() else { return };
     let folder = tempfile::tempdir().unwrap();

@@ -101,10 +101,15 @@ impl Recorder {
         self.renew_lease()
     }
 
-    fn note_usable(&self, before: Option<JournalErrorKind>) {
+    fn note_usable(&mut self, before: Option<JournalErrorKind>) {
         let Some(shared) = &self.shared else { return };
+        let has_spooled = shared.has_spooled();
         if before.is_some() {
             tracing::warn!(spooled = shared.spooled(), "journal can be used again");
+        }
+        if !has_spooled && self.state_reader.readiness.journal_failing() {
+            // Nothing needs the spool, which could not be written.
+            self.note_written(Ok(()));
         }
     }
 

@@ -218,3 +218,18 @@ fn rules_of_a_reload_while_the_journal_is_away_survive_a_failover_that_loses_rec
     recorder.run_due_task();
     assert_eq!(recorder.fold.state().rules(), &rules);
 }
+
+#[test]
+fn replica_is_ready_again_when_the_journal_is_back_after_its_spool_failed() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    cut_off(&cluster, &mut recorder);
+    assert_eq!(recorder.state_reader.readiness.failing(), None);
+    let blocker = rusqlite::Connection::open(folder.path().join(SPOOL_FILE)).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(deliver(&mut recorder, event(1, EventKind::Connected, 0)), None);
+    assert!(recorder.state_reader.readiness.failing().unwrap().contains("another program holds the database"));
+    let_in(&cluster, &mut recorder);
+    assert_eq!(recorder.state_reader.readiness.failing(), None);
+}

@@ -71,7 +71,13 @@ impl Recorder {
         let scrape_waits = self.state_reader.published.take_scrape();
         match self.follow(scrape_waits) {
             Ok(()) => self.note_usable(before),
-            Err(error) => self.note_shared(&error, before),
+            Err(error) => {
+                self.note_shared(&error, before);
+                if error.kind() == JournalErrorKind::SyncFailed {
+                    // The spool may lose what it has.
+                    self.note_written(Err(error));
+                }
+            }
         }
         self.publish_shared();
         if scrape_waits {

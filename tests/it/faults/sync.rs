@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
+use super::disk::SECRET;
 use super::{Fault, check_restart, event, post, recorder, start_with_events, strace, trace};
-use crate::daemon::{Daemon, command, path_in, ran};
+use crate::daemon::{Daemon, command, eventually, path_in, ran};
+use crate::postgres::Cluster;
 
 /// The exit code after a failed sync.
 const SYNC_FAILED: Option<i32> = Some(74);
@@ -89,4 +91,33 @@ fn start_with_a_failing_sync_exits_74() {
     assert!(!second.stderr.contains("\"msg\":\"ready\""), "{}", second.stderr);
     assert!(wal(folder.path()) == before, "the WAL is kept until it is checkpointed");
     check_restart(folder.path(), &BTreeSet::from([1]), &BTreeSet::from([1]));
+}
+
+#[test]
+fn failed_sync_of_the_spool_while_it_is_drained_exits_74_and_a_restart_is_complete() {
+    let (Some(strace), Some(mut cluster)) = (strace(), Cluster::start()) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let start = |cluster: &Cluster| {
+        let mut command = command(folder.path());
+        command.env("STREAM_LIVE_EXPORTER__WEBHOOK__SECRETS__TEST", SECRET);
+        command.arg(format!("--storage.url={}", cluster.url()));
+        command.arg(format!("--storage.password-file={}", cluster.password_file().display()));
+        Daemon::spawn_unready(command, folder.path())
+    };
+    let daemon = start(&cluster);
+    daemon.wait_for("ready");
+    cluster.kill();
+    for number in 1..=3 {
+        assert_eq!(daemon.post_with(SECRET, &event(number)).status, 200);
+    }
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:error=EIO"]);
+    cluster.restart();
+    daemon.wait_for("sync failed; stopping, the next start recovers what was synced");
+    let ended = daemon.wait();
+    drop(fault);
+    assert_eq!(ended.code(), SYNC_FAILED);
+    let daemon = start(&cluster);
+    let events = "SELECT count(*) FROM stream_live_exporter.events";
+    eventually("the spool is in the journal", || cluster.psql(events) == "3");
+    assert!(daemon.stop().success());
 }

@@ -62,6 +62,8 @@ impl Recorder {
     pub(super) fn reload_documents(&mut self) -> Result<(), JournalError> {
         let documents = self.journal.documents()?;
         documents::restore_inventories(&documents, &mut self.fold);
+        // Those of accounts that are no longer configured stay in the journal.
+        self.fold.set_accounts(self.limits.accounts.clone());
         if let Some(downtime) = &mut self.downtime
             && documents::is_backfilled(&documents, downtime.until)
         {

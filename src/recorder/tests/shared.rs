@@ -233,3 +233,22 @@ fn replica_is_ready_again_when_the_journal_is_back_after_its_spool_failed() {
     let_in(&cluster, &mut recorder);
     assert_eq!(recorder.state_reader.readiness.failing(), None);
 }
+
+#[test]
+fn documents_of_accounts_that_are_not_configured_are_not_shown() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let accounts = [(ACCOUNT, "main".into())].into();
+    let mut recorder = replica(&cluster, folder.path(), Limits { accounts, ..limits() });
+    let mut sql = String::new();
+    for (input, account_id) in [(1, AccountId::from_bytes([0xad; 16])), (2, ACCOUNT)] {
+        let inputs = [(input_id(input), Listed { name: "".into(), enabled: None })].into();
+        let text = serde_json::to_string(&Inventory { account_id, inputs }).unwrap();
+        let name = documents::inventory_name(&account_id);
+        sql += &format!("INSERT INTO stream_live_exporter.documents VALUES ('{name}', '{text}');");
+    }
+    cluster.psql(&format!("{sql} UPDATE stream_live_exporter.head SET documents = documents + 1"));
+    let lists = |recorder: &Recorder, input| recorder.fold.state().known_input(&input_id(input)).is_some();
+    follow_until(&mut recorder, "the inventory", |recorder| lists(recorder, 2));
+    assert!(!lists(&recorder, 1));
+}

@@ -28,7 +28,7 @@ impl Recorder {
         self.fold.set_configured(limits.configured.clone());
         self.fold.set_accounts(limits.accounts.clone());
         let mut last_seen = self.fold.state().last_seen().as_ref().clone();
-        last_seen.by_secret.retain(|name, _| limits.secrets.contains(name));
+        limits.drop_other_secrets(&mut last_seen);
         self.fold.set_last_seen(last_seen);
     }
 

@@ -68,6 +68,7 @@ pub use thread::{Running, prepare, start, start_spooling, start_with};
 pub use crate::journal::{JournalError, KeptBody, KeptBodySummary};
 
 use crate::event::{AccountId, IgnoredReason, InputId, Notification, Rules, Timestamp};
+use crate::live::LastSeen;
 use crate::schedule::Configured;
 
 /// An authenticated delivery.
@@ -151,6 +152,12 @@ pub struct Limits {
     pub accounts: BTreeMap<AccountId, Arc<str>>,
     /// Names of the valid secrets. The last use of other secrets is dropped.
     pub secrets: BTreeSet<String>,
+}
+
+impl Limits {
+    fn drop_other_secrets(&self, last_seen: &mut LastSeen) {
+        last_seen.by_secret.retain(|name, _| self.secrets.contains(name));
+    }
 }
 
 #[cfg(test)]

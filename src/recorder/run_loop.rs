@@ -254,9 +254,10 @@ impl Recorder {
                 let Self { fold, dirty_inputs, rules_history, recorded_until, sessions, .. } = self;
                 let sessions = sessions.as_mut();
                 let mut following = Following { fold, dirty_inputs, rules_history, recorded_until, sessions };
-                let others = shared.adopt(tail, &mut following);
+                let mut others = shared.adopt(tail, &mut following).unwrap_or_default();
+                self.limits.drop_other_secrets(&mut others);
                 if !batch.sets_clock_back() {
-                    batch.merge_last_seen(&others.unwrap_or_default());
+                    batch.merge_last_seen(&others);
                 }
                 self.recorded_until = self.recorded_until.max(tail.recorded_until);
                 (tail.now.unwrap_or_else(|| shared.now()), tail.shown_until)

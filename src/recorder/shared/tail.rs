@@ -16,7 +16,8 @@ impl Recorder {
         let Self { fold, dirty_inputs, rules_history, recorded_until, sessions, .. } = self;
         let sessions = sessions.as_mut();
         let mut following = Following { fold, dirty_inputs, rules_history, recorded_until, sessions };
-        let Some(last_seen) = self.shared.as_mut().map(|shared| shared.adopt(tail, &mut following)) else { return };
+        let Some(mut last_seen) = self.shared.as_mut().map(|shared| shared.adopt(tail, &mut following)) else { return };
+        last_seen.iter_mut().for_each(|last_seen| self.limits.drop_other_secrets(last_seen));
         if let Some(last_seen) = last_seen.filter(|last_seen| *last_seen != **self.fold.state().last_seen()) {
             // Others have seen no delivery after the time to which one of them set the clock back.
             let is_set_back = tail.records.iter().any(|record| record.kind == RecordKind::ClockSetBack);

@@ -252,3 +252,21 @@ fn documents_of_accounts_that_are_not_configured_are_not_shown() {
     follow_until(&mut recorder, "the inventory", |recorder| lists(recorder, 2));
     assert!(!lists(&recorder, 1));
 }
+
+#[test]
+fn last_use_of_a_secret_that_is_not_configured_is_dropped() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    let mut others = LastSeen::default();
+    for secret in ["default", "removed"] {
+        others.record(clock::now(), Some(secret), false);
+    }
+    let others = serde_json::to_string(&others).unwrap();
+    cluster.psql(&format!("UPDATE stream_live_exporter.head SET last_seen = '{others}'"));
+    let secrets = |view: &View| view.state.last_seen().by_secret.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(secrets(&scrape_of(&mut recorder)), ["default"]);
+    deliver(&mut recorder, Notification::Test);
+    assert_eq!(secrets(&scrape_of(&mut recorder)), ["default"]);
+    assert!(!cluster.psql("SELECT last_seen FROM stream_live_exporter.head").contains("removed"));
+}

@@ -4,6 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::daemon::{Daemon, Ran, command, eventually, fixture, path_in, ran, run};
@@ -135,7 +136,7 @@ fn replica_without_a_configured_webhook_secret_is_refused() {
 #[test]
 fn running_daemon_uses_a_new_password_without_a_restart() {
     const CONNECTED: &str = "stream_live_exporter_journal_connected";
-    let Some(mut cluster) = Cluster::start() else { return };
+    let Some(cluster) = Cluster::start() else { return };
     let folder = site();
     let arguments = arguments(folder.path(), &cluster, &cluster.url());
     let mut command = command(folder.path());
@@ -144,9 +145,10 @@ fn running_daemon_uses_a_new_password_without_a_restart() {
     daemon.wait_for("ready");
     assert_eq!(daemon.post_with(WEBHOOK_SECRET, &fixture("connected")).status, 200);
     cluster.change_password("second-p4ssword");
-    cluster.kill();
+    cluster.psql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{USER}'"));
     eventually("the journal is away", || daemon.metric(CONNECTED) == Some(0.0));
-    cluster.restart();
+    let is_refused = |line: &Value| line["error"].as_str().is_some_and(|error| error.contains("28P01"));
+    eventually("the log says why there is no connection", || daemon.log().iter().any(is_refused));
     fs::write(cluster.password_file(), "second-p4ssword").unwrap();
     eventually("the journal is connected", || daemon.metric(CONNECTED) == Some(1.0));
     assert_eq!(daemon.post_with(WEBHOOK_SECRET, &fixture("disconnected")).status, 200);

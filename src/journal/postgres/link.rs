@@ -137,7 +137,7 @@ impl Reconnecting {
             match self.connect().await {
                 Ok(session) => return session,
                 Err(error) => {
-                    let now = cause(&error);
+                    let now = format!("{error}: {}", cause(&error));
                     if now != problem {
                         warn(&error);
                         problem = now;

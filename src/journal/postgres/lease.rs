@@ -14,6 +14,9 @@ use crate::journal::JournalError;
 /// Seconds for which a replica gets the lease.
 const LEASE: u32 = 15;
 
+/// A lease that ends later was taken while the server's clock was ahead. Its holder may have ended long ago.
+const LONGEST: u32 = 2 * LEASE;
+
 impl PostgresJournal {
     /// Takes or keeps the lease. Returns whether this process has it.
     pub(super) fn update_lease(&mut self) -> Result<bool, JournalError> {
@@ -24,7 +27,9 @@ impl PostgresJournal {
              INSERT INTO {schema}.lease AS lease (id, replica, until) \
              VALUES (1, '{replica}', clock_timestamp() + interval '{LEASE} s') \
              ON CONFLICT (id) DO UPDATE SET replica = excluded.replica, until = excluded.until \
-             WHERE lease.replica = excluded.replica OR lease.until <= clock_timestamp() RETURNING 1; COMMIT"
+             WHERE lease.replica = excluded.replica \
+             OR NOT lease.until BETWEEN clock_timestamp() AND clock_timestamp() + interval '{LONGEST} s' \
+             RETURNING 1; COMMIT"
         );
         let action = "the lease cannot be renewed";
         let mut answers = self.link.run(action, deadline(), async |session| ask(session, &sql).await)?;

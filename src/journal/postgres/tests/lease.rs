@@ -52,6 +52,17 @@ fn lease_is_refused_while_another_has_it_and_taken_over_when_it_expires_or_is_re
 }
 
 #[test]
+fn lease_from_a_time_at_which_the_clock_of_the_server_was_ahead_is_taken_over() {
+    let Some(cluster) = Cluster::start() else { return };
+    let server = server(&cluster, &cluster.url());
+    let (mut first, mut second) = (journal(&server), journal(&server));
+    assert!(first.renew_lease().unwrap());
+    cluster.psql("UPDATE stream_live_exporter.lease SET until = until + interval '1 hour'");
+    assert!(second.renew_lease().unwrap());
+    assert!(!first.renew_lease().unwrap());
+}
+
+#[test]
 fn checkpoint_never_goes_back() {
     let Some(cluster) = Cluster::start() else { return };
     let mut journal = journal(&server(&cluster, &cluster.url()));

@@ -25,7 +25,7 @@ impl Recorder {
 
     pub(super) fn save(&mut self, slice: Slice) -> Result<(), JournalError> {
         let recorded_until = self.recorded_until.max(self.state_reader.published.shown_until());
-        let retention_clock = self.retention_clock.reached();
+        let retention_clock = self.retention_clock.reached(self.shared_now());
         let (fold, last_position) = (&self.fold, self.journal.last_position());
         let position = self.dirty_inputs.position_after(slice, last_position);
         let (version, state) = CheckpointState::new(fold, last_position, recorded_until, retention_clock).encode();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::downtime::NOTE_INTERVAL;
 use super::run_loop::Recorder;
-use crate::clock::{self, Stopwatch};
+use crate::clock::Stopwatch;
 use crate::event::{RecordKind, Timestamp};
 use crate::journal::{JournalError, JournalErrorKind, SqliteJournal};
 use crate::live::{SearchLimits, SessionRows};
@@ -162,7 +162,7 @@ impl Recorder {
     pub(super) fn expire(&mut self) -> Result<u64, JournalError> {
         let horizon = self.expiry_horizon();
         let deleting = self.disk_operation("deletion of old records");
-        let expired = self.journal.expire(horizon, clock::now(), EXPIRY_SLICE)?;
+        let expired = self.journal.expire(horizon, self.shared_now(), EXPIRY_SLICE)?;
         drop(deleting);
         self.drop_forgotten(horizon);
         self.drop_exceptions();
@@ -175,7 +175,12 @@ impl Recorder {
 
     /// Older records have expired.
     pub(super) fn expiry_horizon(&mut self) -> Timestamp {
-        self.retention_clock.now().minus(self.limits.retention)
+        self.retention_now().minus(self.limits.retention)
+    }
+
+    fn retention_now(&mut self) -> Timestamp {
+        let now = self.shared_now();
+        self.retention_clock.now(now)
     }
 
     /// Drops some of the forgotten inputs that exceed the maximum number of inputs or were forgotten before `horizon`:
@@ -192,7 +197,7 @@ impl Recorder {
 
     /// Drops some of the exceptions to schedules that have ended. A wrong clock ends none, as it deletes no records.
     pub(super) fn drop_exceptions(&mut self) {
-        let horizon = self.retention_clock.now().minus(EXCEPTION_RETENTION);
+        let horizon = self.retention_now().minus(EXCEPTION_RETENTION);
         let ended: Vec<_> = self.fold.state().exceptions().ended(horizon).take(SEARCH_SLICE.found).collect();
         if !ended.is_empty() {
             self.fold.drop_exceptions(&ended);
@@ -206,7 +211,7 @@ impl Recorder {
             self.search_after = None;
             return 0;
         }
-        let horizon = self.retention_clock.now().minus(self.limits.forget_after);
+        let horizon = self.retention_now().minus(self.limits.forget_after);
         let search = self.fold.state().silent_inputs(horizon, self.search_after, SEARCH_SLICE);
         let count = search.found.len();
         if count > 0 && self.record_changes(search.found.iter().copied().map(RecordKind::Forgotten)).is_none() {

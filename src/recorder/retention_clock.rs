@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{self, Stopwatch, TOLERANCE};
+use crate::clock::{Stopwatch, TOLERANCE};
 use crate::event::Timestamp;
 
 /// After a longer downtime, a warning says that the retention clock is behind.
@@ -39,16 +39,16 @@ impl RetentionClock {
     }
 
     /// The latest time that it has reached.
-    pub(super) fn reached(&mut self) -> Timestamp {
-        self.now();
+    pub(super) fn reached(&mut self, system_clock: Timestamp) -> Timestamp {
+        self.now(system_clock);
         self.reached
     }
 
-    /// The current retention time.
-    pub(super) fn now(&mut self) -> Timestamp {
+    /// The current retention time. Replicas that share a journal share the system clock, too: that of the database.
+    pub(super) fn now(&mut self, system_clock: Timestamp) -> Timestamp {
         let elapsed = self.since_read.elapsed();
         self.since_read = Stopwatch::start();
-        self.advance(clock::now(), elapsed)
+        self.advance(system_clock, elapsed)
     }
 
     /// Moves towards the system clock, `elapsed` after the last call.

@@ -235,6 +235,17 @@ fn replica_is_ready_again_when_the_journal_is_back_after_its_spool_failed() {
 }
 
 #[test]
+fn records_expire_by_the_clock_of_the_database() {
+    let Some(cluster) = Cluster::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut recorder = replica(&cluster, folder.path(), limits());
+    let a_year_ago = clock::now().minus(Duration::from_secs(365 * 86_400));
+    recorder.shared.as_mut().unwrap().clock = Some((a_year_ago, Stopwatch::start()));
+    let horizon = recorder.expiry_horizon();
+    assert!(horizon < a_year_ago, "{horizon}");
+}
+
+#[test]
 fn documents_of_accounts_that_are_not_configured_are_not_shown() {
     let Some(cluster) = Cluster::start() else { return };
     let folder = tempfile::tempdir().unwrap();

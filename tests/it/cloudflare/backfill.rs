@@ -1,6 +1,8 @@
 //! Events from the notification history, and ingest quality.
 
 use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -264,8 +266,14 @@ fn command_reads_the_history_into_a_shared_journal_that_a_replica_uses() {
     let Some(cluster) = Cluster::start() else { return };
     let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
     add(&mock, &session());
-    let storage =
-        format!("[storage]\nurl = \"{}\"\npassword_file = \"{}\"\n", cluster.url(), cluster.password_file().display());
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "0123456789abcdef").unwrap();
+    fs::set_permissions(secret, Permissions::from_mode(0o600)).unwrap();
+    let (url, password) = (cluster.url(), cluster.password_file());
+    let storage = format!(
+        "[storage]\nurl = \"{url}\"\npassword_file = \"{}\"\n[webhook.secret_files]\ndefault = \"secret\"\n",
+        password.display()
+    );
     let running = daemon(folder.path(), &format!("{storage}{}", account(&mock.base_url(), "")));
     let read = || {
         let ran = backfill(folder.path(), &["--offline", "--since", "1h"]);

@@ -151,14 +151,22 @@ impl PostgresAppend<'_> {
     }
 
     /// Always writes to the head, so that the commit waits for the standby even if the records are there already.
-    fn update_head<'a>(&'a self, last_seen: &'a Option<String>) -> Statement<'a> {
+    fn update_head<'a>(
+        &'a self,
+        last_seen: &'a Option<String>,
+        expected_last_seen: &'a Option<String>,
+    ) -> Statement<'a> {
         let Self { journal, id, records, .. } = self;
         let schema = &journal.schema;
         let expected = self.head.batch.map(|batch| format!(" AND batch_id = '{batch}'")).unwrap_or_default();
-        let expected = format!("id = 1{expected} AND time = {}", self.head.time.as_nanos());
+        let parameter = if records.is_empty() { 2 } else { 16 };
+        let expected = format!(
+            "id = 1{expected} AND time = {} AND last_seen IS NOT DISTINCT FROM ${parameter}",
+            self.head.time.as_nanos()
+        );
         if records.is_empty() {
             let sql = format!("UPDATE {schema}.head SET last_seen = coalesce($1, last_seen) WHERE {expected}");
-            return (sql, vec![(last_seen, Type::TEXT)]);
+            return (sql, vec![(last_seen, Type::TEXT), (expected_last_seen, Type::TEXT)]);
         }
         let HeadRow { position, recorded_until, .. } = self.new_head();
         let time = self.set_back.map(|time| format!(", time = {}", time.as_nanos())).unwrap_or_default();
@@ -172,13 +180,14 @@ impl PostgresAppend<'_> {
              events = events + {events}, last_seen = coalesce($15, last_seen){time} WHERE {expected}"
         );
         let mut parameters = records.parameters().to_vec();
-        parameters.push((last_seen, Type::TEXT));
+        parameters.extend([(last_seen as _, Type::TEXT), (expected_last_seen as _, Type::TEXT)]);
         (sql, parameters)
     }
 
     /// The head after the batch.
     fn new_head(&self) -> HeadRow {
         let mut head = self.head.clone();
+        head.last_seen = self.last_seen.clone().or(head.last_seen);
         if let Some(position) = self.records.last_position() {
             head.position = position;
             head.batch = Some(self.id);
@@ -228,7 +237,7 @@ impl Append for PostgresAppend<'_> {
     }
 
     fn last_seen(&mut self, last_seen: &str) -> Result<(), JournalError> {
-        self.last_seen = Some(escape(last_seen).into_owned());
+        self.last_seen = Some(last_seen.to_owned());
         Ok(())
     }
 
@@ -244,7 +253,9 @@ impl Append for PostgresAppend<'_> {
             // They do not depend on the head, so it must be locked before.
             return Err(self.behind());
         }
-        statements.push(self.update_head(&self.last_seen));
+        let escaped = |text: &Option<String>| text.as_deref().map(|text| escape(text).into_owned());
+        let (last_seen, expected) = (escaped(&self.last_seen), escaped(&self.head.last_seen));
+        statements.push(self.update_head(&last_seen, &expected));
         let write = async |session: &Session| self.write(session, transaction, &statements).await;
         if !self.journal.link.run(ACTION, self.deadline, write)? {
             return Err(self.behind());

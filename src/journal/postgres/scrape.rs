@@ -105,7 +105,7 @@ impl PostgresJournal {
         }
         self.events.set(head.events);
         // A batch may expect that the head is still like this.
-        self.expected.replace((until == head.position).then(|| HeadRow { last_seen: None, ..head.clone() }));
+        self.expected.replace((until == head.position).then(|| head.clone()));
         let facts = Facts { head, documents_read: self.documents.get(), now };
         self.server.tail(facts, applied, until, &answers.rows())
     }

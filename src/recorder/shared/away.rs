@@ -83,7 +83,16 @@ impl Recorder {
         let spool = self.shared.as_mut().and_then(|shared| shared.spool.as_mut());
         let Some(spooled) = spool.map_or(Ok(None), Spool::oldest)? else { return Ok(()) };
         let mut batch = batch_of(&spooled, self.fold.state().last_seen());
-        let (changes, _) = self.write(&mut batch).or_else(|error| self.write_again(&mut batch, error))?;
+        let (changes, verdicts) = self.write(&mut batch).or_else(|error| self.write_again(&mut batch, error))?;
+        let ignored = |verdict: &Verdict| matches!(verdict, Verdict::Ignored(_));
+        if let Some(Verdict::Ignored(reason)) = verdicts.iter().find(|verdict| ignored(verdict)) {
+            let events = verdicts.iter().filter(|verdict| ignored(verdict)).count();
+            tracing::warn!(
+                events,
+                reason = reason.label(),
+                "events of the spool were accepted, and cannot be used now"
+            );
+        }
         self.note_dirty(&batch.records, &changes);
         self.fold.adopt(changes);
         self.fold.set_last_seen(batch.last_seen.clone());

@@ -209,7 +209,7 @@ fn documents_of_the_leader_are_changes_for_the_others() {
 }
 
 #[test]
-fn batch_without_tail_is_not_written_if_another_batch_or_a_scrape_came_first() {
+fn batch_without_tail_is_not_written_if_another_batch_a_scrape_or_a_test_came_first() {
     let Some(cluster) = Cluster::start() else { return };
     let server = server(&cluster, &cluster.url());
     let (mut first, mut second) = (journal(&server), journal(&server));
@@ -220,27 +220,36 @@ fn batch_without_tail_is_not_written_if_another_batch_or_a_scrape_came_first() {
         append.records(&mut [record(number)].iter_mut()).unwrap();
         (tail, append.commit().map_err(|error| error.kind()))
     };
-    for by_scrape in [false, true] {
+    for by in ["batch", "scrape", "test"] {
         let (tail, committed) = begin(&mut second, 1);
         assert_eq!((tail.records.len(), tail.now, committed), (0, None, Ok(())));
         first.follow().unwrap();
         let before = first.last_position();
-        if by_scrape {
-            first.scrape().unwrap();
-        } else {
-            append(&mut first, &mut [record(2)]);
-        }
+        let others = match by {
+            "batch" => {
+                append(&mut first, &mut [record(2)]);
+                1
+            }
+            "scrape" => first.scrape().unwrap().tail.records.len(),
+            _ => {
+                let mut append = first.begin_without_tail(BatchId::random()).unwrap();
+                append.last_seen("by the first").unwrap();
+                append.commit().unwrap();
+                0
+            }
+        };
         let (tail, committed) = begin(&mut second, 3);
         assert_eq!((tail.records.len(), committed), (0, Err(JournalErrorKind::Behind)));
         // The next attempt reads.
         let (tail, committed) = begin(&mut second, 3);
-        assert_eq!((tail.records.len(), committed), (usize::from(!by_scrape), Ok(())));
+        assert_eq!((tail.records.len(), committed), (others, Ok(())));
         assert!(tail.now.is_some());
-        assert_eq!(second.last_position(), before + 1 + u64::from(!by_scrape));
+        assert_eq!(second.last_position(), before + 1 + others as u64);
+        assert_eq!(tail.last_seen.as_deref(), (by == "test").then_some("by the first"));
     }
     first.follow().unwrap();
     assert_eq!((first.last_position(), first.events()), (second.last_position(), second.events()));
-    assert_eq!(all(&first).len(), 5);
+    assert_eq!(all(&first).len(), 7);
 }
 
 #[test]

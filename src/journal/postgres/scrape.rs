@@ -8,7 +8,7 @@ use super::head::{Applied, HEAD_COLUMNS, HeadRow, Shown};
 use super::journal::PostgresJournal;
 use super::session::DEADLINE;
 use super::tail::{Facts, MAX_TAIL, batch_at, select_tail};
-use super::transaction::{BEGIN_AT_ONCE, DURABLE, NOW};
+use super::transaction::{BEGIN, NOW};
 use crate::event::Timestamp;
 use crate::journal::{BatchId, JournalError, Tail};
 
@@ -45,8 +45,8 @@ impl PostgresJournal {
     pub(super) fn advance_time(&mut self) -> Result<Shown, JournalError> {
         let schema = &self.schema;
         let sql = format!(
-            "{BEGIN_AT_ONCE} UPDATE {schema}.head SET time = greatest(time + 1000, {NOW}) WHERE id = 1 \
-             RETURNING {HEAD_COLUMNS}, {NOW}, {DURABLE}; COMMIT",
+            "{BEGIN} UPDATE {schema}.head SET time = greatest(time + 1000, {NOW}) WHERE id = 1 \
+             RETURNING {HEAD_COLUMNS}, {NOW}; COMMIT",
         );
         let deadline = Instant::now() + DEADLINE;
         let mut answers = self.link.run(SCRAPE, deadline, async |session| {

@@ -11,14 +11,6 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
     SET LOCAL idle_in_transaction_session_timeout = 2000; \
     SET LOCAL client_min_messages = warning;";
 
-/// Begins a transaction that writes and is sent in one message, so that the server never waits for the rest. One of its
-/// statements selects [`DURABLE`].
-pub(super) const BEGIN_AT_ONCE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;";
-
-/// Columns that set what the commit needs. That costs less than statements of their own.
-pub(super) const DURABLE: &str =
-    "set_config('synchronous_commit', 'on', true), set_config('client_min_messages', 'warning', true)";
-
 /// Begins a transaction that sees one moment.
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL idle_in_transaction_session_timeout = 60000;";

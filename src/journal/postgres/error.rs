@@ -22,6 +22,8 @@ pub enum PostgresError {
     Unconnected,
     /// The read was ended on purpose.
     Interrupted,
+    /// There are not enough file descriptors for a connection.
+    NoRuntime(io::Error),
     /// It warned that the commit may not be durable: the wait for a standby was cancelled.
     NotDurable,
 }
@@ -104,7 +106,7 @@ impl PostgresError {
     /// The cause, as far as callers handle it differently.
     pub(in crate::journal) fn kind(&self) -> JournalErrorKind {
         match self {
-            Self::Overdue | Self::Unconnected | Self::NotDurable => JournalErrorKind::Away,
+            Self::Overdue | Self::Unconnected | Self::NoRuntime(_) | Self::NotDurable => JournalErrorKind::Away,
             Self::Interrupted => JournalErrorKind::Other,
             Self::Failed(error) => match error.code() {
                 Some(state) => of_state(state),
@@ -122,6 +124,7 @@ impl fmt::Display for PostgresError {
             Self::Overdue => f.write_str("no answer in time"),
             Self::Unconnected => f.write_str("not connected"),
             Self::Interrupted => f.write_str("interrupted"),
+            Self::NoRuntime(error) => write!(f, "no connection can be prepared: {error}"),
             Self::NotDurable => f.write_str("the commit may not be durable: the wait for a standby was cancelled"),
         }
     }

@@ -1,14 +1,18 @@
 //! The connection of the recorder's thread. A task on the runtime replaces it when it is lost.
+//!
+//! A session of the link has a runtime of its own, which the recorder's thread drives. Otherwise each message would wake
+//! another thread on its way to the server.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::answer::{ask, send};
+use super::answer::ask;
 use super::error::PostgresError;
 use super::head::Connection;
 use super::measured::Measured;
@@ -25,9 +29,36 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A session that is lost with the first error.
 pub(super) struct Link {
     server: Server,
-    session: RefCell<Option<Session>>,
+    session: RefCell<Option<Driven>>,
     reconnecting: Arc<Reconnecting>,
     task: JoinHandle<()>,
+}
+
+/// A session, and the runtime that drives it while its thread waits for an answer.
+struct Driven {
+    session: Session,
+    runtime: OwnRuntime,
+}
+
+/// A runtime that ends without waiting, because it may be dropped in a thread of another one.
+struct OwnRuntime(Option<Runtime>);
+
+impl Driven {
+    fn block_on<T>(&self, work: impl AsyncFnOnce(&Session) -> T) -> T {
+        self.runtime.block_on(work(&self.session))
+    }
+}
+
+impl OwnRuntime {
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.as_ref().expect("it is there until it is dropped").block_on(work)
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(Runtime::shutdown_background);
+    }
 }
 
 /// What the task shares with the thread.
@@ -37,7 +68,7 @@ struct Reconnecting {
     /// The session is lost.
     lost: Notify,
     /// The next session.
-    next: Mutex<Option<Session>>,
+    next: Mutex<Option<Driven>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -52,7 +83,7 @@ impl Link {
         let wake = Box::new(wake);
         let reconnecting =
             Arc::new(Reconnecting { server: server.clone(), measured, lost, next: Mutex::default(), wake });
-        let session = match runtime::handle().block_on(reconnecting.connect()) {
+        let session = match reconnecting.connect() {
             Ok(session) => Some(session),
             Err(error) if error.kind() == JournalErrorKind::Away => {
                 warn(&error);
@@ -68,7 +99,7 @@ impl Link {
     /// Whether there is a session. Takes over the next one, if there is one.
     pub(super) fn poll(&self) -> Connection {
         let mut session = self.session.borrow_mut();
-        if session.as_ref().is_some_and(|session| session.client.is_closed()) {
+        if session.as_ref().is_some_and(|driven| driven.session.client.is_closed()) {
             *session = None;
             self.reconnecting.lost.notify_one();
         }
@@ -86,10 +117,10 @@ impl Link {
         use_session: impl AsyncFnOnce(&Session) -> Result<T, PostgresError>,
     ) -> Result<T, JournalError> {
         let error = |source| self.server.error(action, source);
-        let session = self.session.take().ok_or_else(|| error(PostgresError::Unconnected))?;
-        match runtime::handle().block_on(async { timeout_at(deadline, use_session(&session)).await }) {
+        let driven = self.session.take().ok_or_else(|| error(PostgresError::Unconnected))?;
+        match driven.block_on(async |session| timeout_at(deadline, use_session(session)).await) {
             Ok(Ok(result)) => {
-                self.session.replace(Some(session));
+                self.session.replace(Some(driven));
                 Ok(result)
             }
             Ok(Err(source)) => {
@@ -103,22 +134,24 @@ impl Link {
         }
     }
 
-    /// Sends a statement whose answer does not matter.
+    /// Runs a statement whose answer does not matter. An error closes the session.
     pub(super) fn send(&self, sql: &str) {
-        if let Some(session) = &*self.session.borrow() {
-            send(session, sql);
-        }
+        let run = async |session: &Session| session.client.batch_execute(sql).await.map_err(PostgresError::Failed);
+        let _ = self.run("", Instant::now() + DEADLINE, run);
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(Driven { session, runtime }) = self.session.take() {
+            runtime.block_on(session.end());
+        }
     }
 }
 
 impl Reconnecting {
-    fn next(&self) -> MutexGuard<'_, Option<Session>> {
+    fn next(&self) -> MutexGuard<'_, Option<Driven>> {
         self.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,12 +164,14 @@ impl Reconnecting {
         }
     }
 
-    async fn connect_again(&self) -> Session {
+    async fn connect_again(self: &Arc<Self>) -> Driven {
         let mut problem = String::new();
         loop {
-            match self.connect().await {
-                Ok(session) => return session,
-                Err(error) => {
+            let this = self.clone();
+            match spawn_blocking(move || this.connect()).await {
+                Ok(Ok(session)) => return session,
+                Err(ended) => tracing::error!(error = %ended, "an attempt to connect to the shared journal ended"),
+                Ok(Err(error)) => {
                     let now = format!("{error}: {}", cause(&error));
                     if now != problem {
                         warn(&error);
@@ -150,7 +185,15 @@ impl Reconnecting {
 
     /// Connects, and writes to the head: the server may accept connections long before a commit is possible, because a
     /// standby is missing or an abandoned session holds the lock.
-    async fn connect(&self) -> Result<Session, JournalError> {
+    fn connect(&self) -> Result<Driven, JournalError> {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| self.server.error("cannot connect", PostgresError::NoRuntime(error)))?;
+        let runtime = OwnRuntime(Some(runtime));
+        let session = runtime.block_on(self.connect_session())?;
+        Ok(Driven { session, runtime })
+    }
+
+    async fn connect_session(&self) -> Result<Session, JournalError> {
         let session = self.server.connect().await?;
         let durability = self.server.prepare(&session, Access::Write).await?;
         let written = timeout(DEADLINE, self.write(&session)).await;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
@@ -33,13 +33,23 @@ pub(super) struct Session {
     pub(super) client: Client,
     /// Number of warnings. A warning is counted before the response that follows it is delivered.
     warnings: Arc<AtomicU64>,
+    /// Ends the session when it is dropped.
     _open: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 impl Session {
     /// Number of warnings that the server has sent.
     pub(super) fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Acquire)
+    }
+
+    /// Closes the connection, and waits until the server knows.
+    pub(super) async fn end(self) {
+        let Self { client, _open: open, serving, .. } = self;
+        drop((client, open));
+        // It ends without a value.
+        let _ = serving.await;
     }
 }
 
@@ -148,8 +158,8 @@ where
     let (client, connection) = config.connect(tls).await?;
     let warnings = Arc::new(AtomicU64::new(0));
     let (open, closed) = oneshot::channel();
-    tokio::spawn(serve(count_warnings(connection, warnings.clone()), closed));
-    Ok(Session { client, warnings, _open: open })
+    let serving = tokio::spawn(serve(count_warnings(connection, warnings.clone()), closed));
+    Ok(Session { client, warnings, _open: open, serving })
 }
 
 /// Runs the connection until it ends or the session is dropped.

@@ -4,10 +4,11 @@
 //! in one. In between the recorder applies the tail and judges the batch.
 //!
 //! Most batches find the head as this process has last seen it. `begin_without_tail` expects that, and then the commit is
-//! the only round trip: it takes the lock, and writes only if the head is as expected.
+//! the only round trip: one statement, which writes only if the head is as expected.
 
-use futures_util::future::{OptionFuture, join_all, join3};
+use futures_util::future::{OptionFuture, join, join_all};
 use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::answer::{Answers, RECORD_COLUMNS, ask};
@@ -18,7 +19,7 @@ use super::head::{HEAD_COLUMNS, HeadRow};
 use super::journal::PostgresJournal;
 use super::session::{DEADLINE, Session};
 use super::text::escape;
-use super::transaction::{BEGIN, NOW};
+use super::transaction::{BEGIN, DURABLE, NOW};
 use crate::event::{Record, RecordKind, Timestamp};
 use crate::journal::{Append, BatchId, JournalError, Tail, Unrecognized};
 
@@ -124,8 +125,8 @@ impl PostgresJournal {
 }
 
 impl PostgresAppend<'_> {
-    /// Sends everything at once, and waits until all of it is done. Returns whether the head was as expected: otherwise
-    /// nothing was written.
+    /// Sends everything at once, and waits until all of it is done. Without a transaction there is one statement, which is a
+    /// transaction of its own. Returns whether the head was as expected: otherwise nothing was written.
     async fn write(
         &self,
         session: &Session,
@@ -133,21 +134,20 @@ impl PostgresAppend<'_> {
         statements: &[Statement<'_>],
     ) -> Result<bool, PostgresError> {
         let warnings = transaction.as_ref().map_or_else(|| session.warnings(), |transaction| transaction.warnings);
-        // The lock is a statement of its own, so that the next one sees the head as it then is.
-        let begin = format!("{BEGIN} SELECT FROM {}.head WHERE id = 1 FOR UPDATE", self.journal.schema);
-        let begin = transaction.is_none().then(|| session.client.batch_execute(&begin));
         let each = statements.iter().map(|(sql, parameters)| session.client.execute_typed(sql, parameters));
+        let commit = transaction.is_some().then(|| session.client.batch_execute("COMMIT"));
         // They are polled, and so sent, in this order.
-        let sent = join3(OptionFuture::from(begin), join_all(each), session.client.batch_execute("COMMIT"));
-        let (begun, executed, committed) = sent.await;
-        begun.transpose().map_err(PostgresError::Failed)?;
+        let (executed, committed) = join(join_all(each), OptionFuture::from(commit)).await;
         // After an error, the commit is a rollback and succeeds.
-        let executed: Vec<u64> = executed.into_iter().collect::<Result<_, _>>().map_err(PostgresError::Failed)?;
-        committed.map_err(PostgresError::Failed)?;
+        let executed: Vec<u64> = match executed.into_iter().collect() {
+            Err(error) if transaction.is_none() && needs_transaction(&error) => return Ok(false),
+            executed => executed.map_err(PostgresError::Failed)?,
+        };
+        committed.transpose().map_err(PostgresError::Failed)?;
         if session.warnings() > warnings {
             return Err(PostgresError::NotDurable);
         }
-        Ok(executed.last() == Some(&1))
+        Ok(executed.last().is_some_and(|rows| *rows > 0))
     }
 
     /// Always writes to the head, so that the commit waits for the standby even if the records are there already.
@@ -165,19 +165,20 @@ impl PostgresAppend<'_> {
             self.head.time.as_nanos()
         );
         if records.is_empty() {
-            let sql = format!("UPDATE {schema}.head SET last_seen = coalesce($1, last_seen) WHERE {expected}");
+            let set = format!("last_seen = coalesce($1, last_seen) WHERE {expected} RETURNING {DURABLE}");
+            let sql = format!("UPDATE {schema}.head SET {set}");
             return (sql, vec![(last_seen, Type::TEXT), (expected_last_seen, Type::TEXT)]);
         }
         let HeadRow { position, recorded_until, .. } = self.new_head();
         let time = self.set_back.map(|time| format!(", time = {}", time.as_nanos())).unwrap_or_default();
         let (recorded_until, events) = (recorded_until.as_nanos(), records.events());
-        let is_expected = format!("EXISTS (SELECT FROM {schema}.head WHERE {expected})");
+        // The update waits for the lock of the head, and then compares the row as it is.
         let sql = format!(
-            "WITH appended AS (INSERT INTO {schema}.records ({RECORD_COLUMNS}) \
-                SELECT * FROM {UNNEST} WHERE {is_expected}), \
-             batch AS (INSERT INTO {schema}.batches (id, position) SELECT '{id}', {position} WHERE {is_expected}) \
-             UPDATE {schema}.head SET position = {position}, batch_id = '{id}', recorded_until = {recorded_until}, \
-             events = events + {events}, last_seen = coalesce($15, last_seen){time} WHERE {expected}"
+            "WITH changed AS (UPDATE {schema}.head SET position = {position}, batch_id = '{id}', \
+                recorded_until = {recorded_until}, events = events + {events}, \
+                last_seen = coalesce($15, last_seen){time} WHERE {expected} RETURNING {DURABLE}), \
+             batch AS (INSERT INTO {schema}.batches (id, position) SELECT '{id}', {position} FROM changed) \
+             INSERT INTO {schema}.records ({RECORD_COLUMNS}) SELECT records.* FROM changed, {UNNEST} AS records"
         );
         let mut parameters = records.parameters().to_vec();
         parameters.extend([(last_seen as _, Type::TEXT), (expected_last_seen as _, Type::TEXT)]);
@@ -203,6 +204,12 @@ impl PostgresAppend<'_> {
         self.journal.was_unexpected.set(true);
         JournalError::Behind { server: self.journal.server.to_string(), action: ACTION }
     }
+}
+
+/// Whether a statement failed because of a default of the role or of the database, which a transaction overrides: another
+/// isolation, or read-only transactions.
+fn needs_transaction(error: &tokio_postgres::Error) -> bool {
+    [Some(&SqlState::T_R_SERIALIZATION_FAILURE), Some(&SqlState::READ_ONLY_SQL_TRANSACTION)].contains(&error.code())
 }
 
 impl Append for PostgresAppend<'_> {

@@ -11,6 +11,10 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
     SET LOCAL idle_in_transaction_session_timeout = 2000; \
     SET LOCAL client_min_messages = warning;";
 
+/// Columns that set, until the end of the transaction, what a commit needs: for a statement that is a transaction of its own.
+pub(super) const DURABLE: &str =
+    "set_config('synchronous_commit', 'on', true), set_config('client_min_messages', 'warning', true)";
+
 /// Begins a transaction that sees one moment.
 pub(super) const BEGIN_SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
     SET LOCAL idle_in_transaction_session_timeout = 60000;";

@@ -253,6 +253,27 @@ fn batch_without_tail_is_not_written_if_another_batch_a_scrape_or_a_test_came_fi
 }
 
 #[test]
+fn batch_without_tail_works_with_any_default_of_transactions() {
+    let Some(cluster) = Cluster::start() else { return };
+    let server = server(&cluster, &cluster.url());
+    for default in ["default_transaction_isolation = 'repeatable read'", "default_transaction_read_only = on"] {
+        cluster.psql(&format!("ALTER ROLE exporter SET {default}"));
+        let mut journal = journal(&server);
+        journal.follow().unwrap();
+        let mut commit = || {
+            let mut append = journal.begin_without_tail(BatchId::random()).unwrap();
+            append.tail();
+            append.records(&mut [record(1)].iter_mut()).unwrap();
+            append.commit().map_err(|error| error.kind())
+        };
+        let first = commit();
+        assert_eq!(first, if default.contains("read_only") { Err(JournalErrorKind::Behind) } else { Ok(()) });
+        assert_eq!(commit(), Ok(()));
+        cluster.psql("ALTER ROLE exporter RESET ALL");
+    }
+}
+
+#[test]
 fn batch_without_tail_keeps_bodies_only_with_the_lock() {
     let Some(cluster) = Cluster::start() else { return };
     let mut journal = journal(&server(&cluster, &cluster.url()));

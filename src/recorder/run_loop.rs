@@ -2,7 +2,7 @@
 //!
 //! | step | what happens |
 //! |---|---|
-//! | begin | the journal's write lock is taken, and scrapes stop advancing the shown time |
+//! | begin | the journal's write lock is taken, unless the commit takes it, and scrapes stop advancing the shown time |
 //! | apply the tail | of a shared journal: what other replicas appended |
 //! | apply | new records are checked against the state, and their changes are computed |
 //! | append, commit | new records become durable |

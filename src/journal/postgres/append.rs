@@ -33,7 +33,7 @@ pub(super) struct PostgresAppend<'a> {
     deadline: Instant,
     /// The head on which the batch builds.
     head: HeadRow,
-    /// The transaction that holds the lock of the head; `None` if the commit begins it.
+    /// The transaction that holds the lock of the head; `None` if the commit is one of its own.
     transaction: Option<Transaction>,
     tail: Option<Tail>,
     has_batch: bool,

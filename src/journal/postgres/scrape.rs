@@ -10,7 +10,7 @@ use super::session::DEADLINE;
 use super::tail::{Facts, MAX_TAIL, batch_at, select_tail};
 use super::transaction::{BEGIN, NOW};
 use crate::event::Timestamp;
-use crate::journal::{BatchId, JournalError, Tail};
+use crate::journal::{JournalError, Tail};
 
 const FOLLOW: &str = "cannot be read";
 const SCRAPE: &str = "the time of a scrape cannot be written";
@@ -18,26 +18,13 @@ const SCRAPE: &str = "the time of a scrape cannot be written";
 impl PostgresJournal {
     /// Reads the tail, up to its longest part.
     pub(super) fn read_tail(&mut self) -> Result<Tail, JournalError> {
-        let (schema, applied) = (&self.schema, self.applied.get());
-        let end = applied.position + MAX_TAIL;
-        // Records are never changed, so those up to the head are there for the second statement as well.
-        let sql = format!(
-            "SELECT {HEAD_COLUMNS}, {}, {}, {NOW} FROM {schema}.head AS head WHERE id = 1; {}",
-            batch_at(schema, &applied.position.to_string()),
-            batch_at(schema, &format!("least(head.position, {end})")),
-            select_tail(schema, applied.position),
-        );
+        let sql = format!("SELECT {HEAD_COLUMNS}, {NOW} FROM {}.head WHERE id = 1", self.schema);
         let deadline = Instant::now() + DEADLINE;
         let mut answers = self.link.run(FOLLOW, deadline, async |session| ask(session, &sql).await)?;
-        let mut read = || {
-            let row = answers.row()?;
-            Ok((HeadRow::read(&row)?, row.batch_id(7)?, row.batch_id(8)?, row.time(9)?))
-        };
-        let (head, found, last, now) = read().map_err(|problem| self.server.damaged("the head", problem))?;
-        let until = head.position.min(end);
-        let batch = if until == head.position { head.batch } else { last };
-        let tail = self.tail_until(head, found, now, until, &mut answers)?;
-        self.applied.set(Applied { position: until, batch });
+        let (head, now) = self.head_and_time(&mut answers)?;
+        let until = head.position.min(self.applied.get().position + MAX_TAIL);
+        let (tail, applied) = self.tail_until(FOLLOW, deadline, head, now, until)?;
+        self.applied.set(applied);
         Ok(tail)
     }
 
@@ -54,15 +41,20 @@ impl PostgresJournal {
             let answers = ask(session, &sql).await?;
             if session.warnings() > warnings { Err(PostgresError::NotDurable) } else { Ok(answers) }
         })?;
-        let read = answers.row().and_then(|row| Ok((HeadRow::read(&row)?, row.time(7)?)));
-        let (head, now) = read.map_err(|problem| self.server.damaged("the head", problem))?;
+        let (head, now) = self.head_and_time(&mut answers)?;
         let (time, applied) = (head.time, head.applied());
         let tail = self.tail_to(SCRAPE, deadline, head, now)?;
         self.applied.set(applied);
         Ok(Shown { tail, time, now })
     }
 
-    /// Reads the tail up to a head that was read before. Most often there is none, and nothing is sent.
+    /// The columns of the head, and the time after them.
+    fn head_and_time(&self, answers: &mut Answers) -> Result<(HeadRow, Timestamp), JournalError> {
+        let read = answers.row().and_then(|row| Ok((HeadRow::read(&row)?, row.time(7)?)));
+        read.map_err(|problem| self.server.damaged("the head", problem))
+    }
+
+    /// Reads the tail up to a head that was read before.
     pub(super) fn tail_to(
         &self,
         action: &'static str,
@@ -70,36 +62,35 @@ impl PostgresJournal {
         head: HeadRow,
         now: Timestamp,
     ) -> Result<Tail, JournalError> {
-        let (schema, applied, until) = (&self.schema, self.applied.get(), head.position);
-        let missing = until.saturating_sub(applied.position);
-        if missing > MAX_TAIL {
-            self.head.set(head.position);
+        let until = head.position;
+        if until.saturating_sub(self.applied.get().position) > MAX_TAIL {
+            self.head.set(until);
             return Err(JournalError::Behind { server: self.server.to_string(), action });
         }
-        if missing == 0 {
-            return self.tail_until(head, None, now, until, &mut Answers::default());
-        }
-        let sql = format!(
-            "SELECT {}; {}",
-            batch_at(schema, &applied.position.to_string()),
-            select_tail(schema, applied.position)
-        );
-        let mut answers = self.link.run(action, deadline, async |session| ask(session, &sql).await)?;
-        let found = answers.row().and_then(|row| row.batch_id(0));
-        let found = found.map_err(|problem| self.server.damaged("a batch", problem))?;
-        self.tail_until(head, found, now, until, &mut answers)
+        self.tail_until(action, deadline, head, now, until).map(|(tail, _)| tail)
     }
 
+    /// Reads the tail up to a position that the head has, and returns what is applied with it. Most often there is no tail,
+    /// and nothing is sent.
     fn tail_until(
         &self,
+        action: &'static str,
+        deadline: Instant,
         head: HeadRow,
-        found: Option<BatchId>,
         now: Timestamp,
         until: u64,
-        answers: &mut Answers,
-    ) -> Result<Tail, JournalError> {
-        let applied = self.applied.get();
+    ) -> Result<(Tail, Applied), JournalError> {
+        let (schema, applied) = (&self.schema, self.applied.get());
         self.head.set(head.position);
+        let (mut found, mut batch, mut rows) = (None, head.batch, Vec::new());
+        if until > applied.position {
+            let (first, last) = (batch_at(schema, applied.position), batch_at(schema, until));
+            let sql = format!("SELECT {first}, {last}; {}", select_tail(schema, applied.position));
+            let mut answers = self.link.run(action, deadline, async |session| ask(session, &sql).await)?;
+            let batches = answers.row().and_then(|row| Ok((row.batch_id(0)?, row.batch_id(1)?)));
+            (found, batch) = batches.map_err(|problem| self.server.damaged("a batch", problem))?;
+            rows = answers.rows();
+        }
         if !head.continues(applied, found) {
             return Err(self.server.tail_lost(applied));
         }
@@ -107,6 +98,7 @@ impl PostgresJournal {
         // A batch may expect that the head is still like this.
         self.expected.replace((until == head.position).then(|| head.clone()));
         let facts = Facts { head, documents_read: self.documents.get(), now };
-        self.server.tail(facts, applied, until, &answers.rows())
+        let tail = self.server.tail(facts, applied, until, &rows)?;
+        Ok((tail, Applied { position: until, batch }))
     }
 }

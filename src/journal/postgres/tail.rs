@@ -21,7 +21,7 @@ pub(super) fn select_tail(schema: &str, after: u64) -> String {
 }
 
 /// The expression for the batch of the record at a position.
-pub(super) fn batch_at(schema: &str, position: &str) -> String {
+pub(super) fn batch_at(schema: &str, position: u64) -> String {
     format!("(SELECT id FROM {schema}.batches WHERE position >= {position} ORDER BY position LIMIT 1)")
 }
 

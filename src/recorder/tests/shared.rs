@@ -178,12 +178,27 @@ fn start_that_fails_in_the_middle_is_completed() {
     let configured = Configured { name: "Chapel".into(), expectation: Expectation::Always };
     let configured: BTreeMap<_, _> = [(input_id(1), configured)].into();
     let rules = Rules { max_inputs: 7, ..rules() };
-    // The state is restored, and what was appended meanwhile cannot be read.
-    cluster.psql("REVOKE ALL ON stream_live_exporter.batches FROM exporter");
     let limits = Limits { configured, rules: rules.clone(), ..limits() };
+    // Whoever reads the documents appends a record, which cannot be read then.
+    cluster.psql(
+        "SET search_path = stream_live_exporter; \
+         CREATE FUNCTION append_record() RETURNS boolean LANGUAGE sql SECURITY DEFINER AS $$ \
+             INSERT INTO stream_live_exporter.records (position, recorded_at, shown_until, kind) \
+             SELECT position + 1, recorded_until, time, 'clock_set_back' FROM stream_live_exporter.head; \
+             UPDATE stream_live_exporter.head SET position = position + 1, batch_id = gen_random_uuid(); \
+             INSERT INTO stream_live_exporter.batches SELECT batch_id, position FROM stream_live_exporter.head; \
+             SELECT true $$; \
+         ALTER TABLE documents RENAME TO hidden; \
+         CREATE VIEW documents AS SELECT name, text FROM hidden UNION ALL SELECT '', '' WHERE NOT append_record(); \
+         GRANT SELECT ON documents TO exporter; \
+         REVOKE ALL ON batches FROM exporter",
+    );
     let mut recorder = started(&cluster, folders[1].path(), limits);
     assert!(!is_usable(&recorder));
-    cluster.psql("GRANT ALL ON stream_live_exporter.batches TO exporter");
+    cluster.psql(
+        "SET search_path = stream_live_exporter; DROP VIEW documents; ALTER TABLE hidden RENAME TO documents; \
+         GRANT ALL ON batches TO exporter",
+    );
     follow_until(&mut recorder, "the journal is restored", is_usable);
     let view = scrape_of(&mut recorder);
     assert_eq!((view.state.name(&input_id(1)), view.state.rules()), ("Chapel", &rules));

@@ -179,7 +179,7 @@ fn start_that_fails_in_the_middle_is_completed() {
     let configured: BTreeMap<_, _> = [(input_id(1), configured)].into();
     let rules = Rules { max_inputs: 7, ..rules() };
     let limits = Limits { configured, rules: rules.clone(), ..limits() };
-    // Whoever reads the documents appends a record, which cannot be read then.
+    // A read of the documents appends a record, which cannot be read then.
     cluster.psql(
         "SET search_path = stream_live_exporter; \
          CREATE FUNCTION append_record() RETURNS boolean LANGUAGE sql SECURITY DEFINER AS $$ \

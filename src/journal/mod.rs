@@ -53,8 +53,8 @@ pub trait Journal: Reader + Send {
     /// The journal cannot be written.
     fn begin(&mut self, id: BatchId) -> Result<Box<dyn Append + '_>, JournalError>;
 
-    /// Begins a batch that was never tried before. A shared journal may expect that nothing has changed since it was last
-    /// read, and skip the reading: if that is wrong, nothing is written, and the commit fails with
+    /// Begins a batch that was never tried before. A shared journal may expect that nothing has changed since it was
+    /// last read, and skip the reading: if that is wrong, nothing is written, and the commit fails with
     /// [`Behind`](JournalErrorKind::Behind). The next batch reads again.
     ///
     /// # Errors

@@ -43,12 +43,6 @@ struct Driven {
 /// A runtime that ends without waiting, because it may be dropped in a thread of another one.
 struct OwnRuntime(Option<Runtime>);
 
-impl Driven {
-    fn block_on<T>(&self, work: impl AsyncFnOnce(&Session) -> T) -> T {
-        self.runtime.block_on(work(&self.session))
-    }
-}
-
 impl OwnRuntime {
     fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
         self.0.as_ref().expect("it is there until it is dropped").block_on(work)
@@ -118,7 +112,7 @@ impl Link {
     ) -> Result<T, JournalError> {
         let error = |source| self.server.error(action, source);
         let driven = self.session.take().ok_or_else(|| error(PostgresError::Unconnected))?;
-        match driven.block_on(async |session| timeout_at(deadline, use_session(session)).await) {
+        match driven.runtime.block_on(async { timeout_at(deadline, use_session(&driven.session)).await }) {
             Ok(Ok(result)) => {
                 self.session.replace(Some(driven));
                 Ok(result)

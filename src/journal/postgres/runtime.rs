@@ -1,4 +1,4 @@
-//! The runtime of all connections of the process, with one thread.
+//! The runtime of readers' connections, and of the task that replaces the recorder's one. It has one thread.
 
 use std::sync::LazyLock;
 

@@ -131,9 +131,9 @@ mirror() {
     uris=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb +(\[[^]]*\] +)?([^ ]+).*/\2/p' \
         /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true)
     case $1 in
-    *-security) grep '/debian-security/*$' <<<"$uris" || sed -nE 's|/debian/*$|/debian-security|p' <<<"$uris" ;;
-    *) grep '/debian/*$' <<<"$uris" ;;
-    esac | head -n 1
+    *-security) grep -m 1 '/debian-security/*$' <<<"$uris" || sed -nE '\|/debian/*$| { s||/debian-security|p; q }' <<<"$uris" ;;
+    *) grep -m 1 '/debian/*$' <<<"$uris" ;;
+    esac
 }
 
 # unpack SUITES FOLDER PACKAGE...: unpacks packages; their programs are in FOLDER/usr/bin. The caller may set

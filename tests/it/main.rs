@@ -67,6 +67,7 @@ mod markdown;
 mod documents;
 mod documented_commands;
 mod repository_links;
+mod scripts;
 mod replicas;
 mod dashboards;
 mod thresholds;

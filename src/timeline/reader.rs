@@ -10,7 +10,6 @@ use tokio::sync::watch;
 use super::days::{DAY, Days};
 use super::history::InputHistory;
 use super::scan::{Histories, HistoryError};
-use crate::clock;
 use crate::event::{InputId, Timestamp};
 use crate::journal::{JournalError, Location, Reader};
 
@@ -53,6 +52,8 @@ struct Reading {
     /// Number of requested refreshes, and of those that are done.
     requested: u64,
     done: u64,
+    /// The time of the newest request.
+    now: Timestamp,
     /// The thread runs.
     runs: bool,
 }
@@ -70,11 +71,12 @@ impl Timelines {
         Self { shared: Arc::new(shared), histories: Histories::new(location) }
     }
 
-    /// The last day of all inputs; `None` while it is read for the first time, and if it cannot be read.
+    /// The last day of all inputs, at this time; `None` while it is read for the first time, and if it cannot be read.
     ///
     /// Waits for a moment for the newest records, so it must be called on a thread for blocking work.
-    pub fn days(&self) -> Option<Days> {
+    pub fn days(&self, now: Timestamp) -> Option<Days> {
         let mut reading = self.shared.lock();
+        reading.now = now;
         reading.requested += 1;
         let requested = reading.requested;
         if !reading.runs {
@@ -162,8 +164,8 @@ impl Shared {
 fn run(shared: &Shared) {
     let mut journal = None;
     loop {
-        let requested = shared.lock().requested;
-        let refreshed = refresh(shared, &mut journal);
+        let Reading { requested, now, .. } = *shared.lock();
+        let refreshed = refresh(shared, &mut journal, now);
         let pause = if refreshed.is_ok() { Duration::ZERO } else { PAUSE_AFTER_FAILURE };
         if refreshed.is_err() {
             journal = None;
@@ -175,13 +177,13 @@ fn run(shared: &Shared) {
     }
 }
 
-fn refresh(shared: &Shared, journal: &mut Option<Box<dyn Reader + Send>>) -> Result<(), JournalError> {
+fn refresh(shared: &Shared, journal: &mut Option<Box<dyn Reader + Send>>, now: Timestamp) -> Result<(), JournalError> {
     let journal = match journal {
         Some(journal) => journal,
         None => {
             let mut opened = shared.location.open_to_read()?;
             opened.interrupt_when(shared.stopped.clone())?;
-            let days = read_days(&*opened, clock::now())?;
+            let days = read_days(&*opened, now)?;
             shared.lock().days = Some(days);
             journal.insert(opened)
         }
@@ -189,7 +191,7 @@ fn refresh(shared: &Shared, journal: &mut Option<Box<dyn Reader + Send>>) -> Res
     let position = shared.lock().days.as_ref().map_or(0, Days::position);
     // Page requests wait at most for one record.
     journal.replay(position, &mut |record| shared.lock().days.iter_mut().for_each(|days| days.apply(&record)))?;
-    shared.lock().days.iter_mut().for_each(|days| days.drop_old(clock::now()));
+    shared.lock().days.iter_mut().for_each(|days| days.drop_old(now));
     Ok(())
 }
 

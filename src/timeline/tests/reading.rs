@@ -83,20 +83,20 @@ fn day_follows_late_events_and_corrections_and_is_unknown_before_and_after_the_i
     let mut world = World::new(folder.path());
     world.events(&[(CONNECTED, "06:00:00"), (DISCONNECTED, "08:00:00")]);
     let timelines = Timelines::new(Location::Folder(folder.path().to_owned()));
-    let days = timelines.days().expect("a small journal is read at once");
+    let days = timelines.days(at("12:00:00")).expect("a small journal is read at once");
     assert_eq!(world.minutes(&days, "12:00:00", &never()), [12 * 60 - 5 + 6 * 60, 4 * 60, 2 * 60, 0]);
 
     // Late: it was off air from 06:30 to 07:00.
     world.record(Record { recorded_at: at("09:00:00"), ..event(DISCONNECTED, at("06:30:00")) });
     world.record(Record { recorded_at: at("09:00:00"), ..event(CONNECTED, at("07:00:00")) });
     world.record(correction(Corrected::Connected, "10:00:00"));
-    let days = timelines.days().unwrap();
+    let days = timelines.days(at("12:00:00")).unwrap();
     assert_eq!(world.minutes(&days, "12:00:00", &never()), [18 * 60 - 5, 150, 210, 0]);
     let today = Today { disconnects: 2, reconnects: 0, time_on_air: Duration::from_secs(210 * 60) };
     assert_eq!(world.today(&days, "12:00:00"), today);
 
     world.record(correction(Corrected::Forgotten, "11:00:00"));
-    let days = timelines.days().unwrap();
+    let days = timelines.days(at("12:00:00")).unwrap();
     assert_eq!(world.minutes(&days, "12:00:00", &never()), [19 * 60 - 5, 150, 150, 0]);
     assert_eq!(timelines.problem(), None);
 }
@@ -158,7 +158,7 @@ fn changes_of_earlier_days_are_dropped_and_lead_to_the_same_bar() {
 fn unreadable_journal_is_a_problem_of_the_page_only() {
     let folder = tempfile::tempdir().unwrap();
     let timelines = Timelines::new(Location::Folder(folder.path().to_owned()));
-    assert!(timelines.days().is_none());
+    assert!(timelines.days(at("12:00:00")).is_none());
     assert!(timelines.problem().is_some_and(|problem| problem.contains("journal.db")));
 }
 

@@ -61,7 +61,7 @@ impl Snapshot {
             api_accounts: private.api_tasks.accounts(),
             health: HealthFacts::take(private),
             configuration: private.configuration.borrow().clone(),
-            days: private.timelines.days(),
+            days: private.timelines.days(clock::now()),
             days_problem: private.timelines.problem(),
         }
     }

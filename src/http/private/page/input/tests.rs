@@ -10,7 +10,8 @@ use crate::schedule::Expectation;
 use crate::timeline::{HistoryError, InputHistory, Timelines};
 
 fn render(world: &World, id: InputId, history: &History, timelines: Option<&Timelines>) -> (StatusCode, String) {
-    let snapshot = Snapshot { days: timelines.and_then(Timelines::days), ..world.snapshot() };
+    let snapshot = world.snapshot();
+    let snapshot = Snapshot { days: timelines.and_then(|timelines| timelines.days(snapshot.now)), ..snapshot };
     page(&snapshot, id, history, None, &Err(Refusal::Forbidden)).into_response_parts("/metrics")
 }
 

@@ -36,13 +36,12 @@ impl SqliteJournal {
         if is_locked(folder).map_err(in_folder)? {
             return Ok(FolderUse::Running);
         }
-        let path = folder.join(DATABASE_FILE);
-        refuse_wal_without_database(&path)?;
-        if fs::metadata(&path).map_or(0, |file| file.len()) == 0 {
-            return Ok(FolderUse::New);
-        }
-        let journal = Self::open_to_read(folder)?;
-        Ok(if journal.last_position() == 0 { FolderUse::New } else { FolderUse::Existing })
+        refuse_wal_without_database(&folder.join(DATABASE_FILE))?;
+        let last_position = match Self::open_to_read(folder) {
+            Err(JournalError::Missing { .. }) => 0,
+            journal => journal?.last_position(),
+        };
+        Ok(if last_position == 0 { FolderUse::New } else { FolderUse::Existing })
     }
 }
 

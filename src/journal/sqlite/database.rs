@@ -80,11 +80,22 @@ impl Database {
     /// Opens the database for reading when there is no space for the WAL's index, which SQLite keeps in a file. In
     /// exclusive locking mode SQLite keeps it in memory. A new database is in memory altogether.
     fn open_on_full_disk(path: &Path, schema: &'static Schema) -> Result<Self, JournalError> {
-        let is_new = files::size(path) == 0;
-        let open = || {
-            if is_new {
-                return Connection::open_in_memory();
+        let database = match Self::read_on_full_disk(path, schema) {
+            Err(JournalError::Missing { .. }) => {
+                let connection = Connection::open_in_memory().map_err(failed(path, "cannot be opened"))?;
+                Self::prepare(connection, path, schema, true)?
             }
+            database => database?,
+        };
+        database.connection.pragma_update(None, "query_only", true).map_err(failed(path, "cannot be prepared"))?;
+        Ok(Self { suspended: true, ..database })
+    }
+
+    fn read_on_full_disk(path: &Path, schema: &'static Schema) -> Result<Self, JournalError> {
+        if files::size(path) == 0 {
+            return Err(JournalError::Missing { path: path.to_owned() });
+        }
+        let open = || {
             let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             let connection = Connection::open_with_flags(path, flags)?;
             connection.pragma_update_and_check(None, "locking_mode", "exclusive", |_| Ok(()))?;
@@ -92,12 +103,8 @@ impl Database {
             Ok(connection)
         };
         let connection = open().map_err(failed(path, "cannot be opened"))?;
-        if !is_new {
-            schema::refuse_damage(&connection, path)?;
-        }
-        let database = Self::prepare(connection, path, schema, is_new)?;
-        database.connection.pragma_update(None, "query_only", true).map_err(failed(path, "cannot be prepared"))?;
-        Ok(Self { suspended: true, ..database })
+        schema::refuse_damage(&connection, path)?;
+        Self::prepare(connection, path, schema, false)
     }
 
     fn prepare(

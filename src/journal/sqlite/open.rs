@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::database::Database;
 use super::lock::{Lock, own_folder};
-use super::{DATABASE_FILE, JournalError, SqliteJournal, files, schema};
+use super::{DATABASE_FILE, JournalError, SqliteJournal, schema};
 use crate::journal::Created;
 use crate::journal::error::failed;
 
@@ -44,8 +44,7 @@ impl SqliteJournal {
     /// Why there can be no journal. A file that cannot be used is never overwritten.
     pub fn create(folder: &Path) -> Result<Created, JournalError> {
         let found = match Self::open_to_read(folder) {
-            // Empty files are left by a first start that was killed.
-            Err(_) if files::size(&folder.join(DATABASE_FILE)) == 0 => None,
+            Err(JournalError::Missing { .. }) => None,
             opened => Some(opened?.schema_version()?),
         };
         let mut journal = match (Self::open(folder), found) {

@@ -150,13 +150,14 @@ impl Schema {
         };
         let known = self.version();
         let found = pragma(connection, "user_version")?;
-        let foreign = match pragma(connection, "application_id")? {
-            id if id == self.application_id => false,
-            // A first start that was killed leaves an empty database.
-            0 => found != 0 || !writable || holds_anything(connection).map_err(failed("cannot be read"))?,
-            _ => true,
-        };
-        if foreign {
+        let application_id = pragma(connection, "application_id")?;
+        // A first start that was killed leaves an empty database.
+        let is_empty =
+            application_id == 0 && found == 0 && !holds_anything(connection).map_err(failed("cannot be read"))?;
+        if is_empty && !writable {
+            return Err(JournalError::Missing { path: path.to_owned() });
+        }
+        if !is_empty && application_id != self.application_id {
             return Err(JournalError::Foreign { path: path.to_owned() });
         }
         if found > known {

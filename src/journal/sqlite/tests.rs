@@ -18,6 +18,7 @@ use crate::event::{
     AccountId, Corrected, Correction, ErrorCode, ErrorDetail, Event, EventKind, EventSource, InputId, Note,
     Observation, Observed, Origin, PolicyId, RecordKind, Rules, ScheduleException,
 };
+use crate::journal::{Created, FolderUse};
 
 pub(in crate::journal) fn at(second: u64) -> Timestamp {
     Timestamp::EPOCH.plus(Duration::from_secs(second))
@@ -161,8 +162,21 @@ fn foreign_or_newer_database_is_refused_and_left_unchanged() {
     fs::write(folder.path().join(DATABASE_FILE), "something else, and longer than a header would be".repeat(100))
         .unwrap();
     assert!(matches!(SqliteJournal::open(folder.path()), Err(JournalError::Sqlite { .. })));
-    fs::write(folder.path().join(DATABASE_FILE), "").unwrap();
-    assert!(matches!(SqliteJournal::open_to_read(folder.path()), Err(JournalError::Foreign { .. })));
+}
+
+#[test]
+fn database_that_a_first_start_left_empty_is_no_journal_yet() {
+    for prepare in ["", "PRAGMA journal_mode = WAL"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(DATABASE_FILE);
+        fs::write(&path, "").unwrap();
+        Connection::open(&path).unwrap().execute_batch(prepare).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().len() == 0, prepare.is_empty());
+        assert!(matches!(SqliteJournal::open_to_read(folder.path()), Err(JournalError::Missing { .. })), "{prepare}");
+        assert_eq!(SqliteJournal::check(folder.path()).unwrap(), FolderUse::New, "{prepare}");
+        assert_eq!(SqliteJournal::create(folder.path()).unwrap(), Created::New, "{prepare}");
+        assert_eq!(SqliteJournal::create(folder.path()).unwrap(), Created::Existing, "{prepare}");
+    }
 }
 
 #[test]

@@ -109,8 +109,11 @@ fn first_start_without_a_secret_on_a_full_disk_is_refused_and_the_next_one_gener
 #[test]
 fn start_on_a_full_disk_serves_metrics_is_not_ready_and_recovers() {
     let Some(unshare) = tool("UNSHARE", Path::new("unshare")) else { return };
-    // A stopped daemon leaves only the database, a killed one also a WAL, and the first start finds nothing.
-    for (files, events) in [("journal.db webhook-secret", 20), ("journal.db journal.db-wal", 20), ("", 0)] {
+    // A stopped daemon leaves only the database, a killed one also a WAL. The first start finds nothing, or an empty
+    // database of one that was killed at once.
+    for (files, events) in
+        [("journal.db webhook-secret", 20), ("journal.db journal.db-wal", 20), ("", 0), ("empty.db", 0)]
+    {
         let folder = tempfile::tempdir().unwrap();
         let before = start_with_events(folder.path(), 20);
         if files.contains("wal") {
@@ -120,7 +123,11 @@ fn start_on_a_full_disk_serves_metrics_is_not_ready_and_recovers() {
         }
         fs::rename(folder.path().join("data"), folder.path().join("saved")).unwrap();
         fs::create_dir(folder.path().join("data")).unwrap();
-        let copies = files.split_whitespace().map(|file| format!("cp -p ../saved/{file} . && ")).collect::<String>();
+        let empty = rusqlite::Connection::open(folder.path().join("saved/empty.db")).unwrap();
+        empty.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+        drop(empty);
+        let copy = |file: &str| format!("cp -p ../saved/{file} {} && ", file.replace("empty", "journal"));
+        let copies = files.split_whitespace().map(copy).collect::<String>();
         let prepare = format!("{copies}cat /dev/zero >filler 2>/dev/null");
         let command = on_small_disk(folder.path(), &unshare, &prepare);
         let daemon = Daemon::spawn_unready(command, folder.path());

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use stream_live_exporter::config::DEFAULT;
 
-use crate::daemon::{Daemon, Ran, command, fixture, notification, path_in, ran, run};
+use crate::daemon::{Daemon, Ran, command, fixture, notification, on_day, path_in, ran, run, yesterday};
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
 const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
@@ -79,7 +79,7 @@ fn check_config_prints_the_origin_of_each_value_and_masks_secrets() {
         r#"inputs.max = "7" # --inputs.max"#,
         r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.name = "Main stage" # config/example.toml"#,
         r#"inputs.2c28dd2cc444cb77578c4840b51e43a8.expected = "always" # config/example.toml"#,
-        r#"inputs.eb222fcca08eeb1ae84c981ebe8aeeb6.expected[1] = "2026-12-24T18:00:00Z to 2026-12-24T19:00:00Z, before 10m" # config/example.toml"#,
+        r#"inputs.eb222fcca08eeb1ae84c981ebe8aeeb6.expected[1] = "wed 18:00-19:00 Europe/London, before 10m" # config/example.toml"#,
     ] {
         assert!(lines.iter().any(|line| line == expected), "no {expected} in\n{}", checked.stdout);
     }
@@ -174,6 +174,8 @@ fn healthcheck_succeeds_only_while_the_daemon_is_ready() {
 fn export_has_every_event_with_all_of_its_fields() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
+    let day = yesterday();
+    let at = |clock: &str| format!("{day}T{clock}Z");
     for body in [
         fixture("errored-at-top-level"),
         notification(MAIN, "connected", "2026-11-20T18:00:00.5+02:00"),
@@ -182,7 +184,7 @@ fn export_has_every_event_with_all_of_its_fields() {
         notification(MAIN, "connected", "2026-11-20T16:00:01Z"),
         fixture("errored-at-top-level"),
     ] {
-        assert_eq!(daemon.post(&body).status, 200);
+        assert_eq!(daemon.post(&on_day(day, &body)).status, 200);
     }
     // While the daemon runs, and after.
     let exported = run(folder.path(), &["journal", "export"]);
@@ -201,22 +203,22 @@ fn export_has_every_event_with_all_of_its_fields() {
     }
     let line = |seq: u32, event: &str, updated_at: &str, sent_at: &str, note: Value, code: Value, message: Value| {
         json!({
-            "seq": seq, "record": "event", "recorded_at": null, "received_at": null, "sent_at": sent_at, "updated_at": updated_at,
+            "seq": seq, "record": "event", "recorded_at": null, "received_at": null, "sent_at": at(sent_at), "updated_at": at(updated_at),
             "input_id": MAIN, "event": event, "note": note, "code": code, "message": message,
             "video_codec": null, "audio_codec": null, "source": "webhook",
             "account_id": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "policy_id": "0da2b59ef118439d8097bdfb215203c9",
         })
     };
     let (code, message) = ("ERR_UNSUPPORTED_AUDIO_CODEC".into(), "Audio codec is unsupported.".into());
-    let sent = "2026-11-20T18:00:05Z";
+    let sent = "18:00:05";
     let none = || Value::Null;
     assert_eq!(
         lines,
         [
-            line(2, "errored", "2026-11-20T18:07:00Z", "2026-11-20T18:07:03Z", none(), code, message),
-            line(3, "connected", "2026-11-20T16:00:00.5Z", sent, none(), none(), none()),
-            line(4, "errored", "2026-11-20T18:08:00Z", "2026-11-20T18:08:03Z", none(), none(), none()),
-            line(5, "connected", "2026-11-20T16:00:01Z", sent, "inconsistent".into(), none(), none()),
+            line(2, "errored", "18:07:00", "18:07:03", none(), code, message),
+            line(3, "connected", "16:00:00.5", sent, none(), none(), none()),
+            line(4, "errored", "18:08:00", "18:08:03", none(), none(), none()),
+            line(5, "connected", "16:00:01", sent, "inconsistent".into(), none(), none()),
         ]
     );
 }

@@ -12,6 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use stream_live_exporter::clock::Stopwatch;
 
@@ -405,4 +408,21 @@ pub fn path_in(folder: &Path, name: &str) -> String {
 pub fn fixture(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/notifications/{name}.json"));
     fs::read_to_string(path).expect("the fixture exists")
+}
+
+/// Yesterday in UTC.
+pub fn yesterday() -> Date {
+    let today = Timestamp::now().to_zoned_datetime(TimeZone::UTC).date();
+    today.yesterday().expect("no test runs on the first day that there is")
+}
+
+/// A notification of a fixture, moved to this day. The exporter ignores the `ts` of the fixtures a month after their day.
+pub fn on_day(day: Date, body: &str) -> String {
+    let day_of_fixtures = date(2026, 11, 20);
+    let body = body.replace(&day_of_fixtures.to_string(), &day.to_string());
+    let mut body: Value = serde_json::from_str(&body).expect("the fixture is JSON");
+    if let Some(ts) = body["ts"].as_i64() {
+        body["ts"] = (ts + (day - day_of_fixtures).get_days() as i64 * 86_400).into();
+    }
+    body.to_string()
 }

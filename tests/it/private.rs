@@ -4,10 +4,11 @@ use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, exchange, request};
-use crate::daemon::{Answer, Daemon, command, eventually, fixture, notification};
+use crate::daemon::{Answer, Daemon, command, eventually, fixture, notification, on_day, yesterday};
 
 const MAIN: &str = "2c28dd2cc444cb77578c4840b51e43a8";
 const CHAPEL: &str = "eb222fcca08eeb1ae84c981ebe8aeeb6";
@@ -27,8 +28,8 @@ fn get_json(daemon: &Daemon, path: &str) -> Value {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Posts notifications and checks their outcomes.
-fn post_all(daemon: &Daemon) {
+/// Posts notifications of this day and checks their outcomes.
+fn post_all(daemon: &Daemon, day: Date) {
     let at = |input: &str, event: &str, time: &str| notification(input, event, &format!("2026-11-20T{time}Z"));
     for (body, outcome) in [
         (at(MAIN, "connected", "18:00:00"), "recorded"),
@@ -43,7 +44,7 @@ fn post_all(daemon: &Daemon) {
         (notification(MAIN, "connected", "2126-01-01T00:00:00Z"), "ignored"),
         (fixture("save-and-test-properly"), "test"),
     ] {
-        assert_eq!(daemon.post(&body).body, format!("{{\"outcome\":\"{outcome}\"}}"), "{body}");
+        assert_eq!(daemon.post(&on_day(day, &body)).body, format!("{{\"outcome\":\"{outcome}\"}}"), "{body}");
     }
 }
 
@@ -121,7 +122,9 @@ fn cross_origin_request_cannot_reload() {
 fn inputs_are_listed_with_their_state() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
-    post_all(&daemon);
+    let day = yesterday();
+    let at = |clock: &str| format!("{day}T{clock}Z");
+    post_all(&daemon, day);
     let mut answer = get_json(&daemon, "/api/v1/inputs");
     assert!(answer["as_of"].as_str().unwrap().ends_with('Z'), "{answer}");
     // The input is connected, so its time grows.
@@ -139,19 +142,19 @@ fn inputs_are_listed_with_their_state() {
             {
                 "id": MAIN, "name": "Main stage", "account": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "enabled": null,
                 "expected": false,
-                "expected_change_at": null, "exception": null, "state": "disconnected", "since": "2026-11-20T18:01:30.5Z",
+                "expected_change_at": null, "exception": null, "state": "disconnected", "since": at("18:01:30.5"),
                 "connected_seconds": 90.5, "sessions": 1, "reconnects": 0,
                 "events": {"connected": 2, "disconnected": 1, "errored": 1}, "errors": {"other": 1},
-                "last_event_at": "2026-11-20T18:06:00Z",
-                "last_error": {"code": "ERR_SOMETHING_NEW", "at": "2026-11-20T18:06:00Z"},
+                "last_event_at": at("18:06:00"),
+                "last_error": {"code": "ERR_SOMETHING_NEW", "at": at("18:06:00")},
             },
             {
                 "id": CHAPEL, "name": "", "account": "9035f53656ca2b7a4e1b0f5b1f2b9c4d", "enabled": null,
                 "expected": false,
-                "expected_change_at": null, "exception": null, "state": "connected", "since": "2026-11-20T18:00:20Z",
+                "expected_change_at": null, "exception": null, "state": "connected", "since": at("18:00:20"),
                 "connected_seconds": null, "sessions": 1, "reconnects": 1,
                 "events": {"connected": 2, "disconnected": 1, "errored": 0}, "errors": {},
-                "last_event_at": "2026-11-20T18:00:20Z", "last_error": null,
+                "last_event_at": at("18:00:20"), "last_error": null,
             },
         ])
     );
@@ -169,20 +172,22 @@ fn outcomes(events: &Value) -> Vec<[String; 5]> {
 fn recent_deliveries_are_listed_with_their_outcome_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
-    post_all(&daemon);
+    let day = yesterday();
+    let at = |clock: &str| format!("{day}T{clock}Z");
+    post_all(&daemon, day);
     let answer = get_json(&daemon, "/api/v1/events");
     let newest = [
         ["test", "", "", "", ""],
         ["ignored", "future", "", "", ""],
         ["ignored", "input_id", "", "", ""],
-        ["recorded", "", CHAPEL, "connected", "2026-11-20T18:00:20Z"],
-        ["recorded", "", CHAPEL, "disconnected", "2026-11-20T18:00:10Z"],
-        ["recorded", "", CHAPEL, "connected", "2026-11-20T18:00:00Z"],
-        ["recorded", "", MAIN, "errored", "2026-11-20T18:06:00Z"],
-        ["recorded", "inconsistent", MAIN, "connected", "2026-11-20T18:01:00Z"],
-        ["recorded", "", MAIN, "disconnected", "2026-11-20T18:01:30.5Z"],
-        ["duplicate", "", MAIN, "connected", "2026-11-20T18:00:00Z"],
-        ["recorded", "", MAIN, "connected", "2026-11-20T18:00:00Z"],
+        ["recorded", "", CHAPEL, "connected", &at("18:00:20")],
+        ["recorded", "", CHAPEL, "disconnected", &at("18:00:10")],
+        ["recorded", "", CHAPEL, "connected", &at("18:00:00")],
+        ["recorded", "", MAIN, "errored", &at("18:06:00")],
+        ["recorded", "inconsistent", MAIN, "connected", &at("18:01:00")],
+        ["recorded", "", MAIN, "disconnected", &at("18:01:30.5")],
+        ["duplicate", "", MAIN, "connected", &at("18:00:00")],
+        ["recorded", "", MAIN, "connected", &at("18:00:00")],
     ];
     assert_eq!(outcomes(&answer), newest);
     assert_eq!(
@@ -192,7 +197,7 @@ fn recent_deliveries_are_listed_with_their_outcome_also_after_a_restart() {
             "video_codec": null, "audio_codec": null,
         })
     );
-    assert_eq!(answer["events"][6]["sent_at"], "2026-11-20T18:06:03Z");
+    assert_eq!(answer["events"][6]["sent_at"], at("18:06:03"));
     assert_eq!(answer["events"][6]["source"], "webhook");
     assert_eq!(outcomes(&get_json(&daemon, "/api/v1/events?limit=2")), newest[..2]);
     assert_eq!(daemon.get("/api/v1/events?limit=many").status, 400);
@@ -249,7 +254,7 @@ fn without_values(text: &str) -> Vec<String> {
 fn metrics_are_compressed_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
-    post_all(&daemon);
+    post_all(&daemon, yesterday());
     let plain = exchange(daemon.private_address(), "GET /metrics | connection: close", b"");
     assert_eq!(plain.header("content-encoding"), "");
     let answer = exchange(daemon.private_address(), "GET /metrics | accept-encoding: gzip | connection: close", b"");
@@ -278,7 +283,7 @@ fn metrics_are_uncompressed_if_compression_is_off() {
 fn accept_header_selects_the_format() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
-    post_all(&daemon);
+    post_all(&daemon, yesterday());
     let (text, open) =
         ("text/plain; version=0.0.4; charset=utf-8", "application/openmetrics-text; version=1.0.0; charset=utf-8");
     let connected = format!("cloudflare_stream_live_input_connected{{input_id=\"{CHAPEL}\"}} 1\n");
@@ -300,7 +305,7 @@ fn accept_header_selects_the_format() {
 fn restarted_daemon_is_ready_and_has_its_inputs() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = start(folder.path());
-    post_all(&daemon);
+    post_all(&daemon, yesterday());
     daemon.kill();
     let mut quiet = command(folder.path());
     quiet.arg("--inputs.max=1");

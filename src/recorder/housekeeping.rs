@@ -64,8 +64,7 @@ impl Recorder {
             }
         }
         self.measure_shared();
-        // A probe may wait long for a lock. No pause follows, because no notification can be recorded before it
-        // succeeds.
+        // A probe may take long. No pause follows, because no notification can be recorded before one succeeds.
         let failing = self.state_reader.readiness.journal_failing();
         self.timers.pause = if failing { Duration::ZERO } else { took * PAUSE_FACTOR };
         self.timers.since_task = Stopwatch::start();

@@ -15,9 +15,10 @@ use super::wal_file::{count_wal_pages, keep_wal_on_close, wal_file};
 use super::{JournalError, JournalErrorKind, files, space};
 use crate::journal::error::failed;
 
-/// How long a write waits for the lock of another program: shorter than the time after which the recorder treats the disk
-/// as hanging, so that the cause that is reported is the lock.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a write waits for the lock of another program, so that the cause that is reported is the lock: shorter than
+/// the time after which the recorder treats the disk as hanging (3 s), and less than half of the time that a request waits
+/// (4 s), because a delivery may wait for the write before its own too.
+const BUSY_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// An open database.
 #[derive(Debug)]
@@ -137,6 +138,20 @@ impl Database {
             transaction.commit().map(|()| written)
         });
         written.map_err(|source| self.not_written(action, source))
+    }
+
+    /// Like [`Self::transaction`], but fails at once if another program has the lock.
+    pub(super) fn transaction_without_waiting<T>(
+        &mut self,
+        action: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, JournalError> {
+        let path = self.path.clone();
+        let wait = |database: &Self, limit| database.connection.busy_timeout(limit).map_err(failed(&path, action));
+        wait(self, Duration::ZERO)?;
+        let written = self.transaction(action, write);
+        wait(self, BUSY_TIMEOUT)?;
+        written
     }
 
     /// Fails while the database can only be read.

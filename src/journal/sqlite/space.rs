@@ -24,7 +24,8 @@ const RESERVE_SIZE: u64 = 4 << 20;
 const FREE_FOR_RESERVE: u64 = 2 * RESERVE_SIZE;
 
 impl SqliteJournal {
-    /// Checks that the journal can be written and that the disk has some free space.
+    /// Checks that the journal can be written and that the disk has some free space. It does not wait for the lock of
+    /// another program: deliveries that arrive meanwhile would wait too, and then once more for their own write.
     ///
     /// # Errors
     ///
@@ -32,7 +33,7 @@ impl SqliteJournal {
     pub fn probe(&mut self) -> Result<(), JournalError> {
         write_scratch(&self.database.path, fs::File::sync_all)?;
         self.make_writable()?;
-        self.database.transaction("cannot be written", |transaction| {
+        self.database.transaction_without_waiting("cannot be written", |transaction| {
             transaction.execute("UPDATE probe SET count = count + 1", []).map(drop)
         })
     }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use rusqlite::ffi::*;
 
@@ -86,6 +87,29 @@ fn probe_needs_free_disk_space() {
     assert!(scratch.symlink_metadata().is_err(), "the scratch file is removed");
     journal.probe().unwrap();
     assert!(!scratch.exists());
+}
+
+#[test]
+fn probe_does_not_wait_for_a_lock() {
+    static WAITED: AtomicBool = AtomicBool::new(false);
+    let folder = tempfile::tempdir().unwrap();
+    let mut journal = SqliteJournal::open(folder.path()).unwrap();
+    let waits = |journal: &SqliteJournal| {
+        journal.database.connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))
+    };
+    let before: i64 = waits(&journal).unwrap();
+    let blocker = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let wait = |_| {
+        WAITED.store(true, Ordering::Relaxed);
+        false
+    };
+    journal.database.connection.busy_handler(Some(wait)).unwrap();
+
+    assert_eq!(journal.probe().unwrap_err().kind(), JournalErrorKind::Busy);
+
+    assert!(!WAITED.load(Ordering::Relaxed));
+    assert_eq!((waits(&journal), before > 0), (Ok(before), true), "other writes wait as before");
 }
 
 #[test]

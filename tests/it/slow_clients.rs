@@ -63,6 +63,8 @@ impl Kind {
                 // The daemon may have closed the connection already; the next read reports it.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => _ = stream.write_all(self.drips),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => break,
+                // All processes were stopped for a moment.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("{}: {error}", self.name),
             }
             assert!(since.elapsed() < LONGEST, "{}: still open", self.name);

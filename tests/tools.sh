@@ -10,6 +10,9 @@ export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 # heading NAME: begins a part, and prints the seconds since the start.
 heading() { printf '\n=== %s (%d s) ===\n' "$*" "$SECONDS"; }
 
+# field NAME: a field of the package in Cargo.toml.
+field() { sed -nE "/^$1 = \"(.*)\"\$/ { s//\1/p; q }" Cargo.toml; }
+
 has() { command -v "$1" >/dev/null 2>&1; }
 
 # skip REASON: the check is not possible here; repeated at the end.

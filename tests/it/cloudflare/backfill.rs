@@ -40,12 +40,14 @@ fn add(mock: &Mock, facts: &[(FactKind, Timestamp)]) {
 
 /// A session with a reconnect and an error.
 fn session() -> [(FactKind, Timestamp); 5] {
+    let begin = ago(400);
+    let after = |seconds| begin.plus(Duration::from_secs(seconds));
     [
-        (FactKind::Connected, ago(400)),
-        (FactKind::error("ERR_GOP_OUT_OF_RANGE"), ago(350)),
-        (FactKind::Disconnected, ago(300)),
-        (FactKind::Connected, ago(280)),
-        (FactKind::Disconnected, ago(100)),
+        (FactKind::Connected, begin),
+        (FactKind::error("ERR_GOP_OUT_OF_RANGE"), after(50)),
+        (FactKind::Disconnected, after(100)),
+        (FactKind::Connected, after(120)),
+        (FactKind::Disconnected, after(300)),
     ]
 }
 
@@ -81,8 +83,9 @@ fn events_of_a_downtime_are_recorded_once_at_the_start() {
     let configuration = account(&mock.base_url(), "backfill = true\nrequest_share = 1");
     let start = || daemon(folder.path(), &configuration);
     let first = start();
-    for (event, seconds) in [("connected", 1800), ("disconnected", 1700)] {
-        assert_eq!(first.post(&notification(MAIN, event, &ago(seconds).to_string())).status, 200);
+    let connected = ago(1800);
+    for (event, at) in [("connected", connected), ("disconnected", connected.plus(Duration::from_secs(100)))] {
+        assert_eq!(first.post(&notification(MAIN, event, &at.to_string())).status, 200);
     }
     assert_eq!(first.metric(BACKFILLED), None, "it has not run before");
     assert!(first.stop().success());

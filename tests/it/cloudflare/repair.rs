@@ -16,8 +16,8 @@ const ACCOUNT: &str = "9035f53656ca2b7a4e1b0f5b1f2b9c4d";
 fn lost_disconnect_is_corrected_and_counted_and_survives_a_restart() {
     let (folder, mock) = (tempfile::tempdir().unwrap(), Mock::start());
     let input_id = MAIN.parse().unwrap();
-    let (connected, disconnected) =
-        (clock::now().minus(Duration::from_secs(900)), clock::now().minus(Duration::from_secs(300)));
+    let connected = clock::now().minus(Duration::from_secs(900));
+    let disconnected = connected.plus(Duration::from_secs(600));
     {
         let mut api = mock.api();
         let account = api.account(ACCOUNT.parse().unwrap());

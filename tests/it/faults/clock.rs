@@ -41,7 +41,12 @@ fn set_offset(folder: &Path, seconds: i64) {
 
 /// A notification, sent now, of an event `seconds_ago` seconds in the past.
 fn sent_now(input_id: &str, event: &str, seconds_ago: i64) -> String {
-    let body = notification(input_id, event, &ago(seconds_ago));
+    sent_now_of(input_id, event, &ago(seconds_ago))
+}
+
+/// A notification, sent now, of an event at this time.
+fn sent_now_of(input_id: &str, event: &str, at: &str) -> String {
+    let body = notification(input_id, event, at);
     let mut body: serde_json::Value = serde_json::from_str(&body).unwrap();
     body["ts"] = Timestamp::now().as_second().into();
     body.to_string()
@@ -49,11 +54,27 @@ fn sent_now(input_id: &str, event: &str, seconds_ago: i64) -> String {
 
 /// The wall clock of this machine minus `seconds`.
 fn ago(seconds: i64) -> String {
-    (Timestamp::now() - SignedDuration::from_secs(seconds)).to_string()
+    before(Timestamp::now(), seconds)
+}
+
+fn before(time: Timestamp, seconds: i64) -> String {
+    (time - SignedDuration::from_secs(seconds)).to_string()
 }
 
 fn post(daemon: &Daemon, input_id: &str, event: &str, seconds_ago: i64) {
-    assert_eq!(daemon.post(&sent_now(input_id, event, seconds_ago)).body, r#"{"outcome":"recorded"}"#, "{event}");
+    post_at(daemon, input_id, event, &ago(seconds_ago));
+}
+
+fn post_at(daemon: &Daemon, input_id: &str, event: &str, at: &str) {
+    assert_eq!(daemon.post(&sent_now_of(input_id, event, at)).body, r#"{"outcome":"recorded"}"#, "{event}");
+}
+
+/// A session of [`OTHER`] that is exactly as long as these seconds say, however long the requests take.
+fn post_session(daemon: &Daemon, seconds_ago: [i64; 2]) {
+    let now = Timestamp::now();
+    let [connected, disconnected] = seconds_ago.map(|seconds| before(now, seconds));
+    post_at(daemon, OTHER, "connected", &connected);
+    post_at(daemon, OTHER, "disconnected", &disconnected);
 }
 
 fn connected_seconds(daemon: &Daemon, input_id: &str) -> f64 {
@@ -115,8 +136,7 @@ fn clock_jumps_lose_no_event_and_decrease_no_counter() {
     post(&daemon, INPUT, "disconnected", 0);
     assert_about(scrape(&daemon), 7300.0);
     // Other inputs count by the right time.
-    post(&daemon, OTHER, "connected", 20);
-    post(&daemon, OTHER, "disconnected", 5);
+    post_session(&daemon, [20, 5]);
     assert_eq!(connected_seconds(&daemon, OTHER).round(), 15.0);
     assert!(daemon.stop().success());
     journaled(folder.path(), "data");
@@ -222,8 +242,7 @@ fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
         set_offset(folder.path(), 0);
         let daemon = start();
         post(&daemon, INPUT, "connected", 100);
-        post(&daemon, OTHER, "connected", 100);
-        post(&daemon, OTHER, "disconnected", 50);
+        post_session(&daemon, [100, 50]);
         let shown = connected_seconds(&daemon, INPUT);
         assert!(daemon.stop().success());
         set_offset(folder.path(), years * 365 * DAY);
@@ -247,8 +266,7 @@ fn start_with_a_wrong_clock_deletes_nothing_and_warns_once() {
         set_offset(folder.path(), 0);
         let daemon = start();
         assert!(connected_seconds(&daemon, INPUT) >= shown);
-        post(&daemon, OTHER, "connected", 20);
-        post(&daemon, OTHER, "disconnected", 5);
+        post_session(&daemon, [20, 5]);
         assert_eq!(connected_seconds(&daemon, OTHER).round(), 65.0);
         assert_eq!(daemon.metric("stream_live_exporter_journal_events"), Some(7.0));
         assert!(daemon.stop().success());

@@ -10,9 +10,9 @@ use crate::connection::{Connection, request};
 use crate::daemon::{Daemon, eventually, notification};
 use crate::journal::database;
 
-/// A notification of an event `seconds_ago` seconds in the past.
-fn ago(event: &str, seconds_ago: i64) -> String {
-    notification(INPUT, event, &(Timestamp::now() - SignedDuration::from_secs(seconds_ago)).to_string())
+/// A notification of an event this long before `now`.
+fn before(now: Timestamp, event: &str, seconds: i64) -> String {
+    notification(INPUT, event, &(now - SignedDuration::from_secs(seconds)).to_string())
 }
 
 /// The metrics about inputs and events, without those of the running connection.
@@ -56,8 +56,9 @@ fn reload_while_another_program_holds_the_database_is_durable_before_it_counts()
         let start = || Daemon::start_with(folder.path(), ["--config.file=site.toml"]);
         configure(windows[0]);
         let daemon = start();
-        for (event, seconds_ago) in [("connected", 400), ("disconnected", 300), ("connected", 290)] {
-            assert_eq!(daemon.post(&ago(event, seconds_ago)).status, 200);
+        let now = Timestamp::now();
+        for (event, seconds) in [("connected", 400), ("disconnected", 300), ("connected", 290)] {
+            assert_eq!(daemon.post(&before(now, event, seconds)).status, 200);
         }
         let mut database = database(folder.path());
         let lock = database.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
@@ -66,8 +67,8 @@ fn reload_while_another_program_holds_the_database_is_durable_before_it_counts()
         // Held until the new rules could not be made durable.
         daemon.wait_for("journal cannot be written; notifications are refused until it can");
         drop(lock);
-        for (event, seconds_ago) in [("disconnected", 50), ("connected", 40)] {
-            eventually("the journal can be written", || daemon.post(&ago(event, seconds_ago)).status == 200);
+        for (event, seconds) in [("disconnected", 50), ("connected", 40)] {
+            eventually("the journal can be written", || daemon.post(&before(now, event, seconds)).status == 200);
         }
         let before = counters(&daemon);
         daemon.kill();
@@ -88,14 +89,15 @@ fn reload_while_another_program_holds_the_database_is_durable_before_it_counts()
 fn events_before_the_first_scrape_count_by_their_own_time() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
-    assert_eq!(daemon.post(&ago("connected", 50)).status, 200);
+    let now = Timestamp::now();
+    assert_eq!(daemon.post(&before(now, "connected", 50)).status, 200);
     assert_eq!(daemon.get("/api/v1/inputs").status, 200);
     assert_eq!(daemon.get("/").status, 200);
     assert_eq!(daemon.get("/-/ready").status, 200);
     let mut connection = Connection::open(daemon.private_address()).unwrap();
     connection.send(&request("HEAD /metrics", b"")).unwrap();
     assert_eq!(connection.read_head().unwrap().status, "200 OK");
-    assert_eq!(daemon.post(&ago("disconnected", 45)).status, 200);
+    assert_eq!(daemon.post(&before(now, "disconnected", 45)).status, 200);
     let series = format!("cloudflare_stream_live_input_connected_seconds_total{{input_id=\"{INPUT}\"}}");
     assert_eq!(daemon.metric(&series).map(f64::round), Some(5.0));
     assert_eq!(daemon.post(&event(1)).status, 200);

@@ -157,12 +157,13 @@ fn write_without_space_is_tried_again_after_a_wal_checkpoint() {
 
 #[test]
 fn slow_disk_batches_waiting_notifications_and_shows_in_the_metrics() {
-    // Long enough for all requests to arrive during a few commits, on any machine.
-    const DELAY: f64 = 1.0;
+    // Long enough for all requests to arrive during a few commits on a busy machine, and far from the time that a request
+    // waits.
+    const DELAY: f64 = 0.5;
     let Some(strace) = strace() else { return };
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path());
-    let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=1s"]);
+    let fault = Fault::of_thread(&strace, recorder(&daemon), &["fsync,fdatasync:delay_enter=500ms"]);
     let (answer_tx, answered) = channel();
     let (address, secret) = (daemon.public_address(), daemon.secret());
     thread::scope(|scope| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
-use super::location::location;
+use super::location::location_for_command;
 use super::replay_unrecognized::unchanged_limits;
 use crate::clock;
 use crate::cloudflare::{BackfillProgress, Client, Effect, Engine, Next, Settings as Tasks};
@@ -36,7 +36,7 @@ pub fn backfill_stopped(
     stop: &Receiver<()>,
     mut progress: impl FnMut(&BackfillProgress, &HistoryOutcome),
 ) -> anyhow::Result<Vec<Read>> {
-    let journal = location(settings).open_existing()?;
+    let journal = location_for_command(settings).open_existing()?;
     let mut limits = unchanged_limits(&*journal, settings)?;
     limits.accounts = accounts.iter().map(|(account, _)| (account.account_id, account.name.as_str().into())).collect();
     let metrics = Arc::new(Exporter::new(clock::now(), false));

@@ -52,7 +52,7 @@ use crate::telemetry::Log;
 use application::Application;
 pub use backfill_stopped::backfill_stopped;
 pub use check::{Checked, check};
-pub use location::location;
+pub use location::location_for_command;
 pub use replay_unrecognized::{Replayed, replay_unrecognized};
 use service_manager::ServiceManager;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::oneshot;
 
-use super::location::location;
+use super::location::location_for_command;
 use crate::accept::{self, Received};
 use crate::clock;
 use crate::config::Settings;
@@ -39,7 +39,7 @@ pub struct Replayed {
 ///
 /// The journal cannot be used, or cannot be written.
 pub fn replay_unrecognized(settings: &Settings) -> anyhow::Result<Replayed> {
-    let location = location(settings);
+    let location = location_for_command(settings);
     let journal = location.open_existing()?;
     let limits = unchanged_limits(&*journal, settings)?;
     let bodies = journal.unrecognized()?;

@@ -3,7 +3,7 @@
 use super::{Change, Decision};
 use crate::clock;
 use crate::config::{Settings, Sources};
-use crate::daemon::location;
+use crate::daemon::location_for_command;
 use crate::event::{Correction, ScheduleException};
 use crate::http::inputs_json;
 use crate::journal::{JournalError, JournalErrorKind};
@@ -11,7 +11,7 @@ use crate::recorder::{CorrectionOutcome, Restored, correct_stopped, except_stopp
 
 /// The same JSON document as `/api/v1/inputs`.
 pub(in crate::cli) fn list(settings: &Settings) -> anyhow::Result<String> {
-    let journal = location(settings).open_stopped()?;
+    let journal = location_for_command(settings).open_stopped()?;
     let Restored { mut fold, recorded_until, .. } = restore(&*journal, &settings.inputs.rules())?;
     restore_documents(&*journal, &mut fold, clock::now())?;
     fold.set_configured(settings.inputs.configured.clone());
@@ -25,7 +25,7 @@ pub(super) fn correct(
 ) -> anyhow::Result<CorrectionOutcome> {
     let Change { input_id, to, reason } = *change;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
-    let mut journal = location(settings).open_existing()?;
+    let mut journal = location_for_command(settings).open_existing()?;
     let correction = Correction { input_id, to, at: clock::now(), user: user(sources), reason };
     let outcome = correct_stopped(&mut *journal, &settings.inputs.rules(), correction).map_err(explained)?;
     journal.close()?;
@@ -40,7 +40,7 @@ pub(super) fn except(
     let Decision { input_id, expected, reason } = *decision;
     let reason = reason.map(Correction::reason).transpose()?.flatten();
     let exception = ScheduleException::new(input_id, expected, clock::earlier(), user(sources), reason)?;
-    let mut journal = location(settings).open_existing()?;
+    let mut journal = location_for_command(settings).open_existing()?;
     let outcome = except_stopped(&mut *journal, &settings.inputs.rules(), exception).map_err(explained)?;
     journal.close()?;
     Ok(outcome)

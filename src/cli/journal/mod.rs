@@ -19,7 +19,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{Settings, Sources};
-use crate::daemon::location;
+use crate::daemon::location_for_command;
 use crate::journal::Reader;
 
 #[derive(Debug, Clone, Subcommand)]
@@ -56,7 +56,7 @@ pub(super) enum Command {
 
 pub(super) fn run(command: &Command, sources: &Sources) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(sources)?;
-    let location = location(&settings);
+    let location = location_for_command(&settings);
     match command {
         Command::Init => init::run(&location)?,
         Command::Export => export::run(&*location.open_to_read()?)?,

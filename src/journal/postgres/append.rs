@@ -17,7 +17,7 @@ use super::bodies::BodyArrays;
 use super::error::PostgresError;
 use super::head::{HEAD_COLUMNS, HeadRow};
 use super::journal::PostgresJournal;
-use super::session::{DEADLINE, Session};
+use super::session::Session;
 use super::text::escape;
 use super::transaction::{BEGIN, DURABLE, NOW};
 use crate::event::{Record, RecordKind, Timestamp};
@@ -61,7 +61,7 @@ impl PostgresJournal {
             "{BEGIN} SELECT {HEAD_COLUMNS} FROM {schema}.head WHERE id = 1 FOR UPDATE; \
              SELECT EXISTS (SELECT FROM {schema}.batches WHERE id = '{id}'), {NOW}"
         );
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = self.server.deadline();
         let (warnings, mut answers) = self.link.run(ACTION, deadline, async |session| {
             let warnings = session.warnings();
             Ok((warnings, ask(session, &sql).await?))
@@ -96,7 +96,7 @@ impl PostgresJournal {
             documents_changed: false,
             has_batch: false,
         };
-        Ok(self.append(id, Instant::now() + DEADLINE, head, tail, None))
+        Ok(self.append(id, self.server.deadline(), head, tail, None))
     }
 
     fn append(

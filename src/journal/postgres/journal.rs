@@ -4,15 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tokio::time::Instant;
-
 use super::answer::{Answers, ask};
 use super::head::{Applied, Connection, HeadRow, Shown};
 use super::link::Link;
 use super::measured::Measured;
 use super::reads::Query;
 use super::server::Server;
-use super::session::DEADLINE;
 use crate::event::{InputId, SessionChange, Timestamp};
 use crate::journal::{Append, BatchId, Checkpoint, InputRow, Journal, JournalError, Tail};
 
@@ -133,7 +130,7 @@ impl PostgresJournal {
     /// The size is as it was.
     pub fn measure(&mut self) -> Result<(), JournalError> {
         let schema = self.server.schema();
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = self.server.deadline();
         self.link.run("cannot be measured", deadline, async |session| self.measured.measure(session, schema).await)
     }
 
@@ -149,7 +146,7 @@ impl Query for PostgresJournal {
     }
 
     fn ask(&self, sql: &str) -> Result<Answers, JournalError> {
-        self.link.run("cannot be read", Instant::now() + DEADLINE, async |session| ask(session, sql).await)
+        self.link.run("cannot be read", self.server.deadline(), async |session| ask(session, sql).await)
     }
 
     fn send(&self, sql: &str) {

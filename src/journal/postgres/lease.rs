@@ -1,13 +1,10 @@
 //! The lease: one replica at a time does the housekeeping. Each of its transactions locks the row of the lease, so that
 //! no other replica can take it before the commit.
 
-use tokio::time::Instant;
-
 use super::answer::{Answers, ask};
 use super::arrays::Statement;
 use super::error::PostgresError;
 use super::journal::PostgresJournal;
-use super::session::DEADLINE;
 use super::transaction::BEGIN;
 use crate::journal::JournalError;
 
@@ -32,7 +29,7 @@ impl PostgresJournal {
              RETURNING 1; COMMIT"
         );
         let action = "the lease cannot be renewed";
-        let mut answers = self.link.run(action, deadline(), async |session| ask(session, &sql).await)?;
+        let mut answers = self.link.run(action, self.server.deadline(), async |session| ask(session, &sql).await)?;
         Ok(!answers.rows().is_empty())
     }
 
@@ -40,7 +37,9 @@ impl PostgresJournal {
     pub(super) fn end_lease(&mut self) -> Result<(), JournalError> {
         let (schema, replica) = (&self.schema, &self.replica);
         let sql = format!("UPDATE {schema}.lease SET until = clock_timestamp() WHERE id = 1 AND replica = '{replica}'");
-        self.link.run("the lease cannot be released", deadline(), async |session| ask(session, &sql).await.map(drop))
+        self.link.run("the lease cannot be released", self.server.deadline(), async |session| {
+            ask(session, &sql).await.map(drop)
+        })
     }
 
     /// Begins a transaction that only the holder of the lease may make. `read` is part of the same round trip.
@@ -50,7 +49,7 @@ impl PostgresJournal {
             "{BEGIN} SELECT 1 FROM {schema}.lease WHERE id = 1 AND replica = '{replica}' \
              AND until > clock_timestamp() FOR SHARE; {read}"
         );
-        let (warnings, mut answers) = self.link.run(action, deadline(), async |session| {
+        let (warnings, mut answers) = self.link.run(action, self.server.deadline(), async |session| {
             let warnings = session.warnings();
             Ok((warnings, ask(session, &sql).await?))
         })?;
@@ -64,7 +63,7 @@ impl PostgresJournal {
     /// Runs the statements of a transaction, one after the other.
     pub(super) fn execute(&self, action: &'static str, statements: &[Statement<'_>]) -> Result<(), JournalError> {
         for (sql, parameters) in statements {
-            self.link.run(action, deadline(), async |session| {
+            self.link.run(action, self.server.deadline(), async |session| {
                 session.client.execute_typed(sql, parameters).await.map(drop).map_err(PostgresError::Failed)
             })?;
         }
@@ -73,13 +72,9 @@ impl PostgresJournal {
 
     /// Runs the last statements of a transaction, and commits it.
     pub(super) fn commit(&self, action: &'static str, warnings: u64, sql: &str) -> Result<Answers, JournalError> {
-        self.link.run(action, deadline(), async |session| {
+        self.link.run(action, self.server.deadline(), async |session| {
             let answers = ask(session, &format!("{sql} COMMIT")).await?;
             if session.warnings() > warnings { Err(PostgresError::NotDurable) } else { Ok(answers) }
         })
     }
-}
-
-fn deadline() -> Instant {
-    Instant::now() + DEADLINE
 }

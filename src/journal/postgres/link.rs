@@ -19,7 +19,7 @@ use super::measured::Measured;
 use super::runtime;
 use super::schema::Access;
 use super::server::Server;
-use super::session::{DEADLINE, Session};
+use super::session::Session;
 use super::transaction::BEGIN;
 use crate::journal::{JournalError, JournalErrorKind};
 
@@ -131,7 +131,7 @@ impl Link {
     /// Runs a statement whose answer does not matter. An error closes the session.
     pub(super) fn send(&self, sql: &str) {
         let run = async |session: &Session| session.client.batch_execute(sql).await.map_err(PostgresError::Failed);
-        let _ = self.run("", Instant::now() + DEADLINE, run);
+        let _ = self.run("", self.server.deadline(), run);
     }
 }
 
@@ -190,7 +190,7 @@ impl Reconnecting {
     async fn connect_session(&self) -> Result<Session, JournalError> {
         let session = self.server.connect().await?;
         let durability = self.server.prepare(&session, Access::Write).await?;
-        let written = timeout(DEADLINE, self.write(&session)).await;
+        let written = timeout(self.server.limit(), self.write(&session)).await;
         let error = |source| self.server.error("cannot be written", source);
         written.map_err(|_| error(PostgresError::Overdue))?.map_err(error)?;
         self.measured.set_durability(durability);

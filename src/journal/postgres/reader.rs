@@ -46,7 +46,7 @@ impl PostgresReader {
     }
 
     fn connect(&self) -> Result<Session, JournalError> {
-        self.wait("cannot connect", async {
+        self.unless_interrupted("cannot connect", async {
             let session = self.server.connect().await?;
             self.server.prepare(&session, Access::Read).await?;
             Ok(session)
@@ -59,17 +59,25 @@ impl PostgresReader {
         action: &'static str,
         work: impl Future<Output = Result<T, JournalError>>,
     ) -> Result<T, JournalError> {
+        let overdue = |_| self.server.error(action, PostgresError::Overdue);
+        self.unless_interrupted(action, async { timeout(DEADLINE, work).await.map_err(overdue)? })
+    }
+
+    fn unless_interrupted<T>(
+        &self,
+        action: &'static str,
+        work: impl Future<Output = Result<T, JournalError>>,
+    ) -> Result<T, JournalError> {
         let interrupted = async {
             while !self.raised.load(Ordering::Relaxed) {
                 sleep(INTERRUPTION).await;
             }
         };
-        let overdue = || Err(self.server.error(action, PostgresError::Overdue));
         runtime::handle().block_on(async {
             tokio::select! {
                 biased;
                 () = interrupted => Err(self.server.error(action, PostgresError::Interrupted)),
-                done = timeout(DEADLINE, work) => done.unwrap_or_else(|_| overdue()),
+                done = work => done,
             }
         })
     }

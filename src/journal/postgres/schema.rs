@@ -9,7 +9,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::error::{PostgresError, Refusal};
 use super::server::Server;
-use super::session::{DEADLINE, Session};
+use super::session::Session;
 use super::views;
 use crate::journal::JournalError;
 
@@ -142,7 +142,7 @@ impl Server {
         let client = &session.client;
         let overdue = |_| self.error("the tables cannot be prepared", PostgresError::Overdue);
         let checked = async { Ok((self.check_settings(client).await?, self.needs_migration(client, access).await?)) };
-        let (durability, needs_migration) = timeout(DEADLINE, checked).await.map_err(overdue)??;
+        let (durability, needs_migration) = timeout(self.limit(), checked).await.map_err(overdue)??;
         if needs_migration {
             timeout(MIGRATION_DEADLINE, self.migrate(client)).await.map_err(overdue)??;
         }

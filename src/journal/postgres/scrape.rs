@@ -6,7 +6,6 @@ use super::answer::{Answers, ask};
 use super::error::PostgresError;
 use super::head::{Applied, HEAD_COLUMNS, HeadRow, Shown};
 use super::journal::PostgresJournal;
-use super::session::DEADLINE;
 use super::tail::{Facts, MAX_TAIL, batch_at, select_tail};
 use super::transaction::{BEGIN, NOW};
 use crate::event::Timestamp;
@@ -19,7 +18,7 @@ impl PostgresJournal {
     /// Reads the tail, up to its longest part.
     pub(super) fn read_tail(&mut self) -> Result<Tail, JournalError> {
         let sql = format!("SELECT {HEAD_COLUMNS}, {NOW} FROM {}.head WHERE id = 1", self.schema);
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = self.server.deadline();
         let mut answers = self.link.run(FOLLOW, deadline, async |session| ask(session, &sql).await)?;
         let (head, now) = self.head_and_time(&mut answers)?;
         let until = head.position.min(self.applied.get().position + MAX_TAIL);
@@ -35,7 +34,7 @@ impl PostgresJournal {
             "{BEGIN} UPDATE {schema}.head SET time = greatest(time + 1000, {NOW}) WHERE id = 1 \
              RETURNING {HEAD_COLUMNS}, {NOW}; COMMIT",
         );
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = self.server.deadline();
         let mut answers = self.link.run(SCRAPE, deadline, async |session| {
             let warnings = session.warnings();
             let answers = ask(session, &sql).await?;

@@ -4,17 +4,27 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::address::Address;
 
 /// PostgreSQL truncates longer names.
 const MAX_SCHEMA_NAME: usize = 63;
 
+/// After it, the server is away.
+const LIMIT: Duration = Duration::from_secs(2);
+/// The same for a command: no sender waits for it.
+const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
 /// Where a shared journal is. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server(Arc<Parts>);
+pub struct Server {
+    parts: Arc<Parts>,
+    limit: Duration,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 struct Parts {
@@ -39,15 +49,30 @@ impl Server {
     /// The schema of a database. Without a password file, the password is in the file that `PGPASSFILE` names, or in
     /// `~/.pgpass`.
     pub fn new(address: Address, password_file: Option<PathBuf>, schema: SchemaName) -> Self {
-        Self(Arc::new(Parts { address, password_file, schema }))
+        Self { parts: Arc::new(Parts { address, password_file, schema }), limit: LIMIT }
+    }
+
+    /// The same server for a command, which waits longer for it than a daemon.
+    pub fn for_command(self) -> Self {
+        Self { limit: COMMAND_LIMIT, ..self }
+    }
+
+    /// How long it may take to answer.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// When the server is away if it has not answered a request that is made now.
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.limit
     }
 
     pub(super) fn address(&self) -> &Address {
-        &self.0.address
+        &self.parts.address
     }
 
     pub(super) fn password_file(&self) -> Option<&Path> {
-        self.0.password_file.as_deref()
+        self.parts.password_file.as_deref()
     }
 
     /// The schema's name in statements: it may be a word of SQL.
@@ -57,14 +82,14 @@ impl Server {
 
     /// The schema's name.
     pub fn schema(&self) -> &str {
-        &self.0.schema.0
+        &self.parts.schema.0
     }
 }
 
 /// Host, port and database.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.address.fmt(f)
+        self.parts.address.fmt(f)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -21,8 +21,6 @@ use super::server::Server;
 use super::tls::connector;
 use crate::journal::{JournalError, JournalErrorKind};
 
-/// After it, the server is away.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// The next host is tried when the one before has not answered for this long, so that the first ones are preferred.
 const BETWEEN_HOSTS: Duration = Duration::from_millis(200);
 /// Time for the server to learn that a session ends.
@@ -60,7 +58,7 @@ impl Server {
     ///
     /// What a start refuses, or the server is away.
     pub(super) async fn connect(&self) -> Result<Session, JournalError> {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = self.deadline();
         let overdue = || self.error("cannot connect", PostgresError::Overdue);
         let server = self.clone();
         // Files may be on a slow disk.

@@ -150,6 +150,20 @@ fn lock_that_another_session_keeps_ends_the_wait_at_the_deadline() {
 }
 
 #[test]
+fn command_waits_for_a_server_that_is_away_for_a_daemon() {
+    let Some(cluster) = Cluster::start() else { return };
+    let server = server(&cluster, &cluster.url());
+    drop(journal(&server));
+    let stuck = Stuck::new(&cluster, "BEGIN; LOCK TABLE stream_live_exporter.head");
+    thread::scope(|scope| {
+        let command = scope.spawn(|| PostgresReader::open(server.clone().for_command()).map(drop));
+        assert_eq!(failure(PostgresReader::open(server.clone())), JournalErrorKind::Away);
+        drop(stuck);
+        command.join().unwrap().unwrap();
+    });
+}
+
+#[test]
 fn killed_server_is_away_until_it_runs_again_and_has_what_was_committed() {
     let Some(mut cluster) = Cluster::start() else { return };
     let server = server(&cluster, &cluster.url());
